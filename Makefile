@@ -1,0 +1,57 @@
+# make demo      the whole workflow on a simulated screen, ending with a report (15 minutes, 2 cores)
+# make showcase  the same, trained for longer (up to 90 minutes on 2 cores; minutes on a GPU)
+# make test      all tests
+# make check     formatting, types and the workflow's linter
+# make lock      pin the environment anew from pyproject.toml
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: environment demo showcase test check schema lock clean
+
+environment: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Making the environment in $(VENV): some 2 GB, one or two minutes ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/morphpipe estimate config/demo.yaml
+	@$(BIN)/snakemake --profile profiles/local --configfile config/demo.yaml
+	@echo "The report: $(CURDIR)/results/demo/report/index.html"
+
+showcase: $(READY)
+	@$(BIN)/morphpipe estimate config/showcase.yaml
+	@$(BIN)/snakemake --profile profiles/local --configfile config/showcase.yaml
+	@echo "The report: $(CURDIR)/results/showcase/report/index.html"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
+	$(BIN)/snakemake --lint
+
+schema: $(READY)
+	$(BIN)/python -m morphpipe.config.documents
+
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet '.[workflow,develop]'
+	@{ echo "# Every package of the environment, pinned: pip install -r requirements.lock"; \
+	   echo "# Made with Python 3.11 from pyproject.toml; torch and torchvision belong together."; \
+	   $(VENV)-lock/bin/pip freeze --exclude morphpipe | sed 's/+cpu//'; } > requirements.lock
+	rm -r $(VENV)-lock
+
+clean:
+	rm -rf results scratch

@@ -1,0 +1,26 @@
+"""morphpipe: generative models of cell morphology, and how far their images can be trusted.
+
+Raw plates in, a generative model of cell morphology trained on them, and a report on its images,
+as one graph of jobs. The package is the library below the workflow; it works without Snakemake:
+
+- `config`: what a run is told, and its defaults;
+- `datasets`: where fields of view come from, the field table and the image archive;
+- `imaging`: pixels to pixels;
+- `perturbations`: what a condition is;
+- `codecs`: images to latents and back;
+- `encoders`: images to features;
+- `generators`, `transport`, `training`: networks, paths and samplers, the training loop;
+- `evaluation`: distances, treatment effects, probes and their uncertainty;
+- `report`: tables, figures and the HTML page.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from morphpipe import _torchvision
+
+try:
+    __version__ = version("morphpipe")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+source"
+
+_torchvision.install()
