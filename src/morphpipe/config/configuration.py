@@ -1,0 +1,196 @@
+"""The whole configuration: reading it, and checking that its parts fit each other."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from morphpipe.config.base import Model, Name
+from morphpipe.config.datasets import Dataset, Split
+from morphpipe.config.experiments import Experiment
+from morphpipe.config.networks import Codec, Encoder
+from morphpipe.config.weights import Licences, Weights
+from morphpipe.errors import ConfigError
+
+
+class Paths(Model):
+    """Three roots."""
+
+    results: str = Field("results", description="What the workflow makes.")
+    cache: str = Field("cache", description="Downloads and weights; survives `rm -r results`.")
+    scratch: str = Field("scratch", description="Work in progress; may be deleted at any time.")
+    lock: str = Field(
+        "config/downloads.lock.json",
+        description="Checksums of downloaded files, recorded the first time they are fetched.",
+    )
+
+
+class Configuration(Model):
+    """All of `config/*.yaml`."""
+
+    title: str = "morphpipe"
+    paths: Paths = Field(default_factory=Paths)
+    licences: Licences = Field(default_factory=Licences)
+    weights: dict[Name, Weights] = Field(default_factory=dict)
+    datasets: dict[Name, Dataset]
+    splits: dict[Name, Split]
+    codecs: dict[Name, Codec]
+    encoders: dict[Name, Encoder]
+    experiments: dict[Name, Experiment]
+
+    @model_validator(mode="after")
+    def _references(self) -> "Configuration":
+        """Every name that is used has to be declared."""
+        uses: list[tuple[str, str, str]] = []
+        for name, split in self.splits.items():
+            uses.append((f"splits.{name}.dataset", "datasets", split.dataset))
+        for name, codec in self.codecs.items():
+            if codec.origin == "pretrained":
+                uses.append((f"codecs.{name}.weights", "weights", codec.weights))
+            else:
+                uses.append((f"codecs.{name}.split", "splits", codec.split))
+        for name, encoder in self.encoders.items():
+            if encoder.kind == "resnet18":
+                uses.append((f"encoders.{name}.split", "splits", encoder.split))
+            else:
+                uses.append((f"encoders.{name}.weights", "weights", encoder.weights))
+        for name, experiment in self.experiments.items():
+            place = f"experiments.{name}"
+            uses.append((f"{place}.split", "splits", experiment.split))
+            uses.append((f"{place}.codec", "codecs", experiment.codec))
+            if experiment.generator.alignment is not None:
+                uses.append(
+                    (
+                        f"{place}.generator.alignment.encoder",
+                        "encoders",
+                        experiment.generator.alignment.encoder,
+                    )
+                )
+            for encoder_name in experiment.evaluation.encoders:
+                uses.append((f"{place}.evaluation.encoders", "encoders", encoder_name))
+        for place, section, value in uses:
+            declared = getattr(self, section)
+            if value not in declared:
+                raise ValueError(
+                    f"{place} names {value!r}, which is not in `{section}` "
+                    f"(declared: {', '.join(declared) or 'none'})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _licences(self) -> "Configuration":
+        """What the experiments use has to be under an accepted licence."""
+        needed = {f"weights.{name}": self.weights[name].licence for name in self.weights_in_use()}
+        for name in {self.splits[e.split].dataset for e in self.experiments.values()}:
+            dataset = self.datasets[name]
+            if dataset.source != "simulated":
+                needed[f"datasets.{name}"] = dataset.licence
+        for place, licence in sorted(needed.items()):
+            if licence not in self.licences.accept:
+                raise ValueError(
+                    f"{place} is under the licence {licence!r}, which is not in "
+                    "`licences.accept`: read it, and add it there if you accept it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _experiments(self) -> "Configuration":
+        from morphpipe.generators.presets import PRESETS
+
+        for name, experiment in self.experiments.items():
+            architecture = experiment.generator.architecture
+            if architecture not in PRESETS:
+                raise ValueError(
+                    f"experiments.{name}.generator.architecture is {architecture!r}; "
+                    f"allowed: {', '.join(PRESETS)}"
+                )
+            alignment = experiment.generator.alignment
+            if alignment is not None and alignment.block > PRESETS[architecture].depth:
+                raise ValueError(
+                    f"experiments.{name}.generator.alignment.block is {alignment.block}, but "
+                    f"{architecture} has {PRESETS[architecture].depth} blocks"
+                )
+            if alignment is not None and self.encoders[alignment.encoder].kind == "inception":
+                raise ValueError(
+                    f"experiments.{name}.generator.alignment.encoder: Inception gives no tokens; "
+                    "allowed are encoders of kind openphenom or resnet18"
+                )
+            dataset = self.splits[experiment.split].dataset
+            for encoder_name in experiment.evaluation.encoders:
+                encoder = self.encoders[encoder_name]
+                if encoder.kind == "resnet18" and self.splits[encoder.split].dataset != dataset:
+                    raise ValueError(
+                        f"experiments.{name}.evaluation.encoders: {encoder_name!r} is trained on "
+                        f"{self.splits[encoder.split].dataset!r}, the experiment is on {dataset!r}"
+                    )
+        return self
+
+    def weights_in_use(self) -> list[str]:
+        """Names of the pretrained weights that some experiment needs, sorted."""
+        return sorted(
+            {name for experiment in self.experiments for name in self.weights_of(experiment)}
+        )
+
+    def weights_of(self, experiment: str) -> set[str]:
+        """Names of the pretrained weights that an experiment needs."""
+        settings = self.experiments[experiment]
+        used = set()
+        codec = self.codecs[settings.codec]
+        if codec.origin == "pretrained":
+            used.add(codec.weights)
+        alignment = settings.generator.alignment
+        encoders = list(settings.evaluation.encoders)
+        if alignment is not None:
+            encoders.append(alignment.encoder)
+        for name in encoders:
+            encoder = self.encoders[name]
+            if encoder.kind != "resnet18":
+                used.add(encoder.weights)
+        return used
+
+
+def parse_configuration(content: dict[str, Any], place: str = "configuration") -> Configuration:
+    """Check a configuration that has been read already.
+
+    Parameters
+    ----------
+    content
+        What the YAML holds.
+    place
+        Where it comes from, for the message.
+
+    Raises
+    ------
+    ConfigError
+        Naming every key that is wrong, what it holds and what is allowed.
+    """
+    try:
+        return Configuration.model_validate(content)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
+            message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "extra_forbidden":
+                message = "is not a known key"
+            elif not isinstance(fault["input"], dict | list):
+                message = f"{message} (found {fault['input']!r})"
+            lines.append(f"  {key}: {message}")
+        raise ConfigError(
+            f"The configuration in {place} cannot be used:\n" + "\n".join(lines)
+        ) from None
+
+
+def read_configuration(path: str | Path) -> Configuration:
+    """Read and check a configuration file (YAML)."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no configuration: a mapping of keys is expected.")
+    return parse_configuration(content, str(path))

@@ -1,0 +1,139 @@
+"""An experiment: one generator trained on one split, sampled and evaluated."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from morphpipe.config.base import Model, Name, PositiveInt, Seed
+
+ImageMode = Literal["channels", "rgb"]
+
+
+class Alignment(Model):
+    """Representation alignment (REPA; MorphGen, section 3)."""
+
+    encoder: Name = Field(description="One of `encoders`: whose tokens to align with.")
+    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
+    weight: float = Field(0.5, ge=0, description="lambda (MorphGen, section 3).")
+    projector_width: PositiveInt = Field(2048, description="REPA's projector.")
+
+
+class Generator(Model):
+    """A SiT and what it is conditioned on."""
+
+    architecture: str = Field("SiT-XL/2", description="A preset's name (MorphGen, appendix B).")
+    label_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of labels replaced by the null class (REPA's code)."
+    )
+    alignment: Alignment | None = None
+
+
+class Training(Model):
+    """Optimization. Defaults: MorphGen, appendix B, and REPA's code where it is silent."""
+
+    seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1)
+    steps: PositiveInt = 400_000
+    slices: PositiveInt = Field(
+        8, description="Training is cut into so many jobs; each fits into a time limit."
+    )
+    checkpoint_every: PositiveInt = Field(2000, description="Steps between checkpoints.")
+    batch_size: PositiveInt = Field(128, description="Global batch size, over all devices.")
+    accumulation: PositiveInt = Field(1, description="Gradient accumulation.")
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    final_learning_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the learning rate at the last step (cosine); 1 keeps it constant.",
+    )
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    ema_warmup: bool = Field(
+        False, description="Cap the decay at (1+n)/(10+n), for short trainings."
+    )
+    augmentation: Literal["none", "flip", "dihedral"] = Field(
+        "none", description="Orientations that are cached and drawn from: 1, 2 or 8."
+    )
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = False
+    deterministic: bool = Field(False, description="Deterministic kernels, slower.")
+
+    @model_validator(mode="after")
+    def _slices(self) -> "Training":
+        if self.steps % self.slices:
+            raise ValueError(f"steps ({self.steps}) is no multiple of slices ({self.slices})")
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) is no multiple of "
+                f"accumulation ({self.accumulation})"
+            )
+        return self
+
+    @property
+    def transforms(self) -> list[int]:
+        """Dihedral transforms that are cached: 0 identity, 4 left-right flip."""
+        return {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}[self.augmentation]
+
+
+class Guidance(Model):
+    """Classifier-free guidance inside an interval of time."""
+
+    scale: float = Field(1.0, ge=0, description="1 is off.")
+    low: float = Field(0.0, ge=0, le=1)
+    high: float = Field(1.0, ge=0, le=1)
+
+
+class Sampling(Model):
+    """What is generated, and how."""
+
+    seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
+    sampler: Literal["euler-maruyama", "euler", "heun"] = Field(
+        "euler-maruyama", description="Stochastic (MorphGen, section 3), or of the ODE."
+    )
+    steps: PositiveInt = Field(50, description="MorphGen, section 3.")
+    guidance: Guidance = Field(default_factory=Guidance)
+    per_condition: PositiveInt = Field(500, description="Images per cell type and perturbation.")
+    cell_types: list[str] | None = Field(None, description="None: all of the split.")
+    perturbations: list[str] | None = Field(None, description="None: all of the split.")
+    random_perturbations: int | None = Field(
+        None, description="Beside those named, so many drawn at random from the split."
+    )
+    shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
+    batch_size: PositiveInt = 32
+
+
+class Evaluation(Model):
+    """Which numbers are made."""
+
+    encoders: list[Name] = Field(min_length=1, description="Feature encoders for all metrics.")
+    views: list[str] = Field(
+        default_factory=lambda: ["all", "rgb", "channels"],
+        description="What an encoder sees: `all`, `rgb`, a channel by name, or `channels` for "
+        "each channel. Views that an encoder cannot take are left out.",
+    )
+    subset_size: PositiveInt = Field(100, description="Kernel distance: images per subset.")
+    subsets: PositiveInt = Field(100, description="Kernel distance: number of subsets.")
+    minimum_images: PositiveInt = Field(
+        16, description="Fewer images on a side give no distance, and the table says why."
+    )
+    floor_repeats: PositiveInt = Field(5, description="Random halvings that the floor averages.")
+    bootstrap: PositiveInt = Field(200, description="Bootstrap replicates over wells.")
+    seed: Seed = 2020
+
+
+class Experiment(Model):
+    """One generator, from split to metrics."""
+
+    split: Name = Field(description="One of `splits`; it names the dataset.")
+    image_mode: ImageMode = Field(
+        "channels", description="Each channel through the codec, or one RGB image."
+    )
+    codec: Name = Field(description="One of `codecs`.")
+    generator: Generator = Field(default_factory=Generator)
+    training: Training = Field(default_factory=Training)
+    sampling: Sampling = Field(default_factory=Sampling)
+    evaluation: Evaluation
+    note: str = Field("", description="Shown at the head of the report.")

@@ -1,0 +1,97 @@
+"""Codecs (images to latents) and encoders (images to features)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from morphpipe.config.base import Model, Name, PositiveInt, Seed
+
+
+class PretrainedCodec(Model):
+    """An AutoencoderKL with declared weights."""
+
+    origin: Literal["pretrained"]
+    weights: Name = Field(description="One of `weights`.")
+    scaling_factor: float | None = Field(
+        None,
+        description="Latents are multiplied by this; none takes the one in the weights' own "
+        "config.json (0.18215 for Stable Diffusion's).",
+    )
+    batch_size: PositiveInt = Field(8, description="Fields encoded or decoded at once.")
+
+    @property
+    def downsampling(self) -> int | None:
+        """Reduction of height and width: known only from the weights' own configuration."""
+        return None
+
+
+class TrainedCodec(Model):
+    """A small AutoencoderKL that the workflow trains itself on the data at hand."""
+
+    origin: Literal["trained"]
+    split: Name = Field(description="One of `splits`; the codec sees its `train` fields.")
+    block_out_channels: list[PositiveInt] = Field(default_factory=lambda: [16, 48, 64, 96])
+    layers_per_block: PositiveInt = 1
+    latent_channels: PositiveInt = 4
+    norm_num_groups: PositiveInt = 8
+    steps: PositiveInt = Field(2000, description="Optimizer steps.")
+    batch_size: PositiveInt = Field(24, description="Planes per step.")
+    crop: PositiveInt = Field(64, description="Side of the random crops it sees, pixels.")
+    learning_rate: float = Field(1e-3, gt=0)
+    kl_weight: float = Field(
+        2e-7, ge=0, description="Beside a mean squared error: small, or fine detail drowns."
+    )
+    edge_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the squared difference of image gradients beside that of "
+        "intensities: keeps borders sharp where squared error alone blurs them.",
+    )
+    seed: Seed = 0
+
+    @property
+    def downsampling(self) -> int:
+        """Reduction of height and width."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+
+Codec = Annotated[PretrainedCodec | TrainedCodec, Field(discriminator="origin")]
+
+
+class OpenPhenomEncoder(Model):
+    """OpenPhenom (CA-MAE ViT-S/16)."""
+
+    kind: Literal["openphenom"]
+    weights: Name = Field(description="One of `weights`.")
+    batch_size: PositiveInt = 16
+
+
+class InceptionEncoder(Model):
+    """Inception v3 with the FID weights, through torch-fidelity (pool3, 2,048 features)."""
+
+    kind: Literal["inception"]
+    weights: Name = Field(description="One of `weights`.")
+    batch_size: PositiveInt = 64
+
+
+class ResNet18Encoder(Model):
+    """ResNet-18 trained by the workflow to tell conditions apart, on fields of one side."""
+
+    kind: Literal["resnet18"]
+    split: Name = Field(description="One of `splits`.")
+    side: Literal["train", "encoder"] = Field(
+        "encoder", description="`encoder` keeps it apart from training and evaluation."
+    )
+    epochs: PositiveInt = 12
+    training_batch_size: PositiveInt = 32
+    learning_rate: float = Field(1e-3, gt=0)
+    channel_dropout: float = Field(
+        0.3, ge=0, le=1, description="Share of images of which it sees one channel alone."
+    )
+    seed: Seed = 0
+    batch_size: PositiveInt = 64
+
+
+Encoder = Annotated[
+    OpenPhenomEncoder | InceptionEncoder | ResNet18Encoder, Field(discriminator="kind")
+]
