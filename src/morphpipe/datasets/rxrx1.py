@@ -1,0 +1,194 @@
+"""RxRx1: its official archive, read in place."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from tqdm import tqdm
+
+from morphpipe.datasets.archive import members, seal
+from morphpipe.datasets.fields import (
+    FIELD_SCHEMA,
+    Channel,
+    ChannelManifest,
+    FieldTable,
+    relative_to,
+)
+from morphpipe.errors import DataError
+
+MANIFEST = ChannelManifest(
+    channels=(
+        Channel("DNA", "Hoechst 33342 (nuclei)"),
+        Channel("ER", "concanavalin A (endoplasmic reticulum)"),
+        Channel("actin", "phalloidin (actin cytoskeleton)"),
+        Channel("RNA", "SYTO 14 (nucleoli and cytoplasmic RNA)"),
+        Channel("mito", "MitoTracker (mitochondria)"),
+        Channel("Golgi", "wheat germ agglutinin (Golgi and plasma membrane)"),
+    ),
+    pixel_size=None,
+    bit_depth=8,
+    intensity_window=None,
+    licence="CC BY-NC-SA 4.0",
+    source="RxRx1, Recursion (Sypetkowski et al. 2023)",
+)
+
+# sirna_id of the wells without siRNA, and of the 30 positive controls
+# (RxRx1's metadata; 0 to 1107 are the treatments).
+NEGATIVE_CONTROL = 1138
+POSITIVE_CONTROLS = range(1108, 1138)
+
+# Every published field has this height and width, in pixels; reading checks each plane.
+SIZE = 512
+
+_COLUMNS = (
+    "site_id",
+    "cell_type",
+    "experiment",
+    "plate",
+    "well",
+    "site",
+    "sirna_id",
+)
+
+
+def read_metadata(path: str | Path) -> pd.DataFrame:
+    """RxRx1's metadata.csv, from the official zip or on its own.
+
+    Raises
+    ------
+    DataError
+        When the table is missing or lacks a column.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            tables = [name for name in archive.namelist() if name.endswith("metadata.csv")]
+            if len(tables) != 1:
+                raise DataError(f"{path} holds {len(tables)} files metadata.csv; one is expected.")
+            data = archive.read(tables[0])
+    table = pd.read_csv(io.BytesIO(data), dtype={"plate": int, "site": int, "sirna_id": int})
+    missing = [column for column in _COLUMNS if column not in table.columns]
+    if missing:
+        raise DataError(f"{path}: metadata.csv lacks the columns {', '.join(missing)}.")
+    return table
+
+
+def build_fields(
+    images: str | Path,
+    metadata: str | Path,
+    folder: str | Path,
+    *,
+    dataset: str = "rxrx1",
+    cell_types: Sequence[str] | None = None,
+    perturbations: Sequence[str] | None = None,
+    quarantine: bool = False,
+) -> tuple[FieldTable, pd.DataFrame]:
+    """The field table of RxRx1 beside its archive.
+
+    The archive's directory is read once; no image is unpacked. Every plane is decoded only when
+    it is used.
+
+    Parameters
+    ----------
+    images
+        rxrx1-images.zip, as published.
+    metadata
+        rxrx1-metadata.zip, or metadata.csv.
+    folder
+        Where the table will be written: the archive is named relative to it.
+    dataset
+        The dataset's name in the configuration.
+    cell_types, perturbations
+        What to take; none means all. Perturbations are sirna_ids as strings.
+    quarantine
+        False: a row without all its planes stops. True: it goes into the quarantine table.
+
+    Returns
+    -------
+    fields : FieldTable
+        One row per site, in the metadata's order.
+    quarantine : pandas.DataFrame
+        `field_id` and `reason` of the rows left out.
+
+    Raises
+    ------
+    DataError
+        When nothing remains, or a plane is missing and `quarantine` is false.
+    """
+    images, folder = Path(images), Path(folder)
+    table = read_metadata(metadata)
+    for column, wanted in (("cell_type", cell_types), ("sirna_id", perturbations)):
+        if wanted is None:
+            continue
+        present = set(table[column].astype(str))
+        unknown = [value for value in wanted if value not in present]
+        if unknown:
+            raise DataError(
+                f"{metadata} has no {column} {unknown[0]!r}; it has "
+                f"{', '.join(sorted(present)[:12])}{' ...' if len(present) > 12 else ''}."
+            )
+        table = table[table[column].astype(str).isin(list(wanted))]
+    if table.empty:
+        raise DataError(f"No site of {metadata} is left after the selection.")
+
+    directory = {member.name: member for member in members(images)}
+    sealed = seal(images, folder)
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    for site in tqdm(table.itertuples(), total=len(table), desc="fields", unit="field"):
+        stem = f"rxrx1/images/{site.experiment}/Plate{site.plate}/{site.well}_s{site.site}"
+        names = [f"{stem}_w{number}.png" for number in range(1, 7)]
+        absent = [name for name in names if name not in directory]
+        if absent:
+            reason = f"{absent[0]} is not in {images.name}"
+            if not quarantine:
+                raise DataError(
+                    f"Site {site.site_id} of the metadata has no image: {reason}. Fetch the "
+                    "archive again, or set the dataset's `quarantine: true` to leave such sites "
+                    "out and have them listed in the report."
+                )
+            left_out.append({"field_id": str(site.site_id), "reason": reason})
+            continue
+        sirna = int(str(site.sirna_id))
+        row: dict[str, Any] = dict.fromkeys(FIELD_SCHEMA.names)
+        row |= {
+            "field_id": str(site.site_id),
+            "dataset": dataset,
+            "origin": "real",
+            "cell_type": site.cell_type,
+            "batch": site.experiment,
+            "plate": str(site.plate),
+            "well": site.well,
+            "site": site.site,
+            "height": SIZE,
+            "width": SIZE,
+            "perturbation": str(sirna),
+            "perturbation_kind": "none" if sirna == NEGATIVE_CONTROL else "sirna",
+            "control": "negative"
+            if sirna == NEGATIVE_CONTROL
+            else ("positive" if sirna in POSITIVE_CONTROLS else "none"),
+            "channels": [
+                {
+                    "file": relative_to(images, folder),
+                    "offset": directory[name].offset,
+                    "length": directory[name].length,
+                    "compression": directory[name].compression,
+                }
+                for name in names
+            ],
+        }
+        rows.append(row)
+    if not rows:
+        raise DataError(f"None of the {len(table)} selected sites has all its images in {images}.")
+    fields = FieldTable(
+        pa.Table.from_pylist(rows, schema=FIELD_SCHEMA),
+        MANIFEST,
+        folder,
+        {sealed.file: sealed},
+    )
+    return fields, pd.DataFrame(left_out, columns=["field_id", "reason"])

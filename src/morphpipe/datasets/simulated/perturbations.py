@@ -1,0 +1,161 @@
+"""What perturbations do to simulated cells, and how large each effect truly is.
+
+A perturbation multiplies the medians of some parameters, so a shift is a difference of natural
+logarithms. The sizes are chosen to span effects from none to plain to the eye.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from morphpipe.datasets.simulated.phenotype import PARAMETERS, cell_type_named
+from morphpipe.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Perturbation:
+    """A perturbation and what it does.
+
+    Attributes
+    ----------
+    kind
+        `"none"` for the negative control, otherwise `"compound"`.
+    shifts
+        Difference of the natural logarithm of each parameter it moves.
+    cell_types
+        The cell types that respond; None if all do.
+    """
+
+    name: str
+    description: str
+    kind: str
+    shifts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    cell_types: frozenset[str] | None = None
+
+    def shifts_in(self, cell_type: str) -> Mapping[str, float]:
+        """Shifts of the logarithms of the parameters in one cell type; empty where none respond."""
+        if self.cell_types is not None and cell_type not in self.cell_types:
+            return MappingProxyType({})
+        return self.shifts
+
+
+# What the graded series does at full strength.
+_MITOCHONDRIAL_STRESS: Mapping[str, float] = MappingProxyType(
+    {
+        "cell_density": -0.60,
+        "cell_area": -0.40,
+        "nuclear_area": -0.15,
+        "mitochondria_length": -1.20,
+        "mito_level": 0.60,
+        "ER_level": -0.80,
+    }
+)
+
+
+def _graded(name: str, strength: float) -> Perturbation:
+    return Perturbation(
+        name,
+        f"fewer and smaller cells, short bright mitochondria, dim ER; strength {strength:.2f}",
+        "compound",
+        MappingProxyType({key: strength * shift for key, shift in _MITOCHONDRIAL_STRESS.items()}),
+    )
+
+
+PERTURBATIONS: Mapping[str, Perturbation] = MappingProxyType(
+    {
+        perturbation.name: perturbation
+        for perturbation in (
+            Perturbation("control", "negative control", "none"),
+            Perturbation("inert", "does nothing", "compound"),
+            _graded("graded-low", 1 / 3),
+            _graded("graded-mid", 2 / 3),
+            _graded("graded-high", 1.0),
+            Perturbation(
+                "nuclear-swelling",
+                "large dim nuclei with fewer, RNA-rich nucleoli",
+                "compound",
+                MappingProxyType(
+                    {
+                        "nuclear_area": 0.55,
+                        "DNA_level": -0.40,
+                        "nucleolus_count": -0.60,
+                        "RNA_level": 0.35,
+                        "cell_density": -0.15,
+                    }
+                ),
+            ),
+            Perturbation(
+                "actin-bundling",
+                "elongated cells full of stress fibres",
+                "compound",
+                MappingProxyType(
+                    {
+                        "stress_fibres": 0.90,
+                        "actin_level": 0.35,
+                        "cell_elongation": 0.45,
+                        "RNA_level": -0.25,
+                    }
+                ),
+            ),
+            Perturbation(
+                "Golgi-dispersal",
+                "the Golgi spreads around the nucleus and fades; RNA is lost",
+                "compound",
+                MappingProxyType({"Golgi_spread": 0.80, "Golgi_level": -0.40, "RNA_level": -0.30}),
+            ),
+            Perturbation(
+                "hepatic-ER-expansion",
+                "bright ER and swollen cells; only hepatic cells respond",
+                "compound",
+                MappingProxyType({"ER_level": 0.45, "cell_area": 0.25, "mito_level": -0.60}),
+                frozenset({"hepatic"}),
+            ),
+        )
+    }
+)
+
+
+def perturbation_named(name: str) -> Perturbation:
+    """Return the perturbation of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in PERTURBATIONS:
+        raise ConfigError(
+            f"The simulated screen has no perturbation {name!r}; "
+            f"choose from {', '.join(PERTURBATIONS)}."
+        )
+    return PERTURBATIONS[name]
+
+
+def true_effect(perturbation: str, cell_type: str) -> float:
+    r"""Size of a perturbation's effect in a cell type, against the negative control.
+
+    .. math:: \sum_p \frac{s_p^2}{\sigma_{p,\mathrm{cells}}^2 + \sigma_{p,\mathrm{wells}}^2}
+
+    with :math:`s_p` the shift of the logarithm of parameter p and the two standard deviations of
+    that logarithm: the squared Euclidean distance of the two conditions' parameters in units of
+    the spread of each. Variation of the cell cycle, of plates and of the camera is not in it.
+
+    Parameters
+    ----------
+    perturbation, cell_type
+        Names in `PERTURBATIONS` and `CELL_TYPES`.
+
+    Returns
+    -------
+    float
+        At least 0; exactly 0 for the negative control, for the inert compound, and where the cell
+        type does not respond.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown.
+    """
+    shifts = perturbation_named(perturbation).shifts_in(cell_type_named(cell_type).name)
+    return math.fsum((shift / PARAMETERS[key].deviation) ** 2 for key, shift in shifts.items())

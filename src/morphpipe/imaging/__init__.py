@@ -1,0 +1,1 @@
+"""Pixels to pixels: RGB views and dihedral transforms."""

@@ -1,0 +1,80 @@
+"""RxRx1's six stains shown as one RGB image."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from morphpipe.errors import DataError
+
+
+class StainColour(NamedTuple):
+    """How one stain is shown: its colour, and the grey value that is shown at full brightness."""
+
+    channel: str
+    red_green_blue: tuple[int, int, int]
+    upper: int
+
+
+# Recursion's published display table (rxrx1-utils, Apache-2.0), used by MorphoDiff and MorphGen.
+RXRX1_COLOURS = (
+    StainColour("DNA", (19, 0, 249), 51),
+    StainColour("ER", (42, 255, 31), 107),
+    StainColour("actin", (255, 0, 25), 64),
+    StainColour("RNA", (45, 255, 252), 191),
+    StainColour("mito", (250, 0, 253), 89),
+    StainColour("Golgi", (254, 255, 40), 191),
+)
+
+
+def _lookup_table(colour: StainColour) -> npt.NDArray[np.uint16]:
+    """Tabulate what each grey value adds to red, green and blue: uint16 [3, 256]."""
+    grey = np.minimum(np.arange(256), colour.upper)
+    # Whole-number arithmetic is the truncation of min(t / upper, 1) * colour without rounding.
+    return (np.array(colour.red_green_blue)[:, None] * grey // colour.upper).astype(np.uint16)
+
+
+_LOOKUP_TABLES = tuple(_lookup_table(colour) for colour in RXRX1_COLOURS)
+
+
+def rxrx1_to_rgb(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Show RxRx1's six channels as RGB, as both papers do before Inception.
+
+    Per channel x = min(t / upper, 1); x times the stain's colour is truncated to whole numbers,
+    the six contributions are summed and clipped at 255.
+
+    Parameters
+    ----------
+    stack
+        uint8 [6, H, W] or [N, 6, H, W], channels in RxRx1's order w1 to w6
+        (DNA, ER, actin, RNA, mito, Golgi).
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [H, W, 3] or [N, H, W, 3].
+
+    Raises
+    ------
+    DataError
+        If the values are not uint8 or there are not six channels.
+    """
+    stack = np.asarray(stack)
+    if stack.dtype != np.uint8:
+        raise DataError(
+            f"the RGB view of RxRx1 needs 8-bit channels, but the stack is {stack.dtype}; "
+            "convert it to uint8 first"
+        )
+    if stack.ndim not in (3, 4) or stack.shape[-3] != len(RXRX1_COLOURS):
+        raise DataError(
+            "the RGB view of RxRx1 needs a stack [6, H, W] or a batch [N, 6, H, W], "
+            f"but the shape is {stack.shape}"
+        )
+    rgb = np.empty((*stack.shape[:-3], *stack.shape[-2:], 3), dtype=np.uint8)
+    for component in range(3):
+        total = np.zeros((*stack.shape[:-3], *stack.shape[-2:]), dtype=np.uint16)
+        for channel, table in enumerate(_LOOKUP_TABLES):
+            if table[component].any():
+                total += table[component][stack[..., channel, :, :]]
+        rgb[..., component] = np.minimum(total, 255)
+    return rgb
