@@ -1,0 +1,59 @@
+"""Representation alignment: hidden tokens of the generator follow those of a frozen encoder.
+
+REPA (Yu et al. 2024, arXiv:2410.06940), equations 7 and 8; MorphGen aligns with OpenPhenom.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from morphpipe.errors import DataError
+
+
+class Projector(nn.Sequential):
+    """Three-layer perceptron from hidden tokens to the encoder's tokens, with SiLU between.
+
+    Parameters
+    ----------
+    width
+        Width of the hidden tokens.
+    target_width
+        Width of the encoder's tokens.
+    hidden_width
+        Width in between; 2048 in REPA's code.
+    """
+
+    def __init__(self, width: int, target_width: int, *, hidden_width: int = 2048) -> None:
+        super().__init__(
+            nn.Linear(width, hidden_width),
+            nn.SiLU(),
+            nn.Linear(hidden_width, hidden_width),
+            nn.SiLU(),
+            nn.Linear(hidden_width, target_width),
+        )
+
+
+def alignment_loss(projected: Tensor, targets: Tensor) -> Tensor:
+    """Negative cosine between tokens, averaged over tokens and samples.
+
+    Parameters
+    ----------
+    projected, targets
+        [N, T, d], token by token of the same places. Computed in float32 whatever the precision.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [-1, 1].
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+    """
+    if projected.shape != targets.shape:
+        raise DataError(
+            f"The generator's tokens have the shape {tuple(projected.shape)} and the alignment "
+            f"targets {tuple(targets.shape)} (samples, tokens, width): choose an encoder, a patch "
+            "size and an image size that give the same grid of tokens."
+        )
+    return -F.cosine_similarity(projected.float(), targets.float(), dim=-1).mean()

@@ -1,0 +1,111 @@
+"""What every generator takes and answers.
+
+A generator is a torch module. `forward(batch)` is its loss, so that it can be wrapped for several
+processes as it is; samplers in `morphpipe.transport` ask for its velocity.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the images of a batch are of.
+
+    Attributes
+    ----------
+    perturbation, cell_type
+        int64 [N], indices into the experiment's vocabularies.
+    """
+
+    perturbation: Tensor
+    cell_type: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move to a device."""
+        return type(self)(
+            self.perturbation.to(device, non_blocking=True),
+            self.cell_type.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """All that a training step depends on: a generator draws nothing itself.
+
+    The caller draws noise, times and dropped labels, so that training that is resumed repeats
+    what training left alone would have done.
+
+    Attributes
+    ----------
+    latents
+        float [N, C, h, w], data (t = 0).
+    noise
+        float [N, C, h, w], standard normal (t = 1).
+    time
+        float [N], in [0, 1].
+    condition
+        Labels of the N latents.
+    drop
+        bool [N]; where true, the labels are replaced by the null classes.
+    targets
+        float [N, T, d], tokens of the encoder that the hidden tokens are aligned with; None where
+        the generator is trained without alignment.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    time: Tensor
+    condition: Condition
+    drop: Tensor
+    targets: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move to a device."""
+        return type(self)(
+            self.latents.to(device, non_blocking=True),
+            self.noise.to(device, non_blocking=True),
+            self.time.to(device, non_blocking=True),
+            self.condition.to(device),
+            self.drop.to(device, non_blocking=True),
+            None if self.targets is None else self.targets.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars of one training step; `total` is what is minimised.
+
+    Attributes
+    ----------
+    total
+        diffusion + weight * alignment.
+    diffusion
+        Mean squared error of the velocity, over all elements.
+    alignment
+        Mean negative cosine over tokens, in [-1, 1]; None without alignment.
+    """
+
+    total: Tensor
+    diffusion: Tensor
+    alignment: Tensor | None
+
+
+class Generator(Protocol):
+    """A conditional generator on the linear path of `morphpipe.transport.interpolant`."""
+
+    def loss(self, batch: TrainingBatch) -> Losses:
+        """Losses of one batch, with gradients."""
+        ...
+
+    def velocity(
+        self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
+    ) -> Tensor:
+        """Velocity [N, C, h, w] at the state x [N, C, h, w] and time [N].
+
+        With `null` the null classes stand in for the condition, as guidance needs them.
+        """
+        ...

@@ -1,0 +1,74 @@
+"""MorphGen: SiT on latents of all channels, aligned with an encoder of cell images.
+
+Described in section 3 of MorphGen's paper; the loss is REPA's: the velocity's squared error plus
+a weight times the alignment.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from morphpipe.errors import ConfigError
+from morphpipe.generators.alignment import alignment_loss
+from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.sit import SiT
+from morphpipe.transport.interpolant import interpolate, velocity_target
+
+
+class SiTGenerator(nn.Module):
+    """A SiT with its loss.
+
+    Parameters
+    ----------
+    network
+        The transformer; with a projector where it is to be aligned.
+    alignment_weight
+        Weight of the alignment; 0.5 in MorphGen and REPA.
+    """
+
+    def __init__(self, network: SiT, *, alignment_weight: float = 0.5) -> None:
+        super().__init__()
+        self.network = network
+        self.alignment_weight = alignment_weight
+
+    def forward(self, batch: TrainingBatch) -> Losses:
+        """Give the loss, so that a wrapper for several processes sees the whole step."""
+        return self.loss(batch)
+
+    def loss(self, batch: TrainingBatch) -> Losses:
+        """Squared error of the velocity, and the alignment where the network has a projector.
+
+        Raises
+        ------
+        ConfigError
+            If the batch has alignment targets and the network no projector, or the reverse.
+        DataError
+            If the targets are not of the shape of the projected tokens.
+        """
+        projector = self.network.projector
+        if (projector is None) != (batch.targets is None):
+            raise ConfigError(
+                "Alignment needs both a generator with a projector and targets in the batch; "
+                "only one of the two is there: set the alignment in the configuration, or leave "
+                "it out of it altogether."
+            )
+        velocity, hidden = self.network.forward_with_hidden(
+            interpolate(batch.latents, batch.noise, batch.time),
+            batch.time,
+            batch.condition.perturbation,
+            batch.condition.cell_type,
+            batch.drop,
+        )
+        target = velocity_target(batch.latents, batch.noise)
+        diffusion = F.mse_loss(velocity.float(), target.float())
+        if projector is None or batch.targets is None:
+            return Losses(diffusion, diffusion, None)
+        alignment = alignment_loss(projector(hidden), batch.targets)
+        return Losses(diffusion + self.alignment_weight * alignment, diffusion, alignment)
+
+    def velocity(
+        self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
+    ) -> Tensor:
+        """Velocity [N, C, h, w] at the state x and time [N]; `null` ignores the condition."""
+        drop = torch.ones(len(x), dtype=torch.bool, device=x.device) if null else None
+        return self.network(x, time, condition.perturbation, condition.cell_type, drop)

@@ -1,0 +1,103 @@
+"""Which perturbations and cell types a generator knows, and by which number."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphpipe.errors import DataError
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Labels in the order of the embedding tables.
+
+    Attributes
+    ----------
+    perturbations, cell_types
+        Unique labels, sorted. The null class stands behind them, at index `len(...)`.
+    negative_control
+        The perturbation that effects are measured against, or none.
+    perturbation_kind
+        Of the perturbations that are no control: `sirna`, `compound`, ...
+    """
+
+    perturbations: tuple[str, ...]
+    cell_types: tuple[str, ...]
+    negative_control: str | None = None
+    perturbation_kind: str = "compound"
+
+    def perturbation_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
+        """Indices of perturbations, int64 [n].
+
+        Raises
+        ------
+        DataError
+            Naming a label that is not known, and the known ones.
+        """
+        return _indices(labels, self.perturbations, "perturbation")
+
+    def cell_type_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
+        """Indices of cell types, int64 [n]; raises like `perturbation_indices`."""
+        return _indices(labels, self.cell_types, "cell type")
+
+    def to_json(self) -> str:
+        """The vocabulary as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Vocabulary":
+        """Read what `to_json` gave."""
+        content = json.loads(Path(path).read_text("utf-8"))
+        return cls(
+            tuple(content["perturbations"]),
+            tuple(content["cell_types"]),
+            content["negative_control"],
+            content["perturbation_kind"],
+        )
+
+
+def _indices(labels: Iterable[str], known: tuple[str, ...], kind: str) -> NDArray[np.int64]:
+    places = {label: number for number, label in enumerate(known)}
+    labels = list(labels)
+    unknown = sorted({label for label in labels if label not in places})
+    if unknown:
+        raise DataError(
+            f"The {kind} {unknown[0]!r} is not known to the generator; it knows "
+            f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}."
+        )
+    return np.array([places[label] for label in labels], dtype=np.int64)
+
+
+def vocabulary_of(fields: pd.DataFrame) -> Vocabulary:
+    """The vocabulary of real fields.
+
+    Parameters
+    ----------
+    fields
+        With `perturbation`, `perturbation_kind`, `cell_type` and `control`.
+
+    Raises
+    ------
+    DataError
+        When there are two negative controls, or several kinds of perturbation.
+    """
+    negative = sorted(fields.loc[fields["control"] == "negative", "perturbation"].unique())
+    if len(negative) > 1:
+        raise DataError(
+            f"The fields have several negative controls ({', '.join(negative)}); effects are "
+            "measured against one."
+        )
+    kinds = sorted(set(fields["perturbation_kind"]) - {"none"})
+    if len(kinds) > 1:
+        raise DataError(f"The fields mix perturbations of the kinds {', '.join(kinds)}.")
+    return Vocabulary(
+        tuple(sorted(fields["perturbation"].unique())),
+        tuple(sorted(fields["cell_type"].unique())),
+        negative[0] if negative else None,
+        kinds[0] if kinds else "none",
+    )

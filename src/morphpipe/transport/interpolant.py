@@ -1,0 +1,63 @@
+"""The linear path between data and noise.
+
+x_t = (1 - t) x + t eps with eps from a standard normal distribution: t = 0 is data and t = 1 is
+noise, as in SiT's paper (Ma et al. 2024, arXiv:2401.08740; its released code counts time the other
+way round) and in REPA (Yu et al. 2024, arXiv:2410.06940).
+"""
+
+import torch
+from torch import Tensor
+
+
+def sample_time(
+    number: int, *, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Draw training times uniformly from [0, 1).
+
+    Returns
+    -------
+    Tensor
+        float32 [number].
+    """
+    return torch.rand(number, generator=generator, device=device)
+
+
+def interpolate(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+    """Point x_t = (1 - t) x + t eps of the path.
+
+    Parameters
+    ----------
+    data, noise
+        [N, ...], of the same shape.
+    time
+        [N], in [0, 1].
+    """
+    time = _per_sample(time, data)
+    return (1 - time) * data + time * noise
+
+
+def velocity_target(data: Tensor, noise: Tensor) -> Tensor:
+    """Velocity of the path, dx_t / dt = eps - x: what the network learns to predict."""
+    return noise - data
+
+
+def score_from_velocity(x: Tensor, velocity: Tensor, time: Tensor) -> Tensor:
+    """Score of the density at time t, from the expected velocity.
+
+    With v = E[eps - x | x_t] and x_t = (1 - t) x + t eps, E[eps | x_t] = x_t + (1 - t) v, and the
+    score is -E[eps | x_t] / t (Tweedie), so that s = ((t - 1) v - x_t) / t.
+
+    Parameters
+    ----------
+    x, velocity
+        [N, ...].
+    time
+        [N], in (0, 1].
+    """
+    time = _per_sample(time, x)
+    return ((time - 1) * velocity - x) / time
+
+
+def _per_sample(time: Tensor, like: Tensor) -> Tensor:
+    """Reshape a time of shape [N] so that it broadcasts against [N, ...]."""
+    return time.reshape(-1, *([1] * (like.ndim - 1)))
