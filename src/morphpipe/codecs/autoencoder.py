@@ -1,0 +1,200 @@
+"""Images to latents and back with diffusers' AutoencoderKL, on RGB or channel by channel."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models import AutoencoderKL
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from morphpipe.config.experiments import ImageMode
+from morphpipe.errors import DataError, WeightsError
+
+
+def to_unit_range(images: torch.Tensor) -> torch.Tensor:
+    """8-bit intensities 0 to 255 as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_8bit(images: torch.Tensor) -> torch.Tensor:
+    """Inverse of `to_unit_range`: rounded, clipped to 0 to 255, uint8."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass
+class Codec:
+    """A frozen autoencoder and the normalisation of its latents.
+
+    Attributes
+    ----------
+    model
+        The network, on its device, in evaluation mode.
+    mode
+        `channels`: every plane is stacked three times, encoded alone, and the latents are
+        concatenated; decoding averages the three planes back to one (MorphGen, section 3).
+        `rgb`: one image of three planes.
+    mean, std
+        [latent channels of one image]: latents are (z - mean) / std. Stable Diffusion's
+        scaling factor 0.18215 is mean 0, std 1 / 0.18215.
+    """
+
+    model: AutoencoderKL
+    mode: ImageMode
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @property
+    def downsampling(self) -> int:
+        """Reduction of height and width."""
+        return int(2 ** (len(self.model.config["block_out_channels"]) - 1))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def latent_channels(self, image_channels: int) -> int:
+        """Channels of the latent of one field."""
+        per_image = int(self.model.config["latent_channels"])
+        return per_image * (image_channels if self.mode == "channels" else 1)
+
+    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Latent [C', h, w] of a field [C, H, W].
+
+        Raises
+        ------
+        DataError
+            When height or width is no multiple of the reduction.
+        """
+        channels, height, width = image_shape
+        factor = self.downsampling
+        if height % factor or width % factor:
+            raise DataError(
+                f"Fields of {height}x{width} pixels cannot be encoded: both have to be multiples "
+                f"of {factor}."
+            )
+        if self.mode == "rgb" and channels != 3:
+            raise DataError(f"An RGB codec takes three planes, the fields have {channels}.")
+        return self.latent_channels(channels), height // factor, width // factor
+
+    @torch.inference_mode()
+    def moments(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean and standard deviation of the normalised latents.
+
+        Parameters
+        ----------
+        images
+            uint8 [N, C, H, W].
+
+        Returns
+        -------
+        torch.Tensor
+            float32 [N, 2, C', h, w]; index 0 the means, 1 the standard deviations.
+        """
+        number, channels, height, width = images.shape
+        shape = self.latent_shape((channels, height, width))
+        planes = to_unit_range(images.to(self.device))
+        if self.mode == "channels":
+            planes = planes.reshape(number * channels, 1, height, width).expand(-1, 3, -1, -1)
+        posterior = self.model.encode(planes.contiguous(memory_format=torch.channels_last))
+        distribution = posterior.latent_dist
+        mean = (distribution.mean - self._column(self.mean)) / self._column(self.std)
+        std = distribution.std / self._column(self.std)
+        return torch.stack(
+            [mean.reshape(number, *shape), std.reshape(number, *shape)], dim=1
+        ).float()
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor, image_channels: int) -> torch.Tensor:
+        """Fields from latents.
+
+        Parameters
+        ----------
+        latents
+            [N, C', h, w], normalised.
+        image_channels
+            C.
+
+        Returns
+        -------
+        torch.Tensor
+            uint8 [N, C, H, W], on the CPU.
+        """
+        number = latents.shape[0]
+        per_image = int(self.model.config["latent_channels"])
+        latents = latents.to(self.device, torch.float32)
+        latents = latents.reshape(-1, per_image, *latents.shape[2:])
+        latents = latents * self._column(self.std) + self._column(self.mean)
+        planes = self.model.decode(latents.contiguous(memory_format=torch.channels_last)).sample
+        if self.mode == "channels":
+            planes = planes.mean(dim=1, keepdim=True)
+        return to_8bit(planes).reshape(number, image_channels, *planes.shape[2:]).cpu()
+
+    def _column(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.device, torch.float32)[None, :, None, None]
+
+
+def load_codec(
+    folder: str | Path,
+    mode: ImageMode,
+    *,
+    scaling_factor: float | None = None,
+    device: str | torch.device = "cpu",
+) -> Codec:
+    """Load an AutoencoderKL in diffusers' layout.
+
+    Parameters
+    ----------
+    folder
+        With `config.json` and `diffusion_pytorch_model.safetensors`.
+    mode
+        See `Codec`.
+    scaling_factor
+        Overrides the one in `config.json`.
+    device
+        Where to put the network.
+
+    Raises
+    ------
+    WeightsError
+        When a file is missing or does not fit.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        model = AutoencoderKL.from_config(config)
+        model.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{error.filename} is missing: an AutoencoderKL needs config.json and "
+            "diffusion_pytorch_model.safetensors in one folder."
+        ) from None
+    except RuntimeError as error:
+        raise WeightsError(
+            f"The weights in {folder} do not fit their config.json: {str(error)[:300]}"
+        ) from None
+    model.requires_grad_(False).eval().to(device, torch.float32)
+    model.to(memory_format=torch.channels_last)
+    channels = int(config["latent_channels"])
+    mean, std = config.get("latents_mean"), config.get("latents_std")
+    if scaling_factor is None and mean is not None and std is not None:
+        return Codec(model, mode, torch.tensor(mean), torch.tensor(std))
+    factor = config.get("scaling_factor", 0.18215) if scaling_factor is None else scaling_factor
+    return Codec(model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor))
+
+
+def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Draw latents from their moments: mean + std * noise.
+
+    Parameters
+    ----------
+    moments
+        [N, 2, C', h, w].
+    noise
+        Standard normal [N, C', h, w].
+    """
+    return moments[:, 0].astype(np.float32) + moments[:, 1].astype(np.float32) * noise

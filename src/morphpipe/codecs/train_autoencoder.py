@@ -1,0 +1,193 @@
+"""Training a small AutoencoderKL on the planes of the data at hand."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models import AutoencoderKL
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import trange
+
+from morphpipe.codecs.autoencoder import to_unit_range
+from morphpipe.config.networks import TrainedCodec
+from morphpipe.errors import DataError, TrainingError
+from morphpipe.imaging.dihedral import apply
+from morphpipe.storage import atomic_path
+
+
+@dataclass
+class CodecTraining:
+    """A trained autoencoder and how it came about.
+
+    Attributes
+    ----------
+    model
+        In evaluation mode; its configuration holds the mean and deviation of its latents.
+    history
+        One entry per logged step: `step`, `loss`, `mse`, `kl`.
+    """
+
+    model: AutoencoderKL
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def _crops(
+    images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
+) -> NDArray[np.uint8]:
+    """Random planes, cropped and turned: uint8 [number, 1, size, size]."""
+    crops = np.empty((number, 1, size, size), np.uint8)
+    fields = random.integers(len(images), size=number)
+    channels = random.integers(images.shape[1], size=number)
+    tops = random.integers(images.shape[2] - size + 1, size=number)
+    lefts = random.integers(images.shape[3] - size + 1, size=number)
+    transforms = random.integers(8, size=number)
+    for i in range(number):
+        plane = images[fields[i], channels[i]]
+        crop = plane[tops[i] : tops[i] + size, lefts[i] : lefts[i] + size]
+        crops[i, 0] = apply(crop, int(transforms[i]))
+    return crops
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: 100 steps of warm-up, then a cosine to nothing."""
+    return min((step + 1) / 100, 1.0) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def _edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return images.diff(dim=-2), images.diff(dim=-1)
+
+
+def train_autoencoder(
+    images: NDArray[np.uint8],
+    settings: TrainedCodec,
+    *,
+    device: str | torch.device = "cpu",
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> CodecTraining:
+    """Train an AutoencoderKL on single planes, each stacked three times.
+
+    The loss is the squared error, the squared error of the image gradients times
+    `settings.edge_weight`, and `settings.kl_weight` times the divergence from a standard normal.
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    settings
+        Sizes and optimization.
+    device
+        Where to train.
+    report
+        Called with every entry of the history.
+
+    Raises
+    ------
+    DataError
+        When a crop does not fit into a field or the reduction does not divide it.
+    TrainingError
+        When the loss is no longer finite.
+    """
+    size, factor = settings.crop, settings.downsampling
+    if size > min(images.shape[2:]) or size % factor:
+        raise DataError(
+            f"The codec's crop of {size} pixels has to fit into the fields "
+            f"({images.shape[2]}x{images.shape[3]}) and to be a multiple of {factor}."
+        )
+    torch.manual_seed(settings.seed)
+    random = np.random.default_rng(settings.seed)
+    model = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * len(settings.block_out_channels),
+        up_block_types=("UpDecoderBlock2D",) * len(settings.block_out_channels),
+        block_out_channels=tuple(settings.block_out_channels),
+        layers_per_block=settings.layers_per_block,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_num_groups,
+        sample_size=size,
+    ).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, settings.steps)
+    )
+    training = CodecTraining(model)
+    progress = trange(settings.steps, desc="codec", unit="step", mininterval=5)
+    for step in progress:
+        planes = torch.from_numpy(_crops(images, random, settings.batch_size, size)).to(device)
+        target = to_unit_range(planes).expand(-1, 3, -1, -1)
+        target = target.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            posterior = model.encode(target).latent_dist
+            output = model.decode(posterior.sample()).sample
+        output = output.float()
+        mse = functional.mse_loss(output, target)
+        edges = sum(
+            functional.mse_loss(found, wanted)
+            for found, wanted in zip(_edges(output), _edges(target), strict=True)
+        )
+        kl = posterior.kl().float().mean()
+        loss = mse + settings.edge_weight * edges + settings.kl_weight * kl
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == settings.steps - 1:
+            entry = {"step": step, "loss": loss.item(), "mse": mse.item(), "kl": kl.item()}
+            if not np.isfinite(entry["loss"]):
+                raise TrainingError(
+                    f"The codec's loss is {entry['loss']} at step {step}: lower its learning_rate."
+                )
+            training.history.append(entry)
+            progress.set_postfix(mse=f"{entry['mse']:.4f}")
+            if report is not None:
+                report(entry)
+    model.eval().requires_grad_(False)
+    _store_latent_statistics(model, images, random, size)
+    return training
+
+
+@torch.inference_mode()
+def _store_latent_statistics(
+    model: AutoencoderKL, images: NDArray[np.uint8], random: np.random.Generator, size: int
+) -> None:
+    """Put mean and deviation of the latents, per latent channel, into the model's configuration."""
+    device = next(model.parameters()).device
+    latents = []
+    for _ in range(16):
+        planes = torch.from_numpy(_crops(images, random, 32, size)).to(device)
+        planes = to_unit_range(planes).expand(-1, 3, -1, -1)
+        latents.append(model.encode(planes).latent_dist.sample().float())
+    stacked = torch.cat(latents)
+    model.register_to_config(
+        latents_mean=stacked.mean(dim=(0, 2, 3)).tolist(),
+        latents_std=stacked.std(dim=(0, 2, 3)).tolist(),
+    )
+
+
+def save_autoencoder(model: AutoencoderKL, folder: str | Path, *, half: bool = False) -> None:
+    """Write an autoencoder in diffusers' own layout, atomically.
+
+    Parameters
+    ----------
+    model
+        The autoencoder.
+    folder
+        Will hold `config.json` and `diffusion_pytorch_model.safetensors`.
+    half
+        Store float16, for weights that are passed on.
+    """
+    stored: Any = model
+    if half:
+        stored = AutoencoderKL.from_config(model.config)
+        stored.load_state_dict(model.state_dict())
+        stored.half()
+    with atomic_path(folder) as temporary:
+        stored.save_pretrained(temporary, safe_serialization=True)

@@ -1,0 +1,154 @@
+"""Features and alignment targets of whole shards: every image through an encoder once."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from morphpipe.codecs.array_shards import write_shard
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.datasets.fields import FieldTable
+from morphpipe.encoders.base import Encoder, TokenEncoder
+from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.errors import ConfigError
+from morphpipe.imaging.dihedral import apply
+from morphpipe.imaging.rgb import rxrx1_to_rgb
+
+
+def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:
+    """The views that are asked for and that an encoder can take; `channels` means each channel."""
+    wanted: list[str] = []
+    for view in views:
+        wanted.extend(channels if view == "channels" else [view])
+    return [view for view in wanted if view in encoder.views]
+
+
+def view_input(images: NDArray[np.uint8], view: str) -> torch.Tensor:
+    """What the encoder is given for a view of fields [n, C, H, W]: RGB, or all channels."""
+    if view == "rgb":
+        images = np.moveaxis(rxrx1_to_rgb(images), -1, 1)
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def _progress(fields: FieldTable, batch_size: int, name: str) -> Any:
+    return tqdm(total=-(-len(fields) // batch_size), desc=name, unit="batch", mininterval=5)
+
+
+def extract_features(
+    fields: FieldTable,
+    encoder: Encoder,
+    outputs: dict[str, str | Path],
+    *,
+    kind: str,
+    weights_sha256: str,
+    batch_size: int,
+) -> None:
+    """Write the feature tables of a shard of fields, one file a view.
+
+    Parameters
+    ----------
+    fields
+        The rows.
+    encoder
+        With the views it is asked for.
+    outputs
+        View to file.
+    kind, weights_sha256
+        See `morphpipe.encoders.feature_table.Extraction`.
+    batch_size
+        Fields at once.
+
+    Raises
+    ------
+    ConfigError
+        When the encoder cannot take a view.
+    """
+    for view in outputs:
+        if view not in encoder.views:
+            raise ConfigError(
+                f"The encoder {encoder.name} cannot see the view {view!r}; it can see "
+                f"{', '.join(encoder.views)}."
+            )
+    collected: dict[str, list[NDArray[np.float32]]] = {view: [] for view in outputs}
+    with FieldReader(fields) as reader, _progress(fields, batch_size, encoder.name) as progress:
+        for _, images in reader.batches(batch_size):
+            stacks = torch.from_numpy(images)
+            plain = [view for view in outputs if view != "rgb"]
+            if plain:
+                for view, features in encoder.embed_views(stacks, plain).items():
+                    collected[view].append(features.float().cpu().numpy())
+            if "rgb" in outputs:
+                features = encoder.embed(view_input(images, "rgb"), "rgb")
+                collected["rgb"].append(features.float().cpu().numpy())
+            progress.update()
+    for view, path in outputs.items():
+        write_features(
+            FeatureTable(
+                tuple(fields.field_ids),
+                np.zeros(len(fields), np.int8),
+                np.concatenate(collected[view]),
+                Extraction(encoder.name, kind, weights_sha256, view, fields.manifest.names),
+            ),
+            path,
+        )
+
+
+def cache_targets(
+    fields: FieldTable,
+    encoder: TokenEncoder,
+    path: str | Path,
+    *,
+    grid: tuple[int, int],
+    transforms: Sequence[int] = (0,),
+    batch_size: int = 16,
+) -> None:
+    """Write alignment targets of a shard of fields as an array shard.
+
+    Parameters
+    ----------
+    fields
+        The shard's rows.
+    encoder
+        Whose tokens to store.
+    path
+        Of the array shard, without suffix. Rows are float16 [tokens, d].
+    grid
+        Rows and columns of the generator's tokens. Where the encoder has another grid, its
+        tokens are interpolated bilinearly (averaged where its grid is finer).
+    transforms
+        Dihedral transforms to cache.
+    batch_size
+        Fields at once.
+    """
+    keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        with FieldReader(fields) as reader, _progress(fields, batch_size, "targets") as progress:
+            for _, images in reader.batches(batch_size):
+                turned = []
+                for transform in transforms:
+                    stack = torch.from_numpy(np.ascontiguousarray(apply(images, transform)))
+                    tokens = encoder.tokens(stack).float().cpu()
+                    own = encoder.token_grid(*stack.shape[2:])
+                    turned.append(regrid(tokens, own, grid))
+                progress.update()
+                yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).numpy()
+
+    rows = blocks()
+    # The width of the tokens is known once the first have been made.
+    first = next(rows)
+    write_shard(path, keys, chain([first], rows), shape=first.shape[1:], dtype=np.float16)
+
+
+def regrid(tokens: torch.Tensor, own: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
+    """Tokens [n, own rows * own columns, d] on another grid: [n, rows * columns, d]."""
+    if own == grid:
+        return tokens
+    maps = tokens.transpose(1, 2).unflatten(2, own)
+    maps = torch.nn.functional.interpolate(maps, size=grid, mode="bilinear", antialias=True)
+    return maps.flatten(2).transpose(1, 2)

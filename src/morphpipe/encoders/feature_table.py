@@ -1,0 +1,128 @@
+"""Feature tables: one row per image and orientation, one file per shard, encoder and view."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from morphpipe.errors import DataError
+from morphpipe.storage import read_parquet, write_parquet
+
+_METADATA_KEY = b"morphpipe"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features were made; features of different extractions are not compared.
+
+    Attributes
+    ----------
+    extractor
+        The encoder's name in the configuration.
+    kind
+        `inception`, `openphenom` or `resnet18`.
+    weights_sha256
+        Checksum of its weights.
+    view
+        What it saw: `all`, `rgb` or a channel's name.
+    channels
+        Channel names of the images, in order.
+    """
+
+    extractor: str
+    kind: str
+    weights_sha256: str
+    view: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of images in memory.
+
+    Attributes
+    ----------
+    field_ids
+        [n].
+    transforms
+        int8 [n], dihedral transform of the image.
+    features
+        float32 [n, d].
+    extraction
+        How they were made.
+    """
+
+    field_ids: tuple[str, ...]
+    transforms: NDArray[np.int8]
+    features: NDArray[np.float32]
+    extraction: Extraction
+
+
+def write_features(table: FeatureTable, path: str | Path) -> None:
+    """Write a feature table to Parquet.
+
+    Raises
+    ------
+    DataError
+        When a feature is not finite, naming the field.
+    """
+    finite = np.isfinite(table.features).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{table.extraction.extractor} gives features that are not finite for the field "
+            f"{table.field_ids[int(np.argmin(finite))]!r}: look at its image."
+        )
+    width = table.features.shape[1]
+    values = pa.array(np.ascontiguousarray(table.features, np.float32).reshape(-1))
+    content = pa.table(
+        {
+            "field_id": pa.array(table.field_ids, pa.string()),
+            "transform": pa.array(table.transforms, pa.int8()),
+            "crop": pa.nulls(len(table.field_ids), pa.int32()),
+            "features": pa.FixedSizeListArray.from_arrays(values, width),
+        }
+    )
+    metadata = {_METADATA_KEY: json.dumps(asdict(table.extraction)).encode()}
+    write_parquet(content.replace_schema_metadata(metadata), path)
+
+
+def read_features(paths: Sequence[str | Path]) -> FeatureTable:
+    """Read and join the feature tables of several shards.
+
+    Raises
+    ------
+    DataError
+        When the files come from different encoders, weights, views or channels.
+    """
+    if not paths:
+        raise DataError("There are no feature tables to read.")
+    ids: list[str] = []
+    transforms, features = [], []
+    extraction: Extraction | None = None
+    for path in paths:
+        content = read_parquet(path)
+        described = json.loads((content.schema.metadata or {})[_METADATA_KEY])
+        described["channels"] = tuple(described["channels"])
+        found = Extraction(**described)
+        if extraction is None:
+            extraction = found
+        elif found != extraction:
+            raise DataError(
+                f"{path} was made by {found}, but {paths[0]} by {extraction}: delete the older "
+                "of the two and let the workflow make it again."
+            )
+        ids.extend(content["field_id"].to_pylist())
+        transforms.append(content["transform"].to_numpy())
+        column = content["features"].combine_chunks()
+        features.append(column.values.to_numpy().reshape(len(content), column.type.list_size))
+    assert extraction is not None
+    return FeatureTable(
+        tuple(ids),
+        np.concatenate(transforms).astype(np.int8),
+        np.concatenate(features).astype(np.float32),
+        extraction,
+    )

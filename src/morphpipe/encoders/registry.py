@@ -1,0 +1,61 @@
+"""The one place that knows which encoders there are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from morphpipe.encoders.base import Encoder
+from morphpipe.errors import ConfigError
+
+KINDS = ("openphenom", "resnet18", "inception")
+
+
+def build_encoder(
+    kind: str,
+    weights_path: str | Path,
+    *,
+    channels: Sequence[str],
+    device: torch.device | str = "cpu",
+) -> Encoder:
+    """Build an encoder with its weights.
+
+    Parameters
+    ----------
+    kind
+        "openphenom", "resnet18" or "inception".
+    weights_path
+        A local file; nothing is fetched.
+    channels
+        Names of the images' channels in the order of the channel manifest.
+    device
+        Where the encoder runs.
+
+    Raises
+    ------
+    ConfigError
+        If the kind is unknown, or a ResNet-18 was trained on other channels or another order.
+    WeightsError
+        If the weights are missing or not the expected ones.
+    """
+    # Each kind imports its own libraries only when asked for.
+    if kind == "openphenom":
+        from morphpipe.encoders.openphenom import OpenPhenom, OpenPhenomEncoder
+
+        return OpenPhenomEncoder(OpenPhenom.from_file(weights_path).to(device), channels)
+    if kind == "resnet18":
+        from morphpipe.encoders.resnet18 import ResNet18, ResNet18Encoder
+
+        network = ResNet18.load(weights_path)
+        if network.channels != tuple(channels):
+            raise ConfigError(
+                f"The ResNet-18 at {weights_path} was trained on the channels "
+                f"{', '.join(network.channels)} in this order, the images have "
+                f"{', '.join(channels)}: train one on these images."
+            )
+        return ResNet18Encoder(network.to(device))
+    if kind == "inception":
+        from morphpipe.encoders.inception import InceptionEncoder
+
+        return InceptionEncoder(weights_path, channels, device=device)
+    raise ConfigError(f'There is no encoder "{kind}": choose one of {", ".join(KINDS)}.')

@@ -1,0 +1,111 @@
+"""Encoders as the workflow uses them: by their name in the configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.config.networks import ResNet18Encoder
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.fields import FieldTable
+from morphpipe.devices import best_device
+from morphpipe.encoders.base import Encoder
+from morphpipe.encoders.extract import expand_views, extract_features
+from morphpipe.encoders.registry import build_encoder
+from morphpipe.encoders.train_resnet18 import train_resnet18
+from morphpipe.errors import ConfigError
+from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.weights import read_record
+
+
+def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
+    """The file with an encoder's weights.
+
+    Parameters
+    ----------
+    settings
+        The encoder's configuration, plain values.
+    record
+        Weights that the workflow trained, or `weights.json` beside fetched ones.
+    """
+    record = Path(record)
+    if settings["kind"] == "resnet18":
+        return record
+    files = list(read_record(record.parent)["sha256"])  # type: ignore[call-overload]
+    return record.parent / files[0]
+
+
+def load_encoder(
+    name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
+) -> Encoder:
+    """Build an encoder under its name in the configuration, on the best device."""
+    encoder = build_encoder(
+        settings["kind"], weights_file(settings, record), channels=channels, device=best_device()
+    )
+    encoder.name = name
+    return encoder
+
+
+def train_encoder(fields: FieldTable, settings: ResNet18Encoder, path: str | Path) -> pd.DataFrame:
+    """Train a ResNet-18 to tell conditions (cell type and perturbation) apart, and save it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `epoch`, `loss`, `accuracy`.
+    """
+    keys = fields.keys()
+    labels, names = pd.factorize(keys["cell_type"] + "\x00" + keys["perturbation"], sort=True)
+    trained = train_resnet18(
+        read_images(fields),
+        labels.astype(np.int64),
+        channels=fields.manifest.names,
+        classes=len(names),
+        epochs=settings.epochs,
+        batch_size=settings.training_batch_size,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        channel_dropout=settings.channel_dropout,
+        device=best_device(),
+    )
+    trained.network.save(path)
+    return pd.DataFrame(
+        [(epoch.number, epoch.loss, epoch.accuracy) for epoch in trained.history],
+        columns=["epoch", "loss", "accuracy"],
+    )
+
+
+def extract_shard(
+    fields: FieldTable,
+    name: str,
+    settings: dict[str, Any],
+    record: str | Path,
+    views: Sequence[str],
+    folder: str | Path,
+) -> None:
+    """Write the feature tables of a shard, `<folder>/<view>.parquet`.
+
+    Raises
+    ------
+    ConfigError
+        When the encoder can take none of the views.
+    """
+    encoder = load_encoder(name, settings, record, fields.manifest.names)
+    wanted = expand_views(views, encoder, fields.manifest.names)
+    if not wanted:
+        raise ConfigError(
+            f"The encoder {name} can take none of the views {', '.join(views)}; it can take "
+            f"{', '.join(encoder.views)}."
+        )
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        extract_features(
+            fields,
+            encoder,
+            {view: temporary / f"{view}.parquet" for view in wanted},
+            kind=settings["kind"],
+            weights_sha256=sha256_of_file(weights_file(settings, record)),
+            batch_size=settings["batch_size"],
+        )

@@ -1,0 +1,89 @@
+"""Pretrained weights: fetching the declared files and saying what to do when they cannot be had."""
+
+import json
+from pathlib import Path
+
+from morphpipe.config.weights import Weights
+from morphpipe.datasets.download import fetch
+from morphpipe.errors import DataError, WeightsError
+from morphpipe.storage import sha256_of_file, write_json
+
+RECORD = "weights.json"
+_HUB = "https://huggingface.co/{repository}/resolve/{revision}/{file}"
+
+
+def address(weights: Weights, file: str) -> str:
+    """Where a file of declared weights is fetched from."""
+    if weights.source.startswith("hf://"):
+        return _HUB.format(
+            repository=weights.source.removeprefix("hf://"),
+            revision=weights.revision or "main",
+            file=file,
+        )
+    if weights.source.startswith("file:"):
+        folder = Path(weights.source.removeprefix("file:").removeprefix("//"))
+        return f"file:{(folder / file).absolute()}"
+    return f"{weights.source.rstrip('/')}/{file}"
+
+
+def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | Path) -> None:
+    """Bring declared weights into a folder, and record what they are beside them.
+
+    Files that were put there by hand are taken, and checked like any other.
+
+    Parameters
+    ----------
+    name
+        Of the weights in the configuration, for messages.
+    weights
+        What is declared.
+    folder
+        Will hold the files and `weights.json`.
+    lock
+        Checksums of earlier downloads.
+
+    Raises
+    ------
+    WeightsError
+        When a file cannot be had or is another than declared, with the ways out.
+    """
+    folder = Path(folder)
+    checksums = {}
+    for file in weights.files:
+        path = folder / file
+        expected = weights.sha256.get(file)
+        try:
+            if path.is_file() and not path.is_symlink():
+                found = sha256_of_file(path)
+                if expected is not None and found != expected:
+                    raise DataError(f"{path} has the SHA-256 {found}, {expected} is declared.")
+            else:
+                # What came with the repository or lies on a disk needs no lock.
+                local = weights.source.startswith("file:")
+                found = fetch(
+                    address(weights, file), path, sha256=expected, lock=None if local else lock
+                )
+        except DataError as error:
+            raise WeightsError(
+                f"The weights {name!r} cannot be had: {error} Ways out: put {file} into {folder} "
+                f"by hand; point weights.{name}.source to a mirror (https:// or file:); or "
+                "configure a codec of origin `trained` or an encoder of kind `resnet18`, which "
+                "the workflow trains itself (the report will say so)."
+            ) from None
+        checksums[file] = found
+    write_json(
+        {
+            "name": name,
+            "source": weights.source,
+            "revision": weights.revision,
+            "licence": weights.licence,
+            "note": weights.note,
+            "sha256": checksums,
+        },
+        folder / RECORD,
+    )
+
+
+def read_record(folder: str | Path) -> dict[str, object]:
+    """What `fetch_weights` recorded."""
+    return dict(json.loads((Path(folder) / RECORD).read_text("utf-8")))
