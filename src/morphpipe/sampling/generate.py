@@ -1,0 +1,309 @@
+"""Generating images: sampler and decoder, resumable within a shard."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.config.experiments import Sampling
+from morphpipe.datasets.archive import write_archive
+from morphpipe.datasets.fields import Channel, ChannelManifest
+from morphpipe.devices import best_device
+from morphpipe.errors import DataError
+from morphpipe.generators.base import Condition
+from morphpipe.generators.build import build_generator
+from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.training.checkpoint import load_average, read_state
+from morphpipe.training.settings import TrainingSettings
+from morphpipe.transport.guidance import guided
+from morphpipe.transport.noise import SampleNoise
+from morphpipe.transport.samplers import euler_maruyama, ode
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator with its averaged weights, ready to sample.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode, on its device.
+    vocabulary
+        Its labels.
+    settings
+        How it was trained.
+    step
+        Optimizer steps it has seen.
+    latent_shape
+        [C', h, w].
+    checksum
+        Of the averaged weights.
+    """
+
+    network: SiTGenerator
+    vocabulary: Vocabulary
+    settings: TrainingSettings
+    step: int
+    latent_shape: tuple[int, int, int]
+    checksum: str
+
+
+def load_generator(
+    checkpoint: str | Path, latent_shape: tuple[int, int, int], device: str | torch.device = "cpu"
+) -> TrainedGenerator:
+    """Load the averaged weights of a checkpoint.
+
+    Raises
+    ------
+    DataError
+        When the checkpoint is damaged or of another latent size.
+    """
+    checkpoint = Path(checkpoint)
+    state = read_state(checkpoint)
+    settings = TrainingSettings.from_dict(state.settings)
+    vocabulary = Vocabulary.load(checkpoint / "vocabulary.json")
+    network = build_generator(settings.generator, vocabulary, latent_shape)
+    weights = {
+        name: tensor
+        for name, tensor in load_average(checkpoint).items()
+        if not name.startswith("network.projector.")
+    }
+    try:
+        missing = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise DataError(
+            f"The checkpoint {checkpoint} does not fit latents of shape {latent_shape}: "
+            f"{str(error)[:300]}"
+        ) from None
+    absent = set(missing.missing_keys) - {name for name, _ in network.named_buffers()}
+    if absent or missing.unexpected_keys:
+        raise DataError(
+            f"The checkpoint {checkpoint} does not fit its settings: "
+            f"{sorted(absent) or missing.unexpected_keys} do not match."
+        )
+    network.eval().requires_grad_(False).to(device)
+    return TrainedGenerator(
+        network,
+        vocabulary,
+        settings,
+        state.step,
+        latent_shape,
+        sha256_of_file(checkpoint / "ema.safetensors"),
+    )
+
+
+def load_with_codec(
+    checkpoint: str | Path,
+    codec: str | Path,
+    size: tuple[int, int],
+    *,
+    scaling_factor: float | None = None,
+) -> tuple[TrainedGenerator, Codec]:
+    """Load a generator and the codec that its latents belong to, on the best device.
+
+    Parameters
+    ----------
+    checkpoint
+        As training writes it.
+    codec
+        Folder of the AutoencoderKL.
+    size
+        Height and width of the images, pixels.
+    scaling_factor
+        Of the latents; none takes the codec's own.
+    """
+    settings = TrainingSettings.from_dict(read_state(checkpoint).settings)
+    device = best_device()
+    decoder = load_codec(codec, settings.image_mode, scaling_factor=scaling_factor, device=device)
+    channels = len(settings.channels) if settings.image_mode == "channels" else 3
+    latent_shape = decoder.latent_shape((channels, *size))
+    return load_generator(checkpoint, latent_shape, device), decoder
+
+
+def sample_latents(
+    generator: TrainedGenerator,
+    plan: pd.DataFrame,
+    settings: Sampling,
+    sampling_seed: int,
+) -> torch.Tensor:
+    """Latents of the rows of a plan, as one batch.
+
+    Every sample's noise depends on (experiment, training seed, sampling seed, sample index, step)
+    alone, so that the batch it stands in changes nothing but rounding.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [n, C', h, w].
+    """
+    network = generator.network
+    device = next(network.parameters()).device
+    condition = Condition(
+        torch.from_numpy(generator.vocabulary.perturbation_indices(plan["perturbation"])),
+        torch.from_numpy(generator.vocabulary.cell_type_indices(plan["cell_type"])),
+    ).to(device)
+    precision = generator.settings.training.precision
+
+    def velocity(x: torch.Tensor, time: torch.Tensor, null: bool) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return network.velocity(x, time, condition, null=null).float()
+
+    guidance = settings.guidance
+    field = guided(
+        lambda x, time: velocity(x, time, False),
+        lambda x, time: velocity(x, time, True),
+        scale=guidance.scale,
+        low=guidance.low,
+        high=guidance.high,
+    )
+    noise = SampleNoise(
+        generator.settings.experiment, generator.settings.seed, sampling_seed
+    ).source(plan["sample_index"].tolist(), generator.latent_shape, device=device)
+    with torch.inference_mode():
+        if settings.sampler == "euler-maruyama":
+            return euler_maruyama(field, noise, steps=settings.steps)
+        return ode(field, noise, steps=settings.steps, method=settings.sampler)
+
+
+def generate(
+    generator: TrainedGenerator,
+    codec: Codec,
+    plan: pd.DataFrame,
+    settings: Sampling,
+    *,
+    dataset: str,
+    sampling_seed: int,
+    manifest: ChannelManifest,
+    path: str | Path,
+    work: str | Path,
+) -> None:
+    """Generate the images of a plan into an image archive.
+
+    Finished batches wait in `work`; a run that was killed goes on behind them.
+
+    Parameters
+    ----------
+    generator, codec
+        What turns noise into latents, and latents into images.
+    plan
+        See `morphpipe.sampling.plan.sampling_plan`.
+    settings
+        Sampler, steps, guidance, batch size.
+    dataset
+        Name of the dataset whose conditions are generated.
+    sampling_seed
+        One of `settings.seeds`.
+    manifest
+        Of the generated images.
+    path
+        The archive.
+    work
+        Folder for finished batches; deleted at the end.
+
+    Raises
+    ------
+    DataError
+        When a label is unknown to the generator, or an image is not finite.
+    """
+    # All labels are looked up before the first image is made.
+    generator.vocabulary.perturbation_indices(plan["perturbation"])
+    generator.vocabulary.cell_type_indices(plan["cell_type"])
+    work = Path(work) / _fingerprint(generator, plan, settings, sampling_seed)
+    channels = len(manifest.channels)
+
+    def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
+        for start in tqdm(
+            range(0, len(plan), settings.batch_size),
+            desc=f"sample {generator.settings.experiment}",
+            unit="batch",
+            mininterval=5,
+        ):
+            rows = plan.iloc[start : start + settings.batch_size]
+            file = work / f"batch-{start:08d}.npy"
+            if not file.exists():
+                latents = sample_latents(generator, rows, settings, sampling_seed)
+                if not torch.isfinite(latents).all():
+                    raise DataError(
+                        f"The generator {generator.settings.experiment} gave latents that are not "
+                        "finite: its training has failed; look at its training curve."
+                    )
+                images = codec.decode(latents, channels).numpy()
+                with atomic_path(file) as temporary:
+                    np.save(temporary, images)
+            yield rows, np.load(file)
+
+    with write_archive(path, manifest) as archive:
+        for rows, images in batches():
+            for row, image in zip(rows.to_dict("records"), images, strict=True):
+                archive.add(_field_row(generator, row, dataset, sampling_seed), image)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> ChannelManifest:
+    """The manifest of images that a generator trained on `real` makes."""
+    channels = real.channels
+    if settings.image_mode == "rgb":
+        channels = tuple(Channel(name, "RGB rendering") for name in ("red", "green", "blue"))
+    return ChannelManifest(
+        channels=channels,
+        pixel_size=real.pixel_size,
+        bit_depth=8,
+        intensity_window=real.intensity_window,
+        licence=real.licence,
+        source=f"generated by morphpipe, experiment {settings.experiment}, from {real.source}",
+    )
+
+
+def manifest_without_data(settings: TrainingSettings) -> ChannelManifest:
+    """The manifest of generated images where the real ones are not at hand."""
+    unknown = ChannelManifest(
+        channels=tuple(Channel(name, "as in the training images") for name in settings.channels),
+        pixel_size=None,
+        bit_depth=8,
+        intensity_window=None,
+        licence="see the checkpoint's model card",
+        source="the images that the checkpoint was trained on",
+    )
+    return generated_manifest(unknown, settings)
+
+
+def _field_row(
+    generator: TrainedGenerator, row: dict[Any, Any], dataset: str, sampling_seed: int
+) -> dict[str, Any]:
+    settings = generator.settings
+    index = int(row["sample_index"])
+    return {
+        "field_id": f"{settings.experiment}_t{settings.seed}_s{sampling_seed}_{index:07d}",
+        "dataset": dataset,
+        "origin": "generated",
+        "cell_type": row["cell_type"],
+        "perturbation": row["perturbation"],
+        "perturbation_kind": row["perturbation_kind"],
+        "control": row["control"],
+        "experiment": settings.experiment,
+        "training_seed": settings.seed,
+        "sampling_seed": sampling_seed,
+        "sample_index": index,
+    }
+
+
+def _fingerprint(
+    generator: TrainedGenerator, plan: pd.DataFrame, settings: Sampling, sampling_seed: int
+) -> str:
+    """Name of the folder for finished batches: other weights or settings, another folder."""
+    digest = hashlib.sha256(generator.checksum.encode())
+    digest.update(plan.to_csv(index=False).encode())
+    digest.update(settings.model_dump_json(exclude={"seeds", "shards"}).encode())
+    digest.update(str(sampling_seed).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,167 @@
+"""Checkpoints: complete, checked, and written so that a kill leaves the last one whole."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from morphpipe.errors import DataError
+from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.training.ema import ExponentialMovingAverage
+
+_STATE = "state.json"
+_MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """What a checkpoint belongs to.
+
+    Attributes
+    ----------
+    step
+        Optimizer steps that have been done. Together with the seed it is the position in the
+        data and in all random draws (see `morphpipe.training.data`).
+    identity
+        Hash of everything that the weights depend on: settings, data, seed.
+    settings
+        What was trained, in plain values.
+    """
+
+    step: int
+    identity: str
+    settings: dict[str, Any]
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors, which safetensors can hold."""
+    state = optimizer.state_dict()["state"]
+    tensors = {}
+    for number, values in state.items():
+        for key, value in values.items():
+            tensors[f"{key}/{names[number]}"] = torch.as_tensor(value).cpu().contiguous()
+    return tensors
+
+
+def save_checkpoint(
+    folder: str | Path,
+    state: CheckpointState,
+    model: nn.Module,
+    ema: ExponentialMovingAverage,
+    optimizer: torch.optim.Optimizer,
+    *,
+    notes: dict[str, str] | None = None,
+) -> None:
+    """Write a checkpoint folder atomically.
+
+    It holds `model.safetensors`, `ema.safetensors`, `optimizer.safetensors` and `state.json`,
+    the last with the checksums of the others, and beside them `notes`: texts by file name, such
+    as the model card.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        for name, tensors in (
+            (_MODEL, {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}),
+            (_EMA, {k: v.cpu().contiguous() for k, v in ema.state_dict().items()}),
+            (_OPTIMIZER, _optimizer_tensors(optimizer, names)),
+        ):
+            save_file(tensors, temporary / name)
+        for name, text in (notes or {}).items():
+            (temporary / name).write_text(text, "utf-8")
+        content = {
+            "step": state.step,
+            "identity": state.identity,
+            "settings": state.settings,
+            "sha256": {
+                name: sha256_of_file(temporary / name) for name in (_MODEL, _EMA, _OPTIMIZER)
+            },
+        }
+        (temporary / _STATE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def read_state(folder: str | Path) -> CheckpointState:
+    """What a checkpoint belongs to, after comparing its files with their checksums.
+
+    Raises
+    ------
+    DataError
+        When a file is missing or is not the one that was written.
+    """
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / _STATE).read_text("utf-8"))
+        for name, checksum in content["sha256"].items():
+            if sha256_of_file(folder / name) != checksum:
+                raise DataError(
+                    f"{folder / name} is damaged (other checksum than {_STATE} says): delete the "
+                    "folder, and training goes on from the checkpoint before it."
+                )
+    except FileNotFoundError as error:
+        raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
+    except (json.JSONDecodeError, KeyError) as error:
+        raise DataError(f"{folder / _STATE} cannot be read ({error}).") from None
+    return CheckpointState(content["step"], content["identity"], content["settings"])
+
+
+def load_checkpoint(
+    folder: str | Path,
+    model: nn.Module,
+    ema: ExponentialMovingAverage,
+    optimizer: torch.optim.Optimizer,
+) -> CheckpointState:
+    """Put a checkpoint's content into model, average and optimizer.
+
+    Raises
+    ------
+    DataError
+        See `read_state`; or when the weights do not fit the model.
+    """
+    folder = Path(folder)
+    state = read_state(folder)
+    try:
+        model.load_state_dict(load_file(folder / _MODEL))
+    except RuntimeError as error:
+        raise DataError(
+            f"The checkpoint {folder} does not fit the model: {str(error)[:300]}"
+        ) from None
+    ema.load_state_dict(load_file(folder / _EMA))
+    numbers = {name: number for number, (name, _) in enumerate(model.named_parameters())}
+    values: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in load_file(folder / _OPTIMIZER).items():
+        kind, name = key.split("/", 1)
+        values.setdefault(numbers[name], {})[kind] = tensor
+    optimizer.load_state_dict(
+        {"state": values, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return state
+
+
+def load_average(folder: str | Path) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, for sampling."""
+    read_state(folder)
+    return load_file(Path(folder) / _EMA)
+
+
+def checkpoints(work: str | Path) -> Iterator[Path]:
+    """Checkpoint folders inside a working folder, the newest first."""
+    work = Path(work)
+    if work.is_dir():
+        yield from sorted(work.glob("step-*"), reverse=True)
+
+
+def checkpoint_path(work: str | Path, step: int) -> Path:
+    """Where the checkpoint of a step is kept while training goes on."""
+    return Path(work) / f"step-{step:09d}"
+
+
+def remove_older(work: str | Path, keep: int = 2) -> None:
+    """Delete all but the newest checkpoints of a working folder."""
+    for folder in list(checkpoints(work))[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)

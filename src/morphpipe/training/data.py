@@ -1,0 +1,256 @@
+"""Batches of cached latents, as a function of seed and step alone.
+
+Because a batch depends on nothing but (seed, step), a training that is resumed at a step sees
+exactly what it would have seen, and the number of devices changes nothing.
+"""
+
+import hashlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from morphpipe.codecs.array_shards import ArrayShards
+from morphpipe.codecs.autoencoder import sample_latents
+from morphpipe.errors import DataError
+from morphpipe.generators.base import Condition, TrainingBatch
+from morphpipe.perturbations.vocabulary import Vocabulary
+
+# Purposes of random draws, so that no two of them share a stream.
+_ORDER, _SAMPLE = 1, 2
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, number: int) -> NDArray[np.int64]:
+    return np.random.default_rng([_ORDER, seed, epoch]).permutation(number)
+
+
+def batch_members(seed: int, step: int, batch_size: int, number: int) -> NDArray[np.int64]:
+    """Which of `number` training fields stand in the global batch of a step.
+
+    Every field comes once an epoch, in an order drawn anew for each; batches run on over the
+    border of epochs.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [batch_size].
+    """
+    places = step * batch_size + np.arange(batch_size, dtype=np.int64)
+    epochs = places // number
+    members = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        members[here] = _permutation(seed, int(epoch), number)[places[here] % number]
+    return members
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Cached latents (and alignment targets) of the training fields.
+
+    Attributes
+    ----------
+    moments
+        Rows [2, C', h, w].
+    targets
+        Rows [tokens, width], or none without alignment.
+    positions
+        int64 [fields, transforms]: rows of `moments`.
+    target_positions
+        Likewise for `targets`, which are cached for the same transforms.
+    perturbations, cell_types
+        int64 [fields]: indices into the vocabulary.
+    """
+
+    moments: ArrayShards
+    targets: ArrayShards | None
+    positions: NDArray[np.int64]
+    target_positions: NDArray[np.int64] | None
+    perturbations: NDArray[np.int64]
+    cell_types: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def fingerprint(self) -> str:
+        """Hash of which fields are trained on, in which orientations, with which labels."""
+        digest = hashlib.sha256()
+        for array in (self.positions, self.perturbations, self.cell_types):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def batch(
+        self, seed: int, step: int, rows: range, batch_size: int, label_dropout: float
+    ) -> TrainingBatch:
+        """A part of the global batch of a step.
+
+        Parameters
+        ----------
+        seed
+            Training seed.
+        step
+            From 0.
+        rows
+            Which places of the global batch this device takes.
+        batch_size
+            Of the global batch.
+        label_dropout
+            Share of labels replaced by the null class.
+        """
+        members = batch_members(seed, step, batch_size, len(self))[rows.start : rows.stop]
+        shape = self.moments.shape[1:]
+        posterior_noise = np.empty((len(members), *shape), np.float32)
+        noise = np.empty_like(posterior_noise)
+        transforms = np.empty(len(members), np.int64)
+        time = np.empty(len(members), np.float32)
+        drop = np.empty(len(members), bool)
+        for i, place in enumerate(rows):
+            random = np.random.Generator(
+                np.random.Philox(np.random.SeedSequence([_SAMPLE, seed, step, place]))
+            )
+            transforms[i] = random.integers(self.positions.shape[1])
+            time[i] = random.random(dtype=np.float32)
+            drop[i] = random.random() < label_dropout
+            random.standard_normal(dtype=np.float32, out=posterior_noise[i])
+            random.standard_normal(dtype=np.float32, out=noise[i])
+        moments = self.moments.read(self.positions[members, transforms])
+        targets = None
+        if self.targets is not None and self.target_positions is not None:
+            targets = torch.from_numpy(
+                self.targets.read(self.target_positions[members, transforms])
+            )
+        return TrainingBatch(
+            latents=torch.from_numpy(sample_latents(moments, posterior_noise)),
+            noise=torch.from_numpy(noise),
+            time=torch.from_numpy(time),
+            condition=Condition(
+                perturbation=torch.from_numpy(self.perturbations[members]),
+                cell_type=torch.from_numpy(self.cell_types[members]),
+            ),
+            drop=torch.from_numpy(drop),
+            targets=targets,
+        )
+
+    def prefetched(
+        self,
+        seed: int,
+        steps: range,
+        rows: Sequence[range],
+        batch_size: int,
+        label_dropout: float,
+    ) -> Iterator[list[TrainingBatch]]:
+        """The batches of many steps, made ahead by a thread.
+
+        Parameters
+        ----------
+        seed, batch_size, label_dropout
+            See `batch`.
+        steps
+            Which steps.
+        rows
+            One range for each accumulated part.
+
+        Yields
+        ------
+        list of TrainingBatch
+            One per part.
+        """
+        ready: queue.Queue[list[TrainingBatch] | Exception] = queue.Queue(maxsize=4)
+        stopped = threading.Event()
+
+        def work() -> None:
+            try:
+                for step in steps:
+                    parts = [
+                        self.batch(seed, step, part, batch_size, label_dropout) for part in rows
+                    ]
+                    while not stopped.is_set():
+                        try:
+                            ready.put(parts, timeout=0.5)
+                            break
+                        except queue.Full:
+                            continue
+                    if stopped.is_set():
+                        return
+            except Exception as error:
+                ready.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            for _ in steps:
+                item = ready.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            stopped.set()
+            thread.join(timeout=5)
+
+
+def _positions(
+    shards: ArrayShards, field_ids: pd.Series, transforms: list[int]
+) -> NDArray[np.int64]:
+    table = shards.index[shards.index["transform"].isin(transforms)].pivot(
+        index="field_id", columns="transform", values="position"
+    )
+    missing = set(field_ids) - set(table.index)
+    if missing or set(transforms) - set(table.columns):
+        raise DataError(
+            f"{len(missing)} training fields have no cached array"
+            f"{f', among them {sorted(missing)[0]!r}' if missing else ''}; cached are the "
+            f"orientations {sorted(table.columns)}, wanted {transforms}: delete the cached "
+            "shards and let the workflow make them again."
+        )
+    return table.loc[list(field_ids), transforms].to_numpy(np.int64)
+
+
+def open_training_data(
+    fields: pd.DataFrame,
+    moments: Sequence[str | Path],
+    targets: Sequence[str | Path] | None,
+    vocabulary: Vocabulary,
+    transforms: list[int],
+) -> TrainingData:
+    """Find the cached arrays of the training fields.
+
+    Parameters
+    ----------
+    fields
+        `field_id`, `perturbation`, `cell_type` of the training side.
+    moments, targets
+        Indices of the array shards.
+    vocabulary
+        Labels to indices.
+    transforms
+        Dihedral transforms to draw from.
+
+    Raises
+    ------
+    DataError
+        When there are no fields, an array is missing, or a label is not in the vocabulary.
+    """
+    if fields.empty:
+        raise DataError("The split leaves no field for training: raise its `train` fraction.")
+    # The order of rows must not depend on that of a file.
+    fields = fields.sort_values("field_id", ignore_index=True)
+    shards = ArrayShards(moments)
+    target_shards = ArrayShards(targets) if targets else None
+    return TrainingData(
+        moments=shards,
+        targets=target_shards,
+        positions=_positions(shards, fields["field_id"], transforms),
+        target_positions=None
+        if target_shards is None
+        else _positions(target_shards, fields["field_id"], transforms),
+        perturbations=vocabulary.perturbation_indices(fields["perturbation"]),
+        cell_types=vocabulary.cell_type_indices(fields["cell_type"]),
+    )

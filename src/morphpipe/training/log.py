@@ -1,0 +1,98 @@
+"""The training log: a CSV file for tables and figures, TensorBoard for looking on."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from morphpipe.errors import TrainingError
+from morphpipe.generators.base import Losses
+
+COLUMNS = ("step", "loss", "diffusion", "alignment", "gradient_norm", "learning_rate", "seconds")
+
+
+class TrainingLog:
+    """Averages of what was measured since the last entry.
+
+    Parameters
+    ----------
+    work
+        Folder for `log.csv` and TensorBoard's files.
+    first_step
+        Where training goes on; later entries of a run that was killed are dropped.
+    earlier
+        A `log.csv` to begin with when `work` has none.
+    """
+
+    def __init__(self, work: str | Path, first_step: int, earlier: Path | None = None) -> None:
+        self.path = Path(work) / "log.csv"
+        source = self.path if self.path.exists() else earlier
+        self._frame = pd.DataFrame(columns=list(COLUMNS))
+        if source is not None and source.exists():
+            frame = pd.read_csv(source)
+            self._frame = frame[frame["step"] <= first_step]
+        self._board = SummaryWriter(str(Path(work) / "tensorboard"), purge_step=first_step + 1)
+        self._sums: torch.Tensor | None = None
+        self._count = 0
+        self._started = time.monotonic()
+
+    def add(self, losses: Losses, gradient_norm: torch.Tensor) -> None:
+        """Take in one step; nothing is moved off the device."""
+        alignment = losses.alignment
+        values = torch.stack(
+            [
+                losses.total.detach().float(),
+                losses.diffusion.detach().float(),
+                torch.full_like(losses.total, float("nan")).detach().float()
+                if alignment is None
+                else alignment.detach().float(),
+                gradient_norm.detach().float().to(losses.total.device),
+            ]
+        )
+        self._sums = values if self._sums is None else self._sums + values
+        self._count += 1
+
+    def write(self, step: int, learning_rate: float) -> dict[str, float]:
+        """Close the window at a step and write it.
+
+        Raises
+        ------
+        TrainingError
+            When the loss or the gradient was not finite since the last entry.
+        """
+        if self._sums is None:
+            return {}
+        loss, diffusion, alignment, norm = (self._sums / self._count).tolist()
+        if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
+            raise TrainingError(
+                f"The loss or its gradient is no longer finite in the {self._count} steps before "
+                f"step {step} (loss {loss}, gradient norm {norm}): lower the learning rate, or "
+                "train in fp32; the last checkpoint is from before."
+            )
+        now = time.monotonic()
+        entry = dict(
+            zip(
+                COLUMNS,
+                (step, loss, diffusion, alignment, norm, learning_rate, now - self._started),
+                strict=True,
+            )
+        )
+        self._started, self._sums, self._count = now, None, 0
+        self._frame = pd.concat([self._frame, pd.DataFrame([entry])], ignore_index=True)
+        temporary = self.path.with_suffix(".partial")
+        temporary.write_text(self.text(), "utf-8")
+        temporary.replace(self.path)
+        for name, value in entry.items():
+            if name != "step" and value == value:
+                self._board.add_scalar(f"training/{name}", value, step)
+        return entry
+
+    def text(self) -> str:
+        """The whole log as CSV."""
+        return self._frame.to_csv(index=False)
+
+    def close(self) -> None:
+        """Flush TensorBoard's file."""
+        self._board.close()

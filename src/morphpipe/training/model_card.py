@@ -1,0 +1,75 @@
+"""The card beside every checkpoint: what was trained on what, and what for."""
+
+from importlib.metadata import version
+
+from torch import nn
+
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.training.settings import TrainingSettings
+
+_CARD = """\
+# {experiment}, training seed {seed}, step {step}
+
+A generator of cell images made by morphpipe {morphpipe} (torch {torch}).
+
+| | |
+|---|---|
+| network | {architecture}, {parameters:.1f} M parameters |
+| images | {channels}; mode `{mode}`, codec `{codec}` |
+| trained on | {fields} fields of view, {perturbations} perturbations, {cell_types} cell types |
+| alignment | {alignment} |
+| steps | {step} of {steps}, global batch {batch} |
+| optimizer | AdamW, learning rate {rate}, betas {betas}, weight decay {decay}, clip {clip} |
+| average | exponential, decay {ema} |
+| precision | {precision} |
+
+Cell types: {cell_type_names}.
+
+## Use
+
+Research on generative models of cell morphology. Generated images are no measurements: read the
+report's comparison with the real-vs-real floor before drawing a conclusion from them. The
+licence of the training images holds for the weights as far as it says so.
+
+## Files
+
+`ema.safetensors`: averaged weights, used for sampling. `model.safetensors`,
+`optimizer.safetensors`, `state.json`: what training needs to go on. `log.csv`: loss by step.
+`vocabulary.json`: labels by number.
+
+    morphpipe generate --help
+"""
+
+
+def model_card(
+    settings: TrainingSettings, vocabulary: Vocabulary, step: int, fields: int, model: nn.Module
+) -> str:
+    """Markdown text of a checkpoint's card."""
+    training, alignment = settings.training, settings.generator.alignment
+    return _CARD.format(
+        experiment=settings.experiment,
+        seed=settings.seed,
+        step=step,
+        morphpipe=version("morphpipe"),
+        torch=version("torch"),
+        architecture=settings.generator.architecture,
+        parameters=sum(p.numel() for p in model.parameters()) / 1e6,
+        channels=", ".join(settings.channels),
+        mode=settings.image_mode,
+        codec=settings.codec,
+        fields=fields,
+        perturbations=len(vocabulary.perturbations),
+        cell_types=len(vocabulary.cell_types),
+        alignment="none"
+        if alignment is None
+        else f"`{alignment.encoder}` after block {alignment.block}, weight {alignment.weight}",
+        steps=training.steps,
+        batch=training.batch_size,
+        rate=training.learning_rate,
+        betas=training.betas,
+        decay=training.weight_decay,
+        clip=training.gradient_clip,
+        ema=training.ema_decay,
+        precision=training.precision,
+        cell_type_names=", ".join(vocabulary.cell_types),
+    )

@@ -1,0 +1,79 @@
+"""All that a training's result depends on, in one object with a hash."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from morphpipe.config.experiments import Generator, ImageMode, Training
+from morphpipe.perturbations.vocabulary import Vocabulary
+
+# Of these the weights do not depend.
+_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One training of one experiment.
+
+    Attributes
+    ----------
+    experiment
+        Its name.
+    seed
+        Training seed.
+    image_mode
+        `channels` or `rgb`.
+    codec
+        The codec's name.
+    channels
+        Channel names of the images, in order.
+    generator, training
+        As configured.
+    """
+
+    experiment: str
+    seed: int
+    image_mode: ImageMode
+    codec: str
+    channels: tuple[str, ...]
+    generator: Generator
+    training: Training
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "image_mode": self.image_mode,
+            "codec": self.codec,
+            "channels": list(self.channels),
+            "generator": self.generator.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "TrainingSettings":
+        """Inverse of `to_dict`."""
+        return cls(
+            content["experiment"],
+            int(content["seed"]),
+            content["image_mode"],
+            content["codec"],
+            tuple(content["channels"]),
+            Generator.model_validate(content["generator"]),
+            Training.model_validate(content["training"]),
+        )
+
+    def identity(self, vocabulary: Vocabulary, data: list[str]) -> str:
+        """Hash of the settings that matter, the labels, and the data's checksums.
+
+        A checkpoint of another identity is not taken up.
+        """
+        content = self.to_dict()
+        content["training"] = {
+            key: value for key, value in content["training"].items() if key not in _WITHOUT_EFFECT
+        }
+        content["vocabulary"] = [vocabulary.perturbations, vocabulary.cell_types]
+        content["data"] = data
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
