@@ -1,0 +1,1 @@
+"""Distances, treatment effects and probes on feature arrays, with floors and intervals."""

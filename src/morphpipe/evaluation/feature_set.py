@@ -1,0 +1,145 @@
+"""Features of many images together with what is known of each image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from morphpipe.errors import DataError
+from morphpipe.evaluation.feature_arrays import checked
+from morphpipe.evaluation.splits import well_index
+
+KEY_COLUMNS = [
+    "field_id",
+    "cell_type",
+    "perturbation",
+    "control",
+    "batch",
+    "plate",
+    "well",
+    "origin",
+    "training_seed",
+    "sampling_seed",
+]
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of real or of generated images, each image once.
+
+    Attributes
+    ----------
+    keys
+        One row per image with the columns `KEY_COLUMNS`; batch, plate and well are null for
+        generated images, the seeds for real ones.
+    features
+        float32 [n, d].
+    extractor
+        Name of the encoder.
+    view
+        What it saw: ``rgb``, a channel's name, ``all``.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, a column is missing, a field_id repeats, a feature is not finite, or
+        real and generated images are mixed.
+    """
+
+    keys: pd.DataFrame
+    features: npt.NDArray[np.float32]
+    extractor: str
+    view: str
+
+    def __post_init__(self) -> None:
+        """Check that keys and features fit together."""
+        missing = [column for column in KEY_COLUMNS if column not in self.keys]
+        if missing:
+            raise DataError(f"the keys of the {self.extractor} features lack {missing[0]}")
+        if len(self.keys) != len(self.features):
+            raise DataError(
+                f"the {self.extractor} features have {len(self.features)} rows "
+                f"for {len(self.keys)} keys"
+            )
+        repeated = self.keys["field_id"].duplicated()
+        if repeated.any():
+            raise DataError(
+                f"field_id {self.keys['field_id'][repeated].iloc[0]} has {self.extractor} "
+                "features more than once; every image counts once"
+            )
+        if len(self.keys):
+            checked(self.features, self.extractor)
+        origins = set(self.keys["origin"])
+        if not (origins <= {"real"} or origins <= {"generated"}):
+            raise DataError(
+                f"a feature set holds real or generated images, not origins {sorted(origins)}"
+            )
+        # Selections are made by position; a stray index would only invite misalignment.
+        object.__setattr__(self, "keys", self.keys.reset_index(drop=True))
+        features = np.asarray(self.features, dtype=np.float32)
+        object.__setattr__(self, "features", features)
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.keys)
+
+    def select(self, mask: npt.ArrayLike) -> "FeatureSet":
+        """Take rows by a boolean mask [n] or by positions."""
+        chosen: npt.NDArray[Any] = np.asarray(mask)
+        if chosen.dtype == bool and chosen.shape != (len(self),):
+            raise DataError(f"a mask of shape {chosen.shape} cannot select from {len(self)} images")
+        positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
+        return FeatureSet(
+            self.keys.iloc[positions], self.features[positions], self.extractor, self.view
+        )
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One key column as an array of strings, null as the empty string."""
+        return self.keys[name].astype("string").fillna("").to_numpy(dtype=object)
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the images are generated (an empty set is not)."""
+        return len(self) > 0 and self.keys["origin"].iloc[0] == "generated"
+
+    def groups(self) -> npt.NDArray[np.intp]:
+        """Independent units: wells for real images, every generated image for itself."""
+        if self.is_generated or len(self) == 0:
+            return np.arange(len(self))
+        return well_index(self.keys)
+
+    def by_seed(self) -> Iterator[tuple[int | None, int | None, "FeatureSet"]]:
+        """Go through the (training seed, sampling seed) pairs of generated images in order."""
+        seeds = self.keys[["training_seed", "sampling_seed"]].astype("Int64")
+        pairs = sorted(
+            {(_seed(a), _seed(b)) for a, b in seeds.itertuples(index=False)},
+            key=lambda pair: tuple((seed is not None, seed or 0) for seed in pair),
+        )
+        for training, sampling in pairs:
+            mask = np.ones(len(self), dtype=bool)
+            for name, seed in (("training_seed", training), ("sampling_seed", sampling)):
+                mask &= (seeds[name].isna() if seed is None else seeds[name].eq(seed)).to_numpy(
+                    dtype=bool, na_value=False
+                )
+            yield training, sampling, self.select(mask)
+
+
+def _seed(value: Any) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
+    """Raise DataError unless both sets come from the same encoder and view."""
+    if (left.extractor, left.view) != (right.extractor, right.view):
+        raise DataError(
+            f"features of {left.extractor} on view {left.view} cannot be compared with those of "
+            f"{right.extractor} on view {right.view}"
+        )
+    if left.features.shape[1] != right.features.shape[1]:
+        raise DataError(
+            f"features of {left.extractor} have {left.features.shape[1]} columns on one side and "
+            f"{right.features.shape[1]} on the other; the weights differ"
+        )

@@ -1,0 +1,56 @@
+"""The split table of a configuration: which field is on which side."""
+
+import pandas as pd
+
+from morphpipe.config.datasets import Split
+from morphpipe.errors import DataError
+from morphpipe.evaluation.splits import split_by_well
+
+
+def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Split real fields as configured.
+
+    Parameters
+    ----------
+    fields
+        Real fields with `field_id`, `batch`, `plate`, `well`, `cell_type`, `perturbation`.
+    split
+        Fractions, seed, hold-outs; and what to do when the data are too small.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `field_id` and `split`. With `single_well: all-sides` every field stands on every side,
+        where a split by well is not possible.
+
+    Raises
+    ------
+    DataError
+        When a condition has too few wells and `single_well` says stop.
+    """
+    try:
+        return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
+    except DataError as error:
+        if split.single_well == "stop":
+            raise DataError(
+                f"{error}. Or set the split's `single_well: all-sides` to use every field on "
+                "every side, which supports no claim."
+            ) from None
+    sides = [
+        pd.DataFrame({"field_id": fields["field_id"], "split": side}) for side in split.fractions
+    ]
+    return pd.concat(sides, ignore_index=True)
+
+
+def fields_on(split: pd.DataFrame, side: str) -> list[str]:
+    """Ids of the fields on a side.
+
+    Raises
+    ------
+    DataError
+        When there are none.
+    """
+    chosen = split.loc[split["split"] == side, "field_id"].tolist()
+    if not chosen:
+        raise DataError(f"The split has no field on the side {side!r}: raise its fraction.")
+    return list(map(str, chosen))

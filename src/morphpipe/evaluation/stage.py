@@ -1,0 +1,179 @@
+"""The metric tables of an experiment, from feature and field tables on the disk."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.config.experiments import Evaluation
+from morphpipe.datasets.simulated import true_effect
+from morphpipe.evaluation.distances import DistanceSettings, distance_rows
+from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.load import load_feature_set
+from morphpipe.evaluation.probing import ProbeSettings, probing_rows
+from morphpipe.evaluation.split_table import fields_on
+from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+
+Rows = list[dict[str, Any]]
+
+
+def _views(folder: str) -> list[str]:
+    return sorted(path.stem for path in Path(folder).glob("*.parquet"))
+
+
+def _feature_sets(
+    fields: str,
+    split: str,
+    samples: Sequence[str],
+    real: Mapping[str, Sequence[str]],
+    generated: Mapping[str, Sequence[str]],
+    views: Callable[[str], bool] = lambda view: True,
+) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
+    """Generated, held-out real and training real features, encoder by encoder, view by view."""
+    sides = pd.read_parquet(split)
+    test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
+    for encoder, folders in real.items():
+        for view in filter(views, _views(folders[0])):
+            everything = load_feature_set(
+                [f"{folder}/{view}.parquet" for folder in folders], [fields]
+            )
+            ids = everything.keys["field_id"]
+            yield (
+                load_feature_set(
+                    [f"{folder}/{view}.parquet" for folder in generated[encoder]], samples
+                ),
+                everything.select(ids.isin(test).to_numpy()),
+                everything.select(ids.isin(train).to_numpy()),
+            )
+
+
+def _context(experiment: str, dataset: str, generator: str) -> dict[str, str]:
+    return {"experiment": experiment, "dataset": dataset, "generator": generator}
+
+
+def measure_distances(
+    *,
+    fields: str,
+    split: str,
+    samples: Sequence[str],
+    experiment: str,
+    dataset: str,
+    source: str,
+    generator: str,
+    evaluation: dict[str, Any],
+    real: Mapping[str, Sequence[str]],
+    generated: Mapping[str, Sequence[str]],
+) -> Rows:
+    """Fréchet and kernel distances of every encoder and view, with floors and controls.
+
+    Parameters
+    ----------
+    fields, split, samples
+        Field table, split table and archives of generated images.
+    experiment, dataset, source, generator
+        Names for the table, and where the dataset comes from.
+    evaluation
+        The experiment's `evaluation`, plain values.
+    real, generated
+        Folders of feature tables by encoder.
+    """
+    settings = Evaluation.model_validate(evaluation)
+    rows: Rows = []
+    for images, test, train in _feature_sets(fields, split, samples, real, generated):
+        rows += distance_rows(
+            images,
+            test,
+            train,
+            context=_context(experiment, dataset, generator),
+            settings=DistanceSettings(
+                kernel_subset_size=settings.subset_size,
+                kernel_subsets=settings.subsets,
+                floor_repeats=settings.floor_repeats,
+                minimum_fields=settings.minimum_images,
+                seed=settings.seed,
+            ),
+        )
+    return rows
+
+
+def measure_effects(
+    *,
+    fields: str,
+    split: str,
+    samples: Sequence[str],
+    experiment: str,
+    dataset: str,
+    source: str,
+    generator: str,
+    evaluation: dict[str, Any],
+    real: Mapping[str, Sequence[str]],
+    generated: Mapping[str, Sequence[str]],
+) -> Rows:
+    """Treatment effects of every encoder and view; parameters as in `measure_distances`."""
+    settings = Evaluation.model_validate(evaluation)
+    rows: Rows = []
+    for images, test, _ in _feature_sets(fields, split, samples, real, generated):
+        rows += treatment_effect_rows(
+            images,
+            test,
+            context=_context(experiment, dataset, generator),
+            settings=EffectSettings(
+                replicates=settings.bootstrap,
+                floor_repeats=settings.floor_repeats,
+                seed=settings.seed,
+            ),
+            true_effects=_true_effects(images) if source == "simulated" else None,
+        )
+    return rows
+
+
+def _true_effects(images: FeatureSet) -> dict[str, float]:
+    """True effect of each simulated perturbation, the mean over the cell types at hand."""
+    pairs = images.keys[["cell_type", "perturbation"]].drop_duplicates()
+    return {
+        str(perturbation): float(
+            np.mean([true_effect(str(perturbation), str(cell)) for cell in group["cell_type"]])
+        )
+        for perturbation, group in pairs.groupby("perturbation")
+    }
+
+
+def measure_probes(
+    *,
+    fields: str,
+    split: str,
+    samples: Sequence[str],
+    experiment: str,
+    dataset: str,
+    source: str,
+    generator: str,
+    evaluation: dict[str, Any],
+    real: Mapping[str, Sequence[str]],
+    generated: Mapping[str, Sequence[str]],
+) -> Rows:
+    """Linear probes on whole images (`all`, `rgb`); parameters as in `measure_distances`."""
+    settings = Evaluation.model_validate(evaluation)
+    sides = pd.read_parquet(split)
+    shared = bool(set(fields_on(sides, "test")) & set(fields_on(sides, "train")))
+    rows: Rows = []
+    for images, test, train in _feature_sets(
+        fields, split, samples, real, generated, views={"all", "rgb"}.__contains__
+    ):
+        rows += probing_rows(
+            images,
+            test,
+            train,
+            context=_context(experiment, dataset, generator),
+            settings=ProbeSettings(seed=settings.seed, shared_wells=shared),
+        )
+    return rows
+
+
+MEASURES: dict[str, Callable[..., Rows]] = {
+    "distances": measure_distances,
+    "effects": measure_effects,
+    "probes": measure_probes,
+}
+"""By the name of the metric table."""

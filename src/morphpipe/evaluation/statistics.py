@@ -1,0 +1,319 @@
+"""Intervals that respect the plate: wells, not fields of view, are the independent units.
+
+Three kinds, each where it is right:
+
+- `bootstrap_interval` resamples wells, for statistics that tolerate repeated images.
+- `linearised_interval` is for distances between distributions. A bootstrap sample holds about a
+  third of its images twice or more, which a Fréchet distance or an MMD reads as a narrower
+  distribution: bootstrapped values lie systematically above the value itself, and percentiles of
+  them need not even contain it. The linearised interval (infinitesimal jackknife) uses the
+  derivative of the distance with respect to the weight of each image, summed per well, and never
+  repeats an image. It covers the distance to be expected *at these numbers of images*.
+- `wilson_interval` is for proportions, `t_interval` for the papers' ± over seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from morphpipe.errors import DataError
+
+Array = npt.NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A two-sample statistic and what each image contributes to its uncertainty.
+
+    Attributes
+    ----------
+    value
+        The statistic.
+    left, right
+        float64 [n] and [m]: the derivative with respect to the weight of each image times the
+        weight it has (1/n, 1/m), centred. The sum of squares over independent units estimates the
+        variance.
+    """
+
+    value: float
+    left: Array
+    right: Array
+
+
+def check_level(level: float) -> None:
+    """Raise DataError unless 0 < level < 1."""
+    if not 0 < level < 1:
+        raise DataError(f"a confidence level lies between 0 and 1, not {level}; use 0.95 for 95 %")
+
+
+def group_index(groups: npt.ArrayLike, length: int) -> tuple[npt.NDArray[np.intp], int]:
+    """Give the number of each row's group, 0 … G-1, and G.
+
+    Raises
+    ------
+    DataError
+        If there is not one group label per row.
+    """
+    labels = np.asarray(groups)
+    if labels.shape != (length,):
+        raise DataError(
+            f"one well label is needed per image, but there are {labels.size} labels "
+            f"for {length} images"
+        )
+    unique, index = np.unique(labels, return_inverse=True)
+    return index, len(unique)
+
+
+def bootstrap_counts(groups: int, replicates: int, generator: np.random.Generator) -> Array:
+    """Draw how often each group is taken: float64 [replicates, groups].
+
+    G - 1 of G groups are drawn with replacement, which makes the variance of a mean unbiased
+    where few wells are there (Rao and Wu, J. Am. Stat. Assoc. 83, 1988).
+    """
+    if groups < 2:
+        raise DataError("a bootstrap over wells needs at least two wells")
+    draws = generator.multinomial(groups - 1, np.full(groups, 1 / groups), size=replicates)
+    return draws.astype(np.float64)
+
+
+def interval_from_replicates(
+    value: float,
+    replicates: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    method: Literal["percentile", "centred"] = "percentile",
+) -> Interval:
+    """Turn bootstrap replicates into an interval.
+
+    Parameters
+    ----------
+    value
+        The statistic on the sample itself.
+    replicates
+        float [R], the statistic on each bootstrap sample.
+    level
+        Confidence level.
+    method
+        ``percentile``: quantiles of the replicates. ``centred``: the value minus the quantiles of
+        the replicates' deviations from their own mean, for statistics whose replicates are
+        shifted as a whole (squared distances of means, for example).
+    """
+    check_level(level)
+    drawn = np.asarray(replicates, dtype=np.float64)
+    if drawn.size < 2 or not np.isfinite(drawn).all():
+        raise DataError("an interval needs at least two finite bootstrap replicates")
+    tail = (1 - level) / 2
+    if method == "percentile":
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+    elif method == "centred":
+        high, low = value - np.quantile(drawn - drawn.mean(), [tail, 1 - tail])
+    else:
+        raise DataError(f"the bootstrap method is 'percentile' or 'centred', not {method!r}")
+    return Interval(float(low), float(high))
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    samples: Sequence[npt.NDArray[np.float64]],
+    groups: Sequence[npt.ArrayLike | None],
+    *,
+    replicates: int = 1000,
+    seed: int,
+    level: float = 0.95,
+    method: Literal["percentile", "centred"] = "percentile",
+) -> Interval:
+    """Bootstrap over wells for a statistic of one or more independent samples.
+
+    Not for distances between distributions: see `linearised_interval`.
+
+    Parameters
+    ----------
+    statistic
+        Called with one resampled array per sample.
+    samples
+        Arrays whose first axis counts images.
+    groups
+        For each sample the well of each image, or None where each image stands for itself
+        (generated images have no wells).
+    replicates
+        Number of bootstrap samples.
+    seed
+        Seed of the draws.
+    level, method
+        See `interval_from_replicates`.
+
+    Raises
+    ------
+    DataError
+        If a sample has fewer than two groups or its labels do not match.
+    """
+    if len(samples) != len(groups) or not samples:
+        raise DataError("the bootstrap needs one entry of groups per sample")
+    generator = np.random.default_rng(seed)
+    times = []
+    for sample, labels in zip(samples, groups, strict=True):
+        length = len(sample)
+        index, number = group_index(np.arange(length) if labels is None else labels, length)
+        counts = bootstrap_counts(number, replicates, generator).astype(np.intp)
+        times.append(counts[:, index])
+    drawn = np.empty(replicates)
+    for replicate in range(replicates):
+        drawn[replicate] = statistic(
+            *(
+                np.repeat(sample, counts[replicate], axis=0)
+                for sample, counts in zip(samples, times, strict=True)
+            )
+        )
+    return interval_from_replicates(float(statistic(*samples)), drawn, level=level, method=method)
+
+
+def linearised_interval(
+    value: float,
+    contributions: Sequence[tuple[npt.ArrayLike, npt.ArrayLike | None]],
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of a smooth statistic from what each image contributes to it.
+
+    Parameters
+    ----------
+    value
+        The statistic.
+    contributions
+        One entry per independent sample: contributions [n] as in `Linearised`, and the well of
+        each image (None: each image stands for itself).
+    level
+        Confidence level.
+
+    Returns
+    -------
+    Interval
+        Value ± t times the standard error; the degrees of freedom follow from the numbers of
+        wells (Welch and Satterthwaite).
+
+    Raises
+    ------
+    DataError
+        If a sample has fewer than two wells.
+    """
+    check_level(level)
+    variances, freedoms = [], []
+    for contribution, labels in contributions:
+        values = np.asarray(contribution, dtype=np.float64)
+        index, number = group_index(
+            np.arange(len(values)) if labels is None else labels, len(values)
+        )
+        if number < 2:
+            raise DataError("an interval over wells needs at least two wells in each sample")
+        totals = np.bincount(index, weights=values, minlength=number)
+        variances.append(float(totals @ totals) * number / (number - 1))
+        freedoms.append(number - 1)
+    variance = sum(variances)
+    if variance == 0:
+        return Interval(value, value)
+    shares = np.array(variances) / variance
+    freedom = 1 / float(np.sum(shares**2 / np.array(freedoms)))
+    half_width = float(stats.t.ppf((1 + level) / 2, freedom)) * variance**0.5
+    return Interval(value - half_width, value + half_width)
+
+
+def wilson_interval(
+    correct: npt.ArrayLike, groups: npt.ArrayLike | None = None, *, level: float = 0.95
+) -> Interval:
+    """Wilson's interval of a proportion, with wells as the independent units.
+
+    Images of one well are right or wrong together; the number of images is therefore divided by
+    the design effect (clustered over binomial variance), and never falls below the number of
+    wells nor rises above the number of images. Where all images agree the design effect cannot be
+    seen and the number of wells counts.
+
+    Parameters
+    ----------
+    correct
+        bool [n].
+    groups
+        The well of each image, or None where each image stands for itself.
+    level
+        Confidence level.
+    """
+    check_level(level)
+    hits = np.asarray(correct, dtype=np.float64)
+    if hits.ndim != 1 or hits.size == 0:
+        raise DataError("a proportion needs at least one image")
+    index, number = group_index(np.arange(hits.size) if groups is None else groups, hits.size)
+    share = float(hits.mean())
+    effective = float(number)
+    if groups is None:
+        effective = float(hits.size)
+    elif 0 < share < 1 and number > 1:
+        totals = np.bincount(index, weights=hits - share, minlength=number)
+        clustered = float(totals @ totals) / hits.size**2 * number / (number - 1)
+        binomial = share * (1 - share) / hits.size
+        # No observed variance between wells cannot buy more than independent images would.
+        effective = hits.size * min(1.0, binomial / clustered) if clustered > 0 else hits.size
+        effective = max(effective, float(number))
+    z = float(stats.norm.ppf((1 + level) / 2))
+    centre = (share + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half_width = (
+        z
+        / (1 + z**2 / effective)
+        * (share * (1 - share) / effective + z**2 / (4 * effective**2)) ** 0.5
+    )
+    return Interval(max(0.0, centre - half_width), min(1.0, centre + half_width))
+
+
+def t_interval(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, Interval]:
+    """Mean and t-interval over seeds: the ± of the papers' tables.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two values or one is not finite.
+    """
+    check_level(level)
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size < 2 or not np.isfinite(sample).all():
+        raise DataError("an interval over seeds needs at least two finite values, one per seed")
+    mean = float(sample.mean())
+    error = float(sample.std(ddof=1)) / sample.size**0.5
+    half_width = float(stats.t.ppf((1 + level) / 2, sample.size - 1)) * error
+    return mean, Interval(mean - half_width, mean + half_width)
+
+
+def paired_interval(
+    left: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    replicates: int = 10_000,
+    seed: int,
+    level: float = 0.95,
+) -> tuple[float, Interval]:
+    """Mean difference left - right over perturbations, with a bootstrap over perturbations.
+
+    For two models scored on the same perturbations: pairing removes what is hard about a
+    perturbation for both of them.
+    """
+    a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or a.size < 2:
+        raise DataError(
+            f"a paired comparison needs the same perturbations on both sides, at least two, "
+            f"but the shapes are {a.shape} and {b.shape}"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise DataError("a paired comparison needs finite values; drop the perturbations without")
+    difference = a - b
+    counts = bootstrap_counts(a.size, replicates, np.random.default_rng(seed))
+    drawn = counts @ difference / (a.size - 1)
+    value = float(difference.mean())
+    return value, interval_from_replicates(value, drawn, level=level)

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from morphpipe.errors import DataError
+from morphpipe.evaluation.metric_table import METRIC_SCHEMA, metric_row, metric_table
+
+ROW = {"dataset": "rxrx1", "experiment": "e", "metric": "FID", "value": 1.5}
+
+
+def test_columns_are_those_of_the_design():
+    assert (
+        METRIC_SCHEMA.names
+        == (
+            "dataset experiment generator metric extractor view comparison regime task cell_type "
+            "perturbation training_seed sampling_seed n_left n_right value ci_low ci_high settings"
+        ).split()
+    )
+
+
+def test_rows_become_a_table_and_come_back():
+    rows = [
+        metric_row(**ROW, training_seed=3, n_left=500, settings={"b": 1, "a": [None, "x"]}),
+        metric_row(**{**ROW, "value": None}, settings={"reason": "4 images"}),
+    ]
+    table = metric_table(rows)
+    assert table.schema.equals(METRIC_SCHEMA)
+    assert table.to_pylist() == rows
+    assert rows[0]["settings"] == '{"a": [null, "x"], "b": 1}'
+    assert json.loads(rows[1]["settings"]) == {"reason": "4 images"}
+    assert metric_table([]).schema.equals(METRIC_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"vlaue": 1.0}, "no column vlaue"),
+        ({"dataset": None}, "lacks its dataset"),
+        ({"value": float("nan")}, "value of metric FID is nan"),
+        ({"ci_high": float("inf")}, "ci_high"),
+        ({"value": None}, "no reason"),
+        ({"settings": {"a": float("nan")}}, "JSON"),
+        ({"settings": {"a": object()}}, "JSON"),
+    ],
+)
+def test_broken_rows_are_refused(columns, message):
+    with pytest.raises(DataError, match=message):
+        metric_row(**{**ROW, **columns})

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from morphpipe.errors import DataError
+from morphpipe.evaluation.effects import cate
+from morphpipe.evaluation.frechet import frechet_distance, linearised_frechet_distance
+from morphpipe.evaluation.kernel import linearised_mmd
+from morphpipe.evaluation.statistics import (
+    bootstrap_interval,
+    interval_from_replicates,
+    linearised_interval,
+    paired_interval,
+    t_interval,
+    wilson_interval,
+)
+
+
+def clustered(generator, wells, fields, width, within=0.5):
+    """Features of unit variance, a share of which the fields of a well have in common."""
+    shared = np.repeat(generator.standard_normal((wells, width)), fields, axis=0)
+    own = generator.standard_normal((wells * fields, width))
+    return within**0.5 * shared + (1 - within) ** 0.5 * own
+
+
+def test_bootstrap_of_a_mean_has_the_classical_width():
+    sample = np.random.default_rng(0).normal(3, 2, 400)
+    low, high = bootstrap_interval(np.mean, [sample], [None], replicates=2000, seed=1)
+    expected = stats.norm.interval(0.95, sample.mean(), sample.std(ddof=1) / 20)
+    np.testing.assert_allclose([low, high], expected, atol=0.02)
+    assert (low, high) == bootstrap_interval(np.mean, [sample], [None], replicates=2000, seed=1)
+    assert (low, high) != bootstrap_interval(np.mean, [sample], [None], replicates=2000, seed=2)
+
+
+def test_bootstrap_over_wells_covers_where_fields_would_not():
+    generator = np.random.default_rng(0)
+    wells = np.repeat(np.arange(12), 6)
+    covered = {"wells": 0, "fields": 0}
+    for repeat in range(150):
+        sample = clustered(generator, 12, 6, 1)[:, 0]
+        for name, groups in (("wells", wells), ("fields", None)):
+            low, high = bootstrap_interval(np.mean, [sample], [groups], replicates=150, seed=repeat)
+            covered[name] += low <= 0 <= high
+    assert covered["wells"] / 150 > 0.85
+    assert covered["fields"] / 150 < 0.80
+
+
+def test_centred_bootstrap_of_two_samples_covers_the_expected_cate():
+    # Percentiles of a squared distance lie too high; deviations from their own mean do not.
+    generator = np.random.default_rng(1)
+    wells = np.repeat(np.arange(10), 2)
+    expected = 5 * 0.6**2 + 5 * (0.75 / 10 + 1 / 30)
+    covered = 0
+    for repeat in range(120):
+        control, treated = clustered(generator, 10, 2, 5), generator.normal(0.6, 1, (30, 5))
+        low, high = bootstrap_interval(
+            cate, [control, treated], [wells, None], replicates=100, seed=repeat, method="centred"
+        )
+        covered += low <= expected <= high
+    assert 0.87 < covered / 120 <= 1
+
+
+def test_the_methods_on_known_replicates():
+    drawn = np.linspace(10, 14, 401)  # mean 12, quantiles 10.1 and 13.9
+    assert interval_from_replicates(5, drawn) == pytest.approx((10.1, 13.9))
+    assert interval_from_replicates(5, drawn, method="centred") == pytest.approx((3.1, 6.9))
+    assert interval_from_replicates(5, drawn, level=0.5) == pytest.approx((11, 13))
+
+
+@pytest.mark.parametrize(
+    ("width", "decay", "shift"), [(6, 0.0, 0.5), (6, 0.0, 0.0), (128, 0.5, 0.0)]
+)
+def test_linearised_interval_covers_the_expected_frechet_distance(width, decay, shift):
+    generator = np.random.default_rng(2)
+    scale = np.arange(1, width + 1) ** -decay
+    wells = np.repeat(np.arange(15), 3)
+
+    def draw():
+        return clustered(generator, 15, 3, width) * scale, generator.normal(
+            shift, 1, (40, width)
+        ) * scale
+
+    expected = np.mean([frechet_distance(*draw()) for _ in range(400)])
+    intervals = []
+    for _ in range(100):
+        result = linearised_frechet_distance(*draw())
+        intervals.append(
+            linearised_interval(result.value, [(result.left, wells), (result.right, None)])
+        )
+    covered = np.mean([low <= expected <= high for low, high in intervals])
+    assert covered >= 0.88
+    # Not by being wide: the interval is of the size of the scatter between samples.
+    scatter = np.std([(low + high) / 2 for low, high in intervals])
+    assert np.mean([high - low for low, high in intervals]) < 2 * 2 * 1.7 * scatter
+
+
+def test_bootstrapped_frechet_distances_lie_above_the_value():
+    # Why the linearised interval exists.
+    generator = np.random.default_rng(3)
+    x, y = generator.standard_normal((2, 50, 60))
+    low, _ = bootstrap_interval(
+        frechet_distance, [x, y], [None, None], replicates=50, seed=0, method="percentile"
+    )
+    assert low > frechet_distance(x, y)
+
+
+def test_linearised_interval_covers_the_mmd():
+    generator = np.random.default_rng(4)
+    shift = 0.4
+    truth = 3 * shift**2 + 3 * shift**4 + (3 * shift + shift**3) ** 2
+    covered = 0
+    for _ in range(150):
+        x, y = generator.standard_normal((80, 1)), generator.normal(shift, 1, (80, 1))
+        result = linearised_mmd(x, y)
+        low, high = linearised_interval(result.value, [(result.left, None), (result.right, None)])
+        covered += low <= truth <= high
+    assert covered / 150 > 0.88
+
+
+def test_linearised_interval_of_a_mean_is_the_t_interval_over_wells():
+    values = np.random.default_rng(0).normal(size=30)
+    wells = np.repeat(np.arange(10), 3)
+    contributions = (values - values.mean()) / 30
+    means = values.reshape(10, 3).mean(axis=1)
+    expected = stats.t.interval(0.95, 9, means.mean(), stats.sem(means))
+    assert linearised_interval(values.mean(), [(contributions, wells)]) == pytest.approx(expected)
+
+
+def test_wilson_by_the_book_and_never_outside():
+    # 8 of 10 (Brown, Cai and DasGupta's formula, computed by statsmodels): 0.4902, 0.9433.
+    assert wilson_interval([1] * 8 + [0] * 2) == pytest.approx((0.49016, 0.94332), abs=1e-4)
+    assert wilson_interval([True] * 20) == pytest.approx((1 / (1 + 1.959964**2 / 20), 1.0))
+    assert wilson_interval([False] * 20)[0] == 0.0
+
+
+def test_wilson_counts_wells_where_their_images_agree():
+    outcome = np.repeat([1, 1, 1, 0, 1, 0, 1, 1, 1, 0], 4)
+    wells = np.repeat(np.arange(10), 4)
+    together, apart = wilson_interval(outcome, wells), wilson_interval(outcome)
+    one_each = wilson_interval(outcome[::4])
+    assert together == pytest.approx(one_each, abs=0.02)
+    assert apart.high - apart.low < 0.6 * (together.high - together.low)
+    # All right: nothing is seen of the design effect, and the wells count.
+    right = np.ones(40)
+    assert wilson_interval(right, wells) == pytest.approx(wilson_interval(np.ones(10)))
+
+
+def test_wilson_covers_clustered_proportions():
+    generator = np.random.default_rng(5)
+    wells = np.repeat(np.arange(15), 4)
+    covered = 0
+    for _ in range(300):
+        share = generator.beta(1.4, 0.6, size=15)  # mean 0.7, images of a well alike
+        low, high = wilson_interval(generator.random(60) < share[wells], wells)
+        covered += low <= 0.7 <= high
+    assert covered / 300 > 0.9
+
+
+def test_t_interval_over_three_seeds():
+    mean, interval = t_interval([50.0, 51.0, 52.0])
+    assert mean == 51
+    # t(0.975, 2) = 4.302653, standard error 1 / sqrt(3).
+    assert interval == pytest.approx((51 - 4.302653 / 3**0.5, 51 + 4.302653 / 3**0.5))
+
+
+def test_pairing_removes_what_perturbations_share():
+    generator = np.random.default_rng(0)
+    difficulty = generator.normal(0, 10, 40)
+    left = difficulty + generator.normal(0.5, 0.3, 40)
+    right = difficulty + generator.normal(0, 0.3, 40)
+    value, interval = paired_interval(left, right, replicates=2000, seed=0)
+    assert value == pytest.approx((left - right).mean())
+    assert 0 < interval.low < 0.5 < interval.high < 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: t_interval([1.0]), "at least two"),
+        (lambda: t_interval([1.0, np.nan]), "finite"),
+        (lambda: wilson_interval([]), "at least one"),
+        (lambda: wilson_interval([1, 0], [0]), "one well label"),
+        (lambda: wilson_interval([1, 0], level=95), "0.95"),
+        (lambda: paired_interval([1, 2], [1], seed=0), "same perturbations"),
+        (lambda: paired_interval([1, np.nan], [1, 2], seed=0), "finite"),
+        (lambda: bootstrap_interval(np.mean, [np.ones(3)], [[1, 1, 1]], seed=0), "two wells"),
+        (lambda: bootstrap_interval(np.mean, [np.ones(3)], [], seed=0), "per sample"),
+        (lambda: interval_from_replicates(0, [1, np.nan]), "finite"),
+        (lambda: interval_from_replicates(0, [1, 2], method="best"), "centred"),
+        (lambda: linearised_interval(0, [([1.0, -1.0], [0, 0])]), "two wells"),
+    ],
+)
+def test_what_cannot_be_had_is_an_error(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
