@@ -1,0 +1,37 @@
+# Raw plates in, a generative model and a report out. `snakemake --profile profiles/local` makes
+# what config/config.yaml describes; `--configfile config/demo.yaml` takes another configuration.
+from snakemake.utils import min_version
+
+min_version("9.15")
+
+# A configuration named on the command line takes the place of the default one, it is not merged.
+if "experiments" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/latents.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output.page,
+        expand(rules.figures.output.samples, experiment=EXPERIMENTS),

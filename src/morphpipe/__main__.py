@@ -1,0 +1,5 @@
+"""`python -m morphpipe`, which `accelerate launch -m` needs."""
+
+from morphpipe.cli import main
+
+main()

@@ -1,0 +1,30 @@
+"""`morphpipe <verb>`: the stages of the workflow for people without Snakemake."""
+
+import sys
+
+import typer
+
+from morphpipe.cli import configuration, generation, images, reporting, training
+from morphpipe.console import describe
+from morphpipe.errors import MorphpipeError
+
+app = typer.Typer(
+    name="morphpipe",
+    help="Generative models of cell morphology, stage by stage. The whole flow, from raw plates "
+    "to a report, is the Snakemake workflow; each verb here is one stage of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for part in (configuration, images, training, generation, reporting):
+    part.register(app)
+
+
+def main() -> None:
+    """Run a verb; a mistake of the user ends in one sentence and the exit code 1."""
+    try:
+        app()
+    except MorphpipeError as error:
+        print(describe(error), file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,180 @@
+# Where things lie, and which shards, seeds and views there are. Nothing is computed here.
+import json
+import re
+import sys
+
+from morphpipe.config import parse_configuration
+from morphpipe.errors import MorphpipeError
+
+try:
+    CONFIGURATION = parse_configuration(config, "the configuration")
+except MorphpipeError as error:
+    sys.exit(f"\n{error}\n")
+
+RESULTS = CONFIGURATION.paths.results
+CACHE = CONFIGURATION.paths.cache
+SCRATCH = CONFIGURATION.paths.scratch
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+EXPERIMENTS = list(CONFIGURATION.experiments)
+
+
+def one_of(names):
+    """A wildcard's pattern: one of these names, or nothing at all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def datasets_from(source):
+    return [name for name, d in CONFIGURATION.datasets.items() if d.source == source]
+
+
+wildcard_constraints:
+    dataset=one_of(CONFIGURATION.datasets),
+    split=one_of(CONFIGURATION.splits),
+    codec=one_of(CONFIGURATION.codecs),
+    encoder=one_of(CONFIGURATION.encoders),
+    experiment=one_of(CONFIGURATION.experiments),
+    weights=one_of(CONFIGURATION.weights),
+    mode="channels|rgb",
+    augmentation="none|flip|dihedral",
+    shard=r"\d+",
+    slice=r"\d+",
+    training_seed=r"\d+",
+    sampling_seed=r"\d+",
+
+
+def plain(model):
+    """A part of the configuration as plain values: what a rule passes on as its params."""
+    return model.model_dump(mode="json")
+
+
+def experiment_of(wildcards):
+    return CONFIGURATION.experiments[wildcards.experiment]
+
+
+def dataset_of(experiment):
+    """Name of the dataset that an experiment is on."""
+    return CONFIGURATION.splits[CONFIGURATION.experiments[experiment].split].dataset
+
+
+def real_fields(wildcards):
+    return f"{RESULTS}/datasets/{dataset_of(wildcards.experiment)}/fields.parquet"
+
+
+def split_table(wildcards):
+    return f"{RESULTS}/splits/{experiment_of(wildcards).split}.parquet"
+
+
+def weights_record(name):
+    return f"{CACHE}/weights/{name}/weights.json"
+
+
+def codec_record(name):
+    """The file whose presence says that a codec is there; its folder is what is loaded."""
+    codec = CONFIGURATION.codecs[name]
+    if codec.origin == "pretrained":
+        return weights_record(codec.weights)
+    return f"{RESULTS}/codecs/{name}/config.json"
+
+
+def encoder_record(name):
+    encoder = CONFIGURATION.encoders[name]
+    if encoder.kind == "resnet18":
+        return f"{RESULTS}/encoders/{name}/weights.safetensors"
+    return weights_record(encoder.weights)
+
+
+def scaling_factor(name):
+    return getattr(CONFIGURATION.codecs[name], "scaling_factor", None)
+
+
+def codec_dataset(name):
+    return CONFIGURATION.splits[CONFIGURATION.codecs[name].split].dataset
+
+
+def encoder_dataset(name):
+    return CONFIGURATION.splits[CONFIGURATION.encoders[name].split].dataset
+
+
+def dataset_shards(dataset):
+    return range(CONFIGURATION.datasets[dataset].shards)
+
+
+def moments(experiment):
+    """Indices of the cached latents that an experiment is trained on."""
+    settings = CONFIGURATION.experiments[experiment]
+    return expand(
+        f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/"
+        "shard-{shard}.parquet",
+        dataset=dataset_of(experiment),
+        codec=settings.codec,
+        mode=settings.image_mode,
+        augmentation=settings.training.augmentation,
+        shard=dataset_shards(dataset_of(experiment)),
+    )
+
+
+def targets(experiment):
+    """Indices of the cached alignment targets; none without alignment."""
+    settings = CONFIGURATION.experiments[experiment]
+    if settings.generator.alignment is None:
+        return []
+    return expand(
+        f"{RESULTS}/experiments/{{experiment}}/targets/shard-{{shard}}.parquet",
+        experiment=experiment,
+        shard=dataset_shards(dataset_of(experiment)),
+    )
+
+
+def checkpoint(experiment, seed, slice_number):
+    return (
+        f"{RESULTS}/experiments/{experiment}/training/seed-{seed}/slice-{slice_number}"
+    )
+
+
+def last_checkpoint(experiment, seed):
+    last = CONFIGURATION.experiments[experiment].training.slices - 1
+    return checkpoint(experiment, seed, last)
+
+
+def sets_of(experiment):
+    """(training seed, sampling seed, shard) of every archive of generated images."""
+    settings = CONFIGURATION.experiments[experiment]
+    return [
+        (t, s, k)
+        for t in settings.training.seeds
+        for s in settings.sampling.seeds
+        for k in range(settings.sampling.shards)
+    ]
+
+
+def samples(experiment):
+    return [
+        f"{RESULTS}/experiments/{experiment}/samples/training-{t}_sampling-{s}/shard-{k}.zip"
+        for t, s, k in sets_of(experiment)
+    ]
+
+
+def generated_features(experiment, encoder):
+    return [
+        f"{RESULTS}/experiments/{experiment}/features/{encoder}/"
+        f"training-{t}_sampling-{s}/shard-{k}"
+        for t, s, k in sets_of(experiment)
+    ]
+
+
+def real_features(dataset, encoder):
+    return [
+        f"{RESULTS}/datasets/{dataset}/features/{encoder}/shard-{shard}"
+        for shard in dataset_shards(dataset)
+    ]
+
+
+def views_on(dataset, encoder):
+    """All views of a dataset that some experiment wants from an encoder."""
+    views = []
+    for experiment in CONFIGURATION.experiments.values():
+        if CONFIGURATION.splits[experiment.split].dataset == dataset:
+            if encoder in experiment.evaluation.encoders:
+                views += [v for v in experiment.evaluation.views if v not in views]
+    return views

@@ -1,0 +1,60 @@
+rule real_features:
+    input:
+        fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
+        encoder=lambda w: encoder_record(w.encoder),
+    output:
+        features=directory(
+            f"{RESULTS}/datasets/{{dataset}}/features/{{encoder}}/shard-{{shard}}"
+        ),
+    log:
+        f"{LOGS}/real_features/{{dataset}}_{{encoder}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/real_features/{{dataset}}_{{encoder}}_{{shard}}.tsv"
+    group:
+        "features"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+        gpu=1,
+    params:
+        shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
+        views=lambda w: views_on(w.dataset, w.encoder),
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+    message:
+        "Features of real {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
+    script:
+        "../scripts/features.py"
+
+
+rule generated_features:
+    input:
+        fields=rules.sample.output.archive,
+        encoder=lambda w: encoder_record(w.encoder),
+    output:
+        features=directory(
+            f"{RESULTS}/experiments/{{experiment}}/features/{{encoder}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}"
+        ),
+    log:
+        f"{LOGS}/generated_features/{{experiment}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/generated_features/{{experiment}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
+    group:
+        "features"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+        gpu=1,
+    params:
+        shards=None,
+        views=lambda w: experiment_of(w).evaluation.views,
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+    message:
+        "Features of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
+    script:
+        "../scripts/features.py"

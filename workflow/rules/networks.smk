@@ -1,0 +1,52 @@
+# Networks that the workflow trains itself on the data at hand.
+rule train_codec:
+    input:
+        fields=lambda w: f"{RESULTS}/datasets/{codec_dataset(w.codec)}/fields.parquet",
+        split=lambda w: f"{RESULTS}/splits/{CONFIGURATION.codecs[w.codec].split}.parquet",
+    output:
+        config=f"{RESULTS}/codecs/{{codec}}/config.json",
+        weights=f"{RESULTS}/codecs/{{codec}}/diffusion_pytorch_model.safetensors",
+        history=f"{RESULTS}/codecs/{{codec}}/history.csv",
+    log:
+        f"{LOGS}/train_codec/{{codec}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train_codec/{{codec}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+        gpu=1,
+    params:
+        codec=lambda w: plain(CONFIGURATION.codecs[w.codec]),
+    message:
+        "Training the codec {wildcards.codec}"
+    script:
+        "../scripts/train_codec.py"
+
+
+rule train_encoder:
+    input:
+        fields=lambda w: f"{RESULTS}/datasets/{encoder_dataset(w.encoder)}/fields.parquet",
+        split=lambda w: f"{RESULTS}/splits/{CONFIGURATION.encoders[w.encoder].split}.parquet",
+    output:
+        weights=f"{RESULTS}/encoders/{{encoder}}/weights.safetensors",
+        history=f"{RESULTS}/encoders/{{encoder}}/history.csv",
+    log:
+        f"{LOGS}/train_encoder/{{encoder}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train_encoder/{{encoder}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+        gpu=1,
+    params:
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+    message:
+        "Training the feature encoder {wildcards.encoder}"
+    script:
+        "../scripts/train_encoder.py"

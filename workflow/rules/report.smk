@@ -1,0 +1,142 @@
+METRICS = ["distances", "effects", "probes"]
+
+
+def trained_codecs():
+    """Codecs that the workflow trains and some experiment uses."""
+    used = {CONFIGURATION.experiments[name].codec for name in EXPERIMENTS}
+    return sorted(
+        name for name in used if CONFIGURATION.codecs[name].origin == "trained"
+    )
+
+
+def trained_encoders():
+    used = set()
+    for name in EXPERIMENTS:
+        experiment = CONFIGURATION.experiments[name]
+        used.update(experiment.evaluation.encoders)
+        if experiment.generator.alignment is not None:
+            used.add(experiment.generator.alignment.encoder)
+    return sorted(
+        name for name in used if CONFIGURATION.encoders[name].kind == "resnet18"
+    )
+
+
+def report_files(name):
+    """All that the report shows of an experiment, by kind."""
+    dataset = dataset_of(name)
+    settings = CONFIGURATION.experiments[name]
+    encoder = settings.evaluation.encoders[0]
+    return {
+        "fields": f"{RESULTS}/datasets/{dataset}/fields.parquet",
+        "quarantine": f"{RESULTS}/datasets/{dataset}/quarantine.parquet",
+        "split": f"{RESULTS}/splits/{settings.split}.parquet",
+        "samples": samples(name),
+        "checkpoints": [
+            last_checkpoint(name, seed) for seed in settings.training.seeds
+        ],
+        "metrics": expand(
+            rules.evaluate.output.metrics, experiment=name, metrics=METRICS
+        ),
+        "features": real_features(dataset, encoder),
+        "generated_features": generated_features(name, encoder),
+    }
+
+
+def flatten(files):
+    return [
+        path
+        for value in files.values()
+        for path in (value if isinstance(value, list) else [value])
+    ]
+
+
+rule report:
+    input:
+        files=lambda w: [
+            path for name in EXPERIMENTS for path in flatten(report_files(name))
+        ],
+        weights=lambda w: [
+            weights_record(name) for name in CONFIGURATION.weights_in_use()
+        ],
+        codecs=lambda w: expand(
+            rules.train_codec.output.history, codec=trained_codecs()
+        ),
+        encoders=lambda w: expand(
+            rules.train_encoder.output.history, encoder=trained_encoders()
+        ),
+    output:
+        page=report(
+            f"{RESULTS}/report/index.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        configuration=config,
+        experiments=lambda w: {name: report_files(name) for name in EXPERIMENTS},
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"
+
+
+rule figures:
+    input:
+        files=lambda w: flatten(report_files(w.experiment)),
+    output:
+        samples=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/samples.png",
+            caption="../report/samples.rst",
+            category="{experiment}",
+        ),
+        training=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/training.png",
+            caption="../report/training.rst",
+            category="{experiment}",
+        ),
+        distances=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/distances.png",
+            caption="../report/distances.rst",
+            category="{experiment}",
+        ),
+        effects=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/effects.png",
+            caption="../report/effects.rst",
+            category="{experiment}",
+        ),
+        probes=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/probes.png",
+            caption="../report/probes.rst",
+            category="{experiment}",
+        ),
+        pca=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/pca.png",
+            caption="../report/pca.rst",
+            category="{experiment}",
+        ),
+    log:
+        f"{LOGS}/figures/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/figures/{{experiment}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        configuration=config,
+        experiments=lambda w: {w.experiment: report_files(w.experiment)},
+    message:
+        "Figures of {wildcards.experiment}"
+    script:
+        "../scripts/figures.py"

@@ -1,0 +1,36 @@
+# Called by `exec`, like training.
+rule sample:
+    input:
+        fields=real_fields,
+        split=split_table,
+        checkpoint=lambda w: last_checkpoint(w.experiment, w.training_seed),
+        codec=lambda w: codec_record(experiment_of(w).codec),
+    output:
+        archive=f"{RESULTS}/experiments/{{experiment}}/samples/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.zip",
+    log:
+        f"{LOGS}/sample/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sample/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime="12h",
+        gpu=1,
+    params:
+        settings=lambda w: json.dumps(plain(experiment_of(w).sampling)),
+        codec=lambda w, input: os.path.dirname(input.codec),
+        scaling=lambda w: (
+            ""
+            if scaling_factor(experiment_of(w).codec) is None
+            else f"--scaling-factor {scaling_factor(experiment_of(w).codec)}"
+        ),
+        work=lambda w: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
+    message:
+        "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
+    shell:
+        "exec morphpipe sample --settings {params.settings:q} --fields {input.fields:q}"
+        " --split {input.split:q} --checkpoint {input.checkpoint:q} --codec {params.codec:q}"
+        " {params.scaling} --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
+        " --work {params.work:q} --threads {threads} --output {output.archive:q} --log {log:q}"
