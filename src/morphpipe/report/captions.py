@@ -1,0 +1,221 @@
+"""The plots of an experiment with the sentences that say how to read them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from morphpipe.config import Configuration
+from morphpipe.errors import DataError
+from morphpipe.report import plots, tables
+from morphpipe.report.evidence import Evidence
+from morphpipe.report.results import (
+    DISTANCE_NAMES,
+    FRECHET,
+    KERNEL,
+    distance_points,
+    over_seeds,
+    principal_components,
+    select,
+    served_alignment,
+)
+
+_ALIGNED = " †"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with what says how to read it.
+
+    Attributes
+    ----------
+    name
+        Unique within the experiment.
+    title
+        Of the fold that holds it, where it stands `aside`: by an encoder that served alignment,
+        or a second measure of the same.
+    alternative
+        For those who cannot see it.
+    caption
+        How to read it.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    alternative: str
+    caption: str
+    aside: bool = False
+
+
+def marker(configuration: Configuration, experiment: str) -> tables.Mark:
+    """What gives an extractor's name as shown: with a dagger where it served alignment."""
+
+    def mark(extractor: str) -> str:
+        aligned = served_alignment(configuration, experiment, extractor)
+        return extractor + (_ALIGNED if aligned else "")
+
+    return mark
+
+
+def _aside(extractor: str, summary: pd.DataFrame, mark: tables.Mark) -> bool:
+    """Whether an encoder served alignment while there is another that did not."""
+    others = set(summary["extractor"]) - {""}
+    return mark(extractor) != extractor and any(mark(name) == name for name in others)
+
+
+def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
+    """One figure per encoder: Fréchet distances as multiples of the floor, kernel distances."""
+    found = []
+    for metrics, relative in ((FRECHET, True), (KERNEL, False)):
+        pairs = select(summary, metric=metrics)[["metric", "extractor"]].drop_duplicates()
+        for metric, extractor in pairs.itertuples(index=False):
+            points = distance_points(summary, metric=metric, extractor=extractor, relative=relative)
+            if points.empty:
+                continue
+            name = DISTANCE_NAMES[metric]
+            label = f"{name}, {mark(extractor)}"
+            reading = (
+                "Read it as: the further right of the grey band, the less like real images; the "
+                "band is what real images score against each other, and 1 its middle."
+                if relative
+                else "The floor of a kernel distance lies at 0 up to chance, so that no multiple "
+                "of it is formed; read it as: right of the grey band is less like real images."
+            )
+            found.append(
+                Plot(
+                    f"{'frechet' if relative else 'kernel'}-{extractor}",
+                    label,
+                    plots.figure_distances(points, label=label, relative=relative),
+                    f"{label}: generated images, floor and controls by view and cell type. The "
+                    "values are in the table below.",
+                    f"{label}. {reading} Orange is generated; green replays training images; pink "
+                    "are generated images of other conditions, which a model that heeds its "
+                    "condition must beat. Lines are 95 % intervals.",
+                    aside=not relative or _aside(extractor, summary, mark),
+                )
+            )
+    return found
+
+
+def _encoder_views(summary: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
+    """Encoder and the widest of its views, for each encoder with that metric."""
+    found = select(summary, metric=metric)
+    pairs = []
+    for extractor in dict.fromkeys(found["extractor"]):
+        views = list(dict.fromkeys(found.loc[found["extractor"] == extractor, "view"]))
+        pairs.append((extractor, next((v for v in ("all", "rgb") if v in views), views[0])))
+    return pairs
+
+
+def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) -> list[Plot]:
+    truth = {c: evidence.true_effects(c) for c in [*evidence.cell_types, "all"]}
+    truth = {cell_type: effects for cell_type, effects in truth.items() if effects}
+    found = []
+    for extractor, view in _encoder_views(summary, "cate"):
+        rows = select(summary, extractor=extractor, view=view)
+        floor = select(rows, metric="cate", comparison="real-control-floor")
+        has_floor = bool(floor["value"].notna().any())
+        if select(rows, metric="cate", comparison=("real", "generated"))["value"].notna().any():
+            found.append(
+                Plot(
+                    f"effects-{extractor}",
+                    f"Effects by {mark(extractor)}, view “{view}”",
+                    plots.figure_effects(rows, truth),
+                    f"Treatment effects by {mark(extractor)}, real and generated, by cell type "
+                    "and perturbation. The values are in the table below.",
+                    f"Treatment effects by {mark(extractor)}, view “{view}”. Read it as: an orange "
+                    "square near its blue circle means that the generator moves cells as far as "
+                    "the perturbation does"
+                    + ("; inside the grey band an effect cannot be told from none" * has_floor)
+                    + "."
+                    + (
+                        " Hollow diamonds are the true effects, in another unit and scaled to the "
+                        "largest real one: their order counts, not their place."
+                        if truth
+                        else ""
+                    ),
+                    aside=_aside(extractor, summary, mark),
+                )
+            )
+    return found
+
+
+def _probe_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
+    found = []
+    for extractor, view in _encoder_views(summary, "accuracy"):
+        rows = select(summary, extractor=extractor, view=view)
+        if not select(rows, metric="accuracy")["value"].notna().any():
+            continue
+        found.append(
+            Plot(
+                f"probes-{extractor}",
+                f"Probes on {mark(extractor)}, view “{view}”",
+                plots.figure_probes(rows),
+                f"Accuracy of linear probes on {mark(extractor)}. The values are in the table.",
+                f"Linear probes on {mark(extractor)}, view “{view}”. Read it as: the orange bar "
+                "says how much of what the blue bar finds can be learnt from generated images "
+                "alone; the dashed line is chance. The hatched bar is the easy task, generated "
+                "images tested on generated ones.",
+                aside=_aside(extractor, summary, mark),
+            )
+        )
+    return found
+
+
+def _pca_plots(evidence: Evidence, mark: tables.Mark) -> list[Plot]:
+    if evidence.points is None:
+        return []
+    keys, features = evidence.points.keys, evidence.points.features
+    try:
+        points, explained = principal_components(keys, features)
+    except DataError as error:
+        reason = f"No principal components: {error}."
+        return [Plot("pca", "Feature space", plots.figure_absent(reason), reason, "")]
+    order = {name: i for i, name in enumerate(evidence.perturbations)}
+    points = points[points["perturbation"].isin(list(order))]
+    points = points.sort_values("perturbation", key=lambda p: p.map(order), kind="stable")
+    extraction = evidence.points.extraction
+    return [
+        Plot(
+            "pca",
+            "Feature space",
+            plots.figure_pca(points, explained),
+            "Principal components of the features of real and generated images, by cell type.",
+            f"Features by {mark(extraction.extractor)}, view “{extraction.view}”; the axes are "
+            "fitted to the real held-out images alone. Read it as: crosses should lie where the "
+            "circles of their colour lie, and spread as wide.",
+        )
+    ]
+
+
+def _training_plots(evidence: Evidence) -> list[Plot]:
+    logs = {t.seed: t.log for t in evidence.trainings if len(t.log)}
+    if not logs:
+        return []
+    return [
+        Plot(
+            "training",
+            "Training",
+            plots.figure_training(logs),
+            "Training losses by optimizer step.",
+            "Training losses by step. Read it as: the curve should fall and flatten; its height "
+            "says little about the images.",
+        )
+    ]
+
+
+def experiment_plots(configuration: Configuration, evidence: Evidence) -> dict[str, list[Plot]]:
+    """All plots of an experiment by topic: distances, effects, probes, pca, training.
+
+    Those that stand aside come last.
+    """
+    summary, mark = over_seeds(evidence.metrics), marker(configuration, evidence.name)
+    found = {
+        "distances": _distance_plots(summary, mark),
+        "effects": _effect_plots(summary, evidence, mark),
+        "probes": _probe_plots(summary, mark),
+        "pca": _pca_plots(evidence, mark),
+        "training": _training_plots(evidence),
+    }
+    return {topic: sorted(of, key=lambda plot: plot.aside) for topic, of in found.items()}

@@ -1,0 +1,128 @@
+"""What a simulated screen lets us check, because the truth is known. Computed, never edited."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.report.evidence import Evidence
+from morphpipe.report.results import over_seeds, select, single
+from morphpipe.report.tables import number
+
+GRADED_SERIES = ("inert", "graded-low", "graded-mid", "graded-high")
+TIMES_CHANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim fixed before the run.
+
+    Attributes
+    ----------
+    text
+        What is claimed.
+    holds
+        None where it could not be checked.
+    detail
+        The values it was checked on, or why it could not be.
+    """
+
+    text: str
+    holds: bool | None
+    detail: str
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return {True: "holds", False: "does not hold", None: "not checked"}[self.holds]
+
+
+def effect_order(summary: pd.DataFrame, cell_type: str, comparison: str) -> dict[str, float]:
+    """CATE by perturbation, of what could be computed."""
+    rows = select(summary, metric="cate", comparison=comparison, cell_type=cell_type)
+    rows = rows[rows["value"].notna()]
+    return dict(zip(rows["perturbation"], rows["value"], strict=True))
+
+
+def in_order(values: dict[str, float], names: list[str]) -> bool:
+    """Whether the values rise strictly from each name to the next."""
+    return all(values[a] < values[b] for a, b in pairwise(names))
+
+
+def _series(evidence: Evidence, cell_type: str) -> list[str]:
+    """The graded series as far as it was generated, by true effect."""
+    truth = evidence.true_effects(cell_type)
+    return sorted((p for p in GRADED_SERIES if p in truth), key=lambda p: truth[p])
+
+
+def _held_in_seeds(rows: pd.DataFrame, cell_type: str, names: list[str]) -> str:
+    """In how many of the seeds taken alone the order is right; empty with a single one."""
+    right = total = 0
+    seeds = rows[rows["comparison"] == "generated"]
+    for _, part in seeds.groupby(["training_seed", "sampling_seed"], dropna=False):
+        values = effect_order(over_seeds(part), cell_type, "generated")
+        if set(names) <= values.keys():
+            total += 1
+            right += in_order(values, names)
+    return f" Alone: {right} of {total} seeds." if total > 1 else ""
+
+
+def _order_claim(rows: pd.DataFrame, evidence: Evidence, cell_type: str) -> Claim:
+    where = "on the mean over cell types" if cell_type == "all" else f"in {cell_type}"
+    names = _series(evidence, cell_type)
+    text = f"Generated treatment effects are in the true order {where}: {' < '.join(names)}"
+    if len(names) < 2:
+        missing = "fewer than two perturbations of the graded series were generated"
+        return Claim(f"Generated treatment effects are in the true order {where}", None, missing)
+    summary = over_seeds(rows)
+    made = effect_order(summary, cell_type, "generated")
+    missing_names = [name for name in names if name not in made]
+    if missing_names:
+        row = single(summary, metric="cate", comparison="generated", cell_type=cell_type,
+                     perturbation=missing_names[0])  # fmt: skip
+        reason = (row is not None and row["reason"]) or "it is not in the metric tables"
+        return Claim(text, None, f"No effect of {missing_names[0]}: {reason}.")
+    left_out = [p for p in GRADED_SERIES if p not in names]
+    detail = f"Not generated: {', '.join(left_out)}. " if left_out else ""
+    detail += "CATE " + ", ".join(f"{name} {number(made[name])}" for name in names) + "."
+    detail += _held_in_seeds(rows, cell_type, names)
+    real = effect_order(summary, cell_type, "real")
+    if set(names) <= real.keys():
+        state = "are" if in_order(real, names) else "are not"
+        detail += f" The real held-out images themselves {state} in this order: "
+        detail += ", ".join(f"{name} {number(real[name])}" for name in names) + "."
+    return Claim(text, in_order(made, names), detail)
+
+
+def _probe_claim(rows: pd.DataFrame) -> Claim:
+    text = (
+        f"A probe trained on generated images alone tells the perturbation of held-out real "
+        f"images at least {TIMES_CHANCE:g} times as well as chance"
+    )
+    row = single(over_seeds(rows), metric="accuracy", regime="generated-real", task="perturbation")
+    if row is None or not np.isfinite(row["value"]):
+        reason = "" if row is None else row["reason"]
+        return Claim(text, None, f"No accuracy: {reason or 'it is not in the metric tables'}.")
+    if not row["chance"] > 0:
+        return Claim(text, None, "The level of chance is not in the metric tables.")
+    times = row["value"] / row["chance"]
+    return Claim(
+        text,
+        bool(times >= TIMES_CHANCE),
+        f"Accuracy {number(row['value'])}, chance {number(row['chance'])}: "
+        f"{number(times)} times chance.",
+    )
+
+
+def check_claims(evidence: Evidence, *, extractor: str, view: str) -> list[Claim]:
+    """Check the claims on one encoder and view.
+
+    With several seeds the mean decides, and it is said in how many seeds alone the order is
+    right. Data whose true effects are not known give no claims.
+    """
+    if not evidence.is_simulated:
+        return []
+    rows = select(evidence.metrics, extractor=extractor, view=view)
+    places = [*evidence.cell_types, *(["all"] if len(evidence.cell_types) > 1 else [])]
+    return [*(_order_claim(rows, evidence, place) for place in places), _probe_claim(rows)]

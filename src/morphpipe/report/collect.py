@@ -1,0 +1,78 @@
+"""Gathering a report's inputs from the paths that the workflow hands over."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from morphpipe.config import parse_configuration
+from morphpipe.report.inputs import ExperimentFiles, ReportInputs
+from morphpipe.weights import read_record
+
+_SOFTWARE = (
+    "morphpipe",
+    "torch",
+    "diffusers",
+    "accelerate",
+    "torch-fidelity",
+    "scikit-learn",
+    "snakemake",
+)
+
+
+def collect(
+    configuration: dict[str, Any],
+    experiments: Mapping[str, Mapping[str, Any]],
+    *,
+    weights: Sequence[str] = (),
+    codecs: Sequence[str] = (),
+    encoders: Sequence[str] = (),
+) -> ReportInputs:
+    """Make a report's inputs.
+
+    Parameters
+    ----------
+    configuration
+        Of the run, plain values.
+    experiments
+        By name: paths by the attributes of `ExperimentFiles`; `features` and
+        `generated_features` are folders, of which the view `all` is shown, or `rgb`.
+    weights
+        `weights.json` of every pretrained weight in use.
+    codecs, encoders
+        `history.csv` of what the workflow trained.
+    """
+    files = []
+    for name, paths in experiments.items():
+        features = [Path(folder) for folder in paths["features"]]
+        view = "all" if (features[0] / "all.parquet").exists() else "rgb"
+        files.append(
+            ExperimentFiles(
+                name=name,
+                fields=Path(paths["fields"]),
+                quarantine=Path(paths["quarantine"]),
+                split=Path(paths["split"]),
+                samples=tuple(map(Path, paths["samples"])),
+                checkpoints=tuple(map(Path, paths["checkpoints"])),
+                metrics=tuple(map(Path, paths["metrics"])),
+                features=tuple(folder / f"{view}.parquet" for folder in features),
+                generated_features=tuple(
+                    Path(folder) / f"{view}.parquet" for folder in paths["generated_features"]
+                ),
+            )
+        )
+    return ReportInputs(
+        configuration=parse_configuration(configuration),
+        experiments=tuple(files),
+        weights={Path(path).parent.name: read_record(Path(path).parent) for path in weights},
+        codecs={Path(path).parent.name: Path(path).parent for path in codecs},
+        encoders={Path(path).parent.name: Path(path).parent for path in encoders},
+        versions={name: _version(name) for name in _SOFTWARE},
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

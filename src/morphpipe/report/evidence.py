@@ -1,0 +1,260 @@
+"""What the files of an experiment say, read into memory: the edge of the report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphpipe.config import Configuration
+from morphpipe.config.datasets import Dataset, Split
+from morphpipe.config.experiments import Experiment
+from morphpipe.datasets.fields import FieldTable, read_fields
+from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
+from morphpipe.encoders.feature_table import Extraction, read_features
+from morphpipe.errors import ConfigError, DataError
+from morphpipe.report.inputs import ExperimentFiles
+from morphpipe.report.results import read_metrics
+from morphpipe.storage import read_parquet
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One finished training.
+
+    Attributes
+    ----------
+    seed
+        Training seed.
+    step
+        Optimizer steps that were done.
+    log
+        Columns of `morphpipe.training.log.COLUMNS`.
+    sha256
+        Checksums by file.
+    card
+        Text of the model card.
+    """
+
+    seed: int
+    step: int
+    log: pd.DataFrame
+    sha256: Mapping[str, str]
+    card: str
+
+
+@dataclass(frozen=True)
+class FeaturePoints:
+    """Features of held-out real and of generated images with what is known of each.
+
+    Attributes
+    ----------
+    keys
+        Columns cell_type, perturbation and origin.
+    features
+        float32 [n, d].
+    extraction
+        How they were made.
+    """
+
+    keys: pd.DataFrame
+    features: NDArray[np.float32]
+    extraction: Extraction
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the report says of one experiment rests on this.
+
+    Attributes
+    ----------
+    name, experiment, split_settings, dataset_name, dataset
+        From the configuration.
+    real
+        All real fields.
+    split
+        Columns field_id and split; a field can be on several sides where wells are too few.
+    generated
+        Tables of the generated fields, one per archive.
+    quarantine
+        Columns field_id and reason.
+    trainings
+        One per training seed.
+    metrics
+        All rows of the metric tables, see `morphpipe.report.results.read_metrics`.
+    points
+        For the principal components; None where no features were given.
+    """
+
+    name: str
+    experiment: Experiment
+    split_settings: Split
+    dataset_name: str
+    dataset: Dataset
+    real: FieldTable
+    split: pd.DataFrame
+    generated: tuple[FieldTable, ...]
+    quarantine: pd.DataFrame
+    trainings: tuple[TrainingRecord, ...]
+    metrics: pd.DataFrame
+    points: FeaturePoints | None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the true effects are known."""
+        return self.dataset.source == "simulated"
+
+    @cached_property
+    def generated_keys(self) -> pd.DataFrame:
+        """The generated fields' columns, with the number of their archive as `archive`."""
+        parts = [table.keys().assign(archive=i) for i, table in enumerate(self.generated)]
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def test_ids(self) -> frozenset[str]:
+        """Ids of the held-out real fields."""
+        return frozenset(self.split.loc[self.split["split"] == "test", "field_id"])
+
+    @cached_property
+    def test_fields(self) -> FieldTable:
+        """The held-out real fields."""
+        return self.real.select(self.test_ids)
+
+    @cached_property
+    def cell_types(self) -> list[str]:
+        """Generated cell types: in the configured order, then by name."""
+        configured = self.experiment.sampling.cell_types or self.dataset.cell_types
+        return _ordered(self.generated_keys["cell_type"], configured)
+
+    @cached_property
+    def perturbations(self) -> list[str]:
+        """Generated perturbations: in the configured order, then negative controls, then names."""
+        configured = self.experiment.sampling.perturbations or self.dataset.perturbations
+        keys = self.generated_keys
+        controls = sorted(set(keys.loc[keys["control"] == "negative", "perturbation"]))
+        return _ordered(keys["perturbation"], [*(configured or []), *controls])
+
+    def true_effects(self, cell_type: str) -> dict[str, float]:
+        """True sizes of the effects in a cell type, or their mean for `all`; empty if unknown."""
+        names = [p for p in self.perturbations if p in PERTURBATIONS]
+        types = [c for c in self.cell_types if c in CELL_TYPES]
+        if not self.is_simulated or not types or (cell_type != "all" and cell_type not in types):
+            return {}
+        chosen = types if cell_type == "all" else [cell_type]
+        return {p: float(np.mean([true_effect(p, c) for c in chosen])) for p in names}
+
+
+def _ordered(found: pd.Series, configured: list[Any] | None) -> list[str]:
+    """Unique values, those of the configuration first."""
+    present = set(found)
+    first = [value for value in dict.fromkeys(configured or []) if value in present]
+    return first + sorted(present - set(first))
+
+
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    table = read_parquet(path).to_pandas()
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise DataError(f"{path} lacks the column {missing[0]}: let the workflow make it again.")
+    return table[columns]
+
+
+def read_training(folder: Path) -> TrainingRecord:
+    """What a checkpoint's folder says of its training; the weights are not opened.
+
+    Raises
+    ------
+    DataError
+        If `state.json` or `log.csv` is missing or cannot be read.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        log = pd.read_csv(folder / "log.csv")
+        seed = int(state["settings"]["seed"])
+        step, sums = int(state["step"]), dict(state.get("sha256", {}))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"The checkpoint {folder} cannot be described ({error}): let the workflow make it "
+            "again."
+        ) from None
+    card = folder / "README.md"
+    return TrainingRecord(seed, step, log, sums, card.read_text("utf-8") if card.exists() else "")
+
+
+def _read_points(
+    files: ExperimentFiles, real: FieldTable, test: set[str], generated: list[FieldTable]
+) -> FeaturePoints | None:
+    """Features of held-out and of generated images, unturned, joined with their fields."""
+    if not files.features or not files.generated_features:
+        return None
+    keys = pd.concat([table.keys() for table in [real, *generated]], ignore_index=True)
+    keys = keys.set_index("field_id")[["cell_type", "perturbation", "origin"]]
+    parts, rows = [], []
+    extraction: Extraction | None = None
+    for paths, wanted in (
+        (files.features, test),
+        (files.generated_features, {i for table in generated for i in table.field_ids}),
+    ):
+        table = read_features(paths)
+        if extraction is not None and table.extraction != extraction:
+            raise DataError(
+                f"The features of real images were made by {extraction}, those of generated ones "
+                f"by {table.extraction}: they cannot be shown together."
+            )
+        extraction = table.extraction
+        ids = np.array(table.field_ids, dtype=object)
+        mask = (table.transforms == 0) & np.isin(ids, list(wanted))
+        parts.append(table.features[mask])
+        rows.append(keys.loc[ids[mask]])
+    assert extraction is not None
+    return FeaturePoints(pd.concat(rows).reset_index(), np.concatenate(parts), extraction)
+
+
+def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evidence:
+    """Read the files of one experiment.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has no such experiment.
+    DataError
+        If there are no generated fields, or a file is not what it has to be.
+    """
+    if files.name not in configuration.experiments:
+        raise ConfigError(
+            f"The configuration has no experiment {files.name!r}; it has "
+            f"{', '.join(configuration.experiments) or 'none'}."
+        )
+    if not files.samples or not files.metrics:
+        raise DataError(
+            f"The report on {files.name} needs archives of generated fields and metric tables: "
+            "let the workflow make them first."
+        )
+    experiment = configuration.experiments[files.name]
+    split_settings = configuration.splits[experiment.split]
+    real = read_fields(files.fields)
+    split = _read_table(files.split, ["field_id", "split"])
+    generated = [read_fields(path) for path in files.samples]
+    test = set(split.loc[split["split"] == "test", "field_id"])
+    metrics = read_metrics(files.metrics)
+    return Evidence(
+        name=files.name,
+        experiment=experiment,
+        split_settings=split_settings,
+        dataset_name=split_settings.dataset,
+        dataset=configuration.datasets[split_settings.dataset],
+        real=real,
+        split=split,
+        generated=tuple(generated),
+        quarantine=_read_table(files.quarantine, ["field_id", "reason"]),
+        trainings=tuple(
+            sorted((read_training(f) for f in files.checkpoints), key=lambda t: t.seed)
+        ),
+        metrics=metrics[metrics["experiment"] == files.name].reset_index(drop=True),
+        points=_read_points(files, real, test, generated),
+    )

@@ -1,0 +1,71 @@
+"""What a report is made of: the files of every experiment, and what the workflow knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from morphpipe.config import Configuration
+
+
+@dataclass(frozen=True)
+class ExperimentFiles:
+    """The files of one experiment.
+
+    Attributes
+    ----------
+    name
+        Its name in the configuration.
+    fields
+        Table of the real fields (Parquet).
+    quarantine
+        Fields that were put aside: Parquet with `field_id` and `reason`.
+    split
+        Parquet with `field_id` and `split`.
+    samples
+        Archives of generated fields (`.zip`).
+    checkpoints
+        The folder of the last slice of every training, one per training seed.
+    metrics
+        Metric tables (Parquet).
+    features, generated_features
+        Feature tables of real and of generated images, of one encoder and view, for the
+        principal components; empty tuples leave the figure out.
+    """
+
+    name: str
+    fields: Path
+    quarantine: Path
+    split: Path
+    samples: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    metrics: tuple[Path, ...]
+    features: tuple[Path, ...] = ()
+    generated_features: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """All that a report is made of.
+
+    Attributes
+    ----------
+    configuration
+        Of the run.
+    experiments
+        Their files, in the order of the page.
+    weights
+        By name: `source`, `revision`, `licence`, `sha256` (checksum by file) and `note` of the
+        pretrained weights that were used.
+    codecs, encoders
+        By name: folders of what the workflow trained itself, each with a `history.csv`.
+    versions
+        Software by name.
+    """
+
+    configuration: Configuration
+    experiments: tuple[ExperimentFiles, ...]
+    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    codecs: Mapping[str, Path] = field(default_factory=dict)
+    encoders: Mapping[str, Path] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)

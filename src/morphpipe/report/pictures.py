@@ -1,0 +1,247 @@
+"""Which fields are shown, and how their pixels become pictures.
+
+Nothing is picked by hand: of every condition the first site of the first held-out wells, and the
+first samples of the first seeds.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.datasets.fields import FieldTable
+from morphpipe.imaging.rgb import RXRX1_COLOURS, rxrx1_to_rgb
+from morphpipe.report.evidence import Evidence
+
+PER_CONDITION = 4
+MOST_CELL_TYPES = 4
+MOST_PERTURBATIONS = 6
+WINDOW_PERCENTILE = 99.5
+_LONGEST_SIDE = 192
+_WINDOW_FIELDS = 32
+_RXRX1_CHANNELS = tuple(colour.channel for colour in RXRX1_COLOURS)
+# Display only: red, green, blue of the composite.
+COMPOSITE = ("actin", "ER", "DNA")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture: uint8 [H, W] or [H, W, 3], and the field it shows."""
+
+    field_id: str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One condition: real and generated fields side by side."""
+
+    cell_type: str
+    perturbation: str
+    real: tuple[Tile, ...]
+    generated: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    """One field of a condition, channel by channel, each in the same window on both sides."""
+
+    cell_type: str
+    perturbation: str
+    channels: tuple[str, ...]
+    real: tuple[Tile, ...]
+    generated: tuple[Tile, ...]
+
+
+def display_windows(evidence: Evidence) -> dict[str, float]:
+    """Grey value of each channel that is shown as white.
+
+    The 99.5th percentile of the channel over at most 32 held-out real fields, spread evenly
+    over the table; generated images are shown in the same window.
+    """
+    fields = evidence.test_fields
+    rows = np.unique(np.linspace(0, len(fields) - 1, min(_WINDOW_FIELDS, len(fields))).astype(int))
+    with FieldReader(fields) as reader:
+        images = np.stack([reader.read(int(row)) for row in rows])
+    return {
+        name: max(float(np.percentile(images[:, i], WINDOW_PERCENTILE)), 1.0)
+        for i, name in enumerate(fields.manifest.names)
+    }
+
+
+def _stretched(plane: NDArray[np.generic], white: float) -> NDArray[np.uint8]:
+    scaled = np.clip(plane.astype(np.float32) / white, 0, 1) * 255
+    return np.round(scaled).astype(np.uint8)
+
+
+def uses_recursion_table(evidence: Evidence) -> bool:
+    """Whether colours follow Recursion's table.
+
+    Real six-stain images do. The simulated screen is brighter than the table's limits, which
+    would saturate, and is shown as a composite.
+    """
+    manifest = evidence.real.manifest
+    return (
+        not evidence.is_simulated and manifest.names == _RXRX1_CHANNELS and manifest.bit_depth == 8
+    )
+
+
+def to_colour(
+    stack: NDArray[np.generic],
+    channels: Sequence[str],
+    windows: dict[str, float],
+    *,
+    recursion_table: bool,
+) -> NDArray[np.uint8]:
+    """Show one field in colour.
+
+    Parameters
+    ----------
+    stack
+        uint8 or uint16 [C, H, W].
+    channels
+        Names of its channels.
+    windows
+        Grey value shown as white, by channel.
+    recursion_table
+        Six stains by `morphpipe.imaging.rgb.rxrx1_to_rgb`. Otherwise a composite: red actin,
+        green ER, blue DNA, or the first three channels where those are not there; a field of
+        one channel is grey.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [H, W, 3].
+    """
+    names = list(channels)
+    if recursion_table and tuple(names) == _RXRX1_CHANNELS:
+        return rxrx1_to_rgb(np.asarray(stack, dtype=np.uint8))
+    wanted = list(COMPOSITE) if set(COMPOSITE) <= set(names) else names[:3]
+    # Images that are RGB already have no window of a stain: 255 is white.
+    planes = [_stretched(stack[names.index(n)], windows.get(n, 255.0)) for n in wanted]
+    while len(planes) < 3:
+        planes.append(planes[-1] if len(names) == 1 else np.zeros_like(planes[0]))
+    return np.stack(planes, axis=-1)
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    longest = max(pixels.shape[:2])
+    if longest <= _LONGEST_SIDE:
+        return pixels
+    image = Image.fromarray(pixels)
+    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _real_choice(evidence: Evidence, keys: pd.DataFrame, condition: tuple[str, str]) -> list[int]:
+    """Positions of the first site of the first held-out wells."""
+    mask = (keys["cell_type"] == condition[0]) & (keys["perturbation"] == condition[1])
+    chosen = keys[mask].sort_values(["site", "field_id"], na_position="last")
+    return [int(i) for i in chosen.index[:PER_CONDITION]]
+
+
+def _generated_choice(evidence: Evidence, condition: tuple[str, str]) -> list[tuple[int, int]]:
+    """Archive and position of the first samples of the first seeds."""
+    chosen = []
+    for archive, table in enumerate(evidence.generated):
+        keys = table.keys()
+        mask = (keys["cell_type"] == condition[0]) & (keys["perturbation"] == condition[1])
+        part = keys[mask].assign(archive=archive)
+        chosen.append(part.rename_axis("row").reset_index())
+    order = ["training_seed", "sampling_seed", "sample_index", "field_id"]
+    joined = pd.concat(chosen, ignore_index=True).sort_values(order)
+    joined = joined.head(PER_CONDITION)
+    return [(int(a), int(r)) for a, r in zip(joined["archive"], joined["row"], strict=True)]
+
+
+def shown_conditions(evidence: Evidence) -> list[tuple[str, str]]:
+    """The generated conditions that are shown: the first cell types and perturbations."""
+    made = set(
+        zip(
+            evidence.generated_keys["cell_type"],
+            evidence.generated_keys["perturbation"],
+            strict=True,
+        )
+    )
+    return [
+        (cell_type, perturbation)
+        for cell_type in evidence.cell_types[:MOST_CELL_TYPES]
+        for perturbation in evidence.perturbations[:MOST_PERTURBATIONS]
+        if (cell_type, perturbation) in made
+    ]
+
+
+def sample_rows(evidence: Evidence, windows: dict[str, float]) -> list[SampleRow]:
+    """Real and generated fields of every condition that is shown, in colour."""
+    table = uses_recursion_table(evidence)
+    fields = evidence.test_fields
+    keys = fields.keys()
+
+    def tile(source: FieldTable, reader: FieldReader, row: int) -> Tile:
+        colour = to_colour(reader.read(row), source.manifest.names, windows, recursion_table=table)
+        return Tile(source.field_ids[row], _shrunk(colour))
+
+    rows = []
+    readers = [FieldReader(part) for part in evidence.generated]
+    try:
+        with FieldReader(fields) as real_reader:
+            for condition in shown_conditions(evidence):
+                real = [
+                    tile(fields, real_reader, row)
+                    for row in _real_choice(evidence, keys, condition)
+                ]
+                made = [
+                    tile(evidence.generated[archive], readers[archive], row)
+                    for archive, row in _generated_choice(evidence, condition)
+                ]
+                rows.append(SampleRow(*condition, tuple(real), tuple(made)))
+    finally:
+        for reader in readers:
+            reader.close()
+    return rows
+
+
+def channel_rows(evidence: Evidence, windows: dict[str, float]) -> list[ChannelRow]:
+    """The first shown perturbation of every shown cell type, one field a side, as grey planes.
+
+    Empty where the generated images have other channels than the real ones.
+    """
+    names = evidence.real.manifest.names
+    if any(part.manifest.names != names for part in evidence.generated):
+        return []
+    fields = evidence.test_fields
+    keys = fields.keys()
+    first: dict[str, str] = {}
+    for cell_type, perturbation in shown_conditions(evidence):
+        first.setdefault(cell_type, perturbation)
+    rows = []
+    for condition in first.items():
+        real, made = _real_choice(evidence, keys, condition), _generated_choice(evidence, condition)
+        if not real or not made:
+            continue
+        archive, row = made[0]
+        sides = []
+        for source, position in ((fields, real[0]), (evidence.generated[archive], row)):
+            with FieldReader(source) as reader:
+                stack = reader.read(position)
+            sides.append(
+                tuple(
+                    Tile(source.field_ids[position], _shrunk(_stretched(plane, windows[name])))
+                    for name, plane in zip(names, stack, strict=True)
+                )
+            )
+        rows.append(ChannelRow(*condition, names, sides[0], sides[1]))
+    return rows
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """A picture for the page itself: lossless WebP."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=60, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,231 @@
+"""Metric tables as the report reads them: over seeds, and by the encoder that a claim rests on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.config import Configuration
+from morphpipe.errors import DataError
+from morphpipe.evaluation.metric_table import METRIC_SCHEMA
+from morphpipe.storage import read_parquet
+
+FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
+GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
+FRECHET, KERNEL = ("FID", "frechet_distance"), ("KID", "kernel_distance")
+DISTANCE_NAMES = {
+    "FID": "FID",
+    "KID": "KID",
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "kernel distance",
+}
+
+_IDENTITY = [
+    "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
+]  # fmt: skip
+
+
+def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
+    """Join metric tables; `notes` holds the settings as a dictionary, `reason` what they give.
+
+    Raises
+    ------
+    DataError
+        If a file has other columns than a metric table.
+    """
+    parts = []
+    for path in paths:
+        table = read_parquet(path)
+        if set(table.schema.names) != set(METRIC_SCHEMA.names):
+            raise DataError(f"{path} is not a metric table: let the workflow make it again.")
+        parts.append(table.select(METRIC_SCHEMA.names).to_pandas())
+    frame = pd.concat(parts, ignore_index=True)
+    frame["notes"] = [json.loads(text) for text in frame["settings"]]
+    frame["reason"] = [notes.get("reason", "") for notes in frame["notes"]]
+    for column in _IDENTITY:
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
+    return frame
+
+
+def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for what is the same but for the seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The mean `value` of the seeds that have one, the widest interval (`ci_low`, `ci_high`),
+        the fewest images (`n_left`, `n_right`), how many `seeds` there are, the mean `chance`
+        where the settings name it, and the `reason` of values that are missing.
+    """
+    columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
+    columns += ["seeds", "chance", "reason"]
+    if frame.empty:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for key, group in frame.groupby(_IDENTITY, sort=False, dropna=False):
+        known = group[group["value"].notna()]
+        reasons = sorted({reason for reason in group["reason"] if reason})
+        reason = "; ".join(reasons)
+        if reason and len(known):
+            reason = f"{len(group) - len(known)} of {len(group)} seeds have no value: {reason}"
+        chances = [n["chance"] for n in known["notes"] if n.get("chance") is not None]
+        rows.append(
+            dict(zip(_IDENTITY, key, strict=True))
+            | {
+                "value": known["value"].mean(),
+                "ci_low": known["ci_low"].min(),
+                "ci_high": known["ci_high"].max(),
+                "n_left": group["n_left"].min(),
+                "n_right": group["n_right"].min(),
+                "seeds": len(group),
+                "chance": float(np.mean(chances)) if chances else np.nan,
+                "reason": reason,
+            }
+        )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def select(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Rows whose columns have these values; a tuple or list stands for any of its members."""
+    mask = np.ones(len(frame), dtype=bool)
+    for name, value in columns.items():
+        if isinstance(value, tuple | list):
+            mask &= frame[name].isin(list(value)).to_numpy(dtype=bool)
+        else:
+            mask &= (frame[name] == value).to_numpy(dtype=bool)
+    return frame[mask]
+
+
+def single(frame: pd.DataFrame, **columns: Any) -> pd.Series | None:
+    """The first row whose columns have these values, or None."""
+    rows = select(frame, **columns)
+    return None if rows.empty else rows.iloc[0]
+
+
+def served_alignment(configuration: Configuration, experiment: str, extractor: str) -> bool:
+    """Whether the encoder of a metric is also the one that training was aligned with.
+
+    Encoders of two names that rest on the same weights, or are trained alike, are one encoder.
+    """
+    alignment = configuration.experiments[experiment].generator.alignment
+    if alignment is None:
+        return False
+    aligned = configuration.encoders[alignment.encoder]
+    if extractor in configuration.encoders:
+        apart = {"batch_size"}
+        return configuration.encoders[extractor].model_dump(exclude=apart) == aligned.model_dump(
+            exclude=apart
+        )
+    return extractor == aligned.kind
+
+
+def primary_encoder(
+    configuration: Configuration, experiment: str, metrics: pd.DataFrame
+) -> tuple[str, str] | None:
+    """Encoder and view that headline and claims rest on, by a rule fixed beforehand.
+
+    The first encoder that the experiment's evaluation names and that did not serve alignment
+    (the first at all, where each did); of its views `all`, else `rgb`, else the first.
+
+    Returns
+    -------
+    tuple of str or None
+        None where there are no metrics of a configured encoder.
+    """
+    found = set(metrics["extractor"])
+    names = [n for n in configuration.experiments[experiment].evaluation.encoders if n in found]
+    names.sort(key=lambda name: served_alignment(configuration, experiment, name))
+    if not names:
+        names = sorted(found - {""})
+    if not names:
+        return None
+    views = list(dict.fromkeys(metrics.loc[metrics["extractor"] == names[0], "view"]))
+    view = next((view for view in ("all", "rgb") if view in views), views[0])
+    return names[0], view
+
+
+def distance_points(
+    summary: pd.DataFrame, *, metric: str, extractor: str, relative: bool
+) -> pd.DataFrame:
+    """Distances overall and per cell type, for `morphpipe.report.plots.figure_distances`.
+
+    Parameters
+    ----------
+    summary
+        From `over_seeds`.
+    metric, extractor
+        Which distance.
+    relative
+        As multiples of the real-vs-real floor. The interval of generated images is then that of
+        the ratio; the others are divided by the floor's value.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns view, cell_type, comparison, value, low, high; only what could be computed.
+    """
+    chosen = select(
+        summary, metric=metric, extractor=extractor, perturbation="all",
+        comparison=(FLOOR, GENERATED_AT_FLOOR, COPY, SHUFFLED),
+    )  # fmt: skip
+    floors = select(chosen, comparison=FLOOR).set_index(["view", "cell_type"])["value"]
+    rows = []
+    for row in chosen[chosen["value"].notna()].itertuples():
+        low, high, divisor = row.ci_low, row.ci_high, 1.0
+        if relative:
+            divisor = floors.get((row.view, row.cell_type), np.nan)
+            if not divisor > 0:
+                continue
+            low, high = low / divisor, high / divisor
+            ratio = single(
+                summary, metric=f"relative_{metric}", extractor=extractor, view=row.view,
+                cell_type=row.cell_type, perturbation="all",
+            )  # fmt: skip
+            if row.comparison == GENERATED_AT_FLOOR and ratio is not None:
+                low, high = ratio["ci_low"], ratio["ci_high"]
+        rows.append((row.view, row.cell_type, row.comparison, row.value / divisor, low, high))
+    names = ["view", "cell_type", "comparison", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def principal_components(
+    keys: pd.DataFrame, features: np.ndarray
+) -> tuple[pd.DataFrame, tuple[float, float]]:
+    """First two principal components, fitted to the real images alone.
+
+    Parameters
+    ----------
+    keys
+        Columns cell_type, perturbation and origin, [n].
+    features
+        float [n, d].
+
+    Returns
+    -------
+    tuple
+        `keys` with the columns `first` and `second`, and the share of the real images' variance
+        that each of the two explains.
+
+    Raises
+    ------
+    DataError
+        With fewer than three real images.
+    """
+    real = (keys["origin"] == "real").to_numpy()
+    if real.sum() < 3:
+        raise DataError(f"{real.sum()} real images are too few for principal components")
+    centred = features.astype(np.float64) - features[real].mean(axis=0, dtype=np.float64)
+    _, singular, directions = np.linalg.svd(centred[real], full_matrices=False)
+    # A direction's sign is arbitrary; its largest entry is made positive.
+    axes = directions[:2] * np.sign(
+        directions[np.arange(2), np.abs(directions[:2]).argmax(axis=1)]
+    ).reshape(2, 1)
+    total = float((singular**2).sum())
+    if total == 0:
+        raise DataError("the features of all real images are the same")
+    first, second = (centred @ axes.T).T
+    shares = singular[:2] ** 2 / total
+    return keys.assign(first=first, second=second), (float(shares[0]), float(shares[1]))

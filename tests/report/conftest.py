@@ -1,0 +1,271 @@
+"""A small experiment whose files look like the workflow's: a stand-in generator, real code else."""
+
+# Imported first, so that torchvision loads beside a CPU torch.
+import morphpipe  # noqa: F401  # isort: skip
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from morphpipe.config import parse_configuration
+from morphpipe.datasets.archive import write_archive
+from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
+from morphpipe.datasets.simulated import (
+    CHANNELS,
+    PIXEL_SIZE,
+    STAINS,
+    ScreenDesign,
+    plate_layout,
+    simulate_field,
+    true_effect,
+)
+from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.evaluation.distances import DistanceSettings, distance_rows
+from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.probing import probing_rows
+from morphpipe.evaluation.splits import split_by_well
+from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+from morphpipe.report.inputs import ExperimentFiles, ReportInputs
+from morphpipe.storage import write_parquet
+
+CELL_TYPES = ("epithelial", "fibroblast")
+PERTURBATIONS = ("control", "inert", "graded-low", "graded-mid", "graded-high")
+SCRIPT = "<script>alert(1)</script>"
+QUARANTINED = ("broken-field-1", "Field broken-field-1, channel ER cannot be decoded <truncated>.")
+SCREEN = ScreenDesign(
+    seed=3, cell_types=CELL_TYPES, perturbations=PERTURBATIONS, plates=2, replicates=6,
+    field_size=64, sites=1,
+)  # fmt: skip
+MANIFEST = ChannelManifest(
+    tuple(Channel(n, s) for n, s in zip(CHANNELS, STAINS, strict=True)),
+    (PIXEL_SIZE, PIXEL_SIZE), 8, None, "none needed (simulated)", "the simulated screen, seed 3",
+)  # fmt: skip
+CONTEXT = {"dataset": "screen", "experiment": "small", "generator": "SiT-S/2"}
+
+
+def configuration_of(**experiment):
+    """A configuration whose experiment can be changed."""
+    content = {
+        "title": "A small simulated screen",
+        "datasets": {"screen": {"source": "simulated", "field_size": 64, "plates": 2}},
+        "splits": {"by-well": {"dataset": "screen"}},
+        "codecs": {"own": {"origin": "trained", "split": "by-well", "steps": 300}},
+        "encoders": {
+            "aligner": {"kind": "resnet18", "split": "by-well", "side": "train"},
+            "judge": {"kind": "resnet18", "split": "by-well"},
+        },
+        "experiments": {
+            "small": {
+                "split": "by-well",
+                "codec": "own",
+                "generator": {
+                    "architecture": "SiT-S/2",
+                    "alignment": {"encoder": "aligner", "block": 2},
+                },
+                "training": {"steps": 600, "slices": 2, "batch_size": 16},
+                "sampling": {"seeds": [0, 1], "per_condition": 12},
+                "evaluation": {"encoders": ["aligner", "judge"], "minimum_images": 6},
+            }
+            | experiment
+        },
+    }
+    return parse_configuration(content)
+
+
+def _condition(perturbation):
+    return {
+        "perturbation": perturbation,
+        "perturbation_kind": "none" if perturbation == "control" else "compound",
+        "control": "negative" if perturbation == "control" else "none",
+    }
+
+
+def _degraded(image, generator):
+    """What a poor generator makes of a real image: noise, a shift of grey levels."""
+    noise = generator.normal(0, 14, image.shape)
+    return np.clip(image * generator.uniform(0.75, 1.05) + noise, 0, 255).astype(np.uint8)
+
+
+def _write_images(folder, rename):
+    generator = np.random.default_rng(0)
+    pictures = {}
+    with write_archive(folder / "images.zip", MANIFEST) as archive:
+        for plate in (1, 2):
+            for well in plate_layout(SCREEN, plate):
+                image = simulate_field(SCREEN, well, 1)
+                name = rename.get(well.perturbation, well.perturbation)
+                pictures.setdefault((well.cell_type, name), []).append(image)
+                row = {
+                    "field_id": f"{well.plate}-{well.well}-1", "dataset": "screen",
+                    "origin": "real", "cell_type": well.cell_type, "batch": "1",
+                    "plate": well.plate, "well": well.well, "site": 1, **_condition(name),
+                }  # fmt: skip
+                archive.add(row, image)
+    samples = []
+    for seed in (0, 1):
+        path = folder / f"samples-{seed}.zip"
+        samples.append(path)
+        with write_archive(path, MANIFEST) as archive:
+            for (cell_type, name), images in pictures.items():
+                number = list(pictures).index((cell_type, name))
+                for index in range(12):
+                    row = {
+                        "field_id": f"g-{seed}-{number}-{index:03d}", "dataset": "screen",
+                        "origin": "generated", "cell_type": cell_type, "experiment": "small",
+                        "training_seed": 0, "sampling_seed": seed, "sample_index": index,
+                        **_condition(name),
+                    }  # fmt: skip
+                    archive.add(row, _degraded(images[index % len(images)], generator))
+    return samples
+
+
+def _features(keys, strengths, generator, shift):
+    """Features in which a condition moves the mean by the root of its effect."""
+    values = generator.normal(0, 1, (len(keys), 12))
+    values[:, 0] += [strengths.get(p, 0.0) for p in keys["perturbation"]]
+    values[:, 1] += [3.0 * CELL_TYPES.index(c) for c in keys["cell_type"]]
+    return (values + shift).astype(np.float32)
+
+
+def metric_rows(real, train, generated, strengths, extractor, shift, view="all"):
+    """Rows as evaluation makes them, on features made up here."""
+    generator = np.random.default_rng(5)
+    true = {p: v**2 for p, v in REAL_STRENGTHS.items()}
+    sets = [
+        FeatureSet(t.keys(), _features(t.keys(), s, generator, x), extractor, view)
+        for t, s, x in (
+            (generated, strengths, shift), (real, REAL_STRENGTHS, 0), (train, REAL_STRENGTHS, 0)
+        )
+    ]  # fmt: skip
+    rows = distance_rows(
+        *sets, context=CONTEXT, settings=DistanceSettings(floor_repeats=3, minimum_fields=6)
+    )
+    rows += treatment_effect_rows(
+        *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings(replicates=50)
+    )
+    return rows + probing_rows(*sets, context=CONTEXT)
+
+
+# Distance in feature space by perturbation: squares are the effects.
+REAL_STRENGTHS = {
+    "inert": 0.0,
+    SCRIPT: 0.0,
+    "graded-low": 1.5,
+    "graded-mid": 3.0,
+    "graded-high": 4.5,
+}
+WRONG_STRENGTHS = {
+    "inert": 4.5,
+    SCRIPT: 4.5,
+    "graded-low": 3.0,
+    "graded-mid": 1.5,
+    "graded-high": 0.0,
+}
+
+
+def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None):
+    """Write all files of the small experiment and describe them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = _write_images(folder, rename or {})
+    real = read_fields(folder / "images.zip")
+    write_fields(replace(real, folder=folder), folder / "fields.parquet")
+    split = split_by_well(real.keys(), {"train": 0.5, "encoder": 0.25, "test": 0.25}, 0)
+    write_parquet(pa.Table.from_pandas(split, preserve_index=False), folder / "split.parquet")
+    quarantine = pd.DataFrame([QUARANTINED], columns=["field_id", "reason"])
+    write_parquet(
+        pa.Table.from_pandas(quarantine, preserve_index=False), folder / "quarantine.parquet"
+    )
+    sides = {side: part["field_id"] for side, part in split.groupby("split")}
+    tables = [read_fields(path) for path in samples]
+    generated = SimpleNamespace(
+        keys=lambda: pd.concat([t.keys() for t in tables], ignore_index=True)
+    )
+    held, train = real.select(sides["test"]), real.select(sides["train"])
+    rows = []
+    strengths = strengths or REAL_STRENGTHS
+    for extractor, view, shift in (
+        ("aligner", "all", 0.1), ("judge", "all", 0.3), ("judge", "DNA", 0.6)
+    ):  # fmt: skip
+        rows += metric_rows(held, train, generated, strengths, extractor, shift, view)
+    write_parquet(metric_table(rows), folder / "metrics.parquet")
+    generator = np.random.default_rng(6)
+    extraction = Extraction("judge", "resnet18", "0" * 64, "all", CHANNELS)
+    for name, table in (("real", real), *((f"made-{i}", t) for i, t in enumerate(tables))):
+        values = _features(table.keys(), REAL_STRENGTHS, generator, 0.0 if name == "real" else 0.3)
+        content = FeatureTable(
+            tuple(table.field_ids), np.zeros(len(table), np.int8), values, extraction
+        )
+        write_features(content, folder / f"features-{name}.parquet")
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    steps = np.arange(20, 620, 20)
+    log = pd.DataFrame(
+        {
+            "step": steps, "loss": 1 / np.sqrt(steps), "diffusion": 4 / np.sqrt(steps) + 0.4,
+            "alignment": -1 + 3 / np.sqrt(steps), "gradient_norm": 1.0, "learning_rate": 1e-4,
+            "seconds": 3.0,
+        }
+    )  # fmt: skip
+    log.to_csv(checkpoint / "log.csv", index=False)
+    state = {
+        "step": 600,
+        "identity": "x",
+        "settings": {"seed": 0},
+        "sha256": {"ema.safetensors": "ab" * 32},
+    }
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    (checkpoint / "README.md").write_text("# small, training seed 0, step 600\n")
+    codec = folder / "codec"
+    codec.mkdir()
+    pd.DataFrame(
+        {"step": [100, 300], "loss": [0.2, 0.05], "mse": [0.1, 0.02], "kl": [9.0, 8.0]}
+    ).to_csv(codec / "history.csv", index=False)
+    files = ExperimentFiles(
+        name="small", fields=folder / "fields.parquet", quarantine=folder / "quarantine.parquet",
+        split=folder / "split.parquet", samples=tuple(samples), checkpoints=(checkpoint,),
+        metrics=(folder / "metrics.parquet",), features=(folder / "features-real.parquet",),
+        generated_features=tuple(folder / f"features-made-{i}.parquet" for i in range(2)),
+    )  # fmt: skip
+    weights = {
+        "sd-vae": {
+            "source": "hf://stabilityai/sd-vae-ft-mse", "revision": "31f26fd", "licence": "MIT",
+            "sha256": {"model.safetensors": "cd" * 32}, "note": None,
+        }
+    }  # fmt: skip
+    return ReportInputs(
+        configuration=configuration or configuration_of(),
+        experiments=(files,),
+        weights=weights,
+        codecs={"own": codec},
+        encoders={"judge": folder / "nowhere"},
+        versions={"morphpipe": "0.1.0", "torch": "2.13.0"},
+    )
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """A run that came out well."""
+    return make_inputs(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture(scope="session")
+def hostile_inputs(tmp_path_factory):
+    """A run whose effects come out in the wrong order, with a perturbation named as a script."""
+    return make_inputs(
+        tmp_path_factory.mktemp("hostile"),
+        strengths=WRONG_STRENGTHS,
+        rename={"inert": SCRIPT},
+    )
+
+
+@pytest.fixture(scope="session")
+def true_order():
+    """The graded series by true effect, from the dataset itself."""
+    names = [p for p in PERTURBATIONS if p != "control"]
+    return sorted(names, key=lambda p: true_effect(p, CELL_TYPES[0]))

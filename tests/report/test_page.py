@@ -1,0 +1,148 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from morphpipe.errors import ConfigError
+from morphpipe.report.page import build_report, write_report
+
+from .conftest import CELL_TYPES, QUARANTINED, SCRIPT
+
+
+class _Elements(HTMLParser):
+    """Every start tag with its attributes, what is never closed, and the page's text."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(page):
+    parser = _Elements()
+    parser.feed(page)
+    parser.close()
+    parser.words = " ".join(" ".join(parser.text).split())
+    return parser
+
+
+@pytest.fixture(scope="module")
+def page(inputs):
+    return build_report(inputs)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile_inputs):
+    return build_report(hostile_inputs)
+
+
+def test_elements_are_closed_and_ids_unique(page):
+    parser = parsed(page)
+    assert parser.open == []
+    ids = [attributes["id"] for _, attributes in parser.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for t, a in parser.elements if t == "a" and a["href"][0] == "#"}
+    assert targets
+    assert targets <= set(ids)
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    for tag, attributes in parsed(page).elements:
+        for name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:image/")), (tag, name, value[:80])
+    assert "@import" not in page
+    assert not re.search(r"url\(\s*['\"]?(?!#|data:)", page)
+    assert "@font-face" not in page
+    assert not [tag for tag, _ in parsed(page).elements if tag in ("script", "link", "iframe")]
+
+
+def test_names_from_tables_are_escaped(hostile_page):
+    parser = parsed(hostile_page)
+    assert "script" not in {tag for tag, _ in parser.elements}
+    assert SCRIPT in parser.words
+    assert QUARANTINED[1] in parser.words
+
+
+def test_images_and_figures_have_alternatives(page):
+    parser = parsed(page)
+    images = [attributes for tag, attributes in parser.elements if tag == "img"]
+    assert all(attributes["alt"].strip() for attributes in images)
+    for cell_type in CELL_TYPES:
+        for side in ("real", "generated"):
+            assert any(f"{side} field, {cell_type}, control" in a["alt"] for a in images)
+    assert len([tag for tag, _ in parser.elements if tag == "svg"]) == len(
+        [a for tag, a in parser.elements if tag == "div" and a.get("role") == "img"]
+    )
+
+
+def test_pictures_come_before_tables(page):
+    assert 0 < page.index("<img") < page.index("<svg") < page.index("<table")
+
+
+def test_quarantine_with_reasons(page):
+    words = parsed(page).words
+    assert QUARANTINED[0] in words
+    assert QUARANTINED[1] in words
+    assert "1 of 121 fields could not be used" in words
+
+
+def test_alignment_encoder_is_marked_and_no_other(page):
+    words = parsed(page).words
+    assert "† aligner also served alignment" in words
+    assert "aligner †" in words
+    assert "judge †" not in words
+    assert "Headline and claims rest on the encoder judge" in words
+
+
+def test_missing_values_give_their_reason(page):
+    words = parsed(page).words
+    assert "halves of 1 images, fewer than the minimum of 6" in words
+    assert "the controls come from fewer than four wells" in words
+    assert not re.search(r"\bnan\b", words, re.IGNORECASE)
+
+
+def test_failing_claims_are_shown(page, hostile_page):
+    good, bad = parsed(page).words, parsed(hostile_page).words
+    assert good.count("does not hold Generated") == 0
+    assert good.count("holds Generated treatment effects") == 3
+    assert bad.count("does not hold Generated treatment effects") == 3
+    assert "does not hold A probe trained on generated images alone" in bad
+
+
+def test_provenance_is_on_the_page(page):
+    words = parsed(page).words
+    for text in (
+        "hf://stabilityai/sd-vae-ft-mse", "31f26fd", "cd" * 32, "ab" * 32, "2.13.0",
+        "trained by the workflow for 300 steps", "loss 0.0500", "none needed (simulated)",
+        "architecture: SiT-S/2",
+    ):  # fmt: skip
+        assert text in words
+
+
+def test_unknown_experiment_is_named(inputs):
+    other = replace(inputs, experiments=(replace(inputs.experiments[0], name="other"),))
+    with pytest.raises(ConfigError, match="'other'"):
+        build_report(other)
+
+
+def test_written_page_is_the_same_again(inputs, page, tmp_path):
+    write_report(inputs, tmp_path / "folder" / "report.html")
+    assert (tmp_path / "folder" / "report.html").read_text("utf-8") == page
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["report.html"]

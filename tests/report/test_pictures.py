@@ -1,0 +1,91 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.report import pictures
+from morphpipe.report.evidence import read_evidence
+
+from .conftest import CELL_TYPES, CHANNELS, PERTURBATIONS
+
+
+@pytest.fixture(scope="module")
+def evidence(inputs):
+    return read_evidence(inputs.experiments[0], inputs.configuration)
+
+
+def test_choice_is_by_position_and_held_out(evidence):
+    windows = dict.fromkeys(CHANNELS, 255.0)
+    rows = pictures.sample_rows(evidence, windows)
+    conditions = [(c, p) for c in CELL_TYPES for p in PERTURBATIONS]
+    assert [(row.cell_type, row.perturbation) for row in rows] == conditions
+    for number, row in enumerate(rows):
+        shown = [tile.field_id for tile in row.real]
+        keys = evidence.test_fields.keys()
+        mask = (keys["cell_type"] == row.cell_type) & (keys["perturbation"] == row.perturbation)
+        assert shown == sorted(keys[mask]["field_id"])[: pictures.PER_CONDITION]
+        assert set(shown) <= evidence.test_ids
+        made = [tile.field_id for tile in row.generated]
+        assert sorted(made) == made
+        assert all(name.startswith("g-0-") for name in made), number
+        assert [name[-3:] for name in made] == ["000", "001", "002", "003"]
+
+
+def test_window_is_the_percentile_of_held_out_images(evidence):
+    windows = pictures.display_windows(evidence)
+    fields = evidence.test_fields
+    with FieldReader(fields) as reader:
+        images = np.stack([reader.read(row) for row in range(len(fields))])
+    assert len(fields) <= 32
+    for i, name in enumerate(CHANNELS):
+        assert windows[name] == pytest.approx(np.quantile(images[:, i], 0.995))
+
+
+def test_composite_puts_actin_red_ER_green_and_DNA_blue():
+    stack = np.zeros((6, 4, 4), np.uint8)
+    stack[CHANNELS.index("actin")], stack[CHANNELS.index("ER")] = 50, 25
+    stack[CHANNELS.index("DNA")] = 200
+    windows = dict.fromkeys(CHANNELS, 100.0)
+    shown = pictures.to_colour(stack, CHANNELS, windows, recursion_table=False)
+    assert shown[0, 0].tolist() == [128, 64, 255]
+
+
+def test_recursions_table_for_real_stains():
+    stack = np.random.default_rng(0).integers(0, 256, (6, 5, 7), dtype=np.uint8)
+    shown = pictures.to_colour(stack, CHANNELS, {}, recursion_table=True)
+    np.testing.assert_array_equal(shown, rxrx1_to_rgb(stack))
+
+
+def test_images_that_are_colour_already_are_shown_as_they_are():
+    stack = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    windows = dict.fromkeys(CHANNELS, 10.0)
+    shown = pictures.to_colour(stack, ("red", "green", "blue"), windows, recursion_table=True)
+    np.testing.assert_array_equal(shown, stack.transpose(1, 2, 0))
+
+
+def test_both_sides_of_a_channel_share_the_window(evidence):
+    windows = {name: 40.0 + 10 * i for i, name in enumerate(CHANNELS)}
+    for row in pictures.channel_rows(evidence, windows):
+        assert row.perturbation == PERTURBATIONS[0]
+        sides = ((evidence.test_fields,), row.real), (evidence.generated, row.generated)
+        for tables, side in sides:
+            table = next(t for t in tables if side[0].field_id in t.field_ids)
+            with FieldReader(table) as reader:
+                stack = reader.read(table.field_ids.index(side[0].field_id))
+            for plane, tile, white in zip(stack, side, windows.values(), strict=True):
+                expected = np.minimum(plane / white, 1) * 255
+                np.testing.assert_allclose(tile.pixels, expected, atol=0.51)
+
+
+@pytest.mark.parametrize("shape", [(9, 11), (9, 11, 3)])
+def test_inlined_pictures_are_exact(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    head, data = pictures.data_uri(pixels).split(",")
+    assert head == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        found = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(found, pixels if len(shape) == 3 else np.stack([pixels] * 3, -1))

@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from morphpipe.report.evidence import read_evidence
+from morphpipe.report.results import over_seeds
+from morphpipe.report.statements import caveats, key_numbers, reading, what_was_made
+from morphpipe.report.tables import number
+
+from .conftest import configuration_of
+
+
+@pytest.fixture(scope="module")
+def evidence(inputs):
+    return read_evidence(inputs.experiments[0], inputs.configuration)
+
+
+@pytest.fixture(scope="module")
+def summary(evidence):
+    return over_seeds(evidence.metrics)
+
+
+def said(configuration, evidence, summary, **changes):
+    experiment = configuration.experiments["small"]
+    return " ".join(
+        caveats(configuration, replace(evidence, experiment=experiment, **changes), summary)
+    )
+
+
+def test_what_was_made_counts_what_is_there(evidence):
+    text = what_was_made(evidence)
+    assert "trained for 600 steps on 60 fields" in text
+    assert "made 240 images" in text
+    assert "30 real fields held out" in text
+
+
+def test_caveats_of_the_small_run(evidence, summary, inputs):
+    text = said(inputs.configuration, evidence, summary)
+    for part in (
+        "The images are simulated", "They are not FID or KID", "aligner also served alignment",
+        "3 to 12 images a side; MorphGen uses 500", "not the papers' stabilityai/sd-vae-ft-mse",
+        "600 steps of 16 images", "There is 1 training seed", "inflated by the sampling noise",
+        "subsets of 100 images", "1 field could not be used",
+    ):  # fmt: skip
+        assert part in text
+    assert "can only be overfitted" not in text
+    assert "guidance" not in text
+
+
+def test_fields_on_all_sides_support_no_claim(evidence, summary, inputs):
+    ids = evidence.real.field_ids[:5]
+    split = pd.DataFrame(
+        [(i, side) for i in ids for side in ("train", "encoder", "test")],
+        columns=["field_id", "split"],
+    )
+    few = replace(evidence, real=evidence.real.select(ids), split=split)
+    text = said(inputs.configuration, few, summary)
+    assert "5 fields can only be overfitted" in text
+    assert "supports no claim" in text
+    assert "also seen in training" in what_was_made(few)
+
+
+def test_caveats_follow_the_configuration(evidence, summary):
+    configuration = configuration_of(
+        training={"steps": 400_000, "slices": 8},
+        sampling={"guidance": {"scale": 2.0}, "per_condition": 12},
+        generator={"architecture": "SiT-XL/2"},
+    )
+    text = said(configuration, evidence, summary, trainings=evidence.trainings * 3)
+    assert "appendix B" not in text
+    assert "training seed" not in text
+    assert "guidance of scale 2" in text
+    assert "served alignment" not in text
+
+
+def test_key_numbers_give_reasons_where_there_is_no_value(evidence, summary):
+    empty = summary[summary["metric"] == "macro_f1"]
+    numbers = key_numbers(evidence, empty, extractor="judge", view="all")
+    assert [n.value for n in numbers] == ["no value"] * 3 + ["240"]
+    assert all(n.note for n in numbers)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (1.1, 1.9, "further from real images than"),
+        (0.8, 1.3, "not measurably further"),
+        (0.5, 0.9, "which is no merit"),
+    ],
+)
+def test_reading_follows_the_interval(evidence, summary, low, high, words):
+    changed = summary.copy()
+    mask = changed["metric"] == "relative_frechet_distance"
+    changed.loc[mask, ["ci_low", "ci_high"]] = low, high
+    assert words in reading(evidence, changed, extractor="judge", view="all")[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.00"), (1234.5, "1,234"), (12.345, "12.3"), (1.2345, "1.23"), (0.012345, "0.0123"),
+     (-0.8, "-0.800"), (0.0001234, "1.23e-04"), (float("nan"), "–"), (999.6, "1,000")],
+)  # fmt: skip
+def test_numbers_have_three_digits(value, text):
+    assert number(value) == text
