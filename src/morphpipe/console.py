@@ -52,7 +52,7 @@ def log_to(path: str | Path, *, echo: bool = False) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     log = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as we do
     terminal = sys.stderr
-    sys.stderr = _Tee(terminal, log) if echo else log  # type: ignore[assignment]
+    sys.stderr = _Tee(terminal, log) if echo else log
     sys.stdout = log
     # Libraries in C write to the descriptor itself.
     if not echo:

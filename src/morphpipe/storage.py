@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from morphpipe.errors import DataError
+
 
 def _flush(path: Path) -> None:
     """Force a file's or a directory's content to the disk."""
@@ -69,8 +71,21 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
 
 
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file and verify the checksum of every page that is read."""
-    return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    """Read a Parquet file and verify the checksum of every page that is read.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged or no Parquet file.
+    """
+    try:
+        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}: make it again.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read as Parquet ({error}): delete it and make it again."
+        ) from None
 
 
 def write_json(content: Any, path: str | Path) -> None:

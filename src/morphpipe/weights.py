@@ -2,27 +2,26 @@
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 from morphpipe.config.weights import Weights
-from morphpipe.datasets.download import fetch
+from morphpipe.datasets.download import fetch, record_checksum, recorded_checksum
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.storage import sha256_of_file, write_json
 
 RECORD = "weights.json"
-_HUB = "https://huggingface.co/{repository}/resolve/{revision}/{file}"
 
 
 def address(weights: Weights, file: str) -> str:
     """Where a file of declared weights is fetched from."""
     if weights.source.startswith("hf://"):
-        return _HUB.format(
-            repository=weights.source.removeprefix("hf://"),
-            revision=weights.revision or "main",
-            file=file,
-        )
+        # The address only: `fetch` resumes, checks and records like for every other file.
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(weights.source.removeprefix("hf://"), file, revision=weights.revision)
     if weights.source.startswith("file:"):
         folder = Path(weights.source.removeprefix("file:").removeprefix("//"))
-        return f"file:{(folder / file).absolute()}"
+        return f"file:{quote(str((folder / file).absolute()))}"
     return f"{weights.source.rstrip('/')}/{file}"
 
 
@@ -51,18 +50,24 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
     checksums = {}
     for file in weights.files:
         path = folder / file
-        expected = weights.sha256.get(file)
+        url = address(weights, file)
+        # What came with the repository or lies on a disk needs no lock.
+        local = weights.source.startswith("file:")
         try:
+            expected = weights.sha256.get(file)
             if path.is_file() and not path.is_symlink():
+                if expected is None and not local:
+                    expected = recorded_checksum(lock, url)
                 found = sha256_of_file(path)
                 if expected is not None and found != expected:
-                    raise DataError(f"{path} has the SHA-256 {found}, {expected} is declared.")
+                    raise DataError(
+                        f"{path} has the SHA-256 {found}, {expected} is declared or was seen at "
+                        "the first download: delete it to fetch it again."
+                    )
+                if expected is None and not local:
+                    record_checksum(lock, url, found)
             else:
-                # What came with the repository or lies on a disk needs no lock.
-                local = weights.source.startswith("file:")
-                found = fetch(
-                    address(weights, file), path, sha256=expected, lock=None if local else lock
-                )
+                found = fetch(url, path, sha256=expected, lock=None if local else lock)
         except DataError as error:
             raise WeightsError(
                 f"The weights {name!r} cannot be had: {error} Ways out: put {file} into {folder} "
@@ -85,5 +90,16 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
 
 
 def read_record(folder: str | Path) -> dict[str, object]:
-    """What `fetch_weights` recorded."""
-    return dict(json.loads((Path(folder) / RECORD).read_text("utf-8")))
+    """What `fetch_weights` recorded.
+
+    Raises
+    ------
+    WeightsError
+        When there is no record.
+    """
+    try:
+        return dict(json.loads((Path(folder) / RECORD).read_text("utf-8")))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
+        ) from None

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.config.datasets import Split
 from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.splits import halves, make_split, split_by_well, well_index
+from morphpipe.evaluation.splits import halves, split_by_well, well_index
 
 THREE = {"train": 0.5, "encoder": 0.25, "test": 0.25}
 
@@ -152,16 +151,6 @@ def test_all_sides_is_taken_only_where_it_is_needed():
     pd.testing.assert_frame_equal(
         split_by_well(FIELDS, THREE, 0, too_few="all-sides"), split_by_well(FIELDS, THREE, 0)
     )
-
-
-def test_a_configured_split():
-    split = Split(dataset="d", seed=5, hold_out=[{"cell_type": "RPE"}])
-    expected = split_by_well(FIELDS, THREE, 5, hold_outs=[{"cell_type": "RPE"}])
-    pd.testing.assert_frame_equal(make_split(FIELDS, split), expected)
-    small = make_fields({("RPE", "1"): 1})
-    with pytest.raises(DataError, match="too few"):
-        make_split(small, Split(dataset="d"))
-    assert len(make_split(small, Split(dataset="d", single_well="all-sides"))) == 6
 
 
 @pytest.mark.parametrize(

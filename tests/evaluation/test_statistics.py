@@ -7,6 +7,7 @@ from morphpipe.evaluation.effects import cate
 from morphpipe.evaluation.frechet import frechet_distance, linearised_frechet_distance
 from morphpipe.evaluation.kernel import linearised_mmd
 from morphpipe.evaluation.statistics import (
+    Contributions,
     bootstrap_interval,
     interval_from_replicates,
     linearised_interval,
@@ -85,7 +86,9 @@ def test_linearised_interval_covers_the_expected_frechet_distance(width, decay, 
     for _ in range(100):
         result = linearised_frechet_distance(*draw())
         intervals.append(
-            linearised_interval(result.value, [(result.left, wells), (result.right, None)])
+            linearised_interval(
+                result.value, [Contributions(result.left, wells), Contributions(result.right)]
+            )
         )
     covered = np.mean([low <= expected <= high for low, high in intervals])
     assert covered >= 0.88
@@ -105,14 +108,20 @@ def test_bootstrapped_frechet_distances_lie_above_the_value():
 
 
 def test_linearised_interval_covers_the_mmd():
+    # E (a.b / d + 1)^3 between N(0, I) and N(s, I) with |s|^2 = q, from the moments of Gaussians.
     generator = np.random.default_rng(4)
-    shift = 0.4
-    truth = 3 * shift**2 + 3 * shift**4 + (3 * shift + shift**3) ** 2
+    width, shift = 32, 0.4
+    q = width * shift**2
+    truth = 3 * q / width + 3 * (q / width) ** 2
+    truth += (q**3 + 6 * q**2 + (3 * width + 6) * q) / width**3
     covered = 0
     for _ in range(150):
-        x, y = generator.standard_normal((80, 1)), generator.normal(shift, 1, (80, 1))
+        x = generator.standard_normal((80, width))
+        y = generator.normal(shift, 1, (80, width))
         result = linearised_mmd(x, y)
-        low, high = linearised_interval(result.value, [(result.left, None), (result.right, None)])
+        low, high = linearised_interval(
+            result.value, [Contributions(result.left), Contributions(result.right)]
+        )
         covered += low <= truth <= high
     assert covered / 150 > 0.88
 
@@ -123,7 +132,46 @@ def test_linearised_interval_of_a_mean_is_the_t_interval_over_wells():
     contributions = (values - values.mean()) / 30
     means = values.reshape(10, 3).mean(axis=1)
     expected = stats.t.interval(0.95, 9, means.mean(), stats.sem(means))
-    assert linearised_interval(values.mean(), [(contributions, wells)]) == pytest.approx(expected)
+    assert linearised_interval(
+        values.mean(), [Contributions(contributions, wells)]
+    ) == pytest.approx(expected)
+
+
+def test_a_fixed_mix_of_conditions_is_no_uncertainty():
+    # The classical standard error of a stratified mean of wells.
+    generator = np.random.default_rng(0)
+    strata = np.repeat([0, 1, 2], 12)
+    wells = np.repeat(np.arange(12), 3)
+    values = 10.0 * strata + generator.normal(size=36)
+    contributions = Contributions((values - values.mean()) / 36, wells, strata)
+    means = values.reshape(3, 4, 3).mean(axis=2)
+    error = np.sqrt((means.var(axis=1, ddof=1) / 4 / 9).sum())
+    expected = stats.t.interval(0.95, 9, values.mean(), error)
+    assert linearised_interval(values.mean(), [contributions]) == pytest.approx(expected)
+    low, high = linearised_interval(values.mean(), [contributions._replace(strata=None)])
+    assert high - low > 5 * (expected[1] - expected[0])
+
+
+def test_scatter_over_random_draws_does_not_widen_the_interval():
+    # Contributions whose mean over draws is known, seen through few and noisy draws.
+    generator = np.random.default_rng(0)
+    known = generator.normal(size=400)
+    known -= known.mean()
+    noisy = known + generator.normal(0, 3, (5, 400))
+    expected = linearised_interval(0.0, [Contributions(known)]).high
+    assert linearised_interval(0.0, [Contributions(noisy)]).high == pytest.approx(expected, rel=0.3)
+    naive = linearised_interval(0.0, [Contributions(noisy.mean(axis=0))]).high
+    assert naive > 1.5 * expected
+    with_draws = linearised_interval(0.0, [Contributions(known)], draw_variance=3 * known @ known)
+    assert with_draws.high == pytest.approx(2 * expected, rel=0.02)
+
+
+@pytest.mark.parametrize("strata", [[0, 1, 2, 3], [0, 0, 0, 1], [0, 0, 1, 2]])
+def test_conditions_of_a_single_well_count_together(strata):
+    values = np.array([1.0, -2.0, 3.0, -2.0])
+    low, high = linearised_interval(0.0, [Contributions(values, None, strata)])
+    assert low < -1
+    assert high > 1
 
 
 def test_wilson_by_the_book_and_never_outside():
@@ -187,7 +235,7 @@ def test_pairing_removes_what_perturbations_share():
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [], seed=0), "per sample"),
         (lambda: interval_from_replicates(0, [1, np.nan]), "finite"),
         (lambda: interval_from_replicates(0, [1, 2], method="best"), "centred"),
-        (lambda: linearised_interval(0, [([1.0, -1.0], [0, 0])]), "two wells"),
+        (lambda: linearised_interval(0, [Contributions([1.0, -1.0], [0, 0])]), "two wells"),
     ],
 )
 def test_what_cannot_be_had_is_an_error(call, message):

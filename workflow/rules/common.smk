@@ -7,7 +7,7 @@ from morphpipe.config import parse_configuration
 from morphpipe.errors import MorphpipeError
 
 try:
-    CONFIGURATION = parse_configuration(config, "the configuration")
+    CONFIGURATION = parse_configuration(config)
 except MorphpipeError as error:
     sys.exit(f"\n{error}\n")
 

@@ -61,7 +61,7 @@ def show(
     """Draw a contact sheet: one row per cell type and perturbation."""
     prepare(threads, None)
     from morphpipe.datasets.fields import read_fields
-    from morphpipe.report.pictures import contact_sheet
+    from morphpipe.report.contact_sheet import contact_sheet
 
     contact_sheet(read_fields(fields), columns).savefig(output, dpi=150)
     print(output)

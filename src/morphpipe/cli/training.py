@@ -71,6 +71,21 @@ def train(
     )
 
 
+def pack_codec(
+    folder: Annotated[Path, typer.Argument(help="Folder of a codec that the workflow trained.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+) -> None:
+    """Store a trained codec in float16, to pass it on, and print its checksums."""
+    from morphpipe.codecs.autoencoder import load_codec
+    from morphpipe.codecs.train_autoencoder import save_autoencoder
+    from morphpipe.storage import sha256_of_file
+
+    save_autoencoder(load_codec(folder, "channels").model, output, half=True)
+    for file in sorted(output.iterdir()):
+        print(sha256_of_file(file), file.name)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command()(train)
+    app.command()(pack_codec)

@@ -134,6 +134,11 @@ class ArrayShards:
             frame["file"] = number
             frames.append(frame)
             path = place.with_suffix(".npy")
+            if not path.is_file():
+                raise DataError(
+                    f"{path} is missing, though {place} describes it: delete {place} and let the "
+                    "workflow make both again."
+                )
             if verify and len(frame) and sha256_of_file(path) != frame["sha256"].iloc[0]:
                 raise DataError(
                     f"{path} is not the file that {place} describes (other checksum): delete both "
@@ -178,12 +183,12 @@ class ArrayShards:
             [len(positions), *shape].
         """
         rows = np.empty((len(positions), *self.shape), self.dtype)
-        view = memoryview(rows.reshape(len(positions), -1)).cast("B")
+        view = rows.reshape(-1).view(np.uint8)
         for number in np.lexsort((self._row[positions], self._file[positions])):
             position = positions[number]
             file = self._file[position]
             offset = self._starts[file] + int(self._row[position]) * self.row_bytes
-            target = view[number * self.row_bytes : (number + 1) * self.row_bytes]
+            target = view[number * self.row_bytes : (number + 1) * self.row_bytes].data
             if os.preadv(self._files[file], [target], offset) != self.row_bytes:
                 raise DataError(f"Shard {self.index['shard'].iloc[position]} ends early.")
         return rows

@@ -1,6 +1,6 @@
 """Images to latents and back with diffusers' AutoencoderKL, on RGB or channel by channel."""
 
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from diffusers.models import AutoencoderKL
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 
 from morphpipe.config.experiments import ImageMode
 from morphpipe.errors import DataError, WeightsError
@@ -57,6 +57,13 @@ class Codec:
         """Where the network is."""
         return next(self.model.parameters()).device
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, the mode and the normalisation."""
+        digest = hashlib.sha256(self.mode.encode())
+        for tensor in (*self.model.state_dict().values(), self.mean, self.std):
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def latent_channels(self, image_channels: int) -> int:
         """Channels of the latent of one field."""
         per_image = int(self.model.config["latent_channels"])
@@ -94,7 +101,16 @@ class Codec:
         -------
         torch.Tensor
             float32 [N, 2, C', h, w]; index 0 the means, 1 the standard deviations.
+
+        Raises
+        ------
+        DataError
+            When the images are not of 8 bit, or see `latent_shape`.
         """
+        if images.dtype != torch.uint8:
+            raise DataError(
+                f"The codec takes 8-bit images, not {images.dtype}: scale them to 0 to 255 first."
+            )
         number, channels, height, width = images.shape
         shape = self.latent_shape((channels, height, width))
         planes = to_unit_range(images.to(self.device))
@@ -164,20 +180,35 @@ def load_codec(
         When a file is missing or does not fit.
     """
     folder = Path(folder)
+    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        if not (folder / name).is_file():
+            raise WeightsError(
+                f"{folder / name} is missing: an AutoencoderKL needs config.json and "
+                "diffusion_pytorch_model.safetensors in one folder."
+            )
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        model = AutoencoderKL.from_config(config)
-        model.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
-    except FileNotFoundError as error:
+        # diffusers' own loader knows the older names of the attention's tensors, which
+        # stabilityai/sd-vae-ft-mse has.
+        model, found = AutoencoderKL.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise WeightsError(
-            f"{error.filename} is missing: an AutoencoderKL needs config.json and "
-            "diffusion_pytorch_model.safetensors in one folder."
+            f"The weights in {folder} cannot be read or do not fit their config.json: "
+            f"{str(error)[:300]}"
         ) from None
-    except RuntimeError as error:
+    faults = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
+    if faults:
         raise WeightsError(
-            f"The weights in {folder} do not fit their config.json: {str(error)[:300]}"
-        ) from None
-    model.requires_grad_(False).eval().to(device, torch.float32)
+            f"The weights in {folder} do not fit their config.json: {len(faults)} tensors are "
+            f"missing, unknown or of another shape, among them {faults[0]}."
+        )
+    config = model.config
+    model.float().requires_grad_(False).eval().to(device)
     model.to(memory_format=torch.channels_last)
     channels = int(config["latent_channels"])
     mean, std = config.get("latents_mean"), config.get("latents_std")

@@ -13,6 +13,7 @@ from morphpipe.codecs.array_shards import write_shard
 from morphpipe.codecs.autoencoder import Codec
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable
+from morphpipe.datasets.rxrx1 import MANIFEST as RXRX1
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 
@@ -47,7 +48,15 @@ def cache_moments(
         Dihedral transforms to cache, see `morphpipe.imaging.dihedral`.
     batch_size
         Fields at once.
+
+    Raises
+    ------
+    DataError
+        When a field cannot be read or encoded, or an RGB codec is to see other channels than
+        RxRx1's in RxRx1's order.
     """
+    if codec.mode == "rgb":
+        fields.manifest.require(RXRX1.names, "The RGB rendering")
     first = fields.table.slice(0, 1).to_pylist()[0]
     channels = len(fields.manifest.channels) if codec.mode == "channels" else 3
     shape = codec.latent_shape((channels, first["height"], first["width"]))

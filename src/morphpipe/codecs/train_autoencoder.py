@@ -1,10 +1,10 @@
 """Training a small AutoencoderKL on the planes of the data at hand."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -88,10 +88,16 @@ def train_autoencoder(
     Raises
     ------
     DataError
-        When a crop does not fit into a field or the reduction does not divide it.
+        When the images are not of 8 bit, or a crop does not fit into a field or the reduction
+        does not divide it.
     TrainingError
         When the loss is no longer finite.
     """
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise DataError(
+            f"The codec is trained on 8-bit fields [N, C, H, W], not on {images.dtype} of shape "
+            f"{list(images.shape)}."
+        )
     size, factor = settings.crop, settings.downsampling
     if size > min(images.shape[2:]) or size % factor:
         raise DataError(
@@ -184,10 +190,7 @@ def save_autoencoder(model: AutoencoderKL, folder: str | Path, *, half: bool = F
     half
         Store float16, for weights that are passed on.
     """
-    stored: Any = model
-    if half:
-        stored = AutoencoderKL.from_config(model.config)
-        stored.load_state_dict(model.state_dict())
-        stored.half()
+    # Not `from_config`, which drops what was registered after the making: the latents' statistics.
+    stored = copy.deepcopy(model).half() if half else model
     with atomic_path(folder) as temporary:
         stored.save_pretrained(temporary, safe_serialization=True)

@@ -7,8 +7,14 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from morphpipe.config.base import Model, Name
-from morphpipe.config.datasets import Dataset, Split
+from morphpipe.config.datasets import (
+    RXRX1_CELL_TYPES,
+    RXRX1_PERTURBATIONS,
+    Dataset,
+    Split,
+)
 from morphpipe.config.experiments import Experiment
+from morphpipe.config.messages import faults
 from morphpipe.config.networks import Codec, Encoder
 from morphpipe.config.weights import Licences, Weights
 from morphpipe.errors import ConfigError
@@ -79,6 +85,30 @@ class Configuration(Model):
         return self
 
     @model_validator(mode="after")
+    def _sides(self) -> "Configuration":
+        """Every side of a split that is used has to have a fraction."""
+        uses = [
+            (f"codecs.{n}.split", c.split, "train")
+            for n, c in self.codecs.items()
+            if c.origin == "trained"
+        ]
+        uses += [
+            (f"encoders.{n}.side", e.split, e.side)
+            for n, e in self.encoders.items()
+            if e.kind == "resnet18"
+        ]
+        for name, experiment in self.experiments.items():
+            uses += [(f"experiments.{name}.split", experiment.split, s) for s in ("train", "test")]
+        for place, split, side in uses:
+            fractions = self.splits[split].fractions
+            if side not in fractions:
+                raise ValueError(
+                    f"{place} needs the side {side!r}, but splits.{split}.fractions has "
+                    f"{', '.join(fractions)} only"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _licences(self) -> "Configuration":
         """What the experiments use has to be under an accepted licence."""
         needed = {f"weights.{name}": self.weights[name].licence for name in self.weights_in_use()}
@@ -86,12 +116,49 @@ class Configuration(Model):
             dataset = self.datasets[name]
             if dataset.source != "simulated":
                 needed[f"datasets.{name}"] = dataset.licence
-        for place, licence in sorted(needed.items()):
-            if licence not in self.licences.accept:
-                raise ValueError(
-                    f"{place} is under the licence {licence!r}, which is not in "
-                    "`licences.accept`: read it, and add it there if you accept it"
-                )
+        lacking = {
+            place: licence
+            for place, licence in sorted(needed.items())
+            if licence not in self.licences.accept
+        }
+        if lacking:
+            raise ValueError(
+                "these licences are not in `licences.accept`; read them, and add those that you "
+                "accept: "
+                + "; ".join(f"{licence!r} of {place}" for place, licence in lacking.items())
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _screens(self) -> "Configuration":
+        """Simulated screens know their cell types and perturbations beforehand."""
+        from morphpipe.datasets.simulated.source import screen_design
+
+        for name, dataset in self.datasets.items():
+            if dataset.source == "simulated":
+                try:
+                    screen_design(dataset)
+                except ConfigError as error:
+                    raise ValueError(f"datasets.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _plans(self) -> "Configuration":
+        """What is sampled has to be in the data, as far as the configuration knows them."""
+        for name, experiment in self.experiments.items():
+            dataset = self.datasets[self.splits[experiment.split].dataset]
+            known = {
+                "cell_types": dataset.cell_types or RXRX1_CELL_TYPES,
+                "perturbations": dataset.perturbations or RXRX1_PERTURBATIONS,
+            }
+            for key, allowed in known.items():
+                for value in getattr(experiment.sampling, key) or []:
+                    if value not in allowed:
+                        shown = ", ".join(list(allowed)[:12])
+                        raise ValueError(
+                            f"experiments.{name}.sampling.{key} names {value!r}, which the dataset "
+                            f"does not have; allowed: {shown}{' ...' if len(allowed) > 12 else ''}"
+                        )
         return self
 
     @model_validator(mode="after")
@@ -150,7 +217,7 @@ class Configuration(Model):
         return used
 
 
-def parse_configuration(content: dict[str, Any], place: str = "configuration") -> Configuration:
+def parse_configuration(content: dict[str, Any], place: str = "The configuration") -> Configuration:
     """Check a configuration that has been read already.
 
     Parameters
@@ -168,18 +235,8 @@ def parse_configuration(content: dict[str, Any], place: str = "configuration") -
     try:
         return Configuration.model_validate(content)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
-            message = fault["msg"].removeprefix("Value error, ")
-            if fault["type"] == "extra_forbidden":
-                message = "is not a known key"
-            elif not isinstance(fault["input"], dict | list):
-                message = f"{message} (found {fault['input']!r})"
-            lines.append(f"  {key}: {message}")
-        raise ConfigError(
-            f"The configuration in {place} cannot be used:\n" + "\n".join(lines)
-        ) from None
+        lines = "".join(f"\n  {line}" for line in faults(error, Configuration))
+        raise ConfigError(f"{place} cannot be used:{lines}") from None
 
 
 def read_configuration(path: str | Path) -> Configuration:

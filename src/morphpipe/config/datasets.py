@@ -34,6 +34,11 @@ class SimulatedDataset(Model):
         return self.plates
 
 
+RXRX1_CELL_TYPES = ("HUVEC", "RPE", "HEPG2", "U2OS")
+# sirna_ids: 0 to 1107 treatments, 1108 to 1137 positive controls, 1138 the negative control.
+RXRX1_PERTURBATIONS = tuple(map(str, range(1139)))
+
+
 class RxRx1Dataset(Model):
     """RxRx1 (Recursion): the official archives, read in place."""
 

@@ -99,7 +99,7 @@ class Sampling(Model):
     cell_types: list[str] | None = Field(None, description="None: all of the split.")
     perturbations: list[str] | None = Field(None, description="None: all of the split.")
     random_perturbations: int | None = Field(
-        None, description="Beside those named, so many drawn at random from the split."
+        None, ge=0, description="Beside those named, so many drawn at random from the split."
     )
     shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
     batch_size: PositiveInt = 32

@@ -38,6 +38,12 @@ from morphpipe.storage import atomic_path
 
 TABLE_NAME = "fields.parquet"
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+# The records at the end of an archive (PKWARE's APPNOTE, 4.3.14 to 4.3.16): the common one, and
+# the pair that replaces it where there are more than 65,535 members or 4 GB.
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LONGEST_COMMENT = 65_535
 _COMPRESSION = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
@@ -52,15 +58,50 @@ class Member:
     size: int
 
 
-def seal(path: Path, folder: Path) -> ArchiveSeal:
-    """Size of an archive and hash of its directory, to notice later that it has changed."""
-    with zipfile.ZipFile(path) as archive:
-        start = archive.start_dir
+def directory_start(path: Path) -> int:
+    """Where an archive's directory begins.
+
+    Read from the end of the file: `zipfile` would parse every entry, which costs 5 s and 0.5 GB
+    with RxRx1's archive.
+
+    Raises
+    ------
+    DataError
+        When the end of the file is not that of a zip archive.
+    """
     size = path.stat().st_size
+    tail_start = max(size - _LONGEST_COMMENT - _END.size - _END64_LOCATOR.size - _END64.size, 0)
+    with open(path, "rb") as stream:
+        stream.seek(tail_start)
+        tail = stream.read()
+    end = tail.rfind(b"PK\x05\x06")
+    if end >= 0 and len(tail) - end >= _END.size:
+        directory_end, length = end, _END.unpack_from(tail, end)[5]
+        locator = end - _END64_LOCATOR.size
+        end64 = locator - _END64.size
+        if locator >= 0 and tail.startswith(b"PK\x06\x07", locator) and end64 >= 0:
+            directory_end, length = end64, _END64.unpack_from(tail, end64)[8]
+        if length <= tail_start + directory_end:
+            return tail_start + directory_end - int(length)
+    raise DataError(
+        f"{path} does not end like a zip archive: it may be cut short. Delete it and let the "
+        "workflow make or download it again."
+    )
+
+
+def seal(path: Path, folder: Path) -> ArchiveSeal:
+    """Size of an archive and hash of its directory, to notice later that it has changed.
+
+    Raises
+    ------
+    DataError
+        When the end of the file is not that of a zip archive.
+    """
+    start = directory_start(path)
     with open(path, "rb") as stream:
         stream.seek(start)
-        digest = hashlib.sha256(stream.read()).hexdigest()
-    return ArchiveSeal(relative_to(path, folder), size, digest)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return ArchiveSeal(relative_to(path, folder), stream.tell(), digest)
 
 
 def members(path: Path) -> list[Member]:
@@ -87,6 +128,8 @@ def members(path: Path) -> list[Member]:
                     )
                 stream.seek(entry.header_offset)
                 header = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
+                if header[0] != b"PK\x03\x04":
+                    raise zipfile.BadZipFile(f"no member where {entry.filename} should begin")
                 start = entry.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
                 found.append(
                     Member(
@@ -112,6 +155,28 @@ def encode_png(plane: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
+def _check_png(data: bytes) -> None:
+    """Verify the checksum of every chunk: Pillow skips those of the pixels and what follows.
+
+    Raises
+    ------
+    ValueError
+        When a checksum is wrong or the last chunk is missing.
+    """
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError("not a PNG file")
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        end = at + 8 + length
+        if len(data) < end + 4:
+            raise ValueError("it ends early")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError(f"wrong checksum of the chunk {kind.decode('latin-1')}")
+        at = end + 4
+
+
 def decode_plane(data: bytes, place: str) -> NDArray[Any]:
     """Pixels of one grey plane; checksums of PNG are verified.
 
@@ -121,7 +186,8 @@ def decode_plane(data: bytes, place: str) -> NDArray[Any]:
         When the bytes are cut short or damaged, or the plane is not grey.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        _check_png(data)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode not in ("L", "I;16"):
                 raise DataError(f"{place} is not a grey 8- or 16-bit plane (mode {image.mode}).")
             return np.asarray(image)
@@ -173,30 +239,53 @@ class FieldReader:
             raise DataError(
                 f"{path} cannot be opened ({error.strerror}), though the field table names it."
             ) from None
+        try:
+            self._check_seal(name, path)
+        except DataError:
+            os.close(descriptor)
+            raise
         self._files[name] = descriptor
-        expected = self._fields.seals.get(name)
-        if expected is not None:
-            size = os.fstat(descriptor).st_size
-            if size != expected.size:
-                raise DataError(
-                    f"{path} has {size} bytes, the field table was made when it had "
-                    f"{expected.size}: make the field table again, or fetch the archive again."
-                )
-            if seal(path, self._fields.folder).directory_sha256 != expected.directory_sha256:
-                raise DataError(
-                    f"The directory of {path} has changed since the field table was made: make "
-                    "the field table again."
-                )
         return descriptor
 
+    def _check_seal(self, name: str, path: Path) -> None:
+        expected = self._fields.seals.get(name)
+        if expected is None:
+            return
+        size = path.stat().st_size
+        if size != expected.size:
+            raise DataError(
+                f"{path} has {size} bytes, the field table was made when it had "
+                f"{expected.size}: make the field table again, or fetch the archive again."
+            )
+        if seal(path, self._fields.folder).directory_sha256 != expected.directory_sha256:
+            raise DataError(
+                f"The directory of {path} has changed since the field table was made: make "
+                "the field table again."
+            )
+
+    def open_archives(self) -> None:
+        """Open and check every archive that the rows point into, before the first plane is read.
+
+        Raises
+        ------
+        DataError
+            When an archive is missing, or is not the one that the table was made from.
+        """
+        files = self._fields.table["channels"].combine_chunks().flatten().flatten()[0]
+        for name in files.unique().to_pylist():
+            if name in self._fields.seals:
+                self._open(name)
+
     def _plane(self, plane: dict[str, Any], place: str) -> NDArray[Any]:
-        descriptor = self._open(plane["file"])
         if plane["offset"] is None:
-            data = (self._fields.folder / plane["file"]).read_bytes()
-        else:
-            data = os.pread(descriptor, plane["length"], plane["offset"])
-            if len(data) != plane["length"]:
-                raise DataError(f"{place} ends early in {plane['file']}: the archive is cut short.")
+            path = self._fields.folder / plane["file"]
+            try:
+                return decode_plane(path.read_bytes(), place)
+            except OSError as error:
+                raise DataError(f"{place}: {path} cannot be read ({error.strerror}).") from None
+        data = os.pread(self._open(plane["file"]), plane["length"], plane["offset"])
+        if len(data) != plane["length"]:
+            raise DataError(f"{place} ends early in {plane['file']}: the archive is cut short.")
         if plane["compression"] == "deflated":
             try:
                 data = zlib.decompress(data, -15)
@@ -234,16 +323,34 @@ class FieldReader:
         return np.stack(planes)
 
     def batches(self, size: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """All fields in order, `size` at a time: the rows and [n, C, H, W]."""
+        """All fields in order, `size` at a time: the rows and [n, C, H, W].
+
+        Raises
+        ------
+        DataError
+            See `read`; and when the fields are not all of one size.
+        """
         for start in range(0, len(self._fields), size):
             rows = range(start, min(start + size, len(self._fields)))
-            yield slice(rows.start, rows.stop), np.stack([self.read(row) for row in rows])
+            yield slice(rows.start, rows.stop), self._stack(rows)
+
+    def _stack(self, rows: range) -> NDArray[Any]:
+        images = [self.read(row) for row in rows]
+        sizes = {image.shape[1:] for image in images}
+        if len(sizes) != 1:
+            raise DataError(
+                f"The fields in {self._fields.folder} have several sizes "
+                f"({', '.join(f'{h}x{w}' for h, w in sorted(sizes)) or 'none'}): crop them to one."
+            )
+        return np.stack(images)
 
 
 def read_images(fields: FieldTable) -> NDArray[Any]:
     """All fields of a table at once, [n, C, H, W]; for tables that fit into memory."""
+    if not len(fields):
+        raise DataError(f"There are no fields to read in {fields.folder}.")
     with FieldReader(fields) as reader:
-        return np.stack([reader.read(row) for row in range(len(fields))])
+        return next(reader.batches(len(fields)))[1]
 
 
 class ArchiveWriter:
@@ -266,10 +373,11 @@ class ArchiveWriter:
             uint8 or uint16 [C, H, W] in the manifest's order.
         """
         dtype = np.uint8 if self._manifest.bit_depth == 8 else np.uint16
-        if image.shape[0] != len(self._manifest.channels) or image.dtype != dtype:
+        channels = len(self._manifest.channels)
+        if image.ndim != 3 or image.shape[0] != channels or image.dtype != dtype:
             raise DataError(
-                f"Field {row['field_id']} has {image.shape[0]} planes of {image.dtype}; the "
-                f"manifest asks for {len(self._manifest.channels)} of {np.dtype(dtype)}."
+                f"Field {row['field_id']} is {image.dtype} of shape {list(image.shape)}; the "
+                f"manifest asks for {channels} planes of {np.dtype(dtype)}."
             )
         planes = []
         for channel, plane in zip(self._manifest.names, image, strict=True):
@@ -342,5 +450,11 @@ def read_archived_fields(path: Path) -> FieldTable:
             f"{path} holds no {TABLE_NAME}: it is a zip, but no image archive of morphpipe."
         ) from None
     fields = fields_from_table(pq.read_table(io.BytesIO(data)), path.parent, str(path))
+    elsewhere = {plane["file"] for row in fields.planes() for plane in row} - {path.name}
+    if elsewhere:
+        raise DataError(
+            f"{path} was called {sorted(elsewhere)[0]!r} when it was written: give it that name "
+            "again, since its field table points there."
+        )
     current = seal(path, path.parent)
     return FieldTable(fields.table, fields.manifest, fields.folder, {current.file: current})

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from morphpipe.errors import DataError
 from morphpipe.storage import sha256_of_file, write_json
 
-_CHUNK = 1 << 20
+# What has arrived of a chunk is lost when the connection breaks.
+_CHUNK = 1 << 16
 _ATTEMPTS = 8
 
 
@@ -73,6 +74,8 @@ def fetch(
             f"checksum in the configuration{f' or remove the entry in {lock}' if lock else ''}."
         )
     if parts.scheme == "file":
+        if path.exists() and path.resolve() == arrived.resolve():
+            return _recorded(lock, url, found, expected)
         temporary = path.with_name(f".{path.name}.link")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(arrived.resolve())
@@ -80,6 +83,11 @@ def fetch(
     else:
         os.replace(arrived, path)
         _tag_file(arrived).unlink(missing_ok=True)
+    return _recorded(lock, url, found, expected)
+
+
+def _recorded(lock: str | Path | None, url: str, found: str, expected: str | None) -> str:
+    """Record a checksum that nobody had expected, and give it back."""
     if lock is not None and expected is None:
         record_checksum(lock, url, found)
     return found
@@ -129,6 +137,11 @@ def _continue_download(url: str, part: Path) -> None:
         response.raise_for_status()
         if response.status_code != 206:
             have = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise requests.ConnectionError(
+                f"bytes from {have} on were asked for, the server answers with "
+                f"{response.headers.get('Content-Range')}"
+            )
         length = response.headers.get("Content-Length")
         size = None if length is None else have + int(length)
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -166,8 +179,18 @@ def recorded_checksum(lock: str | Path, url: str) -> str | None:
     lock = Path(lock)
     if not lock.exists():
         return None
-    checksum = json.loads(lock.read_text("utf-8")).get(url)
+    checksum = _read_lock(lock).get(url)
     return None if checksum is None else str(checksum)
+
+
+def _read_lock(lock: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(lock.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{lock} is no JSON file of addresses and checksums ({error}): mend it, or delete it "
+            "to have the checksums recorded anew."
+        ) from None
 
 
 def record_checksum(lock: str | Path, url: str, sha256: str) -> None:
@@ -176,6 +199,6 @@ def record_checksum(lock: str | Path, url: str, sha256: str) -> None:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock.with_name(f".{lock.name}.guard"), "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        content = json.loads(lock.read_text("utf-8")) if lock.exists() else {}
+        content = _read_lock(lock) if lock.exists() else {}
         content[url] = sha256
         write_json(dict(sorted(content.items())), lock)

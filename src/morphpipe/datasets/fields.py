@@ -59,7 +59,7 @@ ORIGINS = ("real", "generated")
 PERTURBATION_KINDS = ("sirna", "orf", "crispr", "compound", "none")
 CONTROLS = ("negative", "positive", "none")
 
-_PATH_SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.=+-]*$")
+_PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
 _METADATA_KEY = b"morphpipe"
 
 
@@ -244,8 +244,9 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
     Raises
     ------
     DataError
-        On a wrong schema, a repeated or unsafe field_id, an unknown origin, kind or control,
-        or a row whose number of planes is not the manifest's.
+        On a wrong schema, an empty value where there has to be one, a repeated or unsafe
+        field_id, an unknown origin, kind or control, or a row whose number of planes is not the
+        manifest's.
     """
     if not table.schema.equals(FIELD_SCHEMA, check_metadata=False):
         names = set(table.schema.names)
@@ -255,13 +256,20 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
             f"{sorted(names - set(FIELD_SCHEMA.names)) or 'none'}, or other types than "
             "FIELD_SCHEMA."
         )
+    for column in FIELD_SCHEMA:
+        # pyarrow itself lets nulls into columns that are declared without.
+        if not column.nullable and table[column.name].null_count:
+            row = pc.index(pc.is_null(table[column.name]), True).as_py()
+            raise DataError(
+                f"{place}, row {row + 1}: the column {column.name} is empty, and has to be filled."
+            )
     ids = table["field_id"].to_pylist()
     if len(set(ids)) != len(ids):
         repeated = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
         raise DataError(
             f"{place} holds the field {repeated!r} more than once: every field_id has to be unique."
         )
-    unsafe = next((i for i in ids if not _PATH_SAFE.match(i) or ".." in i), None)
+    unsafe = next((i for i in ids if not _PATH_SAFE.fullmatch(i) or ".." in i), None)
     if unsafe is not None:
         raise DataError(
             f"{place} holds the field_id {unsafe!r}: only letters, digits, _ . = + - are allowed, "
@@ -349,11 +357,7 @@ def read_fields(path: str | Path) -> FieldTable:
         from morphpipe.datasets.archive import read_archived_fields
 
         return read_archived_fields(path)
-    try:
-        table = read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
-    return fields_from_table(table, path.parent, str(path))
+    return fields_from_table(read_parquet(path), path.parent, str(path))
 
 
 def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:

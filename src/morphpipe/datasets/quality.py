@@ -33,6 +33,8 @@ def unreadable_fields(fields: FieldTable, *, quarantine: bool) -> pd.DataFrame:
     """
     found = []
     with FieldReader(fields) as reader:
+        # A wrong archive is no fault of single fields.
+        reader.open_archives()
         for row, field_id in enumerate(tqdm(fields.field_ids, desc="check", unit="field")):
             try:
                 reader.read(row)

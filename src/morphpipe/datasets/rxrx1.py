@@ -61,9 +61,11 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When the table is missing or lacks a column.
+        When the table is missing, cannot be read or lacks a column.
     """
     path = Path(path)
+    if not path.is_file():
+        raise DataError(f"There is no metadata {path}: fetch it again.")
     data = path.read_bytes()
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -71,7 +73,12 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
             if len(tables) != 1:
                 raise DataError(f"{path} holds {len(tables)} files metadata.csv; one is expected.")
             data = archive.read(tables[0])
-    table = pd.read_csv(io.BytesIO(data), dtype={"plate": int, "site": int, "sirna_id": int})
+    try:
+        table = pd.read_csv(io.BytesIO(data), dtype={"plate": int, "site": int, "sirna_id": int})
+    except ValueError as error:  # also of the parser, of the encoding and of empty cells
+        raise DataError(
+            f"{path}: metadata.csv cannot be read as RxRx1's table ({error})."
+        ) from None
     missing = [column for column in _COLUMNS if column not in table.columns]
     if missing:
         raise DataError(f"{path}: metadata.csv lacks the columns {', '.join(missing)}.")

@@ -12,12 +12,16 @@ from tqdm import tqdm
 
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable
+from morphpipe.datasets.fields import ChannelManifest, FieldTable
+from morphpipe.datasets.rxrx1 import MANIFEST as RXRX1
 from morphpipe.encoders.base import Encoder, TokenEncoder
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import ConfigError
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import rxrx1_to_rgb
+
+# Of the images that a generator in RGB mode makes.
+RGB_CHANNELS = ("red", "green", "blue")
 
 
 def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:
@@ -28,9 +32,16 @@ def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]
     return [view for view in wanted if view in encoder.views]
 
 
-def view_input(images: NDArray[np.uint8], view: str) -> torch.Tensor:
-    """What the encoder is given for a view of fields [n, C, H, W]: RGB, or all channels."""
-    if view == "rgb":
+def rgb_planes(images: NDArray[np.uint8], manifest: ChannelManifest) -> torch.Tensor:
+    """Fields [n, C, H, W] as red, green and blue [n, 3, H, W]; generated RGB images as they are.
+
+    Raises
+    ------
+    DataError
+        When the channels are not RxRx1's in RxRx1's order.
+    """
+    if manifest.names != RGB_CHANNELS:
+        manifest.require(RXRX1.names, "The RGB rendering")
         images = np.moveaxis(rxrx1_to_rgb(images), -1, 1)
     return torch.from_numpy(np.ascontiguousarray(images))
 
@@ -83,7 +94,7 @@ def extract_features(
                 for view, features in encoder.embed_views(stacks, plain).items():
                     collected[view].append(features.float().cpu().numpy())
             if "rgb" in outputs:
-                features = encoder.embed(view_input(images, "rgb"), "rgb")
+                features = encoder.embed(rgb_planes(images, fields.manifest), "rgb")
                 collected["rgb"].append(features.float().cpu().numpy())
             progress.update()
     for view, path in outputs.items():

@@ -96,7 +96,8 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     Raises
     ------
     DataError
-        When the files come from different encoders, weights, views or channels.
+        When a file is no feature table, or the files come from different encoders, weights,
+        views or channels.
     """
     if not paths:
         raise DataError("There are no feature tables to read.")
@@ -105,7 +106,12 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     extraction: Extraction | None = None
     for path in paths:
         content = read_parquet(path)
-        described = json.loads((content.schema.metadata or {})[_METADATA_KEY])
+        metadata = (content.schema.metadata or {}).get(_METADATA_KEY)
+        if metadata is None:
+            raise DataError(
+                f"{path} does not say how its features were made: it is no feature table."
+            )
+        described = json.loads(metadata)
         described["channels"] = tuple(described["channels"])
         found = Extraction(**described)
         if extraction is None:

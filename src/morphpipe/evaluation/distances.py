@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.distance_measures import DistanceMeasure, Frechet, Kernel
 from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.floor import (
+    Averaged,
     Halving,
     halvings,
     measure_against_halves,
@@ -29,9 +29,7 @@ from morphpipe.evaluation.floor import (
 )
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.scopes import Scope, of_generated_conditions, scopes
-from morphpipe.evaluation.statistics import Linearised, linearised_interval
-
-Contributions = list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+from morphpipe.evaluation.statistics import Contributions, Linearised, linearised_interval
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,6 @@ class _Scoring:
 
     def __post_init__(self) -> None:
         self.size = len(self.drawn[0].first) if self.drawn else 0
-        self.wells = self.real.groups()
         self.notes = {"halvings": self.settings.floor_repeats, "seed": self.settings.seed}
 
     def add(
@@ -97,21 +94,38 @@ class _Scoring:
         metric: str,
         comparison: str,
         sizes: tuple[int, int],
-        result: Linearised | str,
-        contributions: Contributions,
+        result: Linearised | Averaged | str,
+        left: FeatureSet | None,
         notes: Mapping[str, Any],
         seeds: Mapping[str, int | None] | None = None,
     ) -> None:
-        """Add one row; in place of a result may stand the reason why there is none."""
+        """Add one row; in place of a result may stand the reason why there is none.
+
+        Uncertainty lies between wells of a condition, the mix of conditions was chosen. `left` is
+        None where real fields are on both sides.
+        """
         interval: dict[str, float] = {}
         settings = dict(notes)
         if isinstance(result, str):
             settings = {"reason": result}
-        elif all(len(np.unique(groups)) >= 2 for _, groups in contributions):
+        elif all(len(np.unique(images.groups())) >= 2 for images in (left or self.real, self.real)):
             level = self.settings.level
-            low, high = linearised_interval(result.value, contributions, level=level)
+            contributions = [
+                Contributions(result.right, self.real.groups(), self.real.conditions())
+            ]
+            if left is not None:
+                contributions.append(Contributions(result.left, left.groups(), left.conditions()))
+            low, high = linearised_interval(
+                result.value,
+                contributions,
+                draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
+                level=level,
+            )
             interval = {"ci_low": low, "ci_high": high}
-            settings |= {"interval": "linearised, wells as units", "level": level}
+            settings |= {
+                "interval": "linearised, wells within conditions as units",
+                "level": level,
+            }
         else:
             settings["interval"] = "none: a set is from a single well"
         self.rows.append(
@@ -129,11 +143,11 @@ class _Scoring:
             )
         )
 
-    def add_floor(self) -> Linearised | None:
+    def add_floor(self) -> Averaged | None:
         """Add the floor."""
         sizes = (self.size, self.size)
         if not self.drawn:
-            self.add(self.measure.name, "real-real", sizes, self.reason, [], {})
+            self.add(self.measure.name, "real-real", sizes, self.reason, None, {})
             return None
         floor, notes = measure_floor(self.measure, self.real, self.drawn)
         self.add(
@@ -141,7 +155,7 @@ class _Scoring:
             "real-real",
             sizes,
             floor,
-            [(floor.left, self.wells)],
+            None,
             notes | self.notes,
         )
         return floor
@@ -152,22 +166,21 @@ class _Scoring:
         candidates: FeatureSet,
         match: str | None,
         seeds: Mapping[str, int | None] | None = None,
-        **further_notes: int,
-    ) -> Linearised | None:
+        further_notes: Mapping[str, int] | None = None,
+    ) -> Averaged | None:
         """Add what `candidates` are away from the halves of the floor."""
         sizes = (min(len(candidates), self.size), self.size)
         reason = self.reason
         if self.drawn and len(candidates) < self.size:
             reason = f"{len(candidates)} images where the floor has {self.size}"
         if reason:
-            self.add(self.measure.name, comparison, sizes, reason, [], {}, seeds)
+            self.add(self.measure.name, comparison, sizes, reason, None, {}, seeds)
             return None
         result, notes = measure_against_halves(
             self.measure, candidates, self.real, self.drawn, match=match, seed=self.settings.seed
         )
-        contributions = [(result.left, candidates.groups()), (result.right, self.wells)]
-        notes |= self.notes | further_notes
-        self.add(self.measure.name, comparison, sizes, result, contributions, notes, seeds)
+        notes |= self.notes | dict(further_notes or {})
+        self.add(self.measure.name, comparison, sizes, result, candidates, notes, seeds)
         return result
 
     def add_all_images(self, generated: _Generated) -> None:
@@ -181,13 +194,12 @@ class _Scoring:
                 f"{sizes[0]} generated and {sizes[1]} real images, fewer than the minimum "
                 f"of {minimum}"
             )
-            self.add(name, comparison, sizes, reason, [], {}, seeds)
+            self.add(name, comparison, sizes, reason, None, {}, seeds)
             return
         result, notes = self.measure.measure(images.features, self.real.features)
-        contributions = [(result.left, images.groups()), (result.right, self.wells)]
-        self.add(name, comparison, sizes, result, contributions, notes, seeds)
+        self.add(name, comparison, sizes, result, images, notes, seeds)
 
-    def add_generated(self, generated: _Generated, floor: Linearised | None) -> None:
+    def add_generated(self, generated: _Generated, floor: Averaged | None) -> None:
         """Add all rows of one pair of seeds."""
         self.add_all_images(generated)
         comparison, seeds = "generated-real@floor-n", generated.seeds
@@ -200,12 +212,13 @@ class _Scoring:
         sizes = (self.size, self.size)
         if distance is None or floor is None or floor.value <= 0:
             reason = self.reason or "the floor is zero"
-            self.add(self.measure.relative_name, comparison, sizes, reason, [], {}, seeds)
+            self.add(self.measure.relative_name, comparison, sizes, reason, None, {}, seeds)
             return
         ratio = relative(distance, floor)
-        contributions = [(ratio.left, generated.images.groups()), (ratio.right, self.wells)]
         notes = self.notes | {"floor": floor.value}
-        self.add(self.measure.relative_name, comparison, sizes, ratio, contributions, notes, seeds)
+        self.add(
+            self.measure.relative_name, comparison, sizes, ratio, generated.images, notes, seeds
+        )
 
 
 def _draw_halvings(
@@ -293,7 +306,7 @@ def distance_rows(
                     "copy-real",
                     copies,
                     "condition",
-                    **({"fields_in_both": len(both)} if both else {}),
+                    further_notes={"fields_in_both": len(both)} if both else None,
                 )
             for one in by_seed:
                 scoring.add_generated(one, floor)

@@ -111,6 +111,11 @@ class FeatureSet:
             return np.arange(len(self))
         return well_index(self.keys)
 
+    def conditions(self) -> npt.NDArray[Any]:
+        """Cell type and perturbation of each image as one label."""
+        pairs = zip(self.column("cell_type"), self.column("perturbation"), strict=True)
+        return np.array(["\x1f".join(pair) for pair in pairs], dtype=object)
+
     def by_seed(self) -> Iterator[tuple[int | None, int | None, "FeatureSet"]]:
         """Go through the (training seed, sampling seed) pairs of generated images in order."""
         seeds = self.keys[["training_seed", "sampling_seed"]].astype("Int64")

@@ -16,7 +16,7 @@ import pandas as pd
 from morphpipe.evaluation.distance_measures import DistanceMeasure
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.splits import halves
-from morphpipe.evaluation.statistics import Linearised
+from morphpipe.evaluation.statistics import Array
 
 Indices = npt.NDArray[np.intp]
 
@@ -79,21 +79,49 @@ def draw_matched(
     return chosen.astype(np.intp), float(min(matching.sum(), len(target)) / len(target))
 
 
+@dataclass(frozen=True)
+class Averaged:
+    """A distance averaged over halvings, as `morphpipe.evaluation.statistics.Linearised`.
+
+    Attributes
+    ----------
+    values
+        float64 [R]: the distance in each halving.
+    left, right
+        float64 [R, n] and [R, m]: contributions of all candidates and of all real fields; 0 for
+        images that were not drawn.
+    """
+
+    values: Array
+    left: Array
+    right: Array
+
+    @property
+    def value(self) -> float:
+        """The mean over the halvings."""
+        return float(self.values.mean())
+
+    @property
+    def draw_variance(self) -> float:
+        """Variance of the mean that comes from the finite number of halvings."""
+        number = len(self.values)
+        return float(self.values.var(ddof=1)) / number if number > 1 else 0.0
+
+
 def measure_floor(
     measure: DistanceMeasure, real: FeatureSet, drawn: list[Halving]
-) -> tuple[Linearised, dict[str, Any]]:
-    """Mean distance between the halves; the contributions of the real fields stand on the left."""
-    total = np.zeros(len(real))
-    values: list[float] = []
+) -> tuple[Averaged, dict[str, Any]]:
+    """Measure the distance between the halves; the real fields' contributions are on the right."""
     notes: dict[str, Any] = {}
-    for halving in drawn:
+    values = np.empty(len(drawn))
+    right = np.zeros((len(drawn), len(real)))
+    for repeat, halving in enumerate(drawn):
         result, notes = measure.measure(real.features[halving.first], real.features[halving.second])
-        values.append(result.value)
-        total[halving.first] += result.left
-        total[halving.second] += result.right
-    return Linearised(float(np.mean(values)), total / len(drawn), np.zeros(0)), notes | {
-        "standard_deviation_over_halvings": float(np.std(values))
-    }
+        values[repeat] = result.value
+        right[repeat, halving.first] = result.left
+        right[repeat, halving.second] = result.right
+    floor = Averaged(values, np.zeros((len(drawn), 0)), right)
+    return floor, notes | {"standard_deviation_over_halvings": float(values.std())}
 
 
 def measure_against_halves(
@@ -104,8 +132,8 @@ def measure_against_halves(
     *,
     match: str | None,
     seed: int,
-) -> tuple[Linearised, dict[str, Any]]:
-    """Mean distance between equally many drawn candidates and each half of the real fields.
+) -> tuple[Averaged, dict[str, Any]]:
+    """Measure equally many drawn candidates against each half of the real fields.
 
     Parameters
     ----------
@@ -124,26 +152,24 @@ def measure_against_halves(
     Returns
     -------
     tuple
-        The distance with contributions (left: candidates, right: real), and what is to be known.
+        The distance, both halves of a halving averaged, and what is to be known.
     """
     generator = np.random.default_rng(seed)
     pool, target = _conditions(candidates, match), _conditions(real, match)
-    left, right = np.zeros(len(candidates)), np.zeros(len(real))
-    values: list[float] = []
-    shares: list[float] = []
     notes: dict[str, Any] = {}
-    for halving in drawn:
+    values = np.zeros(len(drawn))
+    left, right = np.zeros((len(drawn), len(candidates))), np.zeros((len(drawn), len(real)))
+    shares: list[float] = []
+    for repeat, halving in enumerate(drawn):
         for half in (halving.first, halving.second):
             chosen, share = draw_matched(pool, target[half], generator)
             result, notes = measure.measure(candidates.features[chosen], real.features[half])
-            values.append(result.value)
+            values[repeat] += result.value / 2
+            left[repeat, chosen] += result.left / 2
+            right[repeat, half] += result.right / 2
             shares.append(share)
-            left[chosen] += result.left
-            right[half] += result.right
-    number = len(values)
-    return Linearised(float(np.mean(values)), left / number, right / number), notes | {
-        "share_matched": round(float(np.mean(shares)), 4)
-    }
+    matched = round(float(np.mean(shares)), 4)
+    return Averaged(values, left, right), notes | {"share_matched": matched}
 
 
 def _conditions(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
@@ -151,14 +177,19 @@ def _conditions(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
     if match is None:
         return np.full(len(images), "", dtype=object)
     if match == "condition":
-        pairs = zip(images.column("cell_type"), images.column("perturbation"), strict=True)
-        return np.array([f"{cell_type}\x1f{perturbation}" for cell_type, perturbation in pairs])
+        return images.conditions()
     return images.column(match)
 
 
-def relative(distance: Linearised, floor: Linearised) -> Linearised:
-    """Distance divided by the floor; real fields that are in both are accounted for once."""
+def relative(distance: Averaged, floor: Averaged) -> Averaged:
+    """Divide a distance by the floor; both must come from the same halvings.
+
+    The value is the ratio of the means. Real fields and halvings move both, and are accounted
+    for together.
+    """
     ratio = distance.value / floor.value
-    return Linearised(
-        ratio, distance.left / floor.value, (distance.right - ratio * floor.left) / floor.value
+    return Averaged(
+        ratio + (distance.values - ratio * floor.values) / floor.value,
+        distance.left / floor.value,
+        (distance.right - ratio * floor.right) / floor.value,
     )

@@ -25,7 +25,9 @@ class KernelDistance(NamedTuple):
 
 def _kernel(x: Array, y: Array) -> Array:
     """Cubic kernel of KID: [n, m]."""
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    base = x @ y.T / x.shape[1] + 1
+    # Several times as fast as base**3, which goes through a general power.
+    return base * base * base
 
 
 def _mmd(xx: Array, yy: Array, xy: Array, size: int) -> Array:

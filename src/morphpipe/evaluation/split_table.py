@@ -26,20 +26,24 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When a condition has too few wells and `single_well` says stop.
+        When a condition has too few wells and `single_well` says stop, or the fields are no
+        field table.
+    ConfigError
+        When a hold-out makes no sense.
     """
     try:
         return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
     except DataError as error:
-        if split.single_well == "stop":
-            raise DataError(
-                f"{error}. Or set the split's `single_well: all-sides` to use every field on "
-                "every side, which supports no claim."
-            ) from None
-    sides = [
-        pd.DataFrame({"field_id": fields["field_id"], "split": side}) for side in split.fractions
-    ]
-    return pd.concat(sides, ignore_index=True)
+        # Fails again where few wells are not the reason.
+        everywhere = split_by_well(
+            fields, split.fractions, split.seed, hold_outs=split.hold_out, too_few="all-sides"
+        )
+        if split.single_well == "all-sides":
+            return everywhere
+        raise DataError(
+            f"{error}. Or set the split's `single_well: all-sides` to use every field on "
+            "every side, which supports no claim."
+        ) from None
 
 
 def fields_on(split: pd.DataFrame, side: str) -> list[str]:

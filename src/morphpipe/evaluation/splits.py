@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from morphpipe.config.datasets import Split
 from morphpipe.errors import ConfigError, DataError
 
 WELL_COLUMNS = ["batch", "plate", "well"]
@@ -233,14 +232,3 @@ def halves(
         raise DataError("a single well cannot be split into halves")
     strata = _strata(wells, 2, too_few)
     return (_assign(strata, np.array([0.5, 0.5]), seed) == 0)[index]
-
-
-def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """Split fields as the configuration says: `split_by_well` with a configured split."""
-    return split_by_well(
-        fields,
-        split.fractions,
-        split.seed,
-        hold_outs=split.hold_out,
-        too_few="all-sides" if split.single_well == "all-sides" else "error",
-    )

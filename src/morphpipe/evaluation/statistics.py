@@ -178,10 +178,75 @@ def bootstrap_interval(
     return interval_from_replicates(float(statistic(*samples)), drawn, level=level, method=method)
 
 
+class Contributions(NamedTuple):
+    """What the images of one sample contribute to the uncertainty of a statistic.
+
+    Attributes
+    ----------
+    values
+        float [n] as in `Linearised`; or [R, n] where the statistic is the mean over R random
+        draws from the same images, a row for each.
+    groups
+        The well of each image; None where each image stands for itself.
+    strata
+        The condition of each image, where the mix of conditions was fixed beforehand: differences
+        between conditions are then no uncertainty. None for a single stratum.
+    """
+
+    values: npt.ArrayLike
+    groups: npt.ArrayLike | None = None
+    strata: npt.ArrayLike | None = None
+
+
+def _strata(
+    wells: npt.NDArray[np.intp], number: int, strata: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """Give the stratum of each well; strata of a single well show no variance and are joined."""
+    of_well = np.zeros(number, dtype=np.intp)
+    of_well[wells] = strata
+    alone = np.bincount(of_well)[of_well] == 1
+    if alone.sum() == 1:
+        # The only one has no other to go with but the wells of another stratum.
+        alone |= of_well == of_well[~alone][0]
+    joined: npt.NDArray[np.intp] = np.unique(
+        np.where(alone, of_well.max() + 1, of_well), return_inverse=True
+    )[1]
+    return joined
+
+
+def _variance(contributions: Contributions) -> tuple[float, int]:
+    """Estimate the variance between wells within strata, and its degrees of freedom."""
+    values = np.atleast_2d(np.asarray(contributions.values, dtype=np.float64))
+    draws, length = values.shape
+    wells, number = group_index(
+        np.arange(length) if contributions.groups is None else contributions.groups, length
+    )
+    strata, _ = group_index(
+        np.zeros(length) if contributions.strata is None else contributions.strata, length
+    )
+    if number < 2:
+        raise DataError("an interval over wells needs at least two wells in each sample")
+    of_well = _strata(wells, number, strata)
+    counts = np.bincount(of_well)
+    correction = (counts / (counts - 1))[of_well]
+    totals = np.empty((draws, number))
+    for draw, row in enumerate(values):
+        means = np.bincount(of_well[wells], weights=row) / np.bincount(of_well[wells])
+        totals[draw] = np.bincount(wells, weights=row - means[of_well[wells]], minlength=number)
+    squares = totals.sum(axis=0) ** 2
+    if draws > 1:
+        # The square of a mean over draws holds their scatter besides; products of different
+        # draws do not.
+        squares = (squares - (totals**2).sum(axis=0)) * draws / (draws - 1)
+    variance = float(squares @ correction) / draws**2
+    return max(variance, 0.0), int(number - len(counts))
+
+
 def linearised_interval(
     value: float,
-    contributions: Sequence[tuple[npt.ArrayLike, npt.ArrayLike | None]],
+    contributions: Sequence[Contributions],
     *,
+    draw_variance: float = 0.0,
     level: float = 0.95,
 ) -> Interval:
     """Interval of a smooth statistic from what each image contributes to it.
@@ -191,8 +256,9 @@ def linearised_interval(
     value
         The statistic.
     contributions
-        One entry per independent sample: contributions [n] as in `Linearised`, and the well of
-        each image (None: each image stands for itself).
+        One entry per independent sample.
+    draw_variance
+        Variance of the value that comes from a finite number of random draws.
     level
         Confidence level.
 
@@ -208,22 +274,15 @@ def linearised_interval(
         If a sample has fewer than two wells.
     """
     check_level(level)
-    variances, freedoms = [], []
-    for contribution, labels in contributions:
-        values = np.asarray(contribution, dtype=np.float64)
-        index, number = group_index(
-            np.arange(len(values)) if labels is None else labels, len(values)
-        )
-        if number < 2:
-            raise DataError("an interval over wells needs at least two wells in each sample")
-        totals = np.bincount(index, weights=values, minlength=number)
-        variances.append(float(totals @ totals) * number / (number - 1))
-        freedoms.append(number - 1)
-    variance = sum(variances)
+    estimates = [_variance(sample) for sample in contributions]
+    variances = np.array([variance for variance, _ in estimates])
+    freedoms = np.array([freedom for _, freedom in estimates])
+    variance = float(variances.sum()) + draw_variance
     if variance == 0:
         return Interval(value, value)
-    shares = np.array(variances) / variance
-    freedom = 1 / float(np.sum(shares**2 / np.array(freedoms)))
+    # Welch and Satterthwaite; with hardly any variance between wells, the fewest wells count.
+    inverse = float(np.sum((variances / variance) ** 2 / freedoms))
+    freedom = max(1 / inverse if inverse > 0 else 0.0, float(freedoms.min()))
     half_width = float(stats.t.ppf((1 + level) / 2, freedom)) * variance**0.5
     return Interval(value - half_width, value + half_width)
 

@@ -64,7 +64,7 @@ class Vocabulary:
 def _indices(labels: Iterable[str], known: tuple[str, ...], kind: str) -> NDArray[np.int64]:
     places = {label: number for number, label in enumerate(known)}
     labels = list(labels)
-    unknown = sorted({label for label in labels if label not in places})
+    unknown = sorted({label for label in labels if label not in places}, key=str)
     if unknown:
         raise DataError(
             f"The {kind} {unknown[0]!r} is not known to the generator; it knows "

@@ -219,7 +219,7 @@ def generate(
     # All labels are looked up before the first image is made.
     generator.vocabulary.perturbation_indices(plan["perturbation"])
     generator.vocabulary.cell_type_indices(plan["cell_type"])
-    work = Path(work) / _fingerprint(generator, plan, settings, sampling_seed)
+    work = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed)
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
@@ -299,10 +299,16 @@ def _field_row(
 
 
 def _fingerprint(
-    generator: TrainedGenerator, plan: pd.DataFrame, settings: Sampling, sampling_seed: int
+    generator: TrainedGenerator,
+    codec: Codec,
+    plan: pd.DataFrame,
+    settings: Sampling,
+    sampling_seed: int,
 ) -> str:
     """Name of the folder for finished batches: other weights or settings, another folder."""
     digest = hashlib.sha256(generator.checksum.encode())
+    digest.update(codec.fingerprint().encode())
+    digest.update(str(generator.latent_shape).encode())
     digest.update(plan.to_csv(index=False).encode())
     digest.update(settings.model_dump_json(exclude={"seeds", "shards"}).encode())
     digest.update(str(sampling_seed).encode())

@@ -63,7 +63,18 @@ def sampling_plan(fields: pd.DataFrame, settings: Sampling) -> pd.DataFrame:
 
 
 def plan_shard(plan: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """The rows of one shard: an equal run of sample indices."""
+    """The rows of one shard: an equal run of sample indices.
+
+    Raises
+    ------
+    DataError
+        When there are more shards than images.
+    """
+    if shards > len(plan):
+        raise DataError(
+            f"sampling.shards is {shards}, but there are only {len(plan)} images to generate: "
+            "lower it."
+        )
     bounds = np.linspace(0, len(plan), shards + 1).round().astype(int)
     return plan.iloc[bounds[shard] : bounds[shard + 1]].reset_index(drop=True)
 
@@ -96,7 +107,10 @@ def read_conditions(path: str | Path, vocabulary: Vocabulary) -> pd.DataFrame:
         When a column is missing, a label is unknown or a number makes no sense.
     """
     try:
-        table = pd.read_csv(path, dtype={"cell_type": str, "perturbation": str})
+        # A label "NA" is a label.
+        table = pd.read_csv(
+            path, dtype={"cell_type": str, "perturbation": str}, keep_default_na=False
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"The list of conditions {path} cannot be read: {error}") from None
     missing = {"cell_type", "perturbation", "images"} - set(table.columns)

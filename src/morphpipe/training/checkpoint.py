@@ -103,11 +103,11 @@ def read_state(folder: str | Path) -> CheckpointState:
                     f"{folder / name} is damaged (other checksum than {_STATE} says): delete the "
                     "folder, and training goes on from the checkpoint before it."
                 )
+        return CheckpointState(content["step"], content["identity"], content["settings"])
     except FileNotFoundError as error:
         raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
-    except (json.JSONDecodeError, KeyError) as error:
-        raise DataError(f"{folder / _STATE} cannot be read ({error}).") from None
-    return CheckpointState(content["step"], content["identity"], content["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / _STATE} cannot be read ({error!r}).") from None
 
 
 def load_checkpoint(

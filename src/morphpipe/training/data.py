@@ -199,18 +199,23 @@ class TrainingData:
 def _positions(
     shards: ArrayShards, field_ids: pd.Series, transforms: list[int]
 ) -> NDArray[np.int64]:
-    table = shards.index[shards.index["transform"].isin(transforms)].pivot(
-        index="field_id", columns="transform", values="position"
-    )
-    missing = set(field_ids) - set(table.index)
-    if missing or set(transforms) - set(table.columns):
+    places = shards.index.set_index(["field_id", "transform"])["position"]
+    wanted = pd.MultiIndex.from_product([list(field_ids), transforms])
+    if places.index.has_duplicates:
+        field_id, transform = places.index[places.index.duplicated()][0]
         raise DataError(
-            f"{len(missing)} training fields have no cached array"
-            f"{f', among them {sorted(missing)[0]!r}' if missing else ''}; cached are the "
-            f"orientations {sorted(table.columns)}, wanted {transforms}: delete the cached "
-            "shards and let the workflow make them again."
+            f"Field {field_id!r} in orientation {transform} is cached more than once: delete the "
+            "cached shards and let the workflow make them again."
         )
-    return table.loc[list(field_ids), transforms].to_numpy(np.int64)
+    missing = wanted.difference(places.index)
+    if len(missing):
+        field_id, transform = missing[0]
+        raise DataError(
+            f"{len(missing)} cached arrays are missing for training, among them that of field "
+            f"{field_id!r} in orientation {transform}: delete the cached shards and let the "
+            "workflow make them again."
+        )
+    return places.loc[wanted].to_numpy(np.int64).reshape(len(field_ids), len(transforms))
 
 
 def open_training_data(

@@ -24,16 +24,29 @@ class TrainingLog:
         Where training goes on; later entries of a run that was killed are dropped.
     earlier
         A `log.csv` to begin with when `work` has none.
+    main
+        Whether this process writes the files; one of several does.
     """
 
-    def __init__(self, work: str | Path, first_step: int, earlier: Path | None = None) -> None:
+    def __init__(
+        self,
+        work: str | Path,
+        first_step: int,
+        earlier: Path | None = None,
+        *,
+        main: bool = True,
+    ) -> None:
         self.path = Path(work) / "log.csv"
         source = self.path if self.path.exists() else earlier
         self._frame = pd.DataFrame(columns=list(COLUMNS))
         if source is not None and source.exists():
             frame = pd.read_csv(source)
             self._frame = frame[frame["step"] <= first_step]
-        self._board = SummaryWriter(str(Path(work) / "tensorboard"), purge_step=first_step + 1)
+        self._board = (
+            SummaryWriter(str(Path(work) / "tensorboard"), purge_step=first_step + 1)
+            if main
+            else None
+        )
         self._sums: torch.Tensor | None = None
         self._count = 0
         self._started = time.monotonic()
@@ -81,6 +94,8 @@ class TrainingLog:
         )
         self._started, self._sums, self._count = now, None, 0
         self._frame = pd.concat([self._frame, pd.DataFrame([entry])], ignore_index=True)
+        if self._board is None:
+            return entry
         temporary = self.path.with_suffix(".partial")
         temporary.write_text(self.text(), "utf-8")
         temporary.replace(self.path)
@@ -95,4 +110,5 @@ class TrainingLog:
 
     def close(self) -> None:
         """Flush TensorBoard's file."""
-        self._board.close()
+        if self._board is not None:
+            self._board.close()

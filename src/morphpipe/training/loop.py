@@ -154,7 +154,15 @@ def train(
         When the loss is no longer finite.
     DataError
         When a checkpoint belongs to other settings or data.
+    ConfigError
+        When the global batch cannot be divided evenly, or alignment and its targets do not come
+        together.
     """
+    if (settings.generator.alignment is None) != (data.targets is None):
+        raise ConfigError(
+            f"generator.alignment of {settings.experiment} and cached alignment targets have to "
+            "come together: give both to the training, or none."
+        )
     work, output = Path(work), Path(output)
     work.mkdir(parents=True, exist_ok=True)
     training = settings.training
@@ -197,7 +205,12 @@ def train(
         step = load_checkpoint(start, generator, average, optimizer).step
         tqdm.write(f"Going on from {start} (step {step}).")
     model, prepared = accelerator.prepare(generator, optimizer)
-    log = TrainingLog(work, step, None if earlier is None else earlier / "log.csv")
+    log = TrainingLog(
+        work,
+        step,
+        None if earlier is None else earlier / "log.csv",
+        main=accelerator.is_main_process,
+    )
 
     def save(folder: Path, notes: dict[str, str] | None = None) -> None:
         accelerator.wait_for_everyone()

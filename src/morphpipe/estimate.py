@@ -1,0 +1,224 @@
+"""What a run will take, before it starts: images, jobs, hours and gigabytes.
+
+The numbers for a GPU are computed from operation counts at 40 % of an H200's dense bf16 rate, those
+for a CPU were measured on two cores; both are for planning, not for comparison.
+"""
+
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+from morphpipe.config.configuration import Configuration
+from morphpipe.config.datasets import SimulatedDataset
+from morphpipe.config.experiments import Experiment
+from morphpipe.generators.presets import PRESETS
+
+# Dense bf16 operations per second that training and sampling reach on one H200.
+_GPU_RATE = 0.4 * 989e12
+# Operations per second on two cores of a CPU with and without matrix units are far apart; this
+# is between the two.
+_CPU_RATE = 1.5e11
+# 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
+_RXRX1_FIELDS, _RXRX1_SIZE, _RXRX1_BYTES = 125_510, 512, 47e9
+# Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
+# through the small codec that the workflow trains.
+_SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
+_SMALL_CODEC = 4e4
+
+
+@dataclass
+class Estimate:
+    """What a run takes.
+
+    Attributes
+    ----------
+    stages
+        Name, number of jobs, operations, bytes kept.
+    """
+
+    stages: list[tuple[str, int, float, float]] = field(default_factory=list)
+
+    def as_table(self) -> Table:
+        """The estimate as a table for the terminal."""
+        table = Table(title="Before it starts: about what this will take")
+        for column in ("stage", "jobs", "one H200", "2 CPU cores", "disk"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        totals = [0.0, 0.0, 0.0]
+        for name, jobs, operations, size in self.stages:
+            table.add_row(
+                name,
+                str(jobs),
+                _duration(operations / _GPU_RATE),
+                _duration(operations / _CPU_RATE),
+                _size(size),
+            )
+            totals[0] += jobs
+            totals[1] += operations
+            totals[2] += size
+        table.add_section()
+        table.add_row(
+            "together",
+            str(int(totals[0])),
+            _duration(totals[1] / _GPU_RATE),
+            _duration(totals[1] / _CPU_RATE),
+            _size(totals[2]),
+        )
+        table.caption = (
+            "Arithmetic alone: add some 5 seconds a job for starting it, and the downloads. "
+            "Disk: what results/, cache/ and scratch/ grow to."
+        )
+        return table
+
+
+def sit_operations(architecture: str, tokens: int) -> float:
+    """Operations of one forward pass of a SiT over one image (multiply and add count as two).
+
+    Per block and token 24 width^2 for the linear layers and 4 tokens width for attention; the
+    modulation (12 width^2) counts once per image.
+    """
+    preset = PRESETS[architecture]
+    width = preset.width
+    per_token = 24 * width**2 + 4 * tokens * width
+    return float(preset.depth * (tokens * per_token + 12 * width**2))
+
+
+def estimate_run(configuration: Configuration) -> Estimate:
+    """Estimate a configuration, stage by stage."""
+    estimate = Estimate()
+    for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
+        dataset = configuration.datasets[name]
+        if isinstance(dataset, SimulatedDataset):
+            fields, size = _fields(configuration, name)
+            # 12 ms a field of 96x96 were measured on one core.
+            seconds = fields * 0.006 * (size / 96) ** 2
+            estimate.stages.append(
+                (f"{name}: simulate", dataset.shards, seconds * _CPU_RATE, fields * size**2 * 5.0)
+            )
+        else:
+            estimate.stages.append((f"{name}: download", 2, 0.0, _RXRX1_BYTES))
+    cached: set[tuple[str, str, str]] = set()
+    for name, experiment in configuration.experiments.items():
+        _estimate_experiment(estimate, configuration, name, experiment, cached)
+    return estimate
+
+
+def _used(configuration: Configuration) -> list[Experiment]:
+    return list(configuration.experiments.values())
+
+
+def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
+    """Number of fields, and their height in pixels."""
+    settings = configuration.datasets[dataset]
+    if not isinstance(settings, SimulatedDataset):
+        return _RXRX1_FIELDS * settings.shards // 204, _RXRX1_SIZE
+    conditions = len(settings.cell_types) * len(settings.perturbations)
+    wells = conditions * settings.replicates * settings.plates
+    return wells * settings.sites, settings.field_size
+
+
+def _estimate_experiment(
+    estimate: Estimate,
+    configuration: Configuration,
+    name: str,
+    experiment: Experiment,
+    cached: set[tuple[str, str, str]],
+) -> None:
+    dataset = configuration.splits[experiment.split].dataset
+    fields, size = _fields(configuration, dataset)
+    shards = configuration.datasets[dataset].shards
+    planes = 6 if experiment.image_mode == "channels" else 1
+    codec = configuration.codecs[experiment.codec]
+    small = codec.origin == "trained" or size < _RXRX1_SIZE
+    encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
+    decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
+    latent = 4 * planes * (size // 8) ** 2
+    training, sampling = experiment.training, experiment.sampling
+    orientations = len(training.transforms)
+    key = (dataset, experiment.codec, training.augmentation)
+    if key not in cached:
+        cached.add(key)
+        estimate.stages.append(
+            (
+                f"{dataset}: latents ({experiment.codec}, {training.augmentation})",
+                shards,
+                fields * orientations * planes * encode,
+                fields * orientations * latent * 2 * 2.0,
+            )
+        )
+    tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
+    if experiment.generator.alignment is not None:
+        estimate.stages.append(
+            (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
+        )
+    forward = sit_operations(experiment.generator.architecture, tokens)
+    steps = training.steps * len(training.seeds)
+    # Forward and backward are three forward passes.
+    estimate.stages.append(
+        (
+            f"{name}: train {experiment.generator.architecture}",
+            training.slices * len(training.seeds),
+            3 * forward * training.batch_size * steps,
+            training.slices * len(training.seeds) * _checkpoint_bytes(experiment),
+        )
+    )
+    conditions = _conditions(configuration, experiment, dataset)
+    images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
+    passes = sampling.steps * (2 if sampling.guidance.scale != 1 else 1)
+    passes *= 2 if sampling.sampler == "heun" else 1
+    estimate.stages.append(
+        (
+            f"{name}: sample {images:,} images",
+            sampling.shards * len(sampling.seeds) * len(training.seeds),
+            images * (forward * passes + planes * decode),
+            images * planes * size**2 * 0.5,
+        )
+    )
+    encoders = len(experiment.evaluation.encoders)
+    sets = sampling.shards * len(sampling.seeds) * len(training.seeds)
+    estimate.stages.append(
+        (
+            f"{name}: features",
+            encoders * (shards + sets),
+            # ResNet-18, Inception and OpenPhenom lie within a factor of ten; about 4 GFLOP a
+            # view of 224x224.
+            (fields + images) * encoders * 7 * 4e9 * (size / 224) ** 2 / 4,
+            (fields + images) * encoders * 7 * 4096.0,
+        )
+    )
+    estimate.stages.append((f"{name}: metrics, figures, report", 5, 60 * _CPU_RATE, 2e7))
+
+
+def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
+    settings, sampling = configuration.datasets[dataset], experiment.sampling
+    cell_types = sampling.cell_types or settings.cell_types or ["HUVEC", "RPE", "HEPG2", "U2OS"]
+    named = sampling.perturbations
+    if named is None and sampling.random_perturbations is None:
+        all_of_them = settings.perturbations
+        return len(cell_types) * (1139 if all_of_them is None else len(all_of_them))
+    return len(cell_types) * (len(named or []) + (sampling.random_perturbations or 0))
+
+
+def _checkpoint_bytes(experiment: Experiment) -> float:
+    """Weights, average and two moments of the optimizer, float32."""
+    preset = PRESETS[experiment.generator.architecture]
+    parameters = 18 * preset.width**2 * preset.depth
+    return parameters * 16.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "-"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 200 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _size(count: float) -> str:
+    for unit, limit in (("GB", 1e9), ("MB", 1e6)):
+        if count >= limit:
+            return f"{count / limit:,.1f} {unit}"
+    return "-"

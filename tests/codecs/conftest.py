@@ -1,0 +1,40 @@
+import json
+
+import pytest
+import torch
+from diffusers.models import AutoencoderKL
+
+from morphpipe.codecs.train_autoencoder import save_autoencoder
+
+
+@pytest.fixture(scope="session")
+def autoencoder():
+    """A small AutoencoderKL with random weights: eightfold smaller would be slower to test."""
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        latent_channels=2,
+        norm_num_groups=4,
+        sample_size=16,
+        scaling_factor=0.18215,
+    ).eval()
+
+
+@pytest.fixture
+def folder(autoencoder, tmp_path):
+    """The autoencoder in diffusers' layout."""
+    save_autoencoder(autoencoder, tmp_path / "codec")
+    return tmp_path / "codec"
+
+
+@pytest.fixture
+def change_config(folder):
+    """Change the codec's config.json."""
+
+    def change(**values):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from morphpipe.codecs import train_autoencoder as module
+from morphpipe.codecs.autoencoder import load_codec
+from morphpipe.codecs.train_autoencoder import save_autoencoder, train_autoencoder
+from morphpipe.config.networks import TrainedCodec
+from morphpipe.errors import DataError, TrainingError
+
+SETTINGS = TrainedCodec(
+    origin="trained",
+    split="s",
+    block_out_channels=[8, 8],
+    latent_channels=2,
+    norm_num_groups=4,
+    steps=101,
+    batch_size=4,
+    crop=16,
+    learning_rate=1e-2,
+)
+
+
+@pytest.fixture(scope="module")
+def images():
+    noise = np.random.default_rng(0).standard_normal((4, 2, 24, 32))
+    smooth = gaussian_filter(noise, (0, 0, 2, 2))
+    return np.clip(128 + 500 * smooth, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def training(images):
+    return train_autoencoder(images, SETTINGS)
+
+
+def test_training_lowers_the_loss(training):
+    assert [entry["step"] for entry in training.history] == [0, 20, 40, 60, 80, 100]
+    assert training.history[-1]["mse"] < 0.5 * training.history[0]["mse"]
+    assert not training.model.training
+    assert not any(p.requires_grad for p in training.model.parameters())
+
+
+def test_same_seed_gives_the_same_weights(training, images):
+    settings = SETTINGS.model_copy(update={"steps": 3, "batch_size": 2})
+    once, again = (train_autoencoder(images, settings).model.state_dict() for _ in range(2))
+    assert all(torch.equal(once[name], again[name]) for name in once)
+    other = settings.model_copy(update={"seed": 1})
+    assert not torch.equal(
+        train_autoencoder(images, other).model.state_dict()["encoder.conv_in.weight"],
+        once["encoder.conv_in.weight"],
+    )
+
+
+def test_latents_are_normalised_by_what_was_measured(training, images, tmp_path):
+    save_autoencoder(training.model, tmp_path / "codec")
+    moments = load_codec(tmp_path / "codec", "channels").moments(torch.from_numpy(images))
+    mean, std = moments[:, 0], moments[:, 1]
+    for latent in range(2):
+        values = mean[:, latent::2]
+        total = values.var() + (std[:, latent::2] ** 2).mean()
+        assert abs(float(values.mean())) < 0.3
+        assert 0.6 < float(total) < 1.6
+
+
+def test_half_precision_is_stored_and_loaded(training, images, tmp_path):
+    save_autoencoder(training.model, tmp_path / "full")
+    save_autoencoder(training.model, tmp_path / "half", half=True)
+    name = "diffusion_pytorch_model.safetensors"
+    sizes = [(tmp_path / folder / name).stat().st_size for folder in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    # The model itself stays as it was.
+    assert next(training.model.parameters()).dtype == torch.float32
+    full, half = (load_codec(tmp_path / f, "channels") for f in ("full", "half"))
+    assert next(half.model.parameters()).dtype == torch.float32
+    planes = torch.from_numpy(images)
+    torch.testing.assert_close(half.moments(planes), full.moments(planes), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((2, 1, 15, 32), np.uint8, "crop of 16 pixels has to fit into the fields"),
+        ((2, 1, 32, 32), np.uint16, "8-bit"),
+        ((2, 32, 32), np.uint8, r"\[N, C, H, W\]"),
+        ((0, 1, 32, 32), np.uint8, "8-bit"),
+    ],
+)
+def test_unfitting_images_are_refused(shape, dtype, message):
+    with pytest.raises(DataError, match=message):
+        train_autoencoder(np.zeros(shape, dtype), SETTINGS)
+
+
+def test_crop_has_to_be_a_multiple_of_the_reduction(images):
+    with pytest.raises(DataError, match="multiple of 2"):
+        train_autoencoder(images, SETTINGS.model_copy(update={"crop": 15}))
+
+
+def test_loss_that_is_not_finite_stops(images, monkeypatch):
+    monkeypatch.setattr(module.functional, "mse_loss", lambda a, b: (a * float("nan")).mean())
+    with pytest.raises(TrainingError, match="loss is nan at step 0"):
+        train_autoencoder(images, SETTINGS)

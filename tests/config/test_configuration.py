@@ -1,0 +1,164 @@
+import copy
+
+import pytest
+import yaml
+
+from morphpipe.config import parse_configuration, read_configuration
+from morphpipe.errors import ConfigError
+
+MINIMAL = yaml.safe_load(
+    """
+    licences: {accept: [MIT]}
+    weights:
+      vae: {source: "file:w", files: [a], licence: MIT}
+    datasets:
+      screen: {source: simulated}
+      real: {source: rxrx1}
+    splits:
+      half: {dataset: screen}
+    codecs:
+      small: {origin: trained, split: half}
+      large: {origin: pretrained, weights: vae}
+    encoders:
+      resnet: {kind: resnet18, split: half}
+      inception: {kind: inception, weights: vae}
+    experiments:
+      one:
+        split: half
+        codec: small
+        evaluation: {encoders: [resnet]}
+    """
+)
+
+
+def _changed(place, value):
+    """The configuration with one key set, by its dotted place."""
+    content = copy.deepcopy(MINIMAL)
+    here = content
+    *above, last = place.split(".")
+    for key in above:
+        here = here.setdefault(key, {})
+    here[last] = value
+    return content
+
+
+def test_defaults_are_the_papers():
+    configuration = parse_configuration(MINIMAL)
+    experiment = configuration.experiments["one"]
+    # MorphGen, appendix B and section 3
+    assert experiment.generator.architecture == "SiT-XL/2"
+    assert (experiment.sampling.sampler, experiment.sampling.steps) == ("euler-maruyama", 50)
+    assert experiment.training.learning_rate == 1e-4
+    assert configuration.weights_in_use() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        # unknown keys, with those that are known
+        ("datasts", {}, r"datasts: is not a known key; allowed: title, paths, .*datasets"),
+        ("datasets.screen.wells", 3, r"datasets\.screen\.wells: is not a known key; .*replicates"),
+        ("paths.out", "x", r"paths\.out: is not a known key; allowed: results, cache, scratch"),
+        (
+            "experiments.one.training.stepz",
+            3,
+            r"experiments\.one\.training\.stepz: is not a known key; allowed: seeds, steps",
+        ),
+        (
+            "experiments.one.generator.alignment",
+            {"encoder": "resnet", "depth": 2},
+            r"generator\.alignment\.depth: is not a known key; allowed: encoder, block",
+        ),
+        # wrong types and values
+        ("datasets.screen.plates", "two", r"datasets\.screen\.plates: .*integer.*\(found 'two'\)"),
+        ("datasets.screen.plates", 0, r"datasets\.screen\.plates: .*greater than 0.*\(found 0\)"),
+        ("datasets.screen.source", "jump", r"datasets\.screen: .*'jump'.*'simulated', 'rxrx1'"),
+        ("datasets.real.cell_types", ["HeLa"], r"real\.cell_types\.0: .*'HUVEC'.*\(found 'HeLa'\)"),
+        ("datasets.real.perturbations", [1137], r"perturbations\.0: .*string \(found 1137\)"),
+        ("experiments.one.training.precision", "fp8", r"precision: .*'bf16' or 'fp32'.*'fp8'"),
+        ("experiments.one.training.ema_decay", 1.0, r"ema_decay: .*less than 1 \(found 1\.0\)"),
+        ("experiments.one.training.seeds.0", 0, r"training\.seeds: .*list"),
+        ("experiments.a b", MINIMAL["experiments"]["one"], r"a b"),
+        ("weights.vae.source", "ftp://x", r"weights\.vae\.source: .*pattern.*'ftp://x'"),
+        ("experiments.one.generator.architecture", "SiT-Z/2", r"'SiT-Z/2'; allowed: SiT-XL/2"),
+        # names that nobody declared
+        ("splits.half.dataset", "scren", r"splits\.half\.dataset names 'scren'.*screen, real"),
+        ("codecs.large.weights", "v", r"codecs\.large\.weights names 'v'.*declared: vae"),
+        ("codecs.small.split", "s", r"codecs\.small\.split names 's'.*declared: half"),
+        ("encoders.resnet.split", "s", r"encoders\.resnet\.split names 's'"),
+        ("experiments.one.split", "s", r"experiments\.one\.split names 's'"),
+        ("experiments.one.codec", "c", r"one\.codec names 'c'.*declared: small, large"),
+        ("experiments.one.evaluation.encoders", ["e"], r"evaluation\.encoders names 'e'"),
+        (
+            "experiments.one.generator.alignment",
+            {"encoder": "e"},
+            r"one\.generator\.alignment\.encoder names 'e'.*declared: resnet, inception",
+        ),
+        # parts that do not fit each other
+        ("experiments.one.training.slices", 7, r"one\.training: steps \(400000\) is no multiple"),
+        ("experiments.one.training.accumulation", 3, r"batch_size \(128\) is no multiple of accum"),
+        (
+            "experiments.one.generator.alignment",
+            {"encoder": "inception"},
+            "Inception gives no tokens",
+        ),
+        (
+            "experiments.one.generator.alignment",
+            {"encoder": "resnet", "block": 29},
+            r"alignment\.block is 29, but SiT-XL/2 has 28 blocks",
+        ),
+        ("splits.half.fractions", {"train": 0.5, "tset": 0.5}, r"\['tset'\]; allowed: train, enc"),
+        ("splits.half.fractions", {"train": 0.5, "test": 0.4}, r"splits\.half: .*sum to 1"),
+        (
+            "splits.half.fractions",
+            {"train": 0.5, "test": 0.5},
+            r"encoders\.resnet\.side needs the side 'encoder', but splits\.half\.fractions has tr",
+        ),
+        (
+            "splits.half.fractions",
+            {"train": 0.5, "encoder": 0.5},
+            r"experiments\.one\.split needs the side 'test'",
+        ),
+        # licences
+        ("experiments.one.codec", "large", None),
+    ],
+)
+def test_mistakes_name_key_place_and_what_is_allowed(place, value, message):
+    content = _changed(place, value)
+    if message is None:
+        parse_configuration(content)
+        content["licences"]["accept"] = ["CC0"]
+        message = r"(?s)weights\.vae.*MIT|MIT.*weights\.vae"
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_configuration(content, "config/x.yaml")
+    assert "config/x.yaml cannot be used" in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    content = _changed("datasets.screen.plates", 0)
+    content["paths"] = {"out": "x"}
+    with pytest.raises(ConfigError, match=r"(?s)paths\.out.*datasets\.screen\.plates"):
+        parse_configuration(content)
+
+
+def test_licence_of_the_data_has_to_be_accepted():
+    content = _changed("splits.half.dataset", "real")
+    with pytest.raises(ConfigError, match=r"CC BY-NC-SA 4\.0"):
+        parse_configuration(content)
+    content["licences"]["accept"].append("CC BY-NC-SA 4.0")
+    parse_configuration(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "not valid YAML"), ("[]", "a mapping of keys"), ("", "a mapping of keys")],
+)
+def test_files_that_hold_no_configuration(tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_configuration(tmp_path / "c.yaml")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"no configuration file .*c\.yaml"):
+        read_configuration(tmp_path / "c.yaml")

@@ -1,0 +1,317 @@
+import signal
+import struct
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from morphpipe.datasets.archive import (
+    FieldReader,
+    decode_plane,
+    directory_start,
+    encode_png,
+    members,
+    read_images,
+    write_archive,
+)
+from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, read_fields
+from morphpipe.errors import DataError
+
+
+def _patch(path, offset, new):
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(new)] = new
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_images_survive_the_archive(make_fields, tmp_path, bit_depth):
+    fields, images = make_fields(tmp_path / "a.zip", 3, size=(7, 11), bit_depth=bit_depth)
+    assert fields.manifest.bit_depth == bit_depth
+    read = read_images(fields)
+    assert read.dtype == images.dtype
+    np.testing.assert_array_equal(read, images)
+    with FieldReader(fields) as reader:
+        np.testing.assert_array_equal(reader.read(2), images[2])
+        batches = list(reader.batches(2))
+    assert [rows for rows, _ in batches] == [slice(0, 2), slice(2, 3)]
+    np.testing.assert_array_equal(np.concatenate([b for _, b in batches]), images)
+
+
+def test_other_programs_read_the_archive(make_fields, tmp_path):
+    _, images = make_fields(tmp_path / "a.zip", 2)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "f0/DNA.png",
+            "f0/ER.png",
+            "f1/DNA.png",
+            "f1/ER.png",
+            "fields.parquet",
+        ]
+        assert {i.compress_type for i in archive.infolist()} == {zipfile.ZIP_STORED}
+        with archive.open("f1/ER.png") as stream:
+            np.testing.assert_array_equal(np.asarray(Image.open(stream)), images[1, 1])
+
+
+def test_same_fields_give_the_same_bytes(make_fields, tmp_path):
+    for folder in ("x", "y"):
+        make_fields(tmp_path / folder / "a.zip")
+    assert (tmp_path / "x/a.zip").read_bytes() == (tmp_path / "y/a.zip").read_bytes()
+
+
+@pytest.mark.parametrize("comment", [b"", b"a comment that says PK\x06\x06"])
+@pytest.mark.parametrize("number", [0, 3, 66_000])
+def test_directory_is_found_as_zipfile_finds_it(tmp_path, number, comment):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(number):
+            archive.writestr(zipfile.ZipInfo(f"{i}"), b"")
+        archive.comment = comment
+    with zipfile.ZipFile(path) as archive:
+        assert directory_start(path) == archive.start_dir
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_every_flipped_bit_and_every_cut_of_a_plane_is_noticed(kind):
+    plane = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (6, 5)).astype(kind)
+    data = encode_png(plane)
+    np.testing.assert_array_equal(decode_plane(data, "here"), plane)
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << (at % 8)
+        with pytest.raises(DataError, match="here cannot be decoded"):
+            decode_plane(bytes(damaged), "here")
+        with pytest.raises(DataError, match="here cannot be decoded"):
+            decode_plane(data[:at], "here")
+
+
+def test_colour_is_no_plane():
+    with pytest.raises(DataError, match="not a grey"):
+        decode_plane(encode_png(np.zeros((4, 4, 3), np.uint8)), "here")
+
+
+def test_truncated_png_names_field_and_channel(make_fields, tmp_path):
+    path = tmp_path / "a.zip"
+    fields, _ = make_fields(path)
+    plane = fields.planes()[1][1]
+    _patch(path, plane["offset"] + plane["length"] // 2, bytes(plane["length"] // 2))
+    with FieldReader(fields) as reader:
+        reader.read(0)
+        with pytest.raises(DataError, match="Field f1, channel ER cannot be decoded"):
+            reader.read(1)
+
+
+def test_shortened_archive_is_noticed(make_fields, tmp_path):
+    path = tmp_path / "a.zip"
+    fields, _ = make_fields(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(DataError, match=rf"has {len(content) - 100} bytes.*{len(content)}"):
+        read_images(fields)
+    with pytest.raises(DataError, match=r"a\.zip"):
+        read_fields(path)
+    with pytest.raises(DataError, match="cut short"):
+        members(path)
+
+
+@pytest.mark.parametrize("where", ["directory", "end"])
+def test_changed_directory_is_noticed(make_fields, tmp_path, where):
+    path = tmp_path / "a.zip"
+    fields, _ = make_fields(path)
+    offset = path.read_bytes().rfind(b"f1/DNA.png" if where == "directory" else b"PK\x05\x06")
+    _patch(path, offset, b"g")
+    for _ in range(2):  # a reader that refused once must not get used to it
+        with FieldReader(fields) as reader:
+            for _ in range(2):
+                with pytest.raises(DataError, match=r"a\.zip"):
+                    reader.read(0)
+
+
+def test_missing_archive_is_named(make_fields, tmp_path):
+    fields, _ = make_fields(tmp_path / "a.zip")
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(DataError, match=r"a\.zip cannot be opened"):
+        read_images(fields)
+
+
+def test_renamed_archive_does_not_read_another(make_fields, tmp_path):
+    make_fields(tmp_path / "a.zip", seed=0)
+    (tmp_path / "a.zip").rename(tmp_path / "b.zip")
+    make_fields(tmp_path / "a.zip", seed=1)
+    with pytest.raises(DataError, match=r"b\.zip was called 'a\.zip'"):
+        read_fields(tmp_path / "b.zip")
+
+
+def test_zip_without_a_table_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme", "nothing")
+    with pytest.raises(DataError, match=r"holds no fields\.parquet"):
+        read_fields(tmp_path / "a.zip")
+
+
+def test_size_and_depth_are_those_of_the_table(make_fields, tmp_path):
+    fields, _ = make_fields(tmp_path / "a.zip", size=(8, 8))
+    table = fields.table.set_column(
+        FIELD_SCHEMA.get_field_index("width"),
+        FIELD_SCHEMA.field("width"),
+        pa.array([9] * 4, pa.int32()),
+    )
+    with pytest.raises(DataError, match="channel DNA is uint8 8x8, the field table says uint8 8x9"):
+        read_images(FieldTable(table, fields.manifest, fields.folder, fields.seals))
+
+
+def test_fields_of_several_sizes_do_not_stack(make_manifest, make_row, tmp_path):
+    with write_archive(tmp_path / "a.zip", make_manifest()) as archive:
+        for size in (8, 9):
+            archive.add(make_row(f"f{size}"), np.zeros((2, size, size), np.uint8))
+    with pytest.raises(DataError, match="several sizes"):
+        read_images(read_fields(tmp_path / "a.zip"))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((3, 8, 8), np.uint8),
+        np.zeros((2, 8, 8), np.uint16),
+        np.zeros((2, 8), np.uint8),
+        np.zeros((2, 8, 8), np.float32),
+    ],
+)
+def test_images_that_do_not_fit_the_manifest_leave_no_archive(
+    make_manifest, make_row, tmp_path, image
+):
+    with (
+        pytest.raises(DataError, match=r"Field f0 is .* the manifest asks for 2 planes of uint8"),
+        write_archive(tmp_path / "a.zip", make_manifest()) as archive,
+    ):
+        archive.add(make_row("f0"), image)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("second", ["f0", "../f1", "f 1"])
+def test_bad_field_ids_leave_no_archive(make_manifest, make_row, tmp_path, second):
+    def write():
+        with write_archive(tmp_path / "a.zip", make_manifest()) as archive:
+            for field_id in ("f0", second):
+                archive.add(make_row(field_id), np.zeros((2, 8, 8), np.uint8))
+
+    with pytest.raises(DataError, match="field"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _foreign_fields(path, make_manifest, make_row, compression):
+    """An archive that others packed, with a table beside it."""
+    images = np.random.default_rng(3).integers(0, 256, (2, 2, 8, 8), dtype=np.uint8)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for i, image in enumerate(images):
+            for channel, plane in enumerate(image):
+                archive.writestr(f"{i}/{channel}.png", encode_png(plane))
+    found = {member.name: member for member in members(path)}
+    rows = [
+        dict.fromkeys(FIELD_SCHEMA.names)
+        | make_row(f"f{i}")
+        | {
+            "height": 8,
+            "width": 8,
+            "channels": [
+                {
+                    "file": path.name,
+                    "offset": found[f"{i}/{channel}.png"].offset,
+                    "length": found[f"{i}/{channel}.png"].length,
+                    "compression": found[f"{i}/{channel}.png"].compression,
+                }
+                for channel in range(2)
+            ],
+        }
+        for i in range(2)
+    ]
+    table = pa.Table.from_pylist(rows, schema=FIELD_SCHEMA)
+    return FieldTable(table, make_manifest(), path.parent), images
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_of_others_are_read_in_place(make_manifest, make_row, tmp_path, compression):
+    path = tmp_path / "a.zip"
+    fields, images = _foreign_fields(path, make_manifest, make_row, compression)
+    np.testing.assert_array_equal(read_images(fields), images)
+    if compression == zipfile.ZIP_DEFLATED:
+        _patch(path, fields.planes()[0][0]["offset"], b"\xff\xff")
+        with pytest.raises(DataError, match="Field f0, channel DNA"):
+            read_images(fields)
+
+
+def test_other_compressions_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.png", b"x" * 100)
+    with pytest.raises(DataError, match="method 12"):
+        members(tmp_path / "a.zip")
+
+
+def test_member_that_is_not_where_the_directory_says_is_noticed(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"x" * 100)
+    entry = path.read_bytes().rfind(b"PK\x01\x02")
+    _patch(path, entry + 42, struct.pack("<L", 5))
+    with pytest.raises(DataError, match=r"a\.zip"):
+        members(path)
+
+
+def test_planes_may_be_files_of_their_own(make_manifest, make_row, tmp_path):
+    images = np.random.default_rng(4).integers(0, 256, (40, 2, 8, 8), dtype=np.uint8)
+    rows = []
+    for i, image in enumerate(images):
+        planes = []
+        for channel, plane in enumerate(image):
+            name = f"planes/{i}_{channel}.png"
+            (tmp_path / "planes").mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(encode_png(plane))
+            planes.append({"file": name, "offset": None, "length": None, "compression": None})
+        rows.append(
+            dict.fromkeys(FIELD_SCHEMA.names)
+            | make_row(f"f{i}")
+            | {"height": 8, "width": 8, "channels": planes}
+        )
+    table = pa.Table.from_pylist(rows, schema=FIELD_SCHEMA)
+    fields = FieldTable(table, make_manifest(), tmp_path)
+    with FieldReader(fields) as reader:
+        for row in range(40):
+            np.testing.assert_array_equal(reader.read(row), images[row])
+        # A screen has more planes than a process may have open files.
+        assert reader._files == {}
+        (tmp_path / "planes/3_1.png").unlink()
+        with pytest.raises(DataError, match=r"Field f3, channel ER: .*3_1\.png cannot be read"):
+            reader.read(3)
+
+
+def test_writer_that_is_killed_leaves_no_archive(run_python, tmp_path):
+    process = run_python(
+        """
+        import sys
+        import time
+        import numpy as np
+        from morphpipe.datasets.archive import write_archive
+        from morphpipe.datasets.fields import Channel, ChannelManifest
+
+        manifest = ChannelManifest((Channel("DNA", ""),), None, 8, None, "MIT", "zeros")
+        with write_archive(sys.argv[1], manifest) as archive:
+            for number in range(1000):
+                row = {"field_id": f"f{number}", "dataset": "d", "origin": "real"}
+                archive.add(row, np.zeros((1, 64, 64), np.uint8))
+                print(number, flush=True)
+                if number == 3:
+                    time.sleep(60)
+        """,
+        tmp_path / "a.zip",
+    )
+    for _ in range(4):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "a.zip").exists()
+    assert all(".partial" in path.name for path in tmp_path.iterdir())

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from morphpipe.evaluation.distance_measures import Frechet, Kernel
+from morphpipe.evaluation.frechet import frechet_distance
+from morphpipe.evaluation.kernel import kernel_distance, unbiased_mmd
+
+X, Y = np.random.default_rng(0).normal(size=(2, 40, 6))
+
+
+@pytest.mark.parametrize("extractor", ["inception", "Inception v3"])
+def test_only_inception_gives_fid_and_kid(extractor):
+    assert (Frechet(extractor).name, Kernel(extractor).name) == ("FID", "KID")
+    assert Frechet(extractor).relative_name == "relative_FID"
+    assert Frechet("ResNet-18").name == "frechet_distance"
+    assert Frechet("ResNet-18").relative_name == "relative_frechet_distance"
+    assert Kernel("inception-like").name == "kernel_distance"
+    assert Kernel("inception").relative_name is None
+
+
+def test_frechet_measures_the_frechet_distance():
+    result, notes = Frechet("test").measure(X, Y)
+    assert result.value == pytest.approx(frechet_distance(X, Y), rel=1e-12)
+    assert notes == {}
+
+
+def test_kernel_says_how_it_was_estimated():
+    result, notes = Kernel("test", subset_size=30, subsets=20, seed=4).measure(X, Y)
+    expected = kernel_distance(X, Y, subset_size=30, subsets=20, seed=4)
+    assert result.value == expected.mean
+    assert notes == {
+        "estimator": "mean over subsets",
+        "subset_size": 30,
+        "subsets": 20,
+        "subset_seed": 4,
+        "subset_standard_deviation": expected.std,
+    }
+
+
+def test_too_few_images_for_a_subset_give_the_mmd_over_all_without_a_deviation():
+    result, notes = Kernel("test").measure(X, Y)
+    assert result.value == unbiased_mmd(X, Y)
+    assert notes == {"estimator": "unbiased MMD over all images"}

@@ -1,0 +1,202 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from morphpipe.errors import DataError
+from morphpipe.evaluation.distances import DistanceSettings, distance_rows
+from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.floor import halvings
+from morphpipe.evaluation.frechet import frechet_distance
+from morphpipe.evaluation.kernel import kernel_distance
+from morphpipe.evaluation.metric_table import metric_table
+
+CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
+MEANS = {("A", "control"): 0.0, ("A", "1"): 1.5, ("B", "control"): 4.0, ("B", "1"): 5.5}
+FAST = DistanceSettings(floor_repeats=4, kernel_subset_size=50, kernel_subsets=10)
+
+
+def measure(generated, real, training=None, settings=FAST):
+    rows = distance_rows(generated, real, training, context=CONTEXT, settings=settings)
+    table = metric_table(rows).to_pandas()
+    return table.assign(settings=[json.loads(s) for s in table["settings"]])
+
+
+def pick(table, metric, comparison, cell_type="all", perturbation="all"):
+    chosen = table.query(
+        "metric == @metric and comparison == @comparison and cell_type == @cell_type "
+        "and perturbation == @perturbation"
+    )
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+@pytest.fixture
+def sets(make_features):
+    return (
+        make_features(MEANS, seed=1, origin="generated", seeds=(3, 4)),
+        make_features(MEANS, seed=2),
+        make_features(MEANS, seed=3, batch="b1", wells=16),
+    )
+
+
+def test_a_perfect_generator(sets):
+    table = measure(*sets)
+    generated, real, _ = sets
+    row = pick(table, "frechet_distance", "generated-real")
+    expected = frechet_distance(generated.features, real.features)
+    assert row["value"] == pytest.approx(expected)
+    assert (row["n_left"], row["n_right"]) == (128, 128)
+    assert (row["training_seed"], row["sampling_seed"]) == (3, 4)
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    floor = pick(table, "frechet_distance", "real-real")
+    assert (floor["n_left"], floor["n_right"]) == (64, 64)
+    assert pd.isna(floor["training_seed"])
+    copies = pick(table, "frechet_distance", "copy-real")
+    like = pick(table, "frechet_distance", "generated-real@floor-n")
+    for row in (copies, like):
+        assert (row["n_left"], row["n_right"]) == (64, 64)
+        assert row["value"] == pytest.approx(floor["value"], rel=0.35)
+        assert row["settings"]["share_matched"] == 1
+    relative = pick(table, "relative_frechet_distance", "generated-real@floor-n")
+    assert relative["value"] == pytest.approx(like["value"] / floor["value"])
+    assert relative["ci_low"] < 1 < relative["ci_high"]
+    # A smaller set is at a larger Fréchet distance: that is why like stands beside like.
+    assert like["value"] > pick(table, "frechet_distance", "generated-real")["value"]
+
+
+def test_a_shifted_generator_is_above_floor_and_copies(sets, make_features):
+    # 200 images in 8 columns: |shift|^2 = 8 x 0.25, and little bias.
+    shifted = {condition: mean + 0.5 for condition, mean in MEANS.items()}
+    generated = make_features(shifted, seed=1, origin="generated", wells=32)
+    real = make_features(MEANS, seed=2, wells=32)
+    table = measure(generated, real, sets[2])
+    row = pick(table, "frechet_distance", "generated-real")
+    assert row["value"] == pytest.approx(2.0, abs=0.4)
+    assert row["ci_low"] < 2.1 < row["ci_high"]
+    assert pick(table, "relative_frechet_distance", "generated-real@floor-n")["ci_low"] > 1
+    kernel = pick(table, "kernel_distance", "generated-real")
+    assert kernel["value"] == pytest.approx(
+        kernel_distance(generated.features, real.features, subset_size=50, subsets=10).mean
+    )
+    assert kernel["settings"]["subset_size"] == 50
+    assert kernel["settings"]["subset_standard_deviation"] > 0
+
+
+def test_shuffled_conditions_tell_whether_the_condition_is_obeyed(sets, make_features):
+    table = measure(*sets)
+    for scope in (
+        {"perturbation": "1"},
+        {"cell_type": "A"},
+        {"cell_type": "B", "perturbation": "1"},
+    ):
+        shuffled = pick(table, "frechet_distance", "shuffled-real", **scope)
+        obeyed = pick(table, "frechet_distance", "generated-real@floor-n", **scope)
+        assert shuffled["value"] > 2 * obeyed["value"]
+        assert shuffled["n_left"] == obeyed["n_left"]
+    # One mixture whatever the condition: shuffling changes nothing.
+    generated = sets[0]
+    order = np.random.default_rng(0).permutation(len(generated))
+    blind = FeatureSet(generated.keys, generated.features[order], "test", "rgb")
+    table = measure(blind, sets[1])
+    shuffled = pick(table, "frechet_distance", "shuffled-real", perturbation="1")
+    obeyed = pick(table, "frechet_distance", "generated-real@floor-n", perturbation="1")
+    assert shuffled["value"] == pytest.approx(obeyed["value"], rel=0.25)
+    assert (
+        table.query("cell_type == 'all' and perturbation == 'all'")["comparison"]
+        .isin(["real-real", "generated-real", "generated-real@floor-n"])
+        .all()
+    )
+
+
+def test_every_condition_has_its_rows_and_few_images_give_a_reason(sets):
+    generated, real, training = sets
+    settings = DistanceSettings(floor_repeats=2, minimum_fields=40)
+    table = measure(generated, real, training, settings)
+    scopes = table.groupby(["cell_type", "perturbation"]).size()
+    assert len(scopes) == 1 + 2 + 2 + 4
+    pairs = table.query("cell_type != 'all' and perturbation != 'all'")
+    assert pairs["value"].isna().all()
+    assert all("fewer than the minimum of 40" in s["reason"] for s in pairs["settings"])
+    assert (pairs["comparison"] == "shuffled-real").sum() == 8
+    # Subsets of 100 do not fit into halves of 64, and the row says what was done instead.
+    floor = pick(table, "kernel_distance", "real-real")
+    assert floor["settings"]["estimator"] == "unbiased MMD over all images"
+    assert "subset_standard_deviation" not in floor["settings"]
+
+
+def test_seeds_share_one_floor(sets, make_features):
+    few = make_features(MEANS, seed=9, origin="generated", seeds=(3, 5), wells=3)
+    both = FeatureSet(
+        pd.concat([sets[0].keys, few.keys]),
+        np.concatenate([sets[0].features, few.features]),
+        "test",
+        "rgb",
+    )
+    table = measure(both, sets[1], sets[2])
+    assert pick(table, "frechet_distance", "real-real")["n_left"] == 48
+    overall = table.query(
+        "metric == 'frechet_distance' and cell_type == 'all' and perturbation == 'all'"
+    )
+    full = overall[overall["comparison"] == "generated-real"]
+    assert full[["sampling_seed", "n_left"]].to_numpy().tolist() == [[4, 128], [5, 48]]
+    assert (overall["comparison"] == "copy-real").sum() == 1
+
+
+def test_conditions_that_were_not_generated_do_not_enter(sets):
+    generated = sets[0].select(sets[0].column("cell_type") == "A")
+    table = measure(generated, sets[1], sets[2])
+    assert pick(table, "frechet_distance", "generated-real")["n_right"] == 64
+    assert set(table["cell_type"]) == {"all", "A"}
+
+
+def test_copies_need_as_many_images_as_the_floor(sets):
+    table = measure(sets[0], sets[1], sets[2].select(np.arange(20)))
+    row = pick(table, "frechet_distance", "copy-real")
+    assert pd.isna(row["value"])
+    assert row["settings"]["reason"] == "20 images where the floor has 64"
+
+
+def test_replayed_test_images_are_pointed_out(sets):
+    row = pick(measure(sets[0], sets[1], sets[1]), "frechet_distance", "copy-real")
+    assert row["settings"]["fields_in_both"] == 128
+
+
+def test_one_well_gives_distances_without_floor_or_interval(sets, make_features):
+    real = make_features({("A", "1"): 0.0}, seed=0, wells=1, fields_per_well=30)
+    generated = make_features({("A", "1"): 0.0}, seed=1, origin="generated")
+    table = measure(generated, real)
+    row = pick(table, "frechet_distance", "generated-real")
+    assert row["value"] > 0
+    assert pd.isna(row["ci_low"])
+    assert "single well" in row["settings"]["interval"]
+    floor = pick(table, "frechet_distance", "real-real")
+    assert floor["settings"]["reason"] == "the real fields come from fewer than two wells"
+
+
+def test_same_input_same_table(sets):
+    pd.testing.assert_frame_equal(measure(*sets), measure(*sets))
+
+
+def test_inception_features_give_fid_and_kid(make_features):
+    generated = make_features(MEANS, seed=1, origin="generated", extractor="inception")
+    table = measure(generated, make_features(MEANS, seed=2, extractor="inception"))
+    assert set(table["metric"]) == {"FID", "KID", "relative_FID"}
+
+
+def test_halves_do_not_depend_on_generated_images(sets):
+    real = sets[1]
+    wells = real.groups()
+    for halving in halvings(real, repeats=2, at_most=64, seed=FAST.seed):
+        assert not set(wells[halving.first]) & set(wells[halving.second])
+
+
+def test_mixed_up_sets_are_refused(sets, make_features):
+    generated, real, _ = sets
+    with pytest.raises(DataError, match="where real ones belong"):
+        measure(generated, generated)
+    with pytest.raises(DataError, match="at least one generated"):
+        measure(real, real)
+    with pytest.raises(DataError, match="other on view rgb"):
+        measure(generated, make_features(MEANS, seed=0, extractor="other"))

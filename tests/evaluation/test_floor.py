@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from morphpipe.errors import DataError
+from morphpipe.evaluation.distance_measures import Frechet
+from morphpipe.evaluation.floor import (
+    draw_matched,
+    halvings,
+    measure_against_halves,
+    measure_floor,
+    relative,
+)
+from morphpipe.evaluation.frechet import frechet_distance
+from morphpipe.evaluation.statistics import Contributions, linearised_interval
+
+MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 3.0}
+
+
+def test_halves_share_no_well_and_are_of_one_size(make_features):
+    real = make_features(MEANS, seed=0, wells=5)
+    wells = real.groups()
+    drawn = halvings(real, repeats=6, at_most=1000, seed=0)
+    assert len({len(half) for h in drawn for half in (h.first, h.second)}) == 1
+    for halving in drawn:
+        assert not set(wells[halving.first]) & set(wells[halving.second])
+        assert len(set(halving.first)) == len(halving.first) >= 24
+    assert len({tuple(sorted(h.first)) for h in drawn}) == 6
+    assert {len(h.first) for h in halvings(real, repeats=2, at_most=7, seed=0)} == {7}
+
+
+def test_a_single_well_has_no_floor(make_features):
+    with pytest.raises(DataError, match="single well"):
+        halvings(make_features({("A", "1"): 0}, seed=0, wells=1), repeats=1, at_most=9, seed=0)
+
+
+def test_matched_draws_follow_the_target():
+    generator = np.random.default_rng(0)
+    pool = np.repeat(["a", "b", "c"], [50, 50, 3])
+    target = np.repeat(["a", "b"], [6, 2])
+    chosen, share = draw_matched(pool, target, generator)
+    assert sorted(pool[chosen]) == ["a"] * 6 + ["b"] * 2
+    assert share == 1
+    assert len(set(chosen)) == 8
+    chosen, share = draw_matched(pool, np.repeat(["c", "a"], [6, 4]), generator)
+    assert len(set(chosen)) == 10
+    assert (pool[chosen] == "c").sum() == 3
+    assert share == pytest.approx(0.7)
+
+
+def test_floor_is_the_mean_over_halvings(make_features):
+    real = make_features(MEANS, seed=0)
+    drawn = halvings(real, repeats=3, at_most=1000, seed=0)
+    values = [frechet_distance(real.features[h.first], real.features[h.second]) for h in drawn]
+    floor, notes = measure_floor(Frechet("test"), real, drawn)
+    assert floor.value == pytest.approx(np.mean(values))
+    assert notes["standard_deviation_over_halvings"] == pytest.approx(np.std(values))
+
+
+def test_copies_of_the_real_distribution_are_at_the_floor(make_features):
+    ratios = []
+    for seed in range(8):
+        real = make_features(MEANS, seed=seed)
+        other = make_features(MEANS, seed=seed + 100, batch="b1")
+        drawn = halvings(real, repeats=4, at_most=1000, seed=seed)
+        floor, _ = measure_floor(Frechet("test"), real, drawn)
+        distance, notes = measure_against_halves(
+            Frechet("test"), other, real, drawn, match="condition", seed=seed
+        )
+        assert notes["share_matched"] == 1
+        ratios.append(relative(distance, floor).value)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.15)
+
+
+def test_interval_of_the_ratio_covers(make_features):
+    """Real and generated of one distribution: the ratio scatters as its interval says."""
+    ratios = []
+    for seed in range(60):
+        real = make_features({("A", "1"): 0.0}, seed=seed, wells=16, well_deviation=0.5)
+        other = make_features(
+            {("A", "1"): 0.3}, seed=seed + 1000, wells=16, well_deviation=0.5, batch="b1"
+        )
+        drawn = halvings(real, repeats=3, at_most=1000, seed=seed)
+        floor, _ = measure_floor(Frechet("test"), real, drawn)
+        distance, _ = measure_against_halves(
+            Frechet("test"), other, real, drawn, match=None, seed=seed
+        )
+        ratio = relative(distance, floor)
+        assert ratio.value == pytest.approx(distance.value / floor.value)
+        ratios.append(
+            (
+                ratio.value,
+                *linearised_interval(
+                    ratio.value,
+                    [
+                        Contributions(ratio.left, other.groups()),
+                        Contributions(ratio.right, real.groups()),
+                    ],
+                    draw_variance=ratio.draw_variance,
+                ),
+            )
+        )
+    values, lows, highs = np.array(ratios).T
+    covered = np.mean((lows <= values.mean()) & (values.mean() <= highs))
+    assert covered > 0.88
+    assert (highs - lows).mean() < 1.7 * 4 * values.std()

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.errors import DataError
+from morphpipe.evaluation.load import load_feature_set
+
+EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
+
+
+def _features(path, ids, transforms=None):
+    transforms = np.zeros(len(ids), np.int8) if transforms is None else np.array(transforms)
+    values = np.arange(2 * len(ids), dtype=np.float32).reshape(-1, 2)
+    write_features(FeatureTable(tuple(ids), transforms.astype(np.int8), values, EXTRACTION), path)
+    return values
+
+
+@pytest.fixture
+def tables(make_fields, make_row, tmp_path):
+    rows = [make_row(f"f{i}", perturbation="ab"[i % 2], well=f"B0{i}") for i in range(4)]
+    make_fields(tmp_path / "a.zip", 4, rows=rows)
+    return tmp_path
+
+
+def test_features_meet_what_is_known_of_their_images(tables):
+    values = _features(tables / "x.parquet", ["f3", "f0"])
+    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
+    assert found.keys["field_id"].tolist() == ["f3", "f0"]
+    assert found.keys["perturbation"].tolist() == ["b", "a"]
+    assert found.keys["well"].tolist() == ["B03", "B00"]
+    np.testing.assert_array_equal(found.features, values)
+    assert (found.extractor, found.view) == ("resnet", "all")
+
+
+def test_turned_images_are_left_out(tables):
+    values = _features(tables / "x.parquet", ["f0", "f0", "f1"], [0, 4, 0])
+    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
+    assert found.keys["field_id"].tolist() == ["f0", "f1"]
+    np.testing.assert_array_equal(found.features, values[[0, 2]])
+
+
+def test_image_that_no_table_knows_is_named(tables):
+    _features(tables / "x.parquet", ["f0", "g9"])
+    with pytest.raises(DataError, match=r"1 images with features .* among them 'g9'"):
+        load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
+
+
+def test_image_with_features_twice_is_refused(tables):
+    _features(tables / "x.parquet", ["f0"])
+    with pytest.raises(DataError, match="f0"):
+        load_feature_set([tables / "x.parquet"] * 2, [tables / "a.zip"])

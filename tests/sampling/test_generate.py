@@ -1,0 +1,248 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers.models import AutoencoderKL
+
+from morphpipe.codecs.autoencoder import Codec
+from morphpipe.config.experiments import Generator, Guidance, Sampling, Training
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.fields import read_fields
+from morphpipe.errors import DataError
+from morphpipe.generators.build import build_generator
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.sampling import generate as module
+from morphpipe.sampling.generate import (
+    TrainedGenerator,
+    generate,
+    generated_manifest,
+    load_generator,
+    manifest_without_data,
+    sample_latents,
+)
+from morphpipe.training.checkpoint import CheckpointState, save_checkpoint
+from morphpipe.training.ema import ExponentialMovingAverage
+from morphpipe.training.settings import TrainingSettings
+
+VOCABULARY = Vocabulary(("control", "p1"), ("HUVEC", "U2OS"), "control", "sirna")
+SHAPE = (4, 8, 8)
+SETTINGS = Sampling(steps=4, batch_size=3, per_condition=1)
+
+
+def _settings(precision="fp32"):
+    return TrainingSettings(
+        "tiny",
+        5,
+        "channels",
+        "small",
+        ("DNA", "ER"),
+        Generator(architecture="SiT-test/2"),
+        Training(steps=8, slices=1, precision=precision),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained():
+    torch.manual_seed(0)
+    network = build_generator(_settings().generator, VOCABULARY, SHAPE)
+    with torch.no_grad():
+        # adaLN-Zero begins with a velocity of zero, whatever the condition.
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return TrainedGenerator(network.eval(), VOCABULARY, _settings(), 8, SHAPE, "a" * 64)
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(1)
+    model = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        latent_channels=2,
+        norm_num_groups=4,
+    ).eval()
+    return Codec(model, "channels", torch.zeros(2), torch.ones(2))
+
+
+@pytest.fixture
+def plan():
+    return pd.DataFrame(
+        {
+            "sample_index": np.arange(7),
+            "cell_type": ["HUVEC", "U2OS"] * 3 + ["HUVEC"],
+            "perturbation": ["control"] * 3 + ["p1"] * 4,
+            "perturbation_kind": ["none"] * 3 + ["sirna"] * 4,
+            "control": ["negative"] * 3 + ["none"] * 4,
+        }
+    )
+
+
+@pytest.fixture
+def run(trained, codec, plan, make_manifest, tmp_path):
+    def run(name="a.zip", *, generator=trained, codec=codec, plan=plan, settings=SETTINGS, seed=0):
+        generate(
+            generator,
+            codec,
+            plan,
+            settings,
+            dataset="screen",
+            sampling_seed=seed,
+            manifest=generated_manifest(make_manifest(), generator.settings),
+            path=tmp_path / name,
+            work=tmp_path / "work",
+        )
+        return tmp_path / name
+
+    return run
+
+
+def _break_after(monkeypatch, batches):
+    """Let decoding fail after so many batches; gives the list of the batches' sizes."""
+    real, decoded = Codec.decode, []
+
+    def decode(self, latents, channels):
+        if len(decoded) == batches:
+            raise KeyboardInterrupt
+        decoded.append(len(latents))
+        return real(self, latents, channels)
+
+    monkeypatch.setattr(Codec, "decode", decode)
+    return decoded
+
+
+def test_archive_is_that_of_real_images(run, plan, tmp_path):
+    fields = read_fields(run())
+    keys = fields.keys()
+    assert keys["field_id"].tolist() == [f"tiny_t5_s0_{i:07d}" for i in range(7)]
+    assert set(keys["origin"]) == {"generated"}
+    for column in ("cell_type", "perturbation", "control", "perturbation_kind", "sample_index"):
+        assert keys[column].tolist() == plan[column].tolist()
+    assert set(keys["training_seed"]) == {5}
+    assert keys[["batch", "plate", "well", "site"]].isna().all().all()
+    assert read_images(fields).shape == (7, 2, 16, 16)
+    assert "experiment tiny" in fields.manifest.source
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_samples_do_not_depend_on_the_batch(trained, plan):
+    whole = sample_latents(trained, plan, SETTINGS, 3)
+    assert whole.shape == (7, *SHAPE)
+    for size in (1, 2, 5):
+        parts = [
+            sample_latents(trained, plan.iloc[i : i + size], SETTINGS, 3) for i in range(0, 7, size)
+        ]
+        torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+    assert torch.equal(sample_latents(trained, plan, SETTINGS, 3), whole)
+
+
+@pytest.mark.parametrize("sampler", ["euler-maruyama", "euler", "heun"])
+def test_samples_follow_seed_index_and_condition(trained, plan, sampler):
+    settings = SETTINGS.model_copy(update={"sampler": sampler})
+    one = sample_latents(trained, plan, settings, 0)
+    assert torch.isfinite(one).all()
+    assert not torch.allclose(sample_latents(trained, plan, settings, 1), one)
+    assert not torch.allclose(one[0], one[2])
+    other = plan.assign(perturbation="p1")
+    changed = sample_latents(trained, other, settings, 0)
+    assert not torch.allclose(changed[0], one[0])
+    torch.testing.assert_close(changed[6], one[6])
+
+
+def test_guidance_of_one_is_off(trained, plan):
+    plain = sample_latents(trained, plan, SETTINGS, 0)
+    for scale, same in ((1.0, True), (3.0, False)):
+        settings = SETTINGS.model_copy(update={"guidance": Guidance(scale=scale)})
+        assert torch.allclose(sample_latents(trained, plan, settings, 0), plain) == same
+
+
+def test_killed_run_goes_on_to_the_same_bytes(run, monkeypatch):
+    run("whole.zip")
+    with monkeypatch.context() as patch:
+        _break_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            run("a.zip")
+    decoded = _break_after(monkeypatch, -1)
+    path = run("a.zip")
+    assert decoded == [1]  # two batches of three were there already
+    np.testing.assert_array_equal(
+        read_images(read_fields(path)), read_images(read_fields(path.with_name("whole.zip")))
+    )
+
+
+def test_batches_left_behind_give_the_same_archive(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "rmtree", lambda *a, **k: None)
+        path = run()
+    whole = path.read_bytes()
+    path.unlink()
+    decoded = _break_after(monkeypatch, -1)
+    assert run().read_bytes() == whole
+    assert decoded == []
+
+
+@pytest.mark.parametrize("change", ["weights", "codec", "seed", "plan", "steps"])
+def test_batches_of_another_run_are_not_taken(run, trained, codec, plan, monkeypatch, change):
+    with monkeypatch.context() as patch:
+        _break_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    options = {
+        "weights": {"generator": replace(trained, checksum="b" * 64)},
+        "codec": {"codec": replace(codec, std=torch.full((2,), 2.0))},
+        "seed": {"seed": 1},
+        "plan": {"plan": plan.assign(cell_type="U2OS")},
+        "steps": {"settings": SETTINGS.model_copy(update={"steps": 5})},
+    }[change]
+    decoded = _break_after(monkeypatch, -1)
+    run(**options)
+    assert decoded == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("perturbation", "perturbation 'zz' is not known"), ("cell_type", "cell type 'zz' is not")],
+)
+def test_unknown_conditions_stop_before_the_first_image(run, plan, monkeypatch, column, message):
+    decoded = _break_after(monkeypatch, -1)
+    plan.loc[6, column] = "zz"
+    with pytest.raises(DataError, match=message):
+        run(plan=plan)
+    assert decoded == []
+
+
+def test_latents_that_are_not_finite_leave_no_archive(run, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "sample_latents", lambda *a: torch.full((3, *SHAPE), float("nan")))
+    with pytest.raises(DataError, match="generator tiny gave latents that are not finite"):
+        run()
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_averaged_weights_are_loaded_and_checked(trained, tmp_path):
+    network = trained.network
+    average = ExponentialMovingAverage(network, 0.9)
+    save_checkpoint(
+        tmp_path / "c",
+        CheckpointState(8, "id", _settings().to_dict()),
+        network,
+        average,
+        torch.optim.AdamW(network.parameters()),
+        notes={"vocabulary.json": VOCABULARY.to_json()},
+    )
+    loaded = load_generator(tmp_path / "c", SHAPE)
+    assert loaded.vocabulary == VOCABULARY
+    assert (loaded.step, loaded.settings) == (8, _settings())
+    for name, parameter in loaded.network.named_parameters():
+        assert torch.equal(parameter, average.state_dict()[name])
+        assert not parameter.requires_grad
+    with pytest.raises(DataError, match=r"does not fit latents of shape \(6, 8, 8\)"):
+        load_generator(tmp_path / "c", (6, 8, 8))
+
+
+def test_manifests(make_manifest):
+    settings = replace(_settings(), image_mode="rgb")
+    assert generated_manifest(make_manifest(), settings).names == ("red", "green", "blue")
+    assert generated_manifest(make_manifest(bit_depth=16), _settings()).bit_depth == 8
+    assert manifest_without_data(_settings()).names == ("DNA", "ER")

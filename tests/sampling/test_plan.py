@@ -1,0 +1,122 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from morphpipe.config.experiments import Sampling
+from morphpipe.errors import DataError
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.sampling.plan import plan_shard, read_conditions, sampling_plan
+
+FIELDS = pd.DataFrame(
+    [
+        (cell_type, perturbation, kind, control)
+        for cell_type in ("U2OS", "HUVEC")
+        for perturbation, kind, control in (
+            ("b", "sirna", "none"),
+            ("a", "sirna", "positive"),
+            ("control", "none", "negative"),
+        )
+        for _ in range(2)
+    ],
+    columns=["cell_type", "perturbation", "perturbation_kind", "control"],
+)
+VOCABULARY = Vocabulary(("NA", "a", "control"), ("HUVEC", "U2OS"), "control", "sirna")
+
+
+def test_every_condition_is_there_as_often_as_configured():
+    plan = sampling_plan(FIELDS, Sampling(per_condition=3))
+    assert plan["sample_index"].tolist() == list(range(18))
+    counts = plan.groupby(["cell_type", "perturbation"]).size()
+    assert counts.to_dict() == {(c, p): 3 for c in ("HUVEC", "U2OS") for p in ("a", "b", "control")}
+    first = plan.drop_duplicates("perturbation").set_index("perturbation")
+    assert first["control"].to_dict() == {"a": "positive", "b": "none", "control": "negative"}
+    assert first["perturbation_kind"].to_dict() == {"a": "sirna", "b": "sirna", "control": "none"}
+
+
+def test_selection_and_random_draw():
+    plan = sampling_plan(FIELDS, Sampling(per_condition=1, cell_types=["U2OS"]))
+    assert set(plan["cell_type"]) == {"U2OS"}
+    chosen = [
+        tuple(
+            sampling_plan(
+                FIELDS,
+                Sampling(
+                    per_condition=1,
+                    perturbations=["control"],
+                    random_perturbations=1,
+                    seeds=[seed, 99],
+                ),
+            )["perturbation"].unique()
+        )
+        for seed in range(12)
+    ]
+    assert set(chosen) == {("control", "a"), ("control", "b")}
+    with pytest.raises(DataError, match="random_perturbations is 3, but only 2"):
+        sampling_plan(FIELDS, Sampling(perturbations=["control"], random_perturbations=3))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"perturbations": ["a", "zz"]}, "perturbation 'zz'.* they have a, b, control"),
+        ({"cell_types": ["HeLa"]}, "cell type 'HeLa'.* they have HUVEC, U2OS"),
+    ],
+)
+def test_unknown_conditions_are_refused_with_the_known(choice, message):
+    with pytest.raises(DataError, match=message):
+        sampling_plan(FIELDS, Sampling(**choice))
+
+
+@given(number=st.integers(1, 60), shards=st.integers(1, 60))
+def test_shards_cover_every_image_exactly_once_and_evenly(number, shards):
+    plan = pd.DataFrame({"sample_index": np.arange(number)})
+    if shards > number:
+        with pytest.raises(DataError, match=r"sampling\.shards"):
+            plan_shard(plan, 0, shards)
+        return
+    parts = [plan_shard(plan, shard, shards)["sample_index"].tolist() for shard in range(shards)]
+    assert [index for part in parts for index in part] == list(range(number))
+    assert {len(part) for part in parts} <= {number // shards, -(-number // shards)}
+
+
+def _conditions(folder, text):
+    (folder / "conditions.csv").write_text(text)
+    return folder / "conditions.csv"
+
+
+def test_list_of_conditions(tmp_path):
+    path = _conditions(
+        tmp_path, "cell_type,perturbation,images\nU2OS,a,2\nHUVEC,control,1\nU2OS,NA,1\n"
+    )
+    plan = read_conditions(path, VOCABULARY)
+    assert plan["sample_index"].tolist() == [0, 1, 2, 3]
+    assert plan["perturbation"].tolist() == ["a", "a", "control", "NA"]
+    assert plan["control"].tolist() == ["none", "none", "negative", "none"]
+    assert plan["perturbation_kind"].tolist() == ["sirna", "sirna", "none", "sirna"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cell_type,perturbation\nU2OS,a\n", "lacks the columns images"),
+        ("cell_type,perturbation,images\nU2OS,zz,1\n", "perturbation 'zz' is not known"),
+        ("cell_type,perturbation,images\nHeLa,a,1\n", "cell type 'HeLa' is not known"),
+        ("cell_type,perturbation,images\nU2OS,,1\n", "perturbation '' is not known"),
+        ("cell_type,perturbation,images\nU2OS,a,0\n", "whole number"),
+        ("cell_type,perturbation,images\nU2OS,a,1.5\n", "whole number"),
+        ("cell_type,perturbation,images\nU2OS,a,\n", "whole number"),
+        ("cell_type,perturbation,images\nU2OS,a,inf\n", "whole number"),
+        ("cell_type,perturbation,images\nU2OS,a,many\n", "whole number"),
+        ("", "cannot be read"),
+    ],
+)
+def test_bad_lists_of_conditions(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_conditions(_conditions(tmp_path, text), VOCABULARY)
+
+
+def test_missing_list_of_conditions(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        read_conditions(tmp_path / "none.csv", VOCABULARY)

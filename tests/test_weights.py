@@ -1,0 +1,77 @@
+import hashlib
+import json
+
+import pytest
+
+from morphpipe import weights as module
+from morphpipe.config.weights import Weights
+from morphpipe.errors import WeightsError
+from morphpipe.weights import address, fetch_weights, read_record
+
+CONTENT = b"weights"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source #1"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(CONTENT)
+    return folder
+
+
+def _declare(source, **columns):
+    return Weights(source=str(source), files=["a.safetensors"], licence="MIT", **columns)
+
+
+def test_addresses():
+    hub = _declare("hf://stabilityai/sd-vae-ft-mse", revision="abc")
+    assert address(hub, "config.json") == (
+        "https://huggingface.co/stabilityai/sd-vae-ft-mse/resolve/abc/config.json"
+    )
+    assert address(_declare("https://x/y/"), "a") == "https://x/y/a"
+    assert address(_declare("file:/data/w"), "a") == "file:/data/w/a"
+
+
+def test_files_are_checked_and_recorded(source, tmp_path):
+    folder, lock = tmp_path / "weights", tmp_path / "lock.json"
+    declared = _declare(f"file:{source}", sha256={"a.safetensors": SHA256}, note="made so")
+    fetch_weights("mine", declared, folder, lock)
+    assert (folder / "a.safetensors").read_bytes() == CONTENT
+    record = read_record(folder)
+    assert record["sha256"] == {"a.safetensors": SHA256}
+    assert (record["name"], record["licence"], record["note"]) == ("mine", "MIT", "made so")
+    assert not lock.exists()
+
+
+def test_wrong_checksum_is_an_error(source, tmp_path):
+    declared = _declare(f"file:{source}", sha256={"a.safetensors": "0" * 64})
+    with pytest.raises(WeightsError, match=f"'mine' cannot be had.*{SHA256}"):
+        fetch_weights("mine", declared, tmp_path / "weights", tmp_path / "lock.json")
+    assert not (tmp_path / "weights" / "weights.json").exists()
+
+
+def test_what_cannot_be_had_says_the_ways_out(tmp_path):
+    declared = _declare(f"file:{tmp_path / 'nowhere'}")
+    with pytest.raises(WeightsError) as caught:
+        fetch_weights("mine", declared, tmp_path / "weights", tmp_path / "lock.json")
+    for way in (f"put a.safetensors into {tmp_path / 'weights'}", "weights.mine.source", "trained"):
+        assert way in str(caught.value)
+
+
+def test_file_put_there_by_hand_is_taken_recorded_and_demanded(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "fetch", lambda *a, **k: pytest.fail("nothing is to be fetched"))
+    folder, lock = tmp_path / "weights", tmp_path / "lock.json"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(CONTENT)
+    declared = _declare("https://x/y")
+    fetch_weights("mine", declared, folder, lock)
+    assert json.loads(lock.read_text()) == {"https://x/y/a.safetensors": SHA256}
+    (folder / "a.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=f"{SHA256} is declared or was seen"):
+        fetch_weights("mine", declared, folder, lock)
+
+
+def test_missing_record(tmp_path):
+    with pytest.raises(WeightsError, match=r"no weights\.json"):
+        read_record(tmp_path)

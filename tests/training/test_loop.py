@@ -1,0 +1,292 @@
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from morphpipe.config.experiments import Training
+from morphpipe.errors import ConfigError, DataError, TrainingError
+from morphpipe.training import loop
+from morphpipe.training.checkpoint import checkpoints, read_state
+from morphpipe.training.loop import device_rows, learning_rate_at, train
+
+PARTS = ("model", "ema", "optimizer")
+
+
+def _run(settings, data, vocabulary, folder, *, until=None, earlier=None):
+    output = folder / "checkpoint"
+    train(
+        settings,
+        data,
+        vocabulary,
+        work=folder / "work",
+        output=output,
+        until=settings.training.steps if until is None else until,
+        earlier=earlier,
+    )
+    return output
+
+
+def _assert_same(left, right):
+    for part in PARTS:
+        a, b = (load_file(folder / f"{part}.safetensors") for folder in (left, right))
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a), part
+
+
+def _columns(folder):
+    frame = pd.read_csv(folder / "log.csv")
+    return frame.drop(columns="seconds")
+
+
+@given(
+    size=st.integers(1, 5),
+    accumulation=st.integers(1, 4),
+    processes=st.integers(1, 5),
+)
+def test_devices_and_parts_share_the_global_batch_without_rest(size, accumulation, processes):
+    batch = size * accumulation * processes
+    places = [
+        place
+        for process in range(processes)
+        for part in device_rows(batch, accumulation, processes, process)
+        for place in part
+    ]
+    assert places == list(range(batch))
+
+
+def test_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size is 10, which 4 devices times 1 .*multiple"):
+        device_rows(10, 1, 4, 0)
+
+
+def test_learning_rate():
+    training = Training(
+        steps=110, slices=1, warmup_steps=10, learning_rate=2.0, final_learning_rate=0.1
+    )
+    assert learning_rate_at(0, training) == pytest.approx(0.2)
+    assert learning_rate_at(9, training) == pytest.approx(2.0)
+    assert learning_rate_at(10, training) == pytest.approx(2.0)
+    assert learning_rate_at(60, training) == pytest.approx(2.0 * (0.1 + 0.9 / 2))
+    assert learning_rate_at(110, training) == pytest.approx(0.2)
+    rates = [learning_rate_at(step, training) for step in range(10, 111)]
+    assert rates == sorted(rates, reverse=True)
+    constant = Training(steps=100, slices=1, learning_rate=3.0)
+    assert {learning_rate_at(step, constant) for step in range(100)} == {3.0}
+
+
+def test_checkpoint_is_complete(make_settings, make_data, vocabulary, tmp_path):
+    output = _run(make_settings(), make_data(), vocabulary, tmp_path)
+    assert {path.name for path in output.iterdir()} == {
+        "model.safetensors",
+        "ema.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+        "log.csv",
+        "README.md",
+        "vocabulary.json",
+    }
+    assert read_state(output).step == 12
+    assert _columns(output)["step"].tolist() == [4, 8, 12]
+    assert _columns(output)["learning_rate"].iloc[0] == pytest.approx(1e-3)
+    assert "SiT-test/2" in (output / "README.md").read_text()
+    assert json.loads((output / "vocabulary.json").read_text())["negative_control"] == "control"
+
+
+def test_training_lowers_the_loss(make_settings, make_data, vocabulary, tmp_path):
+    settings = make_settings(steps=120, checkpoint_every=40, learning_rate=3e-3, batch_size=8)
+    losses = _columns(_run(settings, make_data(4), vocabulary, tmp_path))["loss"]
+    assert losses.iloc[-1] < 0.9 * losses.iloc[0]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("alignment", [False, True])
+def test_slices_give_the_weights_of_a_training_in_one_piece(
+    make_settings, make_data, vocabulary, tmp_path, precision, alignment
+):
+    settings = make_settings(precision=precision, alignment=alignment, accumulation=2)
+    data = make_data(targets=alignment)
+    whole = _run(settings, data, vocabulary, tmp_path / "whole")
+    first = _run(settings, data, vocabulary, tmp_path / "first", until=8)
+    assert read_state(first).step == 8
+    second = _run(settings, data, vocabulary, tmp_path / "second", earlier=first)
+    _assert_same(second, whole)
+    pd.testing.assert_frame_equal(_columns(second), _columns(whole))
+    weights = load_file(whole / "model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_checkpoints_of_other_settings_and_damaged_ones_are_passed_over(
+    make_settings, make_data, vocabulary, tmp_path
+):
+    data = make_data()
+    whole = _run(make_settings(), data, vocabulary, tmp_path / "whole")
+    other = make_settings(learning_rate=5e-3)
+    _run(other, data, vocabulary, tmp_path / "mixed")
+    mixed = _run(make_settings(), data, vocabulary, tmp_path / "mixed")
+    _assert_same(mixed, whole)
+    newest, older = checkpoints(tmp_path / "mixed" / "work")
+    assert (newest.name, older.name) == ("step-000000008", "step-000000004")
+    (newest / "model.safetensors").write_bytes(b"damaged")
+    _assert_same(_run(make_settings(), data, vocabulary, tmp_path / "mixed"), whole)
+
+
+def test_slice_before_of_other_settings_stops(make_settings, make_data, vocabulary, tmp_path):
+    data = make_data()
+    first = _run(make_settings(seed=1), data, vocabulary, tmp_path / "first", until=4)
+    with pytest.raises(DataError, match="trained with other settings or data"):
+        _run(make_settings(), data, vocabulary, tmp_path / "second", earlier=first)
+
+
+def test_alignment_and_targets_come_together(make_settings, make_data, vocabulary, tmp_path):
+    with pytest.raises(ConfigError, match="come together"):
+        _run(make_settings(alignment=True), make_data(), vocabulary, tmp_path)
+    with pytest.raises(ConfigError, match="come together"):
+        _run(make_settings(), make_data(targets=True), vocabulary, tmp_path)
+
+
+def test_nan_in_a_latent_stops_before_a_checkpoint(
+    make_settings, make_data, vocabulary, tmp_path, monkeypatch
+):
+    data = make_data()
+    real = data.moments.read
+
+    def read(positions):
+        rows = real(positions)
+        rows[0, 0, 0, 0, 0] = np.nan
+        return rows
+
+    monkeypatch.setattr(data.moments, "read", read)
+    with pytest.raises(TrainingError, match="no longer finite"):
+        _run(make_settings(), data, vocabulary, tmp_path)
+    assert list(checkpoints(tmp_path / "work")) == []
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_nan_late_in_training_keeps_the_checkpoint_from_before(
+    make_settings, make_data, vocabulary, tmp_path, monkeypatch
+):
+    data = make_data()
+    real = type(data).batch
+
+    def batch(self, seed, step, *arguments):
+        made = real(self, seed, step, *arguments)
+        if step == 6:
+            made.noise[0, 0, 0, 0] = float("inf")
+        return made
+
+    monkeypatch.setattr(type(data), "batch", batch)
+    with pytest.raises(TrainingError, match="before step 8"):
+        _run(make_settings(), data, vocabulary, tmp_path)
+    assert [path.name for path in checkpoints(tmp_path / "work")] == ["step-000000004"]
+
+
+SCRIPT = """
+    import json
+    import sys
+    import time
+    from pathlib import Path
+    import pandas as pd
+    from morphpipe.perturbations.vocabulary import Vocabulary
+    from morphpipe.training import data as module
+    from morphpipe.training.loop import train
+    from morphpipe.training.settings import TrainingSettings
+
+    folder, wait_at = Path(sys.argv[1]), int(sys.argv[2])
+    settings = TrainingSettings.from_dict(json.loads((folder / "settings.json").read_text()))
+    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    fields = pd.read_json(folder / "fields.json", dtype=False)
+    indices = [folder / f"moments{i}.parquet" for i in (0, 1)]
+    data = module.open_training_data(fields, indices, None, vocabulary, [0])
+
+    import morphpipe.training.ema as ema
+    real = ema.ExponentialMovingAverage.update
+
+    def update(self, network, updates):
+        if updates == wait_at:
+            print("\\nwaiting", flush=True)
+            time.sleep(1 if sys.argv[3] == "term" else 60)
+        real(self, network, updates)
+
+    ema.ExponentialMovingAverage.update = update
+    train(settings, data, vocabulary, work=folder / "work", output=folder / "checkpoint",
+          until=settings.training.steps)
+"""
+
+
+@pytest.fixture
+def training_folder(make_settings, make_data, vocabulary, tmp_path):
+    """All that another process needs to train; and the weights of a run left alone."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    settings = make_settings()
+    data = make_data(folder=folder)
+    fields = pd.DataFrame(
+        {
+            "field_id": [f"f{i:03d}" for i in range(10)],
+            "perturbation": [vocabulary.perturbations[i % 3] for i in range(10)],
+            "cell_type": [vocabulary.cell_types[i % 2] for i in range(10)],
+        }
+    )
+    fields.to_json(folder / "fields.json")
+    (folder / "settings.json").write_text(json.dumps(settings.to_dict()))
+    (folder / "vocabulary.json").write_text(vocabulary.to_json())
+    return folder, _run(settings, data, vocabulary, tmp_path / "whole")
+
+
+def _wait(process):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("waiting"):
+            return
+    pytest.fail("".join(lines))
+
+
+def test_killed_training_ends_with_the_same_weights(run_python, training_folder):
+    folder, whole = training_folder
+    process = run_python(SCRIPT, folder, 6, "kill")
+    _wait(process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "checkpoint").exists()
+    assert [path.name for path in checkpoints(folder / "work")] == ["step-000000004"]
+    process = run_python(SCRIPT, folder, -1, "kill")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "step-000000004 (step 4)" in output
+    _assert_same(folder / "checkpoint", whole)
+    pd.testing.assert_frame_equal(_columns(folder / "checkpoint"), _columns(whole))
+
+
+def test_asked_to_end_it_saves_and_says_143(run_python, training_folder, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    folder, whole = training_folder
+    process = run_python(SCRIPT, folder, 5, "term")
+    _wait(process)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 143, output
+    assert next(checkpoints(folder / "work")).name == "step-000000006"
+    process = run_python(SCRIPT, folder, -1, "term")
+    assert process.communicate(timeout=120)[0] is not None
+    assert process.returncode == 0
+    _assert_same(folder / "checkpoint", whole)
+
+
+def test_under_slurm_it_waits_to_be_killed(monkeypatch):
+    waited = []
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setattr(time, "sleep", waited.append)
+    with pytest.raises(SystemExit) as caught:
+        loop._end_after_saving()
+    assert caught.value.code == 143
+    assert waited == [3600]
+    assert "SLURM_JOB_ID" in os.environ

@@ -1,0 +1,113 @@
+"""Running the whole workflow in a folder of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Workflow:
+    """One working folder, and Snakemake in it."""
+
+    def __init__(self, folder: Path, configuration: dict) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.configure(configuration)
+
+    def configure(self, configuration: dict) -> None:
+        self.configuration = configuration
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(configuration))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(REPOSITORY / "Snakefile"),
+            "--directory",
+            str(self.folder),
+            "--configfile",
+            str(self.folder / "config.yaml"),
+            "--cores",
+            "2",
+            "--rerun-incomplete",
+            *arguments,
+        ]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "OMP_NUM_THREADS": "2"}
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=800,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def kill_when(self, ready: Callable[[], bool]) -> bool:
+        """Start, wait for something, and kill everything at once with SIGKILL."""
+        with open(self.folder / "killed.log", "a") as log:
+            process = subprocess.Popen(
+                self.command(),
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                while process.poll() is None and not ready():
+                    time.sleep(0.02)
+                killed = process.poll() is None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.run("--unlock")
+        return killed
+
+    def scheduled(self, *arguments: str) -> dict[str, int]:
+        """Jobs that a dry run would do, by rule."""
+        text = self.run("-n", *arguments).stdout + self.run("-n", *arguments).stderr
+        jobs: dict[str, int] = {}
+        table = text.split("Job stats:", 1)[1] if "Job stats:" in text else ""
+        for line in table.splitlines()[3:]:
+            parts = line.split()
+            if len(parts) != 2 or not parts[1].isdigit():
+                break
+            jobs[parts[0]] = int(parts[1])
+        return jobs
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict:
+    return yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def left_alone(tmp_path_factory: pytest.TempPathFactory, tiny: dict) -> Workflow:
+    """The tiny workflow, run once from the beginning to the report."""
+    workflow = Workflow(tmp_path_factory.mktemp("alone"), tiny)
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def workflow_in(tmp_path: Path) -> Callable[[str, dict], Workflow]:
+    """Make a workflow in a fresh folder."""
+    return lambda name, configuration: Workflow(tmp_path / name, configuration)

@@ -1,0 +1,109 @@
+"""The same workflow on real RxRx1 images, downloaded over HTTP from a small mirror."""
+
+import functools
+import http.server
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.fields import read_fields
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(mirror: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(mirror))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/rxrx/rxrx1"
+        server.shutdown()
+
+
+@pytest.fixture
+def configuration(address: str) -> dict:
+    content = yaml.safe_load((Path(__file__).parent / "mirror.yaml").read_text())
+    content["datasets"]["rxrx1"]["images"] = f"{address}/rxrx1-images.zip"
+    content["datasets"]["rxrx1"]["metadata"] = f"{address}/rxrx1-metadata.zip"
+    return content
+
+
+def test_from_download_to_report(workflow_in, configuration, mirror):
+    workflow = workflow_in("rxrx1", configuration)
+    workflow.run()
+    results = workflow.folder / "results"
+    fields = read_fields(results / "datasets/rxrx1/fields.parquet")
+    assert len(fields) == 5
+    images = read_images(fields)
+    assert images.shape == (5, 6, 512, 512)
+    # The pixels in the archive, found without our own reader.
+    with zipfile.ZipFile(mirror / "rxrx/rxrx1/rxrx1-images.zip") as archive:
+        member = archive.read("rxrx1/images/HEPG2-01/Plate1/B02_s1_w5.png")
+    plane = np.asarray(Image.open(io.BytesIO(member)))
+    control = fields.field_ids.index("HEPG2-01_1_B02_1")
+    np.testing.assert_array_equal(images[control, 4], plane)
+    page = (results / "report/index.html").read_text()
+    assert "five-fields" in page
+    assert "overfit" in page
+    generated = next((results / "experiments/five-fields/samples").rglob("*.zip"))
+    assert read_images(read_fields(generated)).shape == (5, 6, 512, 512)
+
+
+def test_damaged_plane_stops_or_is_quarantined(workflow_in, configuration, mirror, tmp_path):
+    damaged = tmp_path / "rxrx1-images.zip"
+    with (
+        zipfile.ZipFile(mirror / "rxrx/rxrx1/rxrx1-images.zip") as source,
+        zipfile.ZipFile(damaged, "w") as target,
+    ):
+        for entry in source.infolist():
+            data = source.read(entry)
+            if entry.filename.endswith("Plate2/B03_s1_w3.png"):
+                data = data[: len(data) // 2]
+            target.writestr(entry.filename, data)
+    configuration["datasets"]["rxrx1"]["images"] = f"file:{damaged}"
+    workflow = workflow_in("damaged", configuration)
+    table = "results/datasets/rxrx1/fields.parquet"
+    stopped = workflow.run("--", table, check=False)
+    assert stopped.returncode
+    assert "HEPG2-01_2_B03_1, channel actin" in stopped.stderr
+    assert "quarantine: true" in stopped.stderr
+
+    # Plate 2 had one field only, so that three plates remain: the count is checked, too.
+    configuration["datasets"]["rxrx1"]["quarantine"] = True
+    workflow.configure(configuration)
+    workflow.run("--", table)
+    quarantine = pq.read_table(workflow.folder / "results/datasets/rxrx1/quarantine.parquet")
+    assert quarantine["field_id"].to_pylist() == ["HEPG2-01_2_B03_1"]
+    assert "actin" in quarantine["reason"][0].as_py()
+    assert len(read_fields(workflow.folder / table)) == 4
+
+
+def test_missing_weights_stop_before_the_download(workflow_in, configuration):
+    configuration["weights"] = {
+        "nowhere": {
+            "source": "file:does-not-exist",
+            "files": ["config.json", "diffusion_pytorch_model.safetensors"],
+            "licence": "CC BY-NC-SA 4.0",
+        }
+    }
+    configuration["codecs"] = {"pretrained": {"origin": "pretrained", "weights": "nowhere"}}
+    configuration["experiments"]["five-fields"]["codec"] = "pretrained"
+    workflow = workflow_in("weights", configuration)
+    assert workflow.scheduled()["download_rxrx1"] == 1, "a dry run works without the weights"
+    stopped = workflow.run(check=False)
+    assert stopped.returncode
+    assert "The weights 'nowhere' cannot be had" in stopped.stderr
+    assert "by hand" in stopped.stderr
+    assert not (workflow.folder / "cache/datasets").exists()

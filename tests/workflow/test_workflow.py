@@ -1,0 +1,122 @@
+"""The whole flow on a simulated screen, as a user runs it."""
+
+import copy
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.fields import read_fields
+
+METRICS = ["distances", "effects", "probes"]
+
+
+def metrics(folder: Path) -> pd.DataFrame:
+    tables = folder / "results/experiments/tiny/metrics"
+    return pd.concat([pq.read_table(tables / f"{name}.parquet").to_pandas() for name in METRICS])
+
+
+def generated(folder: Path) -> list[Path]:
+    return sorted((folder / "results/experiments/tiny/samples").rglob("*.zip"))
+
+
+def test_report_is_one_page_without_network(left_alone):
+    page = (left_alone.folder / "results/report/index.html").read_text()
+    assert "tiny" in page
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
+
+
+def test_generated_images_are_like_real_ones(left_alone):
+    real = read_fields(left_alone.folder / "results/datasets/screen/fields.parquet")
+    archives = [read_fields(path) for path in generated(left_alone.folder)]
+    assert sum(map(len, archives)) == 2 * 2 * 16
+    assert {table.manifest.names for table in archives} == {real.manifest.names}
+    images = read_images(archives[0])
+    assert images.shape[1:] == read_images(real.take([0])).shape[1:]
+    index = pd.concat([table.keys() for table in archives])["sample_index"]
+    assert sorted(index) == list(range(64))
+
+
+def test_tables_hold_distances_effects_and_probes_with_floors(left_alone):
+    table = metrics(left_alone.folder)
+    assert {"frechet_distance", "cate", "accuracy"} <= set(table["metric"])
+    assert "FID" not in set(table["metric"]), "no Inception here, so nothing may be called FID"
+    assert {"generated-real", "real-real", "copy-real"} <= set(table["comparison"].dropna())
+
+
+def test_second_run_does_nothing(left_alone):
+    assert left_alone.scheduled() == {}
+
+
+def test_single_result_can_be_asked_for_by_name(left_alone):
+    target = "results/experiments/tiny/metrics/probes.parquet"
+    left_alone.run("--", target)
+    assert left_alone.scheduled("--forcerun", "evaluate", "--", target) == {
+        "evaluate": 1,
+        "total": 1,
+    }
+
+
+def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
+    changed = copy.deepcopy(tiny)
+    changed["experiments"]["tiny"]["sampling"]["seeds"] = [1]
+    left_alone.configure(changed)
+    try:
+        jobs = left_alone.scheduled()
+    finally:
+        left_alone.configure(tiny)
+    assert set(jobs) - {"total", "all"} == {
+        "sample",
+        "generated_features",
+        "evaluate",
+        "figures",
+        "report",
+    }
+
+
+def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):
+    changed = copy.deepcopy(tiny)
+    changed["experiments"]["tiny"]["training"]["seeds"] = [1]
+    left_alone.configure(changed)
+    try:
+        jobs = left_alone.scheduled()
+    finally:
+        left_alone.configure(tiny)
+    untouched = {"simulate", "split", "latents", "targets", "train_codec", "train_encoder"}
+    assert not untouched & set(jobs)
+    assert jobs["train"] == 2
+
+
+@pytest.mark.timeout(1500)
+def test_killed_again_and_again_it_ends_with_the_same_tables(left_alone, tiny, tmp_path):
+    """SIGKILL while writing latents, training and sampling; then left to finish."""
+    workflow = type(left_alone)(tmp_path / "killed", tiny)
+    # Networks that are trained in one piece are taken over: what is killed here is what resumes.
+    for part in ("results/codecs", "results/encoders", "results/datasets", "results/splits"):
+        shutil.copytree(left_alone.folder / part, workflow.folder / part)
+    shutil.copytree(left_alone.folder / ".snakemake", workflow.folder / ".snakemake")
+    results, scratch = workflow.folder / "results", workflow.folder / "scratch"
+    shutil.rmtree(results / "datasets/screen/latents")
+
+    def latents() -> bool:
+        return any(results.glob("datasets/screen/latents/**/.*partial*"))
+
+    def training() -> bool:
+        return any(scratch.glob("training/**/step-*10"))
+
+    def sampling() -> bool:
+        return any(scratch.glob("samples/**/batch-*.npy"))
+
+    assert workflow.kill_when(latents)
+    assert workflow.kill_when(training)
+    assert workflow.kill_when(sampling)
+    workflow.run()
+    pd.testing.assert_frame_equal(metrics(workflow.folder), metrics(left_alone.folder))
+    for ours, theirs in zip(
+        generated(workflow.folder), generated(left_alone.folder), strict=True
+    ):
+        assert ours.read_bytes() == theirs.read_bytes()
