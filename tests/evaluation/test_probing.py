@@ -126,3 +126,12 @@ def test_mixed_up_sets_and_tasks_are_refused(sets):
         measure(real, real, training)
     with pytest.raises(DataError, match="not gene"):
         measure(*sets, tasks=["gene"])
+
+
+def test_one_generated_image_per_class_gives_a_row_with_a_reason(sets):
+    generated, real, training = sets
+    first = ~generated.keys.duplicated(["perturbation"]).to_numpy()
+    table = measure(generated.select(first), real, training, tasks=("perturbation",))
+    alone = table[table["regime"] == "generated-generated"]
+    assert alone["value"].isna().all()
+    assert "single well" in alone["settings"].iloc[0]["reason"]

@@ -87,16 +87,23 @@ def _regimes(
     real: FeatureSet,
     training: FeatureSet,
     settings: ProbeSettings,
-) -> Iterator[tuple[str, _Images, _Images]]:
-    """Training and test images of the regimes that depend on generated images."""
+) -> Iterator[tuple[str, _Images, _Images | str]]:
+    """Training and test images of the regimes that depend on generated images.
+
+    In place of test images stands the reason where there can be none.
+    """
     images = _images(generated, task, classes)
     test = _images(real, task, classes)
     yield "generated-real", images, test
     yield "real+generated-real", _together(_images(training, task, classes), images), test
-    mask = split_by_group(
-        images.labels, test_fraction=settings.generated_test_fraction, seed=settings.seed
-    )
-    yield "generated-generated", images.select(~mask), images.select(mask)
+    try:
+        mask = split_by_group(
+            images.labels, test_fraction=settings.generated_test_fraction, seed=settings.seed
+        )
+    except DataError as error:
+        yield "generated-generated", images, str(error)
+    else:
+        yield "generated-generated", images.select(~mask), images.select(mask)
 
 
 def _probe_rows(
@@ -261,7 +268,12 @@ def probing_rows(
         for training_seed, sampling_seed, images in generated.by_seed():
             seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
             for regime, train, test in _regimes(task, classes, images, real, training, settings):
-                rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
+                if isinstance(test, str):
+                    columns = common | seeds | {"regime": regime, "task": task}
+                    empty = notes | {"reason": test}
+                    rows.append(metric_row(**columns, metric="accuracy", settings=empty))
+                else:
+                    rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
     return rows
 
 
