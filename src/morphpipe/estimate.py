@@ -134,21 +134,22 @@ def _estimate_experiment(
     latent = 4 * planes * (size // 8) ** 2
     training, sampling = experiment.training, experiment.sampling
     orientations = len(training.transforms)
-    key = (dataset, experiment.codec, training.augmentation)
+    trained_on = fields * configuration.splits[experiment.split].fractions.get("train", 0.0)
+    key = (experiment.split, experiment.codec, training.augmentation)
     if key not in cached:
         cached.add(key)
         estimate.stages.append(
             (
                 f"{dataset}: latents ({experiment.codec}, {training.augmentation})",
                 shards,
-                fields * orientations * planes * encode,
-                fields * orientations * latent * 2 * 2.0,
+                trained_on * orientations * planes * encode,
+                trained_on * orientations * latent * 2 * 2.0,
             )
         )
     tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
     if experiment.generator.alignment is not None:
         estimate.stages.append(
-            (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
+            (f"{name}: alignment targets", shards, 0.0, trained_on * orientations * tokens * 768.0)
         )
     forward = sit_operations(experiment.generator.architecture, tokens)
     steps = training.steps * len(training.seeds)

@@ -73,7 +73,7 @@ def test_what_is_not_finite_stops(tmp_path, loss, norm):
     log.add(_losses(1.0), _norm())
     log.add(_losses(loss), _norm(norm))
     log.add(_losses(1.0), _norm())
-    with pytest.raises(TrainingError, match="no longer finite in the 3 steps before step 3"):
+    with pytest.raises(TrainingError, match="no longer finite in the 3 batches before step 3"):
         log.write(3, 0.1)
     assert not (tmp_path / "log.csv").exists()
 

@@ -100,10 +100,10 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(left_alone, tiny, t
         shutil.copytree(left_alone.folder / part, workflow.folder / part)
     shutil.copytree(left_alone.folder / ".snakemake", workflow.folder / ".snakemake")
     results, scratch = workflow.folder / "results", workflow.folder / "scratch"
-    shutil.rmtree(results / "datasets/screen/latents")
+    shutil.rmtree(results / "splits/screen/latents")
 
     def latents() -> bool:
-        return any(results.glob("datasets/screen/latents/**/.*partial*"))
+        return any(results.glob("splits/screen/latents/**/.*partial*"))
 
     def training() -> bool:
         return any(scratch.glob("training/**/step-*10"))
@@ -116,7 +116,5 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(left_alone, tiny, t
     assert workflow.kill_when(sampling)
     workflow.run()
     pd.testing.assert_frame_equal(metrics(workflow.folder), metrics(left_alone.folder))
-    for ours, theirs in zip(
-        generated(workflow.folder), generated(left_alone.folder), strict=True
-    ):
+    for ours, theirs in zip(generated(workflow.folder), generated(left_alone.folder), strict=True):
         assert ours.read_bytes() == theirs.read_bytes()

@@ -104,9 +104,9 @@ def moments(experiment):
     """Indices of the cached latents that an experiment is trained on."""
     settings = CONFIGURATION.experiments[experiment]
     return expand(
-        f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/"
+        f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/"
         "shard-{shard}.parquet",
-        dataset=dataset_of(experiment),
+        split=settings.split,
         codec=settings.codec,
         mode=settings.image_mode,
         augmentation=settings.training.augmentation,

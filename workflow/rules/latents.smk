@@ -1,17 +1,19 @@
+# Of the fields that are trained on, and of no others.
 TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
 
 
 rule latents:
     input:
-        fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
+        fields=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/fields.parquet",
+        split=f"{RESULTS}/splits/{{split}}.parquet",
         codec=lambda w: codec_record(w.codec),
     output:
-        array=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
-        index=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
+        array=f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
+        index=f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
+        f"{LOGS}/latents/{{split}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/latents/{{split}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
     group:
         "latents"
     conda:
@@ -22,12 +24,14 @@ rule latents:
         runtime="2h",
         gpu=1,
     params:
-        shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
+        shards=lambda w: CONFIGURATION.datasets[
+            CONFIGURATION.splits[w.split].dataset
+        ].shards,
         transforms=lambda w: TRANSFORMS[w.augmentation],
         scaling_factor=lambda w: scaling_factor(w.codec),
         batch_size=lambda w: getattr(CONFIGURATION.codecs[w.codec], "batch_size", 16),
     message:
-        "Caching latents of {wildcards.dataset}, shard {wildcards.shard}"
+        "Caching latents of {wildcards.split}, shard {wildcards.shard}"
     script:
         "../scripts/latents.py"
 
@@ -35,6 +39,7 @@ rule latents:
 rule targets:
     input:
         fields=real_fields,
+        split=split_table,
         moments=lambda w: moments(w.experiment)[0],
         encoder=lambda w: encoder_record(experiment_of(w).generator.alignment.encoder),
     output:

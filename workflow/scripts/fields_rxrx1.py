@@ -1,17 +1,15 @@
-import pyarrow as pa
-
 from morphpipe.console import log_to
-from morphpipe.datasets.fields import read_fields, write_fields
-from morphpipe.datasets.quality import join_quarantine
-from morphpipe.storage import read_parquet, write_parquet
+from morphpipe.datasets.fields import read_fields
+from morphpipe.datasets.stage import write_tables
+from morphpipe.storage import read_parquet
 
 log_to(snakemake.log[0])
-quarantine = join_quarantine(
+write_tables(
+    read_fields(snakemake.input.fields),
     [
         read_parquet(path).to_pandas()
         for path in [snakemake.input.missing, *snakemake.input.unreadable]
-    ]
+    ],
+    snakemake.output.fields,
+    snakemake.output.quarantine,
 )
-fields = read_fields(snakemake.input.fields)
-write_fields(fields.without(quarantine["field_id"]), snakemake.output.fields)
-write_parquet(pa.Table.from_pandas(quarantine, preserve_index=False), snakemake.output.quarantine)

@@ -1,7 +1,6 @@
-from morphpipe.report.figures import write_figures
-
 from morphpipe.console import log_to
 from morphpipe.report.collect import collect
+from morphpipe.report.figures import write_figures
 
 log_to(snakemake.log[0])
 inputs = collect(snakemake.params.configuration, snakemake.params.experiments)

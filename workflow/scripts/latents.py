@@ -7,6 +7,7 @@ from morphpipe.codecs.latents import cache_moments
 from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields, shard_of
 from morphpipe.devices import best_device
+from morphpipe.evaluation.split_table import fields_on, read_split
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
@@ -24,6 +25,7 @@ cache_moments(
     ),
     codec,
     snakemake.output.array.removesuffix(".npy"),
+    only=fields_on(read_split(snakemake.input.split), "train"),
     transforms=snakemake.params.transforms,
     batch_size=snakemake.params.batch_size,
 )

@@ -4,20 +4,41 @@ import sys
 
 import typer
 
-from morphpipe.cli import configuration, generation, images, reporting, training
+from morphpipe.cli import (
+    configuration,
+    datasets,
+    evaluation,
+    generation,
+    latents,
+    networks,
+    reporting,
+    simulation,
+    training,
+)
 from morphpipe.console import describe
 from morphpipe.errors import MorphpipeError
 
 app = typer.Typer(
     name="morphpipe",
     help="Generative models of cell morphology, stage by stage. The whole flow, from raw plates "
-    "to a report, is the Snakemake workflow; each verb here is one stage of it.",
+    "to a report, is the Snakemake workflow; each verb here is one stage of it. "
+    "`morphpipe <verb> --help` shows an example.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for part in (configuration, images, training, generation, reporting):
+for part in (
+    configuration,
+    simulation,
+    datasets,
+    networks,
+    latents,
+    training,
+    generation,
+    evaluation,
+    reporting,
+):
     part.register(app)
 
 

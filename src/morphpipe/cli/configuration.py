@@ -5,22 +5,34 @@ from typing import Annotated
 
 import typer
 
+from morphpipe.cli.options import CONFIG
+
 ConfigFile = Annotated[Path, typer.Argument(help="Configuration file (YAML).")]
 
 
-def check(config: ConfigFile = Path("config/config.yaml")) -> None:
-    """Read a configuration and say what is wrong with it, all at once."""
+def check(config: ConfigFile = CONFIG) -> None:
+    """Read a configuration and say what is wrong with it, all at once.
+
+    Example:
+
+        morphpipe check config/demo.yaml
+
+    Every key is explained in `config/reference.yaml`.
+    """
     from morphpipe.config import read_configuration
 
-    configuration = read_configuration(config)
-    print(
-        f"{config} is fine: {len(configuration.experiments)} experiments "
-        f"({', '.join(configuration.experiments)})."
-    )
+    names = list(read_configuration(config).experiments)
+    experiments = "experiment" if len(names) == 1 else "experiments"
+    print(f"{config} is fine: {len(names)} {experiments} ({', '.join(names)}).")
 
 
-def estimate(config: ConfigFile = Path("config/config.yaml")) -> None:
-    """Say how many jobs, GPU hours and gigabytes a run will take, before it starts."""
+def estimate(config: ConfigFile = CONFIG) -> None:
+    """Say how many jobs, GPU hours and gigabytes a run will take, before it starts.
+
+    Example:
+
+        morphpipe estimate config/demo.yaml
+    """
     from rich.console import Console
 
     from morphpipe.config import read_configuration
@@ -31,5 +43,5 @@ def estimate(config: ConfigFile = Path("config/config.yaml")) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    app.command()(check)
-    app.command()(estimate)
+    for verb in (check, estimate):
+        app.command(rich_help_panel="Before a run")(verb)

@@ -1,55 +1,95 @@
 """Verbs that make images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import Fields, Log, Split, Threads, prepare
+from morphpipe.cli.options import (
+    CONFIG,
+    CodecFolder,
+    Config,
+    Fields,
+    Log,
+    Split,
+    Threads,
+    checked,
+    configured,
+    prepare,
+    read_settings,
+)
+from morphpipe.errors import ConfigError
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
-CodecFolder = Annotated[Path, typer.Option(help="Folder of an AutoencoderKL in diffusers' layout.")]
 ScalingFactor = Annotated[
     float | None, typer.Option(help="Of the latents; default: what the codec's config.json says.")
 ]
 
 
 def sample(
-    settings: Annotated[
-        str, typer.Option(help="`sampling` as in the configuration: JSON, or a .json file.")
-    ],
     fields: Fields,
     split: Split,
     checkpoint: Checkpoint,
     codec: CodecFolder,
     output: Annotated[Path, typer.Option(help="Image archive (.zip) to write.")],
-    work: Annotated[Path, typer.Option(help="Folder for finished batches.")],
+    name: Annotated[
+        str | None, typer.Argument(help="One of the configuration's `experiments`.")
+    ] = None,
+    config: Config = CONFIG,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of NAME and --config: `sampling` as in the configuration, as JSON or "
+            "as a .json file."
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for finished batches; default: `<output>.partial`."),
+    ] = None,
     sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
     shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
     scaling_factor: ScalingFactor = None,
     threads: Threads = None,
     log: Log = None,
 ) -> None:
-    """Generate one shard of a sampling plan; goes on where it was killed."""
-    prepare(threads, log)
-    import pandas as pd
+    r"""Generate one shard of an experiment's sampling plan; goes on where it was killed.
 
+    Example:
+
+        morphpipe sample demo --config config/demo.yaml \
+            --fields fields.parquet --split split.parquet \
+            --checkpoint checkpoint --codec weights/simulated-codec \
+            --output samples.zip
+    """
+    prepare(threads, log)
     from morphpipe.config.experiments import Sampling
     from morphpipe.datasets.fields import read_fields
+    from morphpipe.evaluation.split_table import read_split
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import generated_manifest, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
 
-    text = Path(settings).read_text("utf-8") if settings.endswith(".json") else settings
-    wanted = Sampling.model_validate(json.loads(text))
+    if (name is None) == (settings is None):
+        raise ConfigError("Name an experiment of the configuration, or give --settings.")
+    if settings is not None:
+        wanted = checked(Sampling, read_settings(settings), "--settings")
+    else:
+        configuration, experiment = configured(config, "experiments", str(name))
+        wanted = experiment.sampling
+        if scaling_factor is None:
+            declared = configuration.codecs[experiment.codec]
+            scaling_factor = getattr(declared, "scaling_factor", None)
+    if not 0 <= shard < wanted.shards:
+        raise ConfigError(
+            f"There is no shard {shard}: they are counted from 0 to {wanted.shards - 1}."
+        )
     table = read_fields(fields)
-    keys = table.keys()
-    chosen = keys[keys["field_id"].isin(pd.read_parquet(split)["field_id"])]
+    chosen = table.select(read_split(split)["field_id"]).keys()
     generator, decoder = load_with_codec(
         checkpoint,
         codec,
-        (int(keys["height"].iloc[0]), int(keys["width"].iloc[0])),
+        (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
         scaling_factor=scaling_factor,
     )
     run(
@@ -57,11 +97,11 @@ def sample(
         decoder,
         plan_shard(sampling_plan(chosen, wanted), shard, wanted.shards),
         wanted,
-        dataset=str(keys["dataset"].iloc[0]),
+        dataset=str(chosen["dataset"].iloc[0]),
         sampling_seed=sampling_seed,
         manifest=generated_manifest(table.manifest, generator.settings),
         path=output,
-        work=work,
+        work=work or output.with_suffix(".partial"),
     )
 
 
@@ -88,29 +128,34 @@ def generate(
     scaling_factor: ScalingFactor = None,
     threads: Threads = None,
 ) -> None:
-    """Make images from a checkpoint and a list of conditions, without a workflow.
+    r"""Make images from a checkpoint and a list of conditions, without a workflow.
 
     The archive is a plain zip of PNG planes, `<field>/<channel>.png`, with a field table inside;
-    `unzip generated.zip` or `morphpipe show generated.zip` to look at them.
+    `unzip generated.zip` or `morphpipe show generated.zip` to look at them. Example:
+
+        morphpipe generate conditions.csv --checkpoint checkpoint \
+            --codec weights/simulated-codec --size 96 --output generated.zip
     """
     prepare(threads, None)
-    from morphpipe.config.experiments import Guidance, Sampling
+    from morphpipe.config.experiments import Sampling
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import load_with_codec, manifest_without_data
     from morphpipe.sampling.plan import read_conditions
 
-    generator, decoder = load_with_codec(
-        checkpoint, codec, (size, size), scaling_factor=scaling_factor
-    )
-    plan = read_conditions(conditions, generator.vocabulary)
-    settings = Sampling.model_validate(
+    settings = checked(
+        Sampling,
         {
             "sampler": sampler,
             "steps": steps,
             "batch_size": batch_size,
-            "guidance": Guidance(scale=guidance),
-        }
+            "guidance": {"scale": guidance},
+        },
+        "The sampling",
     )
+    generator, decoder = load_with_codec(
+        checkpoint, codec, (size, size), scaling_factor=scaling_factor
+    )
+    plan = read_conditions(conditions, generator.vocabulary)
     run(
         generator,
         decoder,
@@ -127,5 +172,5 @@ def generate(
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    app.command()(sample)
-    app.command()(generate)
+    for verb in (sample, generate):
+        app.command(rich_help_panel="Train and sample")(verb)

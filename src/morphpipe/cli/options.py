@@ -1,14 +1,38 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and what stands behind them."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from morphpipe.console import log_to
+from morphpipe.errors import ConfigError, DataError
 
+if TYPE_CHECKING:  # pydantic is not needed for `morphpipe --help`
+    from pydantic import BaseModel
+
+    from morphpipe.config import Configuration
+
+Settings = TypeVar("Settings", bound="BaseModel")
+
+CONFIG = Path("config/config.yaml")
+Config = Annotated[Path, typer.Option(help="Configuration file (YAML).")]
 Fields = Annotated[Path, typer.Option(help="Field table (.parquet) or image archive (.zip).")]
-Split = Annotated[Path, typer.Option(help="Split table (.parquet).")]
+Split = Annotated[Path, typer.Option(help="Split table (.parquet), as `split` writes it.")]
+CodecFolder = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of an AutoencoderKL in diffusers' layout, as `train-codec` or `weights` "
+        "writes it."
+    ),
+]
+EncoderFolder = Annotated[
+    Path, typer.Option(help="Folder of the encoder, as `train-encoder` or `weights` writes it.")
+]
+Shard = Annotated[
+    int | None, typer.Option(help="Only this plate's shard, from 0; default: all of them.")
+]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU; default: all cores.")]
 Log = Annotated[Path | None, typer.Option(help="Write all messages to this file as well.")]
 
@@ -21,3 +45,92 @@ def prepare(threads: int | None, log: Path | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def configured(config: Path, section: str, name: str) -> tuple["Configuration", Any]:
+    """Read a configuration, and look up what it declares under a name.
+
+    Raises
+    ------
+    ConfigError
+        When the configuration cannot be used or has no such name.
+    """
+    from morphpipe.config import read_configuration
+
+    configuration = read_configuration(config)
+    declared = getattr(configuration, section)
+    if name not in declared:
+        raise ConfigError(
+            f"{config} has no {name!r} in `{section}`; it has {', '.join(declared) or 'none'}."
+        )
+    return configuration, declared[name]
+
+
+def checked(model: type[Settings], content: dict[str, Any], place: str) -> Settings:
+    """Check settings that stand in no configuration file, with the same models.
+
+    Raises
+    ------
+    ConfigError
+        Naming every key that is wrong.
+    """
+    from pydantic import ValidationError
+
+    from morphpipe.config.messages import faults
+
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{place} cannot be used: {'; '.join(faults(error, model))}.") from None
+
+
+def read_settings(settings: str) -> dict[str, Any]:
+    """Settings as JSON text, or the content of a `.json` file.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file, or it is no JSON object.
+    """
+    try:
+        text = Path(settings).read_text("utf-8") if settings.endswith(".json") else settings
+        content = json.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(f"There is no file {settings}, which --settings names.") from None
+    except ValueError as error:
+        raise ConfigError(f"--settings is no JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise ConfigError("--settings has to be a JSON object of keys and values.")
+    return content
+
+
+def chosen_shards(shard: int | None, shards: int) -> range:
+    """The shards that a verb works on.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such shard.
+    """
+    if shard is None:
+        return range(shards)
+    if not 0 <= shard < shards:
+        raise ConfigError(f"There is no shard {shard}: they are counted from 0 to {shards - 1}.")
+    return range(shard, shard + 1)
+
+
+def expand_folders(paths: list[Path], pattern: str) -> list[Path]:
+    """Paths, with every folder replaced by the files in it that match a pattern, sorted.
+
+    Raises
+    ------
+    DataError
+        When a folder has no such file.
+    """
+    files = []
+    for path in paths:
+        found = sorted(path.glob(pattern)) if path.is_dir() else [path]
+        if not found:
+            raise DataError(f"The folder {path} holds no file {pattern}.")
+        files += found
+    return files

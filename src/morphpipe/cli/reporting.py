@@ -1,51 +1,105 @@
-"""Verbs around evaluation: a distance between two sets of images, straight from archives."""
+"""Verbs that show: the report, and a contact sheet."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import Threads, prepare
+from morphpipe.cli.options import CONFIG, Config, Fields, Log, Split, Threads, configured, prepare
 
 
-def distance(
-    left: Annotated[Path, typer.Argument(help="Field table or archive, generated for instance.")],
-    right: Annotated[Path, typer.Argument(help="Field table or archive, real for instance.")],
-    encoder: Annotated[Path, typer.Option(help="The encoder's weights file.")],
-    kind: Annotated[str, typer.Option(help="resnet18, inception or openphenom.")] = "resnet18",
-    view: Annotated[str, typer.Option(help="all, rgb or a channel's name.")] = "all",
+def _folders(thing: str) -> typer.models.OptionInfo:
+    return typer.Option(help=f"Folder of {thing} that was used; repeat for several.")
+
+
+def report(
+    name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
+    fields: Fields,
+    quarantine: Annotated[
+        Path, typer.Option(help="Table of the fields put aside, as `fields` writes it.")
+    ],
+    split: Split,
+    samples: Annotated[
+        list[Path], typer.Option(help="Archive (.zip) of generated images; repeat for several.")
+    ],
+    checkpoint: Annotated[
+        list[Path], typer.Option(help="Last checkpoint; repeat per training seed.")
+    ],
+    metrics: Annotated[
+        list[Path], typer.Option(help="Metric table, as `evaluate` writes it; repeat per table.")
+    ],
+    real: Annotated[
+        list[Path], typer.Option(help="Folder of real images' features, of the first encoder.")
+    ],
+    generated: Annotated[
+        list[Path], typer.Option(help="Folder of generated images' features, likewise.")
+    ],
+    output: Annotated[Path, typer.Option(help="Page (.html) to write.")],
+    weights: Annotated[list[Path] | None, _folders("pretrained weights")] = None,
+    codec: Annotated[list[Path] | None, _folders("a trained codec")] = None,
+    encoder: Annotated[list[Path] | None, _folders("a trained encoder")] = None,
+    config: Config = CONFIG,
+    log: Log = None,
+) -> None:
+    r"""Write the report on an experiment: one page that needs nothing else.
+
+    Example:
+
+        morphpipe report demo --config config/demo.yaml \
+            --fields fields.parquet --quarantine quarantine.parquet \
+            --split split.parquet --samples samples.zip \
+            --checkpoint checkpoint --metrics distances.parquet \
+            --metrics effects.parquet --metrics probes.parquet \
+            --real features --generated generated-features --output report.html
+    """
+    prepare(None, log)
+    from morphpipe.report.collect import collect
+    from morphpipe.report.page import write_report
+    from morphpipe.weights import RECORD
+
+    configuration, _ = configured(config, "experiments", name)
+    files = {
+        "fields": fields,
+        "quarantine": quarantine,
+        "split": split,
+        "samples": samples,
+        "checkpoints": checkpoint,
+        "metrics": metrics,
+        "features": real,
+        "generated_features": generated,
+    }
+    inputs = collect(
+        configuration.model_dump(mode="json"),
+        {name: files},
+        weights=[str(folder / RECORD) for folder in weights or []],
+        codecs=[str(folder / "history.csv") for folder in codec or []],
+        encoders=[str(folder / "history.csv") for folder in encoder or []],
+    )
+    write_report(inputs, output)
+    print(output)
+
+
+def show(
+    fields: Annotated[Path, typer.Argument(help="Field table (.parquet) or archive (.zip).")],
+    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("fields.png"),
+    columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
     threads: Threads = None,
 ) -> None:
-    """Fréchet and kernel distance between the images of two archives."""
+    """Draw a contact sheet: one row per cell type and perturbation.
+
+    Example:
+
+        morphpipe show generated.zip --output generated.png
+    """
     prepare(threads, None)
-    import tempfile
-
     from morphpipe.datasets.fields import read_fields
-    from morphpipe.devices import best_device
-    from morphpipe.encoders.extract import extract_features
-    from morphpipe.encoders.feature_table import read_features
-    from morphpipe.encoders.registry import build_encoder
-    from morphpipe.evaluation.frechet import frechet_distance
-    from morphpipe.evaluation.kernel import kernel_distance
+    from morphpipe.report.contact_sheet import contact_sheet
 
-    features = []
-    for path in (left, right):
-        fields = read_fields(path)
-        network = build_encoder(kind, encoder, channels=fields.manifest.names, device=best_device())
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "features.parquet"
-            extract_features(
-                fields, network, {view: output}, kind=kind, weights_sha256="", batch_size=32
-            )
-            features.append(read_features([output]).features)
-    size = min(100, len(features[0]), len(features[1]))
-    kernel = kernel_distance(features[0], features[1], subset_size=size)
-    name = "FID" if kind == "inception" else "Frechet distance"
-    print(f"images: {len(features[0])} against {len(features[1])}, {kind}, view {view}")
-    print(f"{name}: {frechet_distance(features[0], features[1]):.4f}")
-    print(f"kernel distance: {kernel.mean:.6f} (deviation {kernel.std:.6f}, subsets of {size})")
+    contact_sheet(read_fields(fields), columns).savefig(output, dpi=150)
+    print(output)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    app.command()(distance)
+    for verb in (report, show):
+        app.command(rich_help_panel="Evaluate and report")(verb)

@@ -1,6 +1,6 @@
 """Caching latent moments: every field and orientation through the encoder once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def cache_moments(
     codec: Codec,
     path: str | Path,
     *,
+    only: Collection[str] | None = None,
     transforms: Sequence[int] = (0,),
     batch_size: int = 8,
 ) -> None:
@@ -44,6 +45,8 @@ def cache_moments(
     path
         Of the array shard, without suffix. Rows are float16 [2, C', h, w]: means and standard
         deviations; field by field, and within a field transform by transform.
+    only
+        Ids of the fields to cache, those that are trained on; none caches all of the shard.
     transforms
         Dihedral transforms to cache, see `morphpipe.imaging.dihedral`.
     batch_size
@@ -60,6 +63,8 @@ def cache_moments(
     first = fields.table.slice(0, 1).to_pylist()[0]
     channels = len(fields.manifest.channels) if codec.mode == "channels" else 3
     shape = codec.latent_shape((channels, first["height"], first["width"]))
+    if only is not None:
+        fields = fields.select(set(only).intersection(fields.field_ids))
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def rows() -> Iterator[NDArray[Any]]:

@@ -1,7 +1,6 @@
 """Features and alignment targets of whole shards: every image through an encoder once."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +114,7 @@ def cache_targets(
     path: str | Path,
     *,
     grid: tuple[int, int],
+    only: Collection[str] | None = None,
     transforms: Sequence[int] = (0,),
     batch_size: int = 16,
 ) -> None:
@@ -131,11 +131,15 @@ def cache_targets(
     grid
         Rows and columns of the generator's tokens. Where the encoder has another grid, its
         tokens are interpolated bilinearly (averaged where its grid is finer).
+    only
+        Ids of the fields to cache, those that are trained on; none caches all of the shard.
     transforms
         Dihedral transforms to cache.
     batch_size
         Fields at once.
     """
+    if only is not None:
+        fields = fields.select(set(only).intersection(fields.field_ids))
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def blocks() -> Iterator[NDArray[Any]]:
@@ -150,10 +154,8 @@ def cache_targets(
                 progress.update()
                 yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).numpy()
 
-    rows = blocks()
-    # The width of the tokens is known once the first have been made.
-    first = next(rows)
-    write_shard(path, keys, chain([first], rows), shape=first.shape[1:], dtype=np.float16)
+    shape = (grid[0] * grid[1], encoder.token_width)
+    write_shard(path, keys, blocks(), shape=shape, dtype=np.float16)
 
 
 def regrid(tokens: torch.Tensor, own: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:

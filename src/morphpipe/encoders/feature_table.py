@@ -90,6 +90,27 @@ def write_features(table: FeatureTable, path: str | Path) -> None:
     write_parquet(content.replace_schema_metadata(metadata), path)
 
 
+def _extraction(content: pa.Table, path: str | Path) -> Extraction:
+    """How the features of a table were made, from its metadata."""
+    metadata = (content.schema.metadata or {}).get(_METADATA_KEY)
+    if metadata is None:
+        raise DataError(f"{path} does not say how its features were made: it is no feature table.")
+    described = json.loads(metadata)
+    described["channels"] = tuple(described["channels"])
+    return Extraction(**described)
+
+
+def read_extraction(path: str | Path) -> Extraction:
+    """How the features of a table were made, without reading them.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or no feature table.
+    """
+    return _extraction(read_parquet(path, columns=[]), path)
+
+
 def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     """Read and join the feature tables of several shards.
 
@@ -106,14 +127,7 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     extraction: Extraction | None = None
     for path in paths:
         content = read_parquet(path)
-        metadata = (content.schema.metadata or {}).get(_METADATA_KEY)
-        if metadata is None:
-            raise DataError(
-                f"{path} does not say how its features were made: it is no feature table."
-            )
-        described = json.loads(metadata)
-        described["channels"] = tuple(described["channels"])
-        found = Extraction(**described)
+        found = _extraction(content, path)
         if extraction is None:
             extraction = found
         elif found != extraction:

@@ -1,23 +1,27 @@
 """Encoders as the workflow uses them: by their name in the configuration."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from morphpipe.config.networks import ResNet18Encoder
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import FieldTable
 from morphpipe.devices import best_device
-from morphpipe.encoders.base import Encoder
+from morphpipe.encoders.base import Encoder, TokenEncoder
 from morphpipe.encoders.extract import expand_views, extract_features
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.errors import ConfigError
 from morphpipe.storage import atomic_path, sha256_of_file
-from morphpipe.weights import read_record
+from morphpipe.weights import RECORD, read_record
+
+WEIGHTS_NAME = "weights.safetensors"
 
 
 def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
@@ -37,6 +41,11 @@ def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
     return record.parent / files[0]
 
 
+def record_in(folder: str | Path, settings: dict[str, Any]) -> Path:
+    """What `weights_file` is to be given for an encoder's folder."""
+    return Path(folder) / (WEIGHTS_NAME if settings["kind"] == "resnet18" else RECORD)
+
+
 def load_encoder(
     name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
 ) -> Encoder:
@@ -45,6 +54,25 @@ def load_encoder(
         settings["kind"], weights_file(settings, record), channels=channels, device=best_device()
     )
     encoder.name = name
+    return encoder
+
+
+def load_token_encoder(
+    name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
+) -> TokenEncoder:
+    """Like `load_encoder`, for an encoder that a generator is aligned with.
+
+    Raises
+    ------
+    ConfigError
+        When the encoder gives no tokens.
+    """
+    encoder = load_encoder(name, settings, record, channels)
+    if not isinstance(encoder, TokenEncoder):
+        raise ConfigError(
+            f"The encoder {name} gives no tokens to align with: choose one of kind openphenom or "
+            "resnet18."
+        )
     return encoder
 
 
@@ -69,6 +97,11 @@ def train_encoder(fields: FieldTable, settings: ResNet18Encoder, path: str | Pat
         seed=settings.seed,
         channel_dropout=settings.channel_dropout,
         device=best_device(),
+        progress=lambda epoch: tqdm.write(
+            f"epoch {epoch.number} of {settings.epochs}: loss {epoch.loss:.3f}, "
+            f"accuracy {epoch.accuracy:.3f}",
+            file=sys.stderr,
+        ),
     )
     trained.network.save(path)
     return pd.DataFrame(

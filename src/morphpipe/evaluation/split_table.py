@@ -1,10 +1,14 @@
 """The split table of a configuration: which field is on which side."""
 
+from pathlib import Path
+
 import pandas as pd
+import pyarrow as pa
 
 from morphpipe.config.datasets import Split
 from morphpipe.errors import DataError
 from morphpipe.evaluation.splits import split_by_well
+from morphpipe.storage import read_parquet, write_parquet
 
 
 def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -44,6 +48,26 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
             f"{error}. Or set the split's `single_well: all-sides` to use every field on "
             "every side, which supports no claim."
         ) from None
+
+
+def write_split(split: pd.DataFrame, path: str | Path) -> None:
+    """Write a split table to Parquet."""
+    write_parquet(pa.Table.from_pandas(split, preserve_index=False), path)
+
+
+def read_split(path: str | Path) -> pd.DataFrame:
+    """Read a split table: `field_id` and `split`.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged or no split table.
+    """
+    table = read_parquet(path).to_pandas()
+    missing = {"field_id", "split"} - set(table.columns)
+    if missing:
+        raise DataError(f"{path} is no split table: it lacks {', '.join(sorted(missing))}.")
+    return table
 
 
 def fields_on(split: pd.DataFrame, side: str) -> list[str]:

@@ -1,26 +1,58 @@
 """The metric tables of an experiment, from feature and field tables on the disk."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from morphpipe.config.experiments import Evaluation
 from morphpipe.datasets.simulated import true_effect
+from morphpipe.encoders.feature_table import read_extraction
+from morphpipe.errors import DataError
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.load import load_feature_set
 from morphpipe.evaluation.probing import ProbeSettings, probing_rows
-from morphpipe.evaluation.split_table import fields_on
+from morphpipe.evaluation.split_table import fields_on, read_split
 from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
 
 Rows = list[dict[str, Any]]
 
 
-def _views(folder: str) -> list[str]:
-    return sorted(path.stem for path in Path(folder).glob("*.parquet"))
+def _views(folder: str | Path) -> list[str]:
+    views = sorted(path.stem for path in Path(folder).glob("*.parquet"))
+    if not views:
+        raise DataError(f"There is no feature table in the folder {folder}: make them first.")
+    return views
+
+
+def by_encoder(folders: Iterable[str | Path], encoders: Sequence[str]) -> dict[str, list[str]]:
+    """Sort folders of feature tables by the encoder that made them, as the tables themselves say.
+
+    Parameters
+    ----------
+    folders
+        Of `<view>.parquet`.
+    encoders
+        Those that are wanted, in this order; folders of others are left out.
+
+    Raises
+    ------
+    DataError
+        When a folder has no feature table, or an encoder no folder.
+    """
+    found: dict[str, list[str]] = {encoder: [] for encoder in encoders}
+    for folder in folders:
+        made_by = read_extraction(Path(folder) / f"{_views(folder)[0]}.parquet").extractor
+        found.setdefault(made_by, []).append(str(folder))
+    for encoder in encoders:
+        if not found[encoder]:
+            raise DataError(
+                f"None of the folders has features of the encoder {encoder!r}, which the "
+                "experiment's evaluation names: make them, and name their folder as well."
+            )
+    return {encoder: found[encoder] for encoder in encoders}
 
 
 def _feature_sets(
@@ -32,7 +64,7 @@ def _feature_sets(
     views: Callable[[str], bool] = lambda view: True,
 ) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
     """Generated, held-out real and training real features, encoder by encoder, view by view."""
-    sides = pd.read_parquet(split)
+    sides = read_split(split)
     test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
     for encoder, folders in real.items():
         for view in filter(views, _views(folders[0])):
@@ -155,7 +187,7 @@ def measure_probes(
 ) -> Rows:
     """Linear probes on whole images (`all`, `rgb`); parameters as in `measure_distances`."""
     settings = Evaluation.model_validate(evaluation)
-    sides = pd.read_parquet(split)
+    sides = read_split(split)
     shared = bool(set(fields_on(sides, "test")) & set(fields_on(sides, "train")))
     rows: Rows = []
     for images, test, train in _feature_sets(

@@ -80,7 +80,7 @@ class TrainingLog:
         loss, diffusion, alignment, norm = (self._sums / self._count).tolist()
         if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
             raise TrainingError(
-                f"The loss or its gradient is no longer finite in the {self._count} steps before "
+                f"The loss or its gradient is no longer finite in the {self._count} batches before "
                 f"step {step} (loss {loss}, gradient norm {norm}): lower the learning rate, or "
                 "train in fp32; the last checkpoint is from before."
             )

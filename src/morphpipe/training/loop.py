@@ -32,6 +32,7 @@ from morphpipe.training.model_card import model_card
 from morphpipe.training.settings import TrainingSettings
 
 _LOG_EVERY = 20
+_COMPARE_EVERY = 10
 
 
 def learning_rate_at(step: int, training: Training) -> float:
@@ -75,6 +76,18 @@ class _Termination:
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+
+    def asked_of_any(self, accelerator: Accelerator, step: int) -> bool:
+        """Whether some process was asked to end: all of them have to save at the same step.
+
+        Several processes compare every ten steps only, since comparing waits for the device.
+        """
+        if accelerator.num_processes == 1:
+            return self.asked
+        if step % _COMPARE_EVERY:
+            return False
+        asked = torch.tensor([float(self.asked)], device=accelerator.device)
+        return bool(accelerator.reduce(asked, "sum").item())
 
     def restore(self) -> None:
         signal.signal(signal.SIGTERM, self._before)
@@ -239,22 +252,25 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             prepared.zero_grad(set_to_none=True)
+            losses = []
             for i, part in enumerate(parts):
                 last = i == len(parts) - 1
                 with (
                     nullcontext() if last else accelerator.no_sync(model),
                     accelerator.autocast(),
                 ):
-                    losses = model(part.to(accelerator.device))
-                accelerator.backward(losses.total / len(parts))
+                    losses.append(model(part.to(accelerator.device)))
+                accelerator.backward(losses[-1].total / len(parts))
             norm = accelerator.clip_grad_norm_(model.parameters(), training.gradient_clip)
             prepared.step()
             average.update(generator, step)
             step += 1
-            log.add(losses, norm)
+            for part_losses in losses:
+                log.add(part_losses, norm)
             progress.update()
 
-            due = step % training.checkpoint_every == 0 or termination.asked
+            asked = termination.asked_of_any(accelerator, step)
+            due = step % training.checkpoint_every == 0 or asked
             if due or step % _LOG_EVERY == 0 or step == until:
                 entry = log.write(step, rate)
                 progress.set_postfix(loss=f"{entry['loss']:.4f}")
@@ -262,7 +278,7 @@ def train(
                 save(checkpoint_path(work, step))
                 if accelerator.is_main_process:
                     remove_older(work)
-                if termination.asked:
+                if asked:
                     tqdm.write(f"Asked to end: saved step {step}.")
                     _end_after_saving()
     save(

@@ -1,0 +1,78 @@
+"""Fréchet and kernel distance side by side with torch-fidelity's, on the same features.
+
+    python benchmarks/distances.py [--images 500] [--repeats 5]
+
+The two are alternated in one run and the medians compared, so that a busy machine harms both.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+import torch
+
+from morphpipe.evaluation.frechet import frechet_distance
+from morphpipe.evaluation.kernel import kernel_distance
+
+WIDTH = 2048
+
+
+def features(number: int, seed: int) -> np.ndarray:
+    """Features with a spectrum that falls like Inception's."""
+    random = np.random.default_rng(seed)
+    scales = 1 / np.sqrt(np.arange(1, WIDTH + 1))
+    return (random.standard_normal((number, WIDTH)) * scales).astype(np.float32)
+
+
+def fidelity_frechet(x: np.ndarray, y: np.ndarray) -> float:
+    statistics_of = [fid_features_to_statistics(torch.from_numpy(part)) for part in (x, y)]
+    return float(
+        fid_statistics_to_metric(*statistics_of, verbose=False)["frechet_inception_distance"]
+    )
+
+
+def fidelity_kernel(x: np.ndarray, y: np.ndarray) -> float:
+    found = kid_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), kid_subset_size=100, verbose=False
+    )
+    return float(found["kernel_inception_distance_mean"])
+
+
+def compare(name: str, repeats: int, **functions: Callable[[], float]) -> None:
+    seconds: dict[str, list[float]] = {key: [] for key in functions}
+    values = {}
+    for _ in range(repeats):
+        for key, function in functions.items():
+            start = time.perf_counter()
+            values[key] = function()
+            seconds[key].append(time.perf_counter() - start)
+    for key, taken in seconds.items():
+        print(f"{name:8s} {key:15s} {statistics.median(taken):8.3f} s   value {values[key]:.6f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    x, y = features(arguments.images, 0), features(arguments.images, 1) + 0.01
+    compare(
+        "Fréchet",
+        arguments.repeats,
+        morphpipe=lambda: frechet_distance(x, y),
+        torch_fidelity=lambda: fidelity_frechet(x, y),
+    )
+    compare(
+        "kernel",
+        arguments.repeats,
+        morphpipe=lambda: kernel_distance(x, y).mean,
+        torch_fidelity=lambda: fidelity_kernel(x, y),
+    )
+
+
+if __name__ == "__main__":
+    main()

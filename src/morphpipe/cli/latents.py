@@ -1,0 +1,138 @@
+"""Verbs that make what a generator is trained on: latents and alignment targets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morphpipe.cli.options import (
+    CONFIG,
+    CodecFolder,
+    Config,
+    EncoderFolder,
+    Fields,
+    Log,
+    Shard,
+    Split,
+    Threads,
+    chosen_shards,
+    configured,
+    expand_folders,
+    prepare,
+)
+from morphpipe.errors import ConfigError
+
+Experiment = Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")]
+Output = Annotated[Path, typer.Option(help="Folder for `shard-<number>`, a shard per plate.")]
+
+
+def latents(
+    name: Experiment,
+    fields: Fields,
+    split: Split,
+    codec: CodecFolder,
+    output: Output,
+    shard: Shard = None,
+    config: Config = CONFIG,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Encode the training fields of an experiment once, in each orientation.
+
+    Example:
+
+        morphpipe latents demo --config config/demo.yaml \
+            --fields fields.parquet --split split.parquet \
+            --codec weights/simulated-codec --output latents
+    """
+    prepare(threads, log)
+    from morphpipe.codecs.autoencoder import load_codec
+    from morphpipe.codecs.latents import cache_moments
+    from morphpipe.datasets.fields import read_fields, shard_of
+    from morphpipe.devices import best_device
+    from morphpipe.evaluation.split_table import fields_on, read_split
+
+    configuration, experiment = configured(config, "experiments", name)
+    settings = configuration.codecs[experiment.codec]
+    shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
+    wanted = chosen_shards(shard, shards)
+    table, train = read_fields(fields), fields_on(read_split(split), "train")
+    network = load_codec(
+        codec,
+        experiment.image_mode,
+        scaling_factor=getattr(settings, "scaling_factor", None),
+        device=best_device(),
+    )
+    for number in wanted:
+        cache_moments(
+            shard_of(table, number, shards),
+            network,
+            output / f"shard-{number}",
+            only=train,
+            transforms=experiment.training.transforms,
+            batch_size=settings.batch_size,
+        )
+    print(output)
+
+
+def targets(
+    name: Experiment,
+    fields: Fields,
+    split: Split,
+    moments: Annotated[
+        Path, typer.Option(help="What `latents` wrote: folder, or index (.parquet) of a shard.")
+    ],
+    encoder: EncoderFolder,
+    output: Output,
+    shard: Shard = None,
+    config: Config = CONFIG,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Make the tokens that the generator is aligned with, once for each training field.
+
+    Only for an experiment whose generator has an `alignment`. Example:
+
+        morphpipe targets demo --config config/demo.yaml \
+            --fields fields.parquet --split split.parquet \
+            --moments latents --encoder aligner --output targets
+    """
+    prepare(threads, log)
+    from morphpipe.codecs.array_shards import ArrayShards
+    from morphpipe.datasets.fields import read_fields, shard_of
+    from morphpipe.encoders.extract import cache_targets
+    from morphpipe.encoders.stage import load_token_encoder, record_in
+    from morphpipe.evaluation.split_table import fields_on, read_split
+    from morphpipe.generators.presets import PRESETS
+
+    configuration, experiment = configured(config, "experiments", name)
+    alignment = experiment.generator.alignment
+    if alignment is None:
+        raise ConfigError(f"The experiment {name!r} of {config} has no alignment, and no targets.")
+    settings = configuration.encoders[alignment.encoder].model_dump(mode="json")
+    shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
+    wanted = chosen_shards(shard, shards)
+    table, train = read_fields(fields), fields_on(read_split(split), "train")
+    network = load_token_encoder(
+        alignment.encoder, settings, record_in(encoder, settings), table.manifest.names
+    )
+    patch = PRESETS[experiment.generator.architecture].patch
+    index = expand_folders([moments], "shard-*.parquet")[:1]
+    height, width = ArrayShards(index, verify=False).shape[-2:]
+    for number in wanted:
+        cache_targets(
+            shard_of(table, number, shards),
+            network,
+            output / f"shard-{number}",
+            grid=(height // patch, width // patch),
+            only=train,
+            transforms=experiment.training.transforms,
+            batch_size=settings["batch_size"],
+        )
+    print(output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    for verb in (latents, targets):
+        app.command(rich_help_panel="Train and sample")(verb)
