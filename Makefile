@@ -40,7 +40,6 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
-	$(BIN)/snakemake --lint
 
 schema: $(READY)
 	$(BIN)/python -m morphpipe.config.documents

@@ -11,6 +11,7 @@ if "experiments" not in config:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/networks.smk"

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
-import torch
 
 from morphpipe.evaluation.frechet import frechet_distance
 from morphpipe.evaluation.kernel import kernel_distance

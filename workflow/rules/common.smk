@@ -17,6 +17,8 @@ SCRATCH = CONFIGURATION.paths.scratch
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXPERIMENTS = list(CONFIGURATION.experiments)
+# Dihedral transforms that are cached: the identity, and the left-right flip as number 4.
+TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
 
 
 def one_of(names):

@@ -1,5 +1,4 @@
 # Of the fields that are trained on, and of no others.
-TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
 
 
 rule latents:

@@ -1,15 +1,3 @@
-def slice_before(wildcards):
-    number = int(wildcards.slice)
-    if number == 0:
-        return []
-    return checkpoint(wildcards.experiment, wildcards.training_seed, number - 1)
-
-
-def slice_end(wildcards):
-    training = experiment_of(wildcards).training
-    return training.steps // training.slices * (int(wildcards.slice) + 1)
-
-
 # Called by `exec`, so that the scheduler's signals reach the training itself.
 rule train:
     input:

@@ -15,7 +15,9 @@ def check(config: ConfigFile = CONFIG) -> None:
 
     Example:
 
-        morphpipe check config/demo.yaml
+    ```
+    morphpipe check config/demo.yaml
+    ```
 
     Every key is explained in `config/reference.yaml`.
     """
@@ -31,7 +33,9 @@ def estimate(config: ConfigFile = CONFIG) -> None:
 
     Example:
 
-        morphpipe estimate config/demo.yaml
+    ```
+    morphpipe estimate config/demo.yaml
+    ```
     """
     from rich.console import Console
 

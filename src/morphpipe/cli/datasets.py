@@ -27,9 +27,11 @@ def download(
 
     Example:
 
-        morphpipe download \
-            https://storage.googleapis.com/rxrx/rxrx1/rxrx1-metadata.zip \
-            cache/rxrx1-metadata.zip --lock config/downloads.lock.json
+    ```
+    morphpipe download \
+        https://storage.googleapis.com/rxrx/rxrx1/rxrx1-metadata.zip \
+        cache/rxrx1-metadata.zip --lock config/downloads.lock.json
+    ```
     """
     from morphpipe.datasets.download import fetch
 
@@ -48,7 +50,9 @@ def weights(
 
     Files that were put there by hand are taken, and checked like any other. Example:
 
-        morphpipe weights simulated-codec --config config/demo.yaml
+    ```
+    morphpipe weights simulated-codec --config config/demo.yaml
+    ```
     """
     from morphpipe.weights import fetch_weights
 
@@ -91,10 +95,12 @@ def fields(
 
     The archives stay as they are. Example:
 
-        morphpipe fields rxrx1 --images rxrx1-images.zip \
-            --metadata rxrx1-metadata.zip --output fields.parquet
-        morphpipe fields screen --config config/demo.yaml \
-            --images shard-0.zip --images shard-1.zip --output fields.parquet
+    ```
+    morphpipe fields rxrx1 --images rxrx1-images.zip \
+        --metadata rxrx1-metadata.zip --output fields.parquet
+    morphpipe fields screen --config config/demo.yaml \
+        --images shard-0.zip --images shard-1.zip --output fields.parquet
+    ```
     """
     from morphpipe.datasets.fields import concatenate, read_fields
     from morphpipe.datasets.quality import unreadable_fields
@@ -132,8 +138,10 @@ def split(
 
     Wells are never divided. Example:
 
-        morphpipe split screen --config config/demo.yaml \
-            --fields fields.parquet --output split.parquet
+    ```
+    morphpipe split screen --config config/demo.yaml \
+        --fields fields.parquet --output split.parquet
+    ```
     """
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import make_split, write_split

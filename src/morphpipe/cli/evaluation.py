@@ -39,9 +39,11 @@ def features(
 
     Example:
 
-        morphpipe features resnet18 --config config/demo.yaml \
-            --fields samples.zip --encoder encoder --view all --view channels \
-            --output generated-features
+    ```
+    morphpipe features resnet18 --config config/demo.yaml \
+        --fields samples.zip --encoder encoder --view all --view channels \
+        --output generated-features
+    ```
     """
     prepare(threads, log)
     from morphpipe.datasets.fields import read_fields
@@ -79,10 +81,12 @@ def evaluate(
 
     Example:
 
-        morphpipe evaluate distances demo --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet \
-            --samples samples.zip --real features \
-            --generated generated-features --output distances.parquet
+    ```
+    morphpipe evaluate distances demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --samples samples.zip --real features \
+        --generated generated-features --output distances.parquet
+    ```
     """
     prepare(threads, log)
     from morphpipe.evaluation.metric_table import metric_table
@@ -122,8 +126,10 @@ def distance(
 
     Without a floor: to be compared with the distance between two sets of real images. Example:
 
-        morphpipe distance generated.zip screen.zip \
-            --encoder encoder/weights.safetensors
+    ```
+    morphpipe distance generated.zip screen.zip \
+        --encoder encoder/weights.safetensors
+    ```
     """
     prepare(threads, None)
     import tempfile

@@ -57,10 +57,12 @@ def sample(
 
     Example:
 
-        morphpipe sample demo --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet \
-            --checkpoint checkpoint --codec weights/simulated-codec \
-            --output samples.zip
+    ```
+    morphpipe sample demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --checkpoint checkpoint --codec weights/simulated-codec \
+        --output samples.zip
+    ```
     """
     prepare(threads, log)
     from morphpipe.config.experiments import Sampling
@@ -133,8 +135,10 @@ def generate(
     The archive is a plain zip of PNG planes, `<field>/<channel>.png`, with a field table inside;
     `unzip generated.zip` or `morphpipe show generated.zip` to look at them. Example:
 
-        morphpipe generate conditions.csv --checkpoint checkpoint \
-            --codec weights/simulated-codec --size 96 --output generated.zip
+    ```
+    morphpipe generate conditions.csv --checkpoint checkpoint \
+        --codec weights/simulated-codec --size 96 --output generated.zip
+    ```
     """
     prepare(threads, None)
     from morphpipe.config.experiments import Sampling

@@ -41,9 +41,11 @@ def latents(
 
     Example:
 
-        morphpipe latents demo --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet \
-            --codec weights/simulated-codec --output latents
+    ```
+    morphpipe latents demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --codec weights/simulated-codec --output latents
+    ```
     """
     prepare(threads, log)
     from morphpipe.codecs.autoencoder import load_codec
@@ -93,9 +95,11 @@ def targets(
 
     Only for an experiment whose generator has an `alignment`. Example:
 
-        morphpipe targets demo --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet \
-            --moments latents --encoder aligner --output targets
+    ```
+    morphpipe targets demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --moments latents --encoder aligner --output targets
+    ```
     """
     prepare(threads, log)
     from morphpipe.codecs.array_shards import ArrayShards

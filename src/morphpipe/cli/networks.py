@@ -33,8 +33,10 @@ def train_codec(
 
     Example:
 
-        morphpipe train-codec simulated --config config/codec.yaml \
-            --fields fields.parquet --split split.parquet --output codec
+    ```
+    morphpipe train-codec simulated --config config/codec.yaml \
+        --fields fields.parquet --split split.parquet --output codec
+    ```
     """
     prepare(threads, log)
     from morphpipe.codecs.stage import train_codec as run
@@ -64,8 +66,10 @@ def train_encoder(
 
     Example:
 
-        morphpipe train-encoder resnet18 --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet --output encoder
+    ```
+    morphpipe train-encoder resnet18 --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet --output encoder
+    ```
     """
     prepare(threads, log)
     from morphpipe.datasets.fields import read_fields
@@ -94,7 +98,9 @@ def pack_codec(
 
     Example:
 
-        morphpipe pack-codec results/codec/codecs/simulated my-codec
+    ```
+    morphpipe pack-codec results/codec/codecs/simulated my-codec
+    ```
     """
     from morphpipe.codecs.autoencoder import load_codec
     from morphpipe.codecs.train_autoencoder import save_autoencoder

@@ -45,12 +45,14 @@ def report(
 
     Example:
 
-        morphpipe report demo --config config/demo.yaml \
-            --fields fields.parquet --quarantine quarantine.parquet \
-            --split split.parquet --samples samples.zip \
-            --checkpoint checkpoint --metrics distances.parquet \
-            --metrics effects.parquet --metrics probes.parquet \
-            --real features --generated generated-features --output report.html
+    ```
+    morphpipe report demo --config config/demo.yaml \
+        --fields fields.parquet --quarantine quarantine.parquet \
+        --split split.parquet --samples samples.zip \
+        --checkpoint checkpoint --metrics distances.parquet \
+        --metrics effects.parquet --metrics probes.parquet \
+        --real features --generated generated-features --output report.html
+    ```
     """
     prepare(None, log)
     from morphpipe.report.collect import collect
@@ -89,7 +91,9 @@ def show(
 
     Example:
 
-        morphpipe show generated.zip --output generated.png
+    ```
+    morphpipe show generated.zip --output generated.png
+    ```
     """
     prepare(threads, None)
     from morphpipe.datasets.fields import read_fields

@@ -70,9 +70,11 @@ def simulate(
 
     Example:
 
-        morphpipe simulate screen.zip --perturbations control,graded-high
-        morphpipe simulate shard-0.zip --config config/demo.yaml \
-            --dataset screen --plate 1
+    ```
+    morphpipe simulate screen.zip --perturbations control,graded-high
+    morphpipe simulate shard-0.zip --config config/demo.yaml \
+        --dataset screen --plate 1
+    ```
     """
     from morphpipe.config.datasets import SimulatedDataset
     from morphpipe.datasets.simulated.source import screen_design, simulate_plate

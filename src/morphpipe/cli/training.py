@@ -64,9 +64,11 @@ def train(
     `accelerate launch -m morphpipe train ...`; the global batch size stays what is configured.
     Example:
 
-        morphpipe train demo --config config/demo.yaml \
-            --fields fields.parquet --split split.parquet \
-            --moments latents --targets targets --output checkpoint
+    ```
+    morphpipe train demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --moments latents --targets targets --output checkpoint
+    ```
     """
     prepare(threads, log)
     from morphpipe.datasets.fields import read_fields

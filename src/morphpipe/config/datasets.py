@@ -16,7 +16,7 @@ class SimulatedDataset(Model):
     cell_types: list[str] = Field(
         default_factory=lambda: ["epithelial", "fibroblast"],
         min_length=1,
-        description="Simulated cell types, see `morphpipe datasets simulated --list`.",
+        description="Simulated cell types, see `morphpipe simulate --list`.",
     )
     perturbations: list[str] = Field(
         default_factory=lambda: ["control", "inert", "graded-low", "graded-mid", "graded-high"],
