@@ -121,6 +121,10 @@ class _Scoring:
                 draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
                 level=level,
             )
+            if self.measure.relative_name is not None:
+                # A Fréchet distance cannot be negative, and neither can a ratio of two; cutting
+                # the interval at 0 takes nothing from its coverage.
+                low = max(low, 0.0)
             interval = {"ci_low": low, "ci_high": high}
             settings |= {
                 "interval": "linearised, wells within conditions as units",

@@ -21,10 +21,13 @@ Rows = list[dict[str, Any]]
 
 
 def _views(folder: str | Path) -> list[str]:
-    views = sorted(path.stem for path in Path(folder).glob("*.parquet"))
-    if not views:
+    """Views with a feature table: whole images first, then channels in the manifest's order."""
+    tables = sorted(Path(folder).glob("*.parquet"))
+    if not tables:
         raise DataError(f"There is no feature table in the folder {folder}: make them first.")
-    return views
+    found = {path.stem for path in tables}
+    order = ["all", "rgb", *read_extraction(tables[0]).channels]
+    return [view for view in order if view in found]
 
 
 def by_encoder(folders: Iterable[str | Path], encoders: Sequence[str]) -> dict[str, list[str]]:

@@ -66,6 +66,9 @@ class _Rows:
         if value is not None and deviations is not None:
             level = self.settings.level
             low, high = interval_from_replicates(value, deviations, level=level, method="centred")
+            if metric == "cate":
+                # A squared distance cannot be negative; the unbiased estimate can.
+                low = max(low, 0.0)
             interval = {"ci_low": low, "ci_high": high}
             settings |= {
                 "interval": "centred bootstrap over wells",

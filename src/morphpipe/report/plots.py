@@ -185,7 +185,8 @@ def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Fig
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        axes.set_xlabel(f"{label}, multiples of the floor" if relative else label)
+    # Once for all panels: beside each other the labels would run into one another.
+    figure.supxlabel(f"{label}, multiples of the floor" if relative else label, fontsize="medium")
     if relative:
         grid[0].set_xlim(left=0)
     marks = [
