@@ -100,3 +100,12 @@ def test_loss_that_is_not_finite_stops(images, monkeypatch):
     monkeypatch.setattr(module.functional, "mse_loss", lambda a, b: (a * float("nan")).mean())
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
         train_autoencoder(images, SETTINGS)
+
+
+def test_what_is_passed_on_names_no_folder(training, tmp_path):
+    save_autoencoder(training.model, tmp_path / "first")
+    loaded = load_codec(tmp_path / "first", "channels").model
+    save_autoencoder(loaded, tmp_path / "second", half=True)
+    config = (tmp_path / "second" / "config.json").read_text()
+    assert str(tmp_path) not in config
+    assert "latents_mean" in config

@@ -1,6 +1,7 @@
 """Training a small AutoencoderKL on the planes of the data at hand."""
 
 import copy
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -194,3 +195,7 @@ def save_autoencoder(model: AutoencoderKL, folder: str | Path, *, half: bool = F
     stored = copy.deepcopy(model).half() if half else model
     with atomic_path(folder) as temporary:
         stored.save_pretrained(temporary, safe_serialization=True)
+        # Where it was loaded from says something about a machine and nothing about the weights.
+        config = json.loads((temporary / "config.json").read_text("utf-8"))
+        config.pop("_name_or_path", None)
+        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
