@@ -1,13 +1,14 @@
 from morphpipe.console import log_to
 from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.stage import MEASURES
+from morphpipe.evaluation.stage import MEASURES, EvaluationInputs
 from morphpipe.storage import write_parquet
 
 log_to(snakemake.log[0])
-rows = MEASURES[snakemake.wildcards.metrics](
+inputs = EvaluationInputs(
     fields=snakemake.input.fields,
     split=snakemake.input.split,
     samples=snakemake.input.samples,
     **snakemake.params.evaluation,
 )
+rows = MEASURES[snakemake.wildcards.metrics](inputs)
 write_parquet(metric_table(rows), snakemake.output.metrics)

@@ -90,7 +90,7 @@ def evaluate(
     """
     prepare(threads, log)
     from morphpipe.evaluation.metric_table import metric_table
-    from morphpipe.evaluation.stage import MEASURES, by_encoder
+    from morphpipe.evaluation.stage import MEASURES, EvaluationInputs, by_encoder
     from morphpipe.storage import write_parquet
 
     if metrics not in MEASURES:
@@ -98,7 +98,7 @@ def evaluate(
     configuration, experiment = configured(config, "experiments", name)
     dataset = configuration.splits[experiment.split].dataset
     encoders = experiment.evaluation.encoders
-    rows = MEASURES[metrics](
+    inputs = EvaluationInputs(
         fields=str(fields),
         split=str(split),
         samples=[str(path) for path in samples],
@@ -110,6 +110,7 @@ def evaluate(
         real=by_encoder(real, encoders),
         generated=by_encoder(generated, encoders),
     )
+    rows = MEASURES[metrics](inputs)
     write_parquet(metric_table(rows), output)
     print(f"{len(rows)} rows in {output}")
 

@@ -1,6 +1,7 @@
 """The metric tables of an experiment, from feature and field tables on the disk."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,70 +59,82 @@ def by_encoder(folders: Iterable[str | Path], encoders: Sequence[str]) -> dict[s
     return {encoder: found[encoder] for encoder in encoders}
 
 
-def _feature_sets(
-    fields: str,
-    split: str,
-    samples: Sequence[str],
-    real: Mapping[str, Sequence[str]],
-    generated: Mapping[str, Sequence[str]],
-    views: Callable[[str], bool] = lambda view: True,
-) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
-    """Generated, held-out real and training real features, encoder by encoder, view by view."""
-    sides = read_split(split)
-    test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
-    for encoder, folders in real.items():
-        for view in filter(views, _views(folders[0])):
-            everything = load_feature_set(
-                [f"{folder}/{view}.parquet" for folder in folders], [fields]
-            )
-            ids = everything.keys["field_id"]
-            yield (
-                load_feature_set(
-                    [f"{folder}/{view}.parquet" for folder in generated[encoder]], samples
-                ),
-                everything.select(ids.isin(test).to_numpy()),
-                everything.select(ids.isin(train).to_numpy()),
-            )
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """What the metric tables of an experiment are made of.
 
-
-def _context(experiment: str, dataset: str, generator: str) -> dict[str, str]:
-    return {"experiment": experiment, "dataset": dataset, "generator": generator}
-
-
-def measure_distances(
-    *,
-    fields: str,
-    split: str,
-    samples: Sequence[str],
-    experiment: str,
-    dataset: str,
-    source: str,
-    generator: str,
-    evaluation: dict[str, Any],
-    real: Mapping[str, Sequence[str]],
-    generated: Mapping[str, Sequence[str]],
-) -> Rows:
-    """Fréchet and kernel distances of every encoder and view, with floors and controls.
-
-    Parameters
+    Attributes
     ----------
     fields, split, samples
         Field table, split table and archives of generated images.
-    experiment, dataset, source, generator
-        Names for the table, and where the dataset comes from.
+    experiment, dataset, generator
+        Names for the table.
+    source
+        Where the dataset comes from: of a `simulated` one the true effects are known.
     evaluation
         The experiment's `evaluation`, plain values.
     real, generated
         Folders of feature tables by encoder.
     """
-    settings = Evaluation.model_validate(evaluation)
+
+    fields: str
+    split: str
+    samples: Sequence[str]
+    experiment: str
+    dataset: str
+    generator: str
+    source: str
+    evaluation: Mapping[str, Any]
+    real: Mapping[str, Sequence[str]]
+    generated: Mapping[str, Sequence[str]]
+
+    @property
+    def settings(self) -> Evaluation:
+        """The experiment's `evaluation`."""
+        return Evaluation.model_validate(self.evaluation)
+
+    @property
+    def context(self) -> dict[str, str]:
+        """Columns that all rows share."""
+        return {
+            "experiment": self.experiment,
+            "dataset": self.dataset,
+            "generator": self.generator,
+        }
+
+    def feature_sets(
+        self, views: Callable[[str], bool] = lambda view: True
+    ) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
+        """Generated, held-out real and training real features, encoder by encoder and view."""
+        sides = read_split(self.split)
+        test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
+        for encoder, folders in self.real.items():
+            for view in filter(views, _views(folders[0])):
+                everything = load_feature_set(
+                    [f"{folder}/{view}.parquet" for folder in folders], [self.fields]
+                )
+                generated = load_feature_set(
+                    [f"{folder}/{view}.parquet" for folder in self.generated[encoder]],
+                    self.samples,
+                )
+                ids = everything.keys["field_id"]
+                yield (
+                    generated,
+                    everything.select(ids.isin(test).to_numpy()),
+                    everything.select(ids.isin(train).to_numpy()),
+                )
+
+
+def measure_distances(inputs: EvaluationInputs) -> Rows:
+    """Fréchet and kernel distances of every encoder and view, with floors and controls."""
+    settings = inputs.settings
     rows: Rows = []
-    for images, test, train in _feature_sets(fields, split, samples, real, generated):
+    for images, test, train in inputs.feature_sets():
         rows += distance_rows(
             images,
             test,
             train,
-            context=_context(experiment, dataset, generator),
+            context=inputs.context,
             settings=DistanceSettings(
                 kernel_subset_size=settings.subset_size,
                 kernel_subsets=settings.subsets,
@@ -133,33 +146,21 @@ def measure_distances(
     return rows
 
 
-def measure_effects(
-    *,
-    fields: str,
-    split: str,
-    samples: Sequence[str],
-    experiment: str,
-    dataset: str,
-    source: str,
-    generator: str,
-    evaluation: dict[str, Any],
-    real: Mapping[str, Sequence[str]],
-    generated: Mapping[str, Sequence[str]],
-) -> Rows:
-    """Treatment effects of every encoder and view; parameters as in `measure_distances`."""
-    settings = Evaluation.model_validate(evaluation)
+def measure_effects(inputs: EvaluationInputs) -> Rows:
+    """Treatment effects of every encoder and view."""
+    settings = inputs.settings
     rows: Rows = []
-    for images, test, _ in _feature_sets(fields, split, samples, real, generated):
+    for images, test, _ in inputs.feature_sets():
         rows += treatment_effect_rows(
             images,
             test,
-            context=_context(experiment, dataset, generator),
+            context=inputs.context,
             settings=EffectSettings(
                 replicates=settings.bootstrap,
                 floor_repeats=settings.floor_repeats,
                 seed=settings.seed,
             ),
-            true_effects=_true_effects(images) if source == "simulated" else None,
+            true_effects=_true_effects(images) if inputs.source == "simulated" else None,
         )
     return rows
 
@@ -175,38 +176,23 @@ def _true_effects(images: FeatureSet) -> dict[str, float]:
     }
 
 
-def measure_probes(
-    *,
-    fields: str,
-    split: str,
-    samples: Sequence[str],
-    experiment: str,
-    dataset: str,
-    source: str,
-    generator: str,
-    evaluation: dict[str, Any],
-    real: Mapping[str, Sequence[str]],
-    generated: Mapping[str, Sequence[str]],
-) -> Rows:
-    """Linear probes on whole images (`all`, `rgb`); parameters as in `measure_distances`."""
-    settings = Evaluation.model_validate(evaluation)
-    sides = read_split(split)
+def measure_probes(inputs: EvaluationInputs) -> Rows:
+    """Linear probes on whole images (`all`, `rgb`)."""
+    sides = read_split(inputs.split)
     shared = bool(set(fields_on(sides, "test")) & set(fields_on(sides, "train")))
     rows: Rows = []
-    for images, test, train in _feature_sets(
-        fields, split, samples, real, generated, views={"all", "rgb"}.__contains__
-    ):
+    for images, test, train in inputs.feature_sets({"all", "rgb"}.__contains__):
         rows += probing_rows(
             images,
             test,
             train,
-            context=_context(experiment, dataset, generator),
-            settings=ProbeSettings(seed=settings.seed, shared_wells=shared),
+            context=inputs.context,
+            settings=ProbeSettings(seed=inputs.settings.seed, shared_wells=shared),
         )
     return rows
 
 
-MEASURES: dict[str, Callable[..., Rows]] = {
+MEASURES: dict[str, Callable[[EvaluationInputs], Rows]] = {
     "distances": measure_distances,
     "effects": measure_effects,
     "probes": measure_probes,
