@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
 
 from morphpipe.evaluation.frechet import frechet_distance
 from morphpipe.evaluation.kernel import kernel_distance
@@ -29,6 +27,8 @@ def features(number: int, seed: int) -> np.ndarray:
 
 
 def fidelity_frechet(x: np.ndarray, y: np.ndarray) -> float:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
     statistics_of = [fid_features_to_statistics(torch.from_numpy(part)) for part in (x, y)]
     return float(
         fid_statistics_to_metric(*statistics_of, verbose=False)["frechet_inception_distance"]
@@ -36,6 +36,8 @@ def fidelity_frechet(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def fidelity_kernel(x: np.ndarray, y: np.ndarray) -> float:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
     found = kid_features_to_metric(
         torch.from_numpy(x), torch.from_numpy(y), kid_subset_size=100, verbose=False
     )
