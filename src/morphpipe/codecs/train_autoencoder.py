@@ -16,6 +16,7 @@ from tqdm import trange
 
 from morphpipe.codecs.autoencoder import to_unit_range
 from morphpipe.config.networks import TrainedCodec
+from morphpipe.devices import computes_bfloat16
 from morphpipe.errors import DataError, TrainingError
 from morphpipe.imaging.dihedral import apply
 from morphpipe.storage import atomic_path
@@ -125,12 +126,14 @@ def train_autoencoder(
         optimizer, lambda step: _rate(step, settings.steps)
     )
     training = CodecTraining(model)
+    place = torch.device(device)
+    half = computes_bfloat16(place)
     progress = trange(settings.steps, desc="codec", unit="step", mininterval=5)
     for step in progress:
         planes = torch.from_numpy(_crops(images, random, settings.batch_size, size)).to(device)
         target = to_unit_range(planes).expand(-1, 3, -1, -1)
         target = target.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with torch.autocast(place.type, torch.bfloat16, enabled=half):
             posterior = model.encode(target).latent_dist
             output = model.decode(posterior.sample()).sample
         output = output.float()

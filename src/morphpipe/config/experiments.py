@@ -57,7 +57,11 @@ class Training(Model):
     augmentation: Literal["none", "flip", "dihedral"] = Field(
         "none", description="Orientations that are cached and drawn from: 1, 2 or 8."
     )
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="`auto` is bf16 where the device computes it natively, else fp32: a CPU that "
+        "has to emulate bf16 takes a hundred times longer.",
+    )
     gradient_checkpointing: bool = False
     deterministic: bool = Field(False, description="Deterministic kernels, slower.")
 

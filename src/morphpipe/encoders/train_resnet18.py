@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from morphpipe.devices import computes_bfloat16
 from morphpipe.encoders.resnet18 import ResNet18
 from morphpipe.errors import ConfigError, DataError, TrainingError
 from morphpipe.imaging import dihedral as transforms
@@ -156,7 +157,7 @@ def train_resnet18(
         optimizer, max_lr=learning_rate, total_steps=steps * epochs
     )
     history = []
-    half = _has_bfloat16(device) and min(images.shape[2:]) >= _SMALLEST_IN_BFLOAT16
+    half = computes_bfloat16(device) and min(images.shape[2:]) >= _SMALLEST_IN_BFLOAT16
     with _deterministic():
         for number in range(1, epochs + 1):
             loss_sum = torch.zeros((), device=device)
@@ -231,13 +232,6 @@ def _kept_channels(
     alone = random.random(number) < dropout
     single = np.arange(channels) == random.integers(channels, size=number)[:, None]
     return torch.from_numpy(single | ~alone[:, None])
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself: where it must emulate it, it is slower."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager

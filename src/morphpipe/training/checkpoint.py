@@ -32,11 +32,14 @@ class CheckpointState:
         Hash of everything that the weights depend on: settings, data, seed.
     settings
         What was trained, in plain values.
+    latent_shape
+        [C', h, w] of the latents that it was trained on.
     """
 
     step: int
     identity: str
     settings: dict[str, Any]
+    latent_shape: tuple[int, int, int]
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -79,6 +82,7 @@ def save_checkpoint(
             "step": state.step,
             "identity": state.identity,
             "settings": state.settings,
+            "latent_shape": list(state.latent_shape),
             "sha256": {
                 name: sha256_of_file(temporary / name) for name in (_MODEL, _EMA, _OPTIMIZER)
             },
@@ -103,7 +107,10 @@ def read_state(folder: str | Path) -> CheckpointState:
                     f"{folder / name} is damaged (other checksum than {_STATE} says): delete the "
                     "folder, and training goes on from the checkpoint before it."
                 )
-        return CheckpointState(content["step"], content["identity"], content["settings"])
+        channels, height, width = content["latent_shape"]
+        return CheckpointState(
+            content["step"], content["identity"], content["settings"], (channels, height, width)
+        )
     except FileNotFoundError as error:
         raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from morphpipe.config.experiments import Training
+from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -182,7 +183,8 @@ def train(
     if training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    accelerator = Accelerator(mixed_precision="bf16" if training.precision == "bf16" else "no")
+    half = uses_bfloat16(training.precision, best_device())
+    accelerator = Accelerator(mixed_precision="bf16" if half else "no")
     rows = device_rows(
         training.batch_size,
         training.accumulation,
@@ -228,7 +230,7 @@ def train(
     def save(folder: Path, notes: dict[str, str] | None = None) -> None:
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            state = CheckpointState(step, identity, settings.to_dict())
+            state = CheckpointState(step, identity, settings.to_dict(), (channels, height, width))
             save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
 
     termination = _Termination()

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from torch import nn
 
+from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.settings import TrainingSettings
 
@@ -70,6 +71,6 @@ def model_card(
         decay=training.weight_decay,
         clip=training.gradient_clip,
         ema=training.ema_decay,
-        precision=training.precision,
+        precision="bf16" if uses_bfloat16(training.precision, best_device()) else "fp32",
         cell_type_names=", ".join(vocabulary.cell_types),
     )
