@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from morphpipe.errors import DataError
-from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.imaging.rgb import RXRX1_CHANNELS, rxrx1_to_rgb, to_rgb
 
 # Typed from Recursion's published table once more, so that a slip in one of them shows.
 TABLE = [
@@ -66,3 +66,31 @@ def test_a_batch_is_its_images_and_memory_order_does_not_matter():
 def test_other_shapes_and_types_are_refused(stack):
     with pytest.raises(DataError, match="RGB view"):
         rxrx1_to_rgb(stack)
+
+
+class TestToRgb:
+    """The rule of the data at hand."""
+
+    STACK = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+
+    def test_three_named_channels_are_the_planes(self):
+        rgb = to_rgb(self.STACK, ("DNA", "tubulin", "actin"), ("actin", "tubulin", "DNA"))
+        np.testing.assert_array_equal(rgb, np.stack(self.STACK[::-1], axis=-1))
+        batch = to_rgb(self.STACK[None], ("DNA", "tubulin", "actin"), ("actin", "tubulin", "DNA"))
+        np.testing.assert_array_equal(batch[0], rgb)
+
+    def test_images_that_are_rgb_stay_as_they_are(self):
+        rgb = to_rgb(self.STACK, ("red", "green", "blue"), ("actin", "tubulin", "DNA"))
+        np.testing.assert_array_equal(rgb, np.moveaxis(self.STACK, 0, -1))
+
+    def test_rxrx1_follows_its_table(self):
+        stack = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+        np.testing.assert_array_equal(to_rgb(stack, RXRX1_CHANNELS), rxrx1_to_rgb(stack))
+
+    def test_without_a_rule_it_stops(self):
+        with pytest.raises(DataError, match="no rule how the channels a, b, c"):
+            to_rgb(self.STACK, ("a", "b", "c"))
+        with pytest.raises(DataError, match="shows the channel actin, which the fields lack"):
+            to_rgb(self.STACK, ("a", "b", "c"), ("a", "b", "actin"))
+        with pytest.raises(DataError, match="8-bit fields with 2 channels"):
+            to_rgb(self.STACK, ("a", "b"), ("a", "b", "a"))

@@ -1,5 +1,6 @@
-"""RxRx1's six stains shown as one RGB image."""
+"""Stains shown as one RGB image: RxRx1's six by their published table, others by name."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ def _lookup_table(colour: StainColour) -> npt.NDArray[np.uint16]:
     # Whole-number arithmetic is the truncation of min(t / upper, 1) * colour without rounding.
     return (np.array(colour.red_green_blue)[:, None] * grey // colour.upper).astype(np.uint16)
 
+
+RXRX1_CHANNELS = tuple(colour.channel for colour in RXRX1_COLOURS)
+# Of images that are RGB already.
+RGB_CHANNELS = ("red", "green", "blue")
 
 _LOOKUP_TABLES = tuple(_lookup_table(colour) for colour in RXRX1_COLOURS)
 
@@ -78,3 +83,62 @@ def rxrx1_to_rgb(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
                 total += table[component][stack[..., channel, :, :]]
         rgb[..., component] = np.minimum(total, 255)
     return rgb
+
+
+def to_rgb(
+    stack: npt.NDArray[Any], channels: Sequence[str], rgb: Sequence[str] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Show fields as RGB by the rule of their data.
+
+    Images of the channels red, green and blue stay as they are. Where `rgb` names three channels,
+    these are the planes (BBBC021: actin, tubulin, DNA). RxRx1's six channels follow
+    `rxrx1_to_rgb`.
+
+    Parameters
+    ----------
+    stack
+        uint8 [C, H, W] or [N, C, H, W].
+    channels
+        Names of the C channels, in order.
+    rgb
+        Names of the channels shown as red, green and blue.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [H, W, 3] or [N, H, W, 3].
+
+    Raises
+    ------
+    DataError
+        When the data have no rule, or a channel is missing or stands in another order than the
+        rule was published for.
+    """
+    stack = np.asarray(stack)
+    names = tuple(channels)
+    chosen: tuple[str, ...]
+    if stack.dtype != np.uint8 or stack.ndim not in (3, 4) or stack.shape[-3] != len(names):
+        raise DataError(
+            f"the RGB view needs 8-bit fields with {len(names)} channels, but these are "
+            f"{stack.dtype} of shape {stack.shape}"
+        )
+    if names == RGB_CHANNELS:
+        chosen = RGB_CHANNELS
+    elif rgb is not None:
+        chosen = tuple(rgb)
+    elif names == RXRX1_CHANNELS:
+        return rxrx1_to_rgb(stack)
+    else:
+        raise DataError(
+            f"there is no rule how the channels {', '.join(names)} become RGB: name three of them "
+            "in the dataset's `rgb`, or, for RxRx1, put them into the order "
+            f"{', '.join(RXRX1_CHANNELS)}"
+        )
+    missing = [name for name in chosen if name not in names]
+    if missing:
+        raise DataError(
+            f"the RGB view shows the channel {missing[0]}, which the fields lack (they have "
+            f"{', '.join(names)}): correct the dataset's `rgb`"
+        )
+    planes = stack[..., [names.index(name) for name in chosen], :, :]
+    return np.ascontiguousarray(np.moveaxis(planes, -3, -1))

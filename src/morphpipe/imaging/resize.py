@@ -1,0 +1,123 @@
+"""From a field of any size to the size that a model takes: crop, squash or tiles."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.transform import resize_local_mean
+
+from morphpipe.errors import DataError
+
+
+def centre_crop(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Cut out the central square of a field.
+
+    Parameters
+    ----------
+    stack
+        [C, H, W], any type.
+    size
+        Height and width of the square in pixels. Where the margin is odd, the smaller half is
+        above and to the left.
+
+    Returns
+    -------
+    numpy.ndarray
+        [C, size, size], of the same type.
+
+    Raises
+    ------
+    DataError
+        If the field is smaller than that.
+    """
+    height, width = _field_size(stack)
+    _require_at_least(height, width, size)
+    top, left = (height - size) // 2, (width - size) // 2
+    return np.ascontiguousarray(stack[:, top : top + size, left : left + size])
+
+
+def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Bring a whole field to a square, whatever its aspect.
+
+    Each new pixel is the mean of the area that it covers, which is free of aliasing and keeps
+    the mean of the field to rounding. A field that is smaller than the square is enlarged by
+    repeating pixels.
+
+    Parameters
+    ----------
+    stack
+        [C, H, W], uint8, uint16 or floating point.
+    size
+        Height and width of the square in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        [C, size, size], of the same type; whole numbers are rounded, halves to the even one.
+
+    Raises
+    ------
+    DataError
+        If the stack is not [C, H, W], is of another type, or the size is not positive.
+    """
+    _field_size(stack)
+    if size < 1:
+        raise DataError(f"a field cannot be brought to {size} pixels")
+    if stack.dtype not in (np.uint8, np.uint16) and not np.issubdtype(stack.dtype, np.floating):
+        raise DataError(f"a field of 8 or 16 bits can be brought to a size, but not {stack.dtype}")
+    squashed = np.empty((len(stack), size, size), dtype=stack.dtype)
+    for channel, plane in enumerate(stack):
+        values = resize_local_mean(plane.astype(np.float64), (size, size))
+        squashed[channel] = values if np.issubdtype(stack.dtype, np.floating) else np.rint(values)
+    return squashed
+
+
+def tiles(stack: npt.NDArray[Any], size: int) -> list[tuple[int, int, npt.NDArray[Any]]]:
+    """Cut a field into squares that do not overlap.
+
+    As many as fit, as one centred grid. What is left over (H modulo size rows and W modulo size
+    columns) is a margin at the borders and appears in no tile.
+
+    Parameters
+    ----------
+    stack
+        [C, H, W], any type.
+    size
+        Height and width of a tile in pixels.
+
+    Returns
+    -------
+    list
+        (row, column, tile), row by row: the tile's place in the grid, counted from 0, and its
+        pixels [C, size, size] of the same type. Its upper left pixel is
+        ((H modulo size) // 2 + row * size, (W modulo size) // 2 + column * size).
+
+    Raises
+    ------
+    DataError
+        If the field is smaller than one tile.
+    """
+    height, width = _field_size(stack)
+    _require_at_least(height, width, size)
+    grid = []
+    for row in range(height // size):
+        for column in range(width // size):
+            top = height % size // 2 + row * size
+            left = width % size // 2 + column * size
+            # A copy, so that a kept tile does not keep the whole field in memory.
+            grid.append((row, column, stack[:, top : top + size, left : left + size].copy()))
+    return grid
+
+
+def _field_size(stack: npt.NDArray[Any]) -> tuple[int, int]:
+    if stack.ndim != 3 or 0 in stack.shape:
+        raise DataError(f"a field is a stack [C, H, W], but the shape is {stack.shape}")
+    return stack.shape[1], stack.shape[2]
+
+
+def _require_at_least(height: int, width: int, size: int) -> None:
+    if not 1 <= size <= min(height, width):
+        raise DataError(
+            f"a square of {size} pixels cannot be cut out of a field of {height} x {width}; "
+            "choose a smaller size, or squash the field"
+        )
