@@ -1,8 +1,18 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.datasets.quality import join_quarantine, unreadable_fields
+from morphpipe.config.preprocessing import Quality
+from morphpipe.datasets.quality import (
+    QUALITY_KEYS,
+    examine_fields,
+    pixels_sha256,
+    quality_table,
+    quarantine_of,
+)
 from morphpipe.errors import DataError
+
+QUARANTINE = Quality(unreadable="quarantine")
 
 
 def _damage(path, fields, row):
@@ -12,33 +22,65 @@ def _damage(path, fields, row):
     path.write_bytes(content)
 
 
-def test_good_fields_give_an_empty_table(make_fields, tmp_path):
-    fields, _ = make_fields(tmp_path / "a.zip")
-    found = unreadable_fields(fields, quarantine=False)
-    assert found.columns.tolist() == ["field_id", "reason"]
-    assert found.empty
+def test_good_fields_are_measured_and_kept(make_fields, tmp_path):
+    fields, images = make_fields(tmp_path / "a.zip", size=(48, 40))
+    found = examine_fields(fields, Quality())
+    assert found["field_id"].tolist() == fields.field_ids
+    assert found["reason"].isna().all()
+    assert {"focus_DNA", "saturation_ER", "contrast_DNA", "debris_ER", "nuclei"} <= set(found)
+    # Of uniform random numbers one in 256 is 255.
+    expected = (images[:, 1] == 255).mean(axis=(1, 2))
+    np.testing.assert_allclose(found["saturation_ER"], expected)
+    assert quarantine_of(found).empty
+
+
+def test_field_beyond_a_limit_is_put_aside_with_its_reason(make_fields, tmp_path):
+    fields, _ = make_fields(tmp_path / "a.zip", size=(48, 40))
+    found = examine_fields(fields, Quality(max_saturation=0.0))
+    aside = quarantine_of(found)
+    assert aside["field_id"].tolist() == fields.field_ids
+    assert "saturated" in aside["reason"].iloc[0]
+    assert "DNA" in aside["reason"].iloc[0]
 
 
 def test_damaged_plane_stops_or_goes_into_quarantine(make_fields, tmp_path):
-    fields, _ = make_fields(tmp_path / "a.zip")
+    fields, _ = make_fields(tmp_path / "a.zip", size=(48, 40))
     _damage(tmp_path / "a.zip", fields, 2)
-    with pytest.raises(DataError, match=r"Field f2, channel ER .*`quarantine: true`"):
-        unreadable_fields(fields, quarantine=False)
-    found = unreadable_fields(fields, quarantine=True)
-    assert found["field_id"].tolist() == ["f2"]
-    assert "channel ER" in found["reason"].iloc[0]
+    with pytest.raises(DataError, match=r"Field f2, channel ER .*unreadable: quarantine"):
+        examine_fields(fields, Quality())
+    found = examine_fields(fields, QUARANTINE)
+    aside = quarantine_of(found)
+    assert aside["field_id"].tolist() == ["f2"]
+    assert "channel ER" in aside["reason"].iloc[0]
+    assert found.loc[2, ["focus_DNA", "pixels_sha256"]].isna().all()
+    assert found.drop(index=2)["focus_DNA"].notna().all()
 
 
-@pytest.mark.parametrize("quarantine", [True, False])
-def test_another_archive_stops_even_with_quarantine(make_fields, tmp_path, quarantine):
+@pytest.mark.parametrize("unreadable", ["stop", "quarantine"])
+def test_another_archive_stops_even_with_quarantine(make_fields, tmp_path, unreadable):
     fields, _ = make_fields(tmp_path / "a.zip", seed=0)
     make_fields(tmp_path / "a.zip", seed=1, names=("ER", "DNA"))
     with pytest.raises(DataError, match=r"a\.zip"):
-        unreadable_fields(fields, quarantine=quarantine)
+        examine_fields(fields, Quality(unreadable=unreadable))
 
 
-def test_joined_tables_keep_their_columns_when_all_are_empty():
-    empty = pd.DataFrame(columns=["field_id", "reason"])
-    assert join_quarantine([empty, empty]).dtypes.astype(str).tolist() == ["string", "string"]
-    one = pd.DataFrame({"field_id": ["a"], "reason": ["b"]})
-    assert join_quarantine([empty, one, one])["field_id"].tolist() == ["a", "a"]
+def test_fields_too_small_to_measure_are_read_but_have_no_limits(make_fields, tmp_path):
+    fields, _ = make_fields(tmp_path / "a.zip", size=(16, 16))
+    assert set(examine_fields(fields, Quality()).columns) == set(QUALITY_KEYS)
+    with pytest.raises(DataError, match="too small"):
+        examine_fields(fields, Quality(min_focus=-3))
+
+
+def test_hash_is_of_pixels_and_shape():
+    plane = np.arange(12, dtype=np.uint8)
+    assert pixels_sha256(plane.reshape(3, 4)) == pixels_sha256(plane.reshape(3, 4).copy(order="F"))
+    assert pixels_sha256(plane.reshape(3, 4)) != pixels_sha256(plane.reshape(4, 3))
+    assert pixels_sha256(plane) != pixels_sha256(plane.astype(np.uint16))
+
+
+def test_empty_tables_keep_their_columns():
+    table = quality_table(pd.DataFrame(columns=list(QUALITY_KEYS)))
+    assert table.num_rows == 0
+    assert table.schema.names == list(QUALITY_KEYS)
+    aside = quarantine_of(table.to_pandas())
+    assert aside.dtypes.astype(str).tolist() == ["string", "string"]

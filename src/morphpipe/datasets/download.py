@@ -1,11 +1,15 @@
 """Fetching files: resumable, with a progress bar, checked by size and checksum."""
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -17,6 +21,8 @@ from morphpipe.storage import sha256_of_file, write_json
 # What has arrived of a chunk is lost when the connection breaks.
 _CHUNK = 1 << 16
 _ATTEMPTS = 8
+
+T = TypeVar("T")
 
 
 def fetch(
@@ -53,19 +59,21 @@ def fetch(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     expected = sha256 or (recorded_checksum(lock, url) if lock else None)
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        arrived = Path(unquote(parts.path if not parts.netloc else parts.netloc + parts.path))
-        if not arrived.is_file():
-            raise DataError(f"There is no file {arrived}, which {url} names.")
-    elif parts.scheme in ("http", "https"):
-        arrived = path.with_name(path.name + ".part")
-        _download(url, arrived)
+    local = local_path(url)
+    if local is not None:
+        arrived = local
     else:
-        raise DataError(f"{url} cannot be fetched: https:, http: and file: addresses can.")
+        arrived = path.with_name(path.name + ".part")
+        with storing(arrived):
+            persist(
+                lambda: _continue_download(url, arrived),
+                url,
+                f"What has arrived waits in {arrived}: run again to go on, or put the whole file "
+                "there by hand.",
+            )
     found = sha256_of_file(arrived)
     if expected is not None and found != expected:
-        if parts.scheme != "file":
+        if local is None:
             arrived.unlink()
             _tag_file(arrived).unlink(missing_ok=True)
         raise DataError(
@@ -73,7 +81,7 @@ def fetch(
             f"or it has been replaced at its source. If you trust the new one, change the "
             f"checksum in the configuration{f' or remove the entry in {lock}' if lock else ''}."
         )
-    if parts.scheme == "file":
+    if local is not None:
         if path.exists() and path.resolve() == arrived.resolve():
             return _recorded(lock, url, found, expected)
         temporary = path.with_name(f".{path.name}.link")
@@ -97,28 +105,105 @@ def _tag_file(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _download(url: str, part: Path) -> None:
-    """Bring `url` into `part`, going on behind what is there already."""
+def local_path(url: str) -> Path | None:
+    """The file that a `file:` address names, or none for `http:` and `https:`.
+
+    Raises
+    ------
+    DataError
+        When there is no such file, or the address is of another kind.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return None
+    if parts.scheme != "file":
+        raise DataError(f"{url} cannot be fetched: https:, http: and file: addresses can.")
+    path = Path(unquote(parts.path if not parts.netloc else parts.netloc + parts.path))
+    if not path.is_file():
+        raise DataError(f"There is no file {path}, which {url} names.")
+    return path
+
+
+def persist(attempt: Callable[[], T], url: str, hint: str) -> T:
+    """Try until the network lets it through: eight times, with longer and longer pauses.
+
+    Parameters
+    ----------
+    attempt
+        What to try. Of what it raises, only faults of the network (`requests.RequestException`)
+        and answers that say "later" (408, 425, 429, 5xx) are tried again.
+    url
+        For the message.
+    hint
+        A sentence on what to do when all attempts have failed.
+
+    Raises
+    ------
+    DataError
+        When the server refuses, or all attempts have failed.
+    """
     fault: Exception | None = None
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(min(2**attempt / 4, 30))
+    for number in range(_ATTEMPTS):
+        if number:
+            time.sleep(min(2**number / 4, 30))
         try:
-            _continue_download(url, part)
-            return
-        except (requests.RequestException, OSError) as error:
-            if isinstance(error, requests.HTTPError):
-                status = error.response.status_code
-                if status < 500 and status not in (408, 425, 429):
-                    raise DataError(
-                        f"{url} answers {status}: check the address, or name a mirror in the "
-                        "configuration."
-                    ) from None
+            return attempt()
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status < 500 and status not in (408, 425, 429):
+                raise DataError(
+                    f"{url} answers {status}: check the address, or name a mirror in the "
+                    "configuration."
+                ) from None
             fault = error
-    raise DataError(
-        f"{url} could not be fetched after {_ATTEMPTS} attempts ({fault}). What has arrived "
-        f"waits in {part}: run again to go on, or put the whole file there by hand."
-    )
+        except requests.RequestException as error:
+            fault = error
+    raise DataError(f"{url} could not be fetched after {_ATTEMPTS} attempts ({fault}). {hint}")
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn a fault of the disk into a sentence; trying again would not help.
+
+    Raises
+    ------
+    DataError
+        For any OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"The disk (or your quota) is full in {path.parent}: free some room, or set "
+                "`paths.cache` to another disk. What has arrived is kept; run again to go on."
+            ) from None
+        raise DataError(f"{path} cannot be stored ({error.strerror or error}).") from None
+
+
+def require_space(path: Path, needed: int, what: str) -> None:
+    """Stop before a download that the disk cannot hold.
+
+    Parameters
+    ----------
+    path
+        A file in the folder that will hold it.
+    needed
+        Bytes.
+    what
+        What needs them, for the message.
+
+    Raises
+    ------
+    DataError
+        When fewer bytes are free.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise DataError(
+            f"{what} needs {needed / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free in "
+            f"{path.parent}: free some, or set `paths.cache` to another disk."
+        )
 
 
 def _continue_download(url: str, part: Path) -> None:
@@ -132,8 +217,12 @@ def _continue_download(url: str, part: Path) -> None:
     else:
         have = 0
     with requests.get(url, headers=headers, stream=True, timeout=(20, 60)) as response:
-        if response.status_code == 416 and have and have == tag.get("size"):
-            return
+        if response.status_code == 416 and have:
+            if have == tag.get("size"):
+                return
+            # The file is shorter than was announced: what is here is not its beginning.
+            part.unlink()
+            raise requests.ConnectionError(f"the server has nothing behind byte {have}")
         response.raise_for_status()
         if response.status_code != 206:
             have = 0
@@ -148,12 +237,8 @@ def _continue_download(url: str, part: Path) -> None:
         if validator and validator.startswith("W/"):
             validator = None
         write_json({"validator": validator, "size": size}, tag_file)
-        free = shutil.disk_usage(part.parent).free
-        if size is not None and size - have > free:
-            raise DataError(
-                f"{url} needs {(size - have) / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB "
-                f"are free in {part.parent}: free some, or set `paths.cache` to another disk."
-            )
+        if size is not None:
+            require_space(part, size - have, url)
         with (
             open(part, "ab" if have else "wb") as stream,
             tqdm(

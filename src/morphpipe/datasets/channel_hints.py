@@ -1,0 +1,140 @@
+"""What locations alone say about the order of channels, before an image is opened."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from morphpipe.datasets.planes import RawPlane, parse_location
+from morphpipe.datasets.sheet import WARNING
+from morphpipe.errors import DataError
+
+# How many rows or files one sentence names.
+SHOWN = 20
+# ImageXpress: _w2 before the end or before the file's 36-digit id; Operetta and Phenix: -ch2.
+_CHANNEL_NUMBER = re.compile(
+    r"(?:^|[_-])(?:(w)([0-9])(?=[0-9A-F]{8}-)|(w)([0-9]{1,2})(?=[._]|$)|(ch)([0-9]{1,2})(?![0-9]))",
+    re.IGNORECASE,
+)
+
+
+def listed(items: Iterable[Any]) -> str:
+    """Items for a sentence, at most `SHOWN` of them."""
+    items = [str(item) for item in items]
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
+def parse_planes(
+    rows: pd.DataFrame, names: Sequence[str]
+) -> tuple[dict[str, dict[int, RawPlane]], list[str]]:
+    """Locations by channel and row, and what is wrong with the others."""
+    planes: dict[str, dict[int, RawPlane]] = {}
+    faults = []
+    for name in names:
+        wrong = []
+        planes[name] = {}
+        for row, location in rows[name].dropna().items():
+            try:
+                planes[name][int(row)] = parse_location(location)
+            except DataError as error:
+                wrong.append(f"row {int(row) + 1}: {error}")
+        if wrong:
+            faults.append(f"Channel {name}: {listed(wrong)}")
+    return planes, faults
+
+
+def repeated_planes(
+    planes: Mapping[str, Mapping[int, RawPlane]], rows: pd.DataFrame
+) -> Iterator[str]:
+    """Planes that stand in several cells."""
+    users: dict[tuple[str, str | None, int], list[tuple[int, str]]] = defaultdict(list)
+    for name, column in planes.items():
+        for row, plane in column.items():
+            users[os.path.normpath(plane.file), plane.member, plane.page or 0].append((row, name))
+    across: list[str] = []
+    within: list[str] = []
+    for used in users.values():
+        if len(used) > 1:
+            location = rows.loc[used[0][0], used[0][1]]
+            text = f"{location} ({'; '.join(f'row {row + 1}, {name}' for row, name in used[:4])})"
+            (across if len({name for _, name in used}) > 1 else within).append(text)
+    if across:
+        yield (
+            "The same plane stands in the columns of several channels, so the channels are mixed "
+            f"up: {listed(across)}."
+        )
+    if within:
+        yield f"The same plane is used by several fields: {listed(within)}."
+
+
+def _channel_number(name: str) -> str | None:
+    """The last channel number in a name, such as w2 or ch5, or none."""
+    found = _CHANNEL_NUMBER.findall(name)
+    if not found:
+        return None
+    kind, number = (part for part in found[-1] if part)
+    return f"{kind.lower()}{int(number)}"
+
+
+def hint_faults(
+    planes: Mapping[str, Mapping[int, RawPlane]],
+    rows: pd.DataFrame,
+    labels: Mapping[str, set[str]],
+) -> Iterator[str]:
+    """File names that speak against the channel map.
+
+    Parameters
+    ----------
+    planes
+        Locations by channel and row. Planes named by page are passed over: their file's name
+        cannot tell them apart.
+    rows
+        For the batches: another batch may have been imaged with channels in another order.
+    labels
+        Names that each channel goes by.
+    """
+    words = {name: {label.lower() for label in own} for name, own in labels.items()}
+    numbers = {
+        name: {number for label in own if (number := _channel_number(label)) is not None}
+        for name, own in labels.items()
+    }
+    batches = rows["batch"].tolist()
+    seen: dict[str, dict[tuple[Any, str], list[int]]] = defaultdict(lambda: defaultdict(list))
+    against = defaultdict(list)
+    for name, column in planes.items():
+        others = set().union(*(own for other, own in words.items() if other != name)) - words[name]
+        for row, plane in column.items():
+            if plane.page is not None:
+                continue
+            file = PurePosixPath(plane.image).name
+            number = _channel_number(file)
+            if number is not None:
+                seen[number][batches[row], name].append(row + 1)
+                same = {own for own in numbers[name] if own.strip("0123456789") in number}
+                if same and number not in same:
+                    against[name].append(f"row {row + 1} {file}")
+                    continue
+            parts = set(re.split(r"[^a-z0-9]+", file.lower()))
+            if parts & others and not parts & words[name]:
+                against[name].append(f"row {row + 1} {file}")
+    for name, files in against.items():
+        yield f"Channel {name} holds planes whose names say another channel: {listed(files)}."
+    for number, users in sorted(seen.items()):
+        if len({name for _, name in users}) == 1:
+            continue
+        text = "; ".join(
+            f"{name} (batch {batch}, rows {listed(numbered[:5])}{' ...' * (len(numbered) > 5)})"
+            for (batch, name), numbered in list(users.items())[:SHOWN]
+        )
+        if len({batch for batch, _ in users}) < len(users):
+            yield f"Planes named {number} stand in the columns of several channels: {text}."
+        else:
+            yield (
+                f"{WARNING}planes named {number} are another channel in another batch: {text}. "
+                "That is right only if the batches were imaged in different orders."
+            )

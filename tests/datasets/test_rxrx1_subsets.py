@@ -1,0 +1,72 @@
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from morphpipe.datasets.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
+from morphpipe.errors import DataError
+
+METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
+
+
+@pytest.fixture
+def published():
+    if not METADATA.is_dir():
+        pytest.skip(f"the published tables are not at {METADATA}")
+    return METADATA
+
+
+def _table(path, *rows):
+    path.write_text("siRNA ID,Catalog Number,Gene Symbol\n" + "".join(f"{r}\n" for r in rows))
+    return path
+
+
+def test_first_symbol_is_the_gene(tmp_path):
+    path = _table(tmp_path / "a.csv", "s1,4,SEMA4D", "s2,4,MTHFS;ST20-MTHFS", "s3,4,", "s4,4,NA")
+    assert genes_of_sirnas(path) == {"s1": "SEMA4D", "s2": "MTHFS", "s4": "NA"}
+    with gzip.open(tmp_path / "a.csv.gz", "wb") as stream:
+        stream.write(path.read_bytes())
+    assert genes_of_sirnas(tmp_path / "a.csv.gz") == genes_of_sirnas(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["s1,4,A", "s1,4,B"], "s1 has two genes, A and B"),
+        (["s1,4,A", " ,4,B"], "row 2: the siRNA has no name"),
+    ],
+)
+def test_faulty_tables_are_named(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        genes_of_sirnas(_table(tmp_path / "a.csv", *rows))
+
+
+def test_other_tables_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    for name in ("a.csv", "none.csv"):
+        with pytest.raises(DataError, match=r"cannot be read as Thermo Fisher's table"):
+            genes_of_sirnas(tmp_path / name)
+
+
+def test_morphodiffs_sirnas():
+    names = morphodiff_huvec()
+    assert len(names) == len(set(names)) == 1061
+    assert all(name[0] in "sn" and name[1:].isdigit() for name in names)
+
+
+def test_list_is_morphodiffs(published):
+    for file in ("HUVEC_all_pert_ood_info.csv", "HUVEC_single_batch_pert_ood_info.csv"):
+        table = pd.read_csv(published / file)
+        assert set(table["perturbation"]) == {*morphodiff_huvec(), "EMPTY"}
+        assert not table["ood"].any()
+
+
+def test_published_export(published):
+    genes = genes_of_sirnas(published / "ThermoFisher-export.csv.gz")
+    assert len(genes) == 1146
+    assert genes["s20592"] == "SEMA4D"
+    assert genes["s20785"] == "MTHFS"
+    assert "s21506" not in genes
+    # MorphoDiff's are the annotated ones: each has a gene.
+    assert set(morphodiff_huvec()) <= set(genes)

@@ -1,0 +1,48 @@
+import pandas as pd
+import pytest
+
+from morphpipe.datasets.sheet_plates import image_columns, rows_sha256, sheet_plates
+from morphpipe.errors import DataError
+
+ROWS = [
+    {"plate": "p9", "well": "A01", "perturbation": "DMSO", "dna": "a.tif"},
+    {"plate": "p9", "well": "A02", "perturbation": "taxol", "dna": "b.tif"},
+    {"plate": "p1", "well": "A01", "perturbation": "DMSO", "dna": "c.tif"},
+]
+
+
+def write(path, rows):
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_plates_come_in_the_order_of_their_first_rows(tmp_path):
+    path = write(tmp_path / "sheet.csv", ROWS)
+    assert sheet_plates(path) == ("p9", "p1")
+    write(path, [*ROWS, ROWS[0] | {"plate": "p5"}])
+    assert sheet_plates(path) == ("p9", "p1", "p5")
+
+
+def test_hash_is_of_the_plates_own_rows(tmp_path):
+    path = write(tmp_path / "sheet.csv", ROWS)
+    before = {plate: rows_sha256(path, plate) for plate in ("p9", "p1")}
+    other = tmp_path / "longer.csv"
+    write(other, [*ROWS, ROWS[0] | {"plate": "p5"}])
+    assert {plate: rows_sha256(other, plate) for plate in ("p9", "p1")} == before
+    changed = write(tmp_path / "changed.csv", [ROWS[0] | {"dna": "z.tif"}, *ROWS[1:]])
+    assert rows_sha256(changed, "p9") != before["p9"]
+    assert rows_sha256(changed, "p1") == before["p1"]
+
+
+def test_sheet_without_plates_is_an_error(tmp_path):
+    path = write(tmp_path / "sheet.csv", [{"well": "A01"}])
+    with pytest.raises(DataError, match="no column `plate`"):
+        sheet_plates(path)
+    with pytest.raises(DataError, match="no sample sheet"):
+        sheet_plates(tmp_path / "nowhere.csv")
+
+
+def test_columns_of_images_are_found():
+    assert image_columns(pd.DataFrame(ROWS)) == ["dna"]
+    with pytest.raises(DataError, match="one per channel"):
+        image_columns(pd.DataFrame(ROWS).drop(columns="dna"))
