@@ -15,6 +15,7 @@ import pytest
 from morphpipe.config import parse_configuration
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
+from morphpipe.datasets.quality import QUALITY_KEYS, quality_table
 from morphpipe.datasets.simulated import (
     CHANNELS,
     PIXEL_SIZE,
@@ -27,6 +28,7 @@ from morphpipe.datasets.simulated import (
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
 from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.leakage import find_leakage
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.probing import probing_rows
 from morphpipe.evaluation.splits import split_by_well
@@ -44,7 +46,7 @@ SCREEN = ScreenDesign(
 )  # fmt: skip
 MANIFEST = ChannelManifest(
     tuple(Channel(n, s) for n, s in zip(CHANNELS, STAINS, strict=True)),
-    (PIXEL_SIZE, PIXEL_SIZE), 8, None, "none needed (simulated)", "the simulated screen, seed 3",
+    (PIXEL_SIZE, PIXEL_SIZE), 8, "none needed (simulated)", "the simulated screen, seed 3",
 )  # fmt: skip
 CONTEXT = {"dataset": "screen", "experiment": "small", "generator": "SiT-S/2"}
 
@@ -53,6 +55,7 @@ def configuration_of(**experiment):
     """A configuration whose experiment can be changed."""
     content = {
         "title": "A small simulated screen",
+        "licences": {"accept": ["MIT"]},
         "datasets": {"screen": {"source": "simulated", "field_size": 64, "plates": 2}},
         "splits": {"by-well": {"dataset": "screen"}},
         "codecs": {"own": {"origin": "trained", "split": "by-well", "steps": 300}},
@@ -129,11 +132,11 @@ def _features(keys, strengths, generator, shift):
     """Features in which a condition moves the mean by the root of its effect."""
     values = generator.normal(0, 1, (len(keys), 12))
     values[:, 0] += [strengths.get(p, 0.0) for p in keys["perturbation"]]
-    values[:, 1] += [3.0 * CELL_TYPES.index(c) for c in keys["cell_type"]]
+    values[:, 1] += [3.0 * (c == CELL_TYPES[1]) for c in keys["cell_type"]]
     return (values + shift).astype(np.float32)
 
 
-def metric_rows(real, train, generated, strengths, extractor, shift, view="all"):
+def metric_rows(real, train, generated, strengths, extractor, shift, view="all", effects=True):
     """Rows as evaluation makes them, on features made up here."""
     generator = np.random.default_rng(5)
     true = {p: v**2 for p, v in REAL_STRENGTHS.items()}
@@ -146,9 +149,10 @@ def metric_rows(real, train, generated, strengths, extractor, shift, view="all")
     rows = distance_rows(
         *sets, context=CONTEXT, settings=DistanceSettings(floor_repeats=3, minimum_fields=6)
     )
-    rows += treatment_effect_rows(
-        *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings(replicates=50)
-    )
+    if effects:
+        rows += treatment_effect_rows(
+            *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings(replicates=50)
+        )
     return rows + probing_rows(*sets, context=CONTEXT)
 
 
@@ -169,6 +173,48 @@ WRONG_STRENGTHS = {
 }
 
 
+def quality_rows(fields):
+    """Quality as the workflow measures it, without opening an image: numbers made up here."""
+    generator = np.random.default_rng(7)
+    counts = {"control": 20, "inert": 20, "graded-low": 18, "graded-mid": 13, "graded-high": 10}
+    for row in fields.rows():
+        measures = {}
+        for i, channel in enumerate(CHANNELS):
+            measures[f"focus_{channel}"] = generator.normal(-1.5 - 0.1 * i, 0.1)
+            measures[f"saturation_{channel}"] = max(0.0, generator.normal(0, 1e-3))
+            measures[f"contrast_{channel}"] = generator.gamma(4, 6)
+            measures[f"debris_{channel}"] = max(0.0, generator.normal(2e-3, 2e-3))
+        nuclei = counts.get(row["perturbation"], 20) + int(generator.integers(-2, 3))
+        yield {key: row.get(key) for key in QUALITY_KEYS} | {
+            "reason": None, "pixels_sha256": f"sum of {row['field_id']}", "nuclei": nuclei,
+            "foreground_DNA": 0.2, **measures,
+        }  # fmt: skip
+
+
+def write_checkpoint(folder):
+    """What a training of 600 steps leaves, but for the weights."""
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    steps = np.arange(20, 620, 20)
+    log = pd.DataFrame(
+        {
+            "step": steps, "loss": 1 / np.sqrt(steps), "diffusion": 4 / np.sqrt(steps) + 0.4,
+            "alignment": -1 + 3 / np.sqrt(steps), "gradient_norm": 1.0, "learning_rate": 1e-4,
+            "seconds": 3.0,
+        }
+    )  # fmt: skip
+    log.to_csv(checkpoint / "log.csv", index=False)
+    state = {
+        "step": 600,
+        "identity": "x",
+        "settings": {"seed": 0},
+        "sha256": {"ema.safetensors": "ab" * 32},
+    }
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    (checkpoint / "README.md").write_text("# small, training seed 0, step 600\n")
+    return checkpoint
+
+
 def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None):
     """Write all files of the small experiment and describe them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +223,12 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
     write_fields(replace(real, folder=folder), folder / "fields.parquet")
     split = split_by_well(real.keys(), {"train": 0.5, "encoder": 0.25, "test": 0.25}, 0)
     write_parquet(pa.Table.from_pandas(split, preserve_index=False), folder / "split.parquet")
+    looked_at = pd.DataFrame(
+        [*quality_rows(real), {"field_id": QUARANTINED[0], "reason": QUARANTINED[1]}]
+    )
+    write_parquet(quality_table(looked_at), folder / "quality.parquet")
+    leakage = find_leakage(split, real.keys(), [], pd.Series(dtype="string"))
+    write_parquet(pa.Table.from_pandas(leakage, preserve_index=False), folder / "leakage.parquet")
     quarantine = pd.DataFrame([QUARANTINED], columns=["field_id", "reason"])
     write_parquet(
         pa.Table.from_pandas(quarantine, preserve_index=False), folder / "quarantine.parquet"
@@ -202,25 +254,7 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
             tuple(table.field_ids), np.zeros(len(table), np.int8), values, extraction
         )
         write_features(content, folder / f"features-{name}.parquet")
-    checkpoint = folder / "checkpoint"
-    checkpoint.mkdir()
-    steps = np.arange(20, 620, 20)
-    log = pd.DataFrame(
-        {
-            "step": steps, "loss": 1 / np.sqrt(steps), "diffusion": 4 / np.sqrt(steps) + 0.4,
-            "alignment": -1 + 3 / np.sqrt(steps), "gradient_norm": 1.0, "learning_rate": 1e-4,
-            "seconds": 3.0,
-        }
-    )  # fmt: skip
-    log.to_csv(checkpoint / "log.csv", index=False)
-    state = {
-        "step": 600,
-        "identity": "x",
-        "settings": {"seed": 0},
-        "sha256": {"ema.safetensors": "ab" * 32},
-    }
-    (checkpoint / "state.json").write_text(json.dumps(state))
-    (checkpoint / "README.md").write_text("# small, training seed 0, step 600\n")
+    checkpoint = write_checkpoint(folder)
     codec = folder / "codec"
     codec.mkdir()
     pd.DataFrame(
@@ -229,7 +263,8 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
     files = ExperimentFiles(
         name="small", fields=folder / "fields.parquet", quarantine=folder / "quarantine.parquet",
         split=folder / "split.parquet", samples=tuple(samples), checkpoints=(checkpoint,),
-        metrics=(folder / "metrics.parquet",), features=(folder / "features-real.parquet",),
+        metrics=(folder / "metrics.parquet",), quality=folder / "quality.parquet",
+        leakage=folder / "leakage.parquet", features=(folder / "features-real.parquet",),
         generated_features=tuple(folder / f"features-made-{i}.parquet" for i in range(2)),
     )  # fmt: skip
     weights = {
@@ -269,3 +304,11 @@ def true_order():
     """The graded series by true effect, from the dataset itself."""
     names = [p for p in PERTURBATIONS if p != "control"]
     return sorted(names, key=lambda p: true_effect(p, CELL_TYPES[0]))
+
+
+@pytest.fixture(scope="session")
+def own_inputs(tmp_path_factory):
+    """Own plates: raw planes that were preprocessed, limits, leaks, and no negative control."""
+    from .own_plates import make_own_inputs
+
+    return make_own_inputs(tmp_path_factory.mktemp("own"))

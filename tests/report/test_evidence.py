@@ -48,3 +48,18 @@ def test_quarantine_without_reasons_is_an_error(inputs):
     files = replace(inputs.experiments[0], quarantine=inputs.experiments[0].split)
     with pytest.raises(DataError, match="lacks the column reason"):
         read_evidence(files, inputs.configuration)
+
+
+def test_a_named_subset_of_perturbations_is_no_list(inputs):
+    evidence = read_evidence(inputs.experiments[0], inputs.configuration)
+    dataset = evidence.dataset.model_copy(update={"perturbations": "morphodiff"})
+    evidence = replace(evidence, dataset=dataset)
+    assert evidence.perturbations == ["control", *sorted(PERTURBATIONS[1:])]
+
+
+def test_own_plates_have_no_configured_cell_types(own_inputs):
+    evidence = read_evidence(own_inputs.experiments[0], own_inputs.configuration)
+    assert evidence.cell_types == ["HeLa"]
+    assert evidence.perturbations == ["nocodazole", "taxol"]
+    assert evidence.negative_controls == frozenset()
+    assert len(evidence.leakage) == 1

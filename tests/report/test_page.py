@@ -52,7 +52,14 @@ def hostile_page(hostile_inputs):
     return build_report(hostile_inputs)
 
 
-def test_elements_are_closed_and_ids_unique(page):
+@pytest.fixture(scope="module")
+def own_page(own_inputs):
+    return build_report(own_inputs)
+
+
+@pytest.mark.parametrize("name", ["page", "own_page"])
+def test_elements_are_closed_and_ids_unique(request, name):
+    page = request.getfixturevalue(name)
     parser = parsed(page)
     assert parser.open == []
     ids = [attributes["id"] for _, attributes in parser.elements if "id" in attributes]
@@ -100,7 +107,7 @@ def test_quarantine_with_reasons(page):
     words = parsed(page).words
     assert QUARANTINED[0] in words
     assert QUARANTINED[1] in words
-    assert "1 of 121 fields could not be used" in words
+    assert "1 of 121 fields was put aside" in words
 
 
 def test_alignment_encoder_is_marked_and_no_other(page):
@@ -146,3 +153,37 @@ def test_written_page_is_the_same_again(inputs, page, tmp_path):
     write_report(inputs, tmp_path / "folder" / "report.html")
     assert (tmp_path / "folder" / "report.html").read_text("utf-8") == page
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["report.html"]
+
+
+def test_own_plates_say_what_cannot_be_said(own_page):
+    words = parsed(own_page).words
+    for text in (
+        "of the dataset plates (own plates)", "24 fields of view",
+        "There is no negative control among the real held-out images",
+        "Name the untreated perturbation in the dataset's `negative_controls`",
+        "leaks 1 pair of identical images stands on two sides",
+        "6 of 54 fields were put aside", "tubulin 2, actin 1",
+        "Each whole field was squeezed into 32 × 32 pixels", "a pixel is 0.65 µm wide and high",
+        "actin red, tubulin green, Hoechst blue", "MorphGen's are of RxRx1",
+        "own data not needed",
+    ):  # fmt: skip
+        assert text in words
+    for text in ("simulated", "six stains", "mean over cell types", "all cell types", "nan "):
+        assert text not in words[: words.index("This run", words.index("What not to believe"))]
+
+
+def test_the_data_of_the_small_run(page):
+    words = parsed(page).words
+    for text in (
+        "As simulated, nothing changed", "No well, held-out condition or identical image stands",
+        "Median number of nuclei", "No limits are configured", "a plane is damaged",
+        "In 4 of 8 conditions the median number of nuclei",
+    ):  # fmt: skip
+        assert text in words
+
+
+def test_nobody_looked_at_quality_or_leakage(inputs):
+    files = replace(inputs.experiments[0], quality=None, leakage=None)
+    words = parsed(build_report(replace(inputs, experiments=(files,)))).words
+    assert "not checked Nobody looked for leakage" in words
+    assert "The quality of the fields was not looked at" in words

@@ -1,16 +1,18 @@
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from morphpipe.datasets.archive import FieldReader
-from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.datasets.fields import Channel
+from morphpipe.imaging.rgb import RGB_CHANNELS, rxrx1_to_rgb
 from morphpipe.report import pictures
 from morphpipe.report.evidence import read_evidence
 
-from .conftest import CELL_TYPES, CHANNELS, PERTURBATIONS
+from .conftest import CELL_TYPES, CHANNELS, MANIFEST, PERTURBATIONS
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +47,51 @@ def test_window_is_the_percentile_of_held_out_images(evidence):
         assert windows[name] == pytest.approx(np.quantile(images[:, i], 0.995))
 
 
-def test_composite_puts_actin_red_ER_green_and_DNA_blue():
-    stack = np.zeros((6, 4, 4), np.uint8)
-    stack[CHANNELS.index("actin")], stack[CHANNELS.index("ER")] = 50, 25
-    stack[CHANNELS.index("DNA")] = 200
-    windows = dict.fromkeys(CHANNELS, 100.0)
-    shown = pictures.to_colour(stack, CHANNELS, windows, recursion_table=False)
-    assert shown[0, 0].tolist() == [128, 64, 255]
-
-
-def test_recursions_table_for_real_stains():
+def test_recursions_table_for_rxrx1_alone(evidence):
     stack = np.random.default_rng(0).integers(0, 256, (6, 5, 7), dtype=np.uint8)
-    shown = pictures.to_colour(stack, CHANNELS, {}, recursion_table=True)
-    np.testing.assert_array_equal(shown, rxrx1_to_rgb(stack))
+    published = rxrx1_to_rgb(stack)
+    windows = dict.fromkeys(CHANNELS, 255.0)
+
+    def shown(source):
+        of = replace(evidence, dataset=evidence.dataset.model_copy(update={"source": source}))
+        return pictures.to_colour(stack, MANIFEST, windows, of)
+
+    np.testing.assert_array_equal(shown("rxrx1"), published)
+    # Own plates with the same stains were scaled to 0 to 255: the table's limits are not theirs.
+    composite = np.stack([stack[CHANNELS.index(n)] for n in ("actin", "ER", "DNA")], axis=-1)
+    np.testing.assert_array_equal(shown("sheet"), composite)
 
 
-def test_images_that_are_colour_already_are_shown_as_they_are():
+def test_images_that_are_colour_already_are_shown_as_they_are(evidence):
     stack = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
-    windows = dict.fromkeys(CHANNELS, 10.0)
-    shown = pictures.to_colour(stack, ("red", "green", "blue"), windows, recursion_table=True)
+    manifest = replace(MANIFEST, channels=tuple(Channel(n, "") for n in RGB_CHANNELS))
+    shown = pictures.to_colour(stack, manifest, dict.fromkeys(CHANNELS, 10.0), evidence)
     np.testing.assert_array_equal(shown, stack.transpose(1, 2, 0))
+
+
+def test_rgb_generators_are_held_against_what_they_were_trained_on(evidence):
+    # Unstretched, as the training images were: a stretch of real images alone would be unfair.
+    stack = np.random.default_rng(0).integers(0, 100, (6, 5, 7), dtype=np.uint8)
+    manifest = replace(MANIFEST, rgb=("mito", "DNA", "ER"))
+    experiment = evidence.experiment.model_copy(update={"image_mode": "rgb"})
+    of = replace(evidence, experiment=experiment, real=replace(evidence.real, manifest=manifest))
+    shown = pictures.to_colour(stack, manifest, dict.fromkeys(CHANNELS, 50.0), of)
+    np.testing.assert_array_equal(shown, stack[[4, 0, 1]].transpose(1, 2, 0))
+    assert "mito red, DNA green, ER blue" in pictures.colour_note(of)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "actin red, ER green, DNA blue"),
+        ({"rgb": ("mito", "RNA", "Golgi")}, "mito red, RNA green, Golgi blue"),
+        ({"channels": MANIFEST.channels[:2]}, "DNA red, ER green; each"),
+        ({"channels": MANIFEST.channels[:1]}, "single channel DNA"),
+    ],
+)
+def test_note_names_the_colours_of_these_data(evidence, change, words):
+    of = replace(evidence, real=replace(evidence.real, manifest=replace(MANIFEST, **change)))
+    assert words in pictures.colour_note(of)
 
 
 def test_both_sides_of_a_channel_share_the_window(evidence):

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from morphpipe.report.captions import experiment_plots
+from morphpipe.report.drawing import inline_svg
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.pictures import ChannelRow, SampleRow, Tile
-from morphpipe.report.plots import figure_channels, figure_pca, figure_samples, inline_svg
+from morphpipe.report.plots import figure_channels, figure_pca, figure_samples
 
 from .conftest import SCRIPT
 
@@ -23,7 +24,8 @@ def plots(hostile_inputs):
 
 def test_every_topic_has_its_plots(plots):
     assert {topic: len(found) for topic, found in plots.items()} == {
-        "distances": 4, "effects": 2, "probes": 2, "pca": 1, "training": 1,
+        "distances": 4, "effects": 2, "probes": 2, "pca": 1, "quality": 1,
+        "training": 1,
     }  # fmt: skip
     in_sight = [p.name for p in plots["distances"] if not p.aside]
     # The first of a topic is what is written as a single file.

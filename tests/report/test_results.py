@@ -7,6 +7,7 @@ from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import metric_row, metric_table
 from morphpipe.report.results import (
     distance_points,
+    named_cell_type,
     over_seeds,
     primary_encoder,
     principal_components,
@@ -125,3 +126,10 @@ def test_a_table_that_is_no_metric_table_is_refused(tmp_path):
     write_parquet(pa.table({"metric": ["FID"]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="not a metric table"):
         read_metrics([tmp_path / "x.parquet"])
+
+
+def test_a_single_cell_type_is_not_shown_twice():
+    summary = pd.DataFrame({"cell_type": ["all", "HeLa", "all"], "value": [1.0, 1.0, 2.0]})
+    shown = named_cell_type(summary, ["HeLa"])
+    assert shown.to_dict("list") == {"cell_type": ["HeLa", "HeLa"], "value": [1.0, 2.0]}
+    assert named_cell_type(summary, ["HeLa", "U2OS"]) is summary

@@ -35,6 +35,14 @@ def report(
         list[Path], typer.Option(help="Folder of generated images' features, likewise.")
     ],
     output: Annotated[Path, typer.Option(help="Page (.html) to write.")],
+    quality: Annotated[
+        Path | None,
+        typer.Option(help="Quality table of all fields, as `fields` writes it; none: not shown."),
+    ] = None,
+    leakage: Annotated[
+        Path | None,
+        typer.Option(help="Leakage table, as `split` writes it; none: said to be not checked."),
+    ] = None,
     weights: Annotated[list[Path] | None, _folders("pretrained weights")] = None,
     codec: Annotated[list[Path] | None, _folders("a trained codec")] = None,
     encoder: Annotated[list[Path] | None, _folders("a trained encoder")] = None,
@@ -48,7 +56,8 @@ def report(
     ```
     morphpipe report demo --config config/demo.yaml \
         --fields fields.parquet --quarantine quarantine.parquet \
-        --split split.parquet --samples samples.zip \
+        --quality quality.parquet --split split.parquet --leakage split-leakage.parquet \
+        --samples samples.zip \
         --checkpoint checkpoint --metrics distances.parquet \
         --metrics effects.parquet --metrics probes.parquet \
         --real features --generated generated-features --output report.html
@@ -63,6 +72,8 @@ def report(
     files = {
         "fields": fields,
         "quarantine": quarantine,
+        "quality": quality,
+        "leakage": leakage,
         "split": split,
         "samples": samples,
         "checkpoints": checkpoint,

@@ -8,12 +8,20 @@ from matplotlib.figure import Figure
 from morphpipe.config import Configuration
 from morphpipe.errors import DataError
 from morphpipe.report import plots, tables
+from morphpipe.report.drawing import figure_absent
+from morphpipe.report.effects_figure import figure_effects
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.programmes import Programme, programmes
+from morphpipe.report.quality import quality_points
+from morphpipe.report.quality_figure import MOST_POINTS, figure_quality
 from morphpipe.report.results import (
+    COPY,
     DISTANCE_NAMES,
     FRECHET,
     KERNEL,
+    SHUFFLED,
     distance_points,
+    named_cell_type,
     over_seeds,
     principal_components,
     select,
@@ -75,6 +83,10 @@ def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                 continue
             name = DISTANCE_NAMES[metric]
             label = f"{name}, {mark(extractor)}"
+
+            def shown(comparison: str, points: pd.DataFrame = points) -> bool:
+                return bool((points["comparison"] == comparison).any())
+
             reading = (
                 "Read it as: the further right of the grey band, the less like real images; the "
                 "band is what real images score against each other, and 1 its middle."
@@ -89,9 +101,13 @@ def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                     plots.figure_distances(points, label=label, relative=relative),
                     f"{label}: generated images, floor and controls by view and cell type. The "
                     "values are in the table below.",
-                    f"{label}. {reading} Orange is generated; green replays training images; pink "
-                    "are generated images of other conditions, which a model that heeds its "
-                    "condition must beat. Lines are 95 % intervals.",
+                    f"{label}. {reading} Orange is generated"
+                    + ("; green replays training images" * shown(COPY))
+                    + (
+                        "; pink are generated images of other conditions, which a model that "
+                        "heeds its condition must beat" * shown(SHUFFLED)
+                    )
+                    + ". Lines are 95 % intervals.",
                     aside=not relative or _aside(extractor, summary, mark),
                 )
             )
@@ -108,9 +124,34 @@ def _encoder_views(summary: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def _truth_caption(known: list[Programme]) -> str:
+    """What the true effects in the figure say, and what they do not."""
+    series = [programme for programme in known if programme.is_series]
+    alone = [programme.name for programme in known if not programme.is_series]
+    said = (
+        " True effects compare only within a programme, that is between strengths of the same "
+        "change, and lines set the programmes apart."
+    )
+    if series:
+        shown = "; ".join(f"{p.name}: {', '.join(p.members)}" for p in series)
+        said += (
+            f" Hollow diamonds are the true effects of a series ({shown}), in another unit and "
+            "scaled to its largest real one: their order counts, not their place."
+        )
+    if alone:
+        said += (
+            f" {', '.join(alone)} {'stands' if len(alone) == 1 else 'stand each'} alone in "
+            "another programme and "
+            f"{'has' if len(alone) == 1 else 'have'} no diamond, for that a true effect is larger "
+            "there does not mean that a feature space is moved further."
+        )
+    return said
+
+
 def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) -> list[Plot]:
     truth = {c: evidence.true_effects(c) for c in [*evidence.cell_types, "all"]}
     truth = {cell_type: effects for cell_type, effects in truth.items() if effects}
+    known = programmes(evidence.perturbations) if truth else []
     found = []
     for extractor, view in _encoder_views(summary, "cate"):
         rows = select(summary, extractor=extractor, view=view)
@@ -121,7 +162,7 @@ def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) 
                 Plot(
                     f"effects-{extractor}",
                     f"Effects by {mark(extractor)}, view “{view}”",
-                    plots.figure_effects(rows, truth),
+                    figure_effects(rows, truth, known),
                     f"Treatment effects by {mark(extractor)}, real and generated, by cell type "
                     "and perturbation. The values are in the table below.",
                     f"Treatment effects by {mark(extractor)}, view “{view}”. Read it as: an orange "
@@ -129,16 +170,41 @@ def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) 
                     "the perturbation does"
                     + ("; inside the grey band an effect cannot be told from none" * has_floor)
                     + "."
-                    + (
-                        " Hollow diamonds are the true effects, in another unit and scaled to the "
-                        "largest real one: their order counts, not their place."
-                        if truth
-                        else ""
-                    ),
+                    + (_truth_caption(known) if truth else ""),
                     aside=_aside(extractor, summary, mark),
                 )
             )
     return found
+
+
+def _quality_plots(evidence: Evidence) -> list[Plot]:
+    if evidence.quality is None:
+        return []
+    channels = evidence.real.manifest.names
+    points = quality_points(evidence.quality, channels)
+    if points.empty:
+        return []
+    limits = {} if evidence.dataset.source == "simulated" else evidence.dataset.quality.limits
+    kept = int(evidence.quality["reason"].isna().sum())
+    return [
+        Plot(
+            "quality",
+            "Quality of the fields",
+            figure_quality(points, limits),
+            "Focus, contrast, saturation and debris of every raw field, by channel, kept fields "
+            "apart from those put aside.",
+            "Raw fields before any correction, one point each"
+            + (f" ({MOST_POINTS} of {kept:,} kept ones a channel)" if kept > MOST_POINTS else "")
+            + ". Read it as: points far from their line's median are the fields to look at; "
+            "channels differ by nature and compare with themselves only. "
+            + (
+                "Fields beyond a limit in any channel were put aside, and show in every channel."
+                if limits
+                else "No limits are configured: fields are measured, and none is put aside for "
+                "its quality."
+            ),
+        )
+    ]
 
 
 def _probe_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
@@ -171,7 +237,7 @@ def _pca_plots(evidence: Evidence, mark: tables.Mark) -> list[Plot]:
         points, explained = principal_components(keys, features)
     except DataError as error:
         reason = f"No principal components: {error}."
-        return [Plot("pca", "Feature space", plots.figure_absent(reason), reason, "")]
+        return [Plot("pca", "Feature space", figure_absent(reason), reason, "")]
     order = {name: i for i, name in enumerate(evidence.perturbations)}
     points = points[points["perturbation"].isin(list(order))]
     points = points.sort_values("perturbation", key=lambda p: p.map(order), kind="stable")
@@ -206,16 +272,18 @@ def _training_plots(evidence: Evidence) -> list[Plot]:
 
 
 def experiment_plots(configuration: Configuration, evidence: Evidence) -> dict[str, list[Plot]]:
-    """All plots of an experiment by topic: distances, effects, probes, pca, training.
+    """All plots of an experiment by topic: distances, effects, probes, pca, quality, training.
 
     Those that stand aside come last.
     """
-    summary, mark = over_seeds(evidence.metrics), marker(configuration, evidence.name)
+    summary = named_cell_type(over_seeds(evidence.metrics), evidence.cell_types)
+    mark = marker(configuration, evidence.name)
     found = {
         "distances": _distance_plots(summary, mark),
         "effects": _effect_plots(summary, evidence, mark),
         "probes": _probe_plots(summary, mark),
         "pca": _pca_plots(evidence, mark),
+        "quality": _quality_plots(evidence),
         "training": _training_plots(evidence),
     }
     return {topic: sorted(of, key=lambda plot: plot.aside) for topic, of in found.items()}

@@ -1,5 +1,6 @@
 """Gathering a report's inputs from the paths that the workflow hands over."""
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,8 +36,9 @@ def collect(
     configuration
         Of the run, plain values.
     experiments
-        By name: paths by the attributes of `ExperimentFiles`; `features` and
-        `generated_features` are folders, of which the view `all` is shown, or `rgb`.
+        By name: paths by the attributes of `ExperimentFiles`; `quality` and `leakage` may be
+        missing; `features` and `generated_features` are folders, of which the view `all` is
+        shown, or `rgb`.
     weights
         `weights.json` of every pretrained weight in use.
     codecs, encoders
@@ -55,20 +57,36 @@ def collect(
                 samples=tuple(map(Path, paths["samples"])),
                 checkpoints=tuple(map(Path, paths["checkpoints"])),
                 metrics=tuple(map(Path, paths["metrics"])),
+                quality=_optional(paths.get("quality")),
+                leakage=_optional(paths.get("leakage")),
                 features=tuple(folder / f"{view}.parquet" for folder in features),
                 generated_features=tuple(
                     Path(folder) / f"{view}.parquet" for folder in paths["generated_features"]
                 ),
             )
         )
+    parsed = parse_configuration(configuration)
     return ReportInputs(
-        configuration=parse_configuration(configuration),
+        configuration=parsed,
         experiments=tuple(files),
         weights={Path(path).parent.name: read_record(Path(path).parent) for path in weights},
         codecs={Path(path).parent.name: Path(path).parent for path in codecs},
         encoders={Path(path).parent.name: Path(path).parent for path in encoders},
         versions={name: _version(name) for name in _SOFTWARE},
+        checksums=_recorded(Path(parsed.paths.lock)),
     )
+
+
+def _optional(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _recorded(lock: Path) -> dict[str, str]:
+    """Checksums of downloads by address; a damaged file stops downloads, not the report."""
+    try:
+        return dict(json.loads(lock.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _version(name: str) -> str:

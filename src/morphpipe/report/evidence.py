@@ -1,7 +1,7 @@
 """What the files of an experiment say, read into memory: the edge of the report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphpipe.config import Configuration
-from morphpipe.config.datasets import Dataset, Split
+from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
+from morphpipe.config.splits import Split
 from morphpipe.datasets.fields import FieldTable, read_fields
+from morphpipe.datasets.quality import QUALITY_KEYS
 from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.encoders.feature_table import Extraction, read_features
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
 from morphpipe.storage import read_parquet
@@ -83,6 +86,10 @@ class Evidence:
         Tables of the generated fields, one per archive.
     quarantine
         Columns field_id and reason.
+    quality
+        See `morphpipe.datasets.quality`; None where nobody looked.
+    leakage
+        See `morphpipe.evaluation.leakage`; None where nobody looked.
     trainings
         One per training seed.
     metrics
@@ -100,6 +107,8 @@ class Evidence:
     split: pd.DataFrame
     generated: tuple[FieldTable, ...]
     quarantine: pd.DataFrame
+    quality: pd.DataFrame | None
+    leakage: pd.DataFrame | None
     trainings: tuple[TrainingRecord, ...]
     metrics: pd.DataFrame
     points: FeaturePoints | None
@@ -128,13 +137,17 @@ class Evidence:
     @cached_property
     def cell_types(self) -> list[str]:
         """Generated cell types: in the configured order, then by name."""
-        configured = self.experiment.sampling.cell_types or self.dataset.cell_types
+        configured = self.experiment.sampling.cell_types or self.dataset.all_cell_types
         return _ordered(self.generated_keys["cell_type"], configured)
 
     @cached_property
     def perturbations(self) -> list[str]:
         """Generated perturbations: in the configured order, then negative controls, then names."""
-        configured = self.experiment.sampling.perturbations or self.dataset.perturbations
+        named = self.dataset.perturbations
+        configured = self.experiment.sampling.perturbations
+        # RxRx1's subsets have a name instead of a list.
+        if configured is None and isinstance(named, list):
+            configured = named
         keys = self.generated_keys
         controls = sorted(set(keys.loc[keys["control"] == "negative", "perturbation"]))
         return _ordered(keys["perturbation"], [*(configured or []), *controls])
@@ -148,8 +161,14 @@ class Evidence:
         chosen = types if cell_type == "all" else [cell_type]
         return {p: float(np.mean([true_effect(p, c) for c in chosen])) for p in names}
 
+    @cached_property
+    def negative_controls(self) -> frozenset[str]:
+        """Perturbations that are negative controls, of the real fields."""
+        keys = self.real.keys()
+        return frozenset(keys.loc[keys["control"] == "negative", "perturbation"])
 
-def _ordered(found: pd.Series, configured: list[Any] | None) -> list[str]:
+
+def _ordered(found: pd.Series, configured: Sequence[Any] | None) -> list[str]:
     """Unique values, those of the configuration first."""
     present = set(found)
     first = [value for value in dict.fromkeys(configured or []) if value in present]
@@ -157,11 +176,16 @@ def _ordered(found: pd.Series, configured: list[Any] | None) -> list[str]:
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table that has to have these columns, with whatever others it has."""
     table = read_parquet(path).to_pandas()
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{path} lacks the column {missing[0]}: let the workflow make it again.")
-    return table[columns]
+    return table
+
+
+def _read_optional(path: Path | None, columns: list[str]) -> pd.DataFrame | None:
+    return None if path is None else _read_table(path, columns)
 
 
 def read_training(folder: Path) -> TrainingRecord:
@@ -238,7 +262,7 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     experiment = configuration.experiments[files.name]
     split_settings = configuration.splits[experiment.split]
     real = read_fields(files.fields)
-    split = _read_table(files.split, ["field_id", "split"])
+    split = _read_table(files.split, ["field_id", "split"])[["field_id", "split"]]
     generated = [read_fields(path) for path in files.samples]
     test = set(split.loc[split["split"] == "test", "field_id"])
     metrics = read_metrics(files.metrics)
@@ -251,7 +275,9 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
         real=real,
         split=split,
         generated=tuple(generated),
-        quarantine=_read_table(files.quarantine, ["field_id", "reason"]),
+        quarantine=_read_table(files.quarantine, ["field_id", "reason"])[["field_id", "reason"]],
+        quality=_read_optional(files.quality, list(QUALITY_KEYS)),
+        leakage=_read_optional(files.leakage, LEAKAGE_COLUMNS),
         trainings=tuple(
             sorted((read_training(f) for f in files.checkpoints), key=lambda t: t.seed)
         ),

@@ -35,8 +35,9 @@ def write_figures(
     files
         Of the experiment.
     outputs
-        PNG file by topic: `samples`, `training`, `distances`, `effects`, `probes`, `pca`. Where a
-        topic has several figures, the first is written: that of the first encoder.
+        PNG file by topic: `samples`, `training`, `distances`, `effects`, `probes`, `pca`,
+        `quality`. Where a topic has several figures, the first is written: that of the first
+        encoder.
     """
     evidence = read_evidence(files, inputs.configuration)
     windows = pictures.display_windows(evidence)

@@ -28,6 +28,10 @@ class ExperimentFiles:
         The folder of the last slice of every training, one per training seed.
     metrics
         Metric tables (Parquet).
+    quality
+        Table of the quality of all fields that were looked at; None where nobody looked.
+    leakage
+        Table of what stands on two sides of the split; None where nobody looked.
     features, generated_features
         Feature tables of real and of generated images, of one encoder and view, for the
         principal components; empty tuples leave the figure out.
@@ -40,6 +44,8 @@ class ExperimentFiles:
     samples: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
     metrics: tuple[Path, ...]
+    quality: Path | None = None
+    leakage: Path | None = None
     features: tuple[Path, ...] = ()
     generated_features: tuple[Path, ...] = ()
 
@@ -61,6 +67,8 @@ class ReportInputs:
         By name: folders of what the workflow trained itself, each with a `history.csv`.
     versions
         Software by name.
+    checksums
+        SHA-256 of downloaded files by address, as the lock file holds them.
     """
 
     configuration: Configuration
@@ -69,3 +77,4 @@ class ReportInputs:
     codecs: Mapping[str, Path] = field(default_factory=dict)
     encoders: Mapping[str, Path] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)

@@ -9,30 +9,14 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from morphpipe.config import Configuration
-from morphpipe.report import pictures, plots, tables
+from morphpipe.report import pictures, tables
 from morphpipe.report.captions import Plot
+from morphpipe.report.drawing import inline_svg
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.inputs import ReportInputs
-from morphpipe.report.section import Section, build_section
+from morphpipe.report.licences import licence_table
+from morphpipe.report.section import build_section
 from morphpipe.storage import atomic_path
-
-
-def _weights_table(inputs: ReportInputs) -> tables.Table:
-    rows: list[list[tables.Cell | str]] = []
-    for name, weights in inputs.weights.items():
-        sums = "; ".join(
-            f"{file}: {value}" for file, value in (weights.get("sha256") or {}).items()
-        )
-        rows.append(
-            [
-                name, str(weights.get("source") or "–"), str(weights.get("revision") or "–"),
-                str(weights.get("licence") or "–"), str(weights.get("note") or "–"),
-                tables.Cell(sums or "none recorded", "mono"),
-            ]
-        )  # fmt: skip
-    headers = ["weights", "source", "revision", "licence", "how they were made", "SHA-256"]
-    return tables.table("Weights that were used and not trained in this run.", headers, rows)
 
 
 def _history(folder: Path) -> str:
@@ -56,16 +40,6 @@ def _trained_table(inputs: ReportInputs) -> tables.Table:
     ]
     caption = "Codecs and encoders that this run trained itself, and where their training ended."
     return tables.table(caption, ["kind", "name", "last entry of the history"], rows)
-
-
-def _licence_table(configuration: Configuration, sections: list[Section]) -> tables.Table:
-    rows = []
-    for name in dict.fromkeys(s.evidence.dataset_name for s in sections):
-        manifest = next(s.evidence.real.manifest for s in sections
-                        if s.evidence.dataset_name == name)  # fmt: skip
-        rows.append([name, configuration.datasets[name].licence, manifest.source])
-    caption = "Licences of the data. Generated images and weights trained on them inherit terms."
-    return tables.table(caption, ["dataset", "licence", "source"], rows)
 
 
 def build_report(inputs: ReportInputs) -> str:
@@ -103,7 +77,7 @@ def build_report(inputs: ReportInputs) -> str:
 
     def svg(plot: Plot, number: int) -> Markup:
         # Made by matplotlib, which escapes all text in it.
-        return Markup(plots.inline_svg(plot.figure, f"figure-{number}-{plot.name}"))
+        return Markup(inline_svg(plot.figure, f"figure-{number}-{plot.name}"))
 
     context: dict[str, Any] = {
         "title": configuration.title,
@@ -112,9 +86,8 @@ def build_report(inputs: ReportInputs) -> str:
         "svg": svg,
         "per_condition": pictures.PER_CONDITION,
         "most": (pictures.MOST_CELL_TYPES, pictures.MOST_PERTURBATIONS),
-        "weights": _weights_table(inputs),
         "trained": _trained_table(inputs),
-        "licences": _licence_table(configuration, sections),
+        "licences": licence_table(inputs, sections),
         "versions": dict(inputs.versions),
         "configuration": yaml.safe_dump(configured, sort_keys=False, allow_unicode=True),
     }

@@ -6,7 +6,7 @@ first samples of the first seeds.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.imaging.rgb import RXRX1_COLOURS, rxrx1_to_rgb
+from morphpipe.datasets.fields import ChannelManifest, FieldTable
+from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS, rxrx1_to_rgb, to_rgb
+from morphpipe.report.composite import (
+    WINDOW_PERCENTILE,
+    composite,
+    composite_channels,
+    stretched,
+    white_levels,
+)
 from morphpipe.report.evidence import Evidence
 
 PER_CONDITION = 4
 MOST_CELL_TYPES = 4
 MOST_PERTURBATIONS = 6
-WINDOW_PERCENTILE = 99.5
 _LONGEST_SIDE = 192
 _WINDOW_FIELDS = 32
-_RXRX1_CHANNELS = tuple(colour.channel for colour in RXRX1_COLOURS)
-# Display only: red, green, blue of the composite.
-COMPOSITE = ("actin", "ER", "DNA")
+_COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -68,66 +72,79 @@ def display_windows(evidence: Evidence) -> dict[str, float]:
     fields = evidence.test_fields
     rows = np.unique(np.linspace(0, len(fields) - 1, min(_WINDOW_FIELDS, len(fields))).astype(int))
     with FieldReader(fields) as reader:
-        images = np.stack([reader.read(int(row)) for row in rows])
-    return {
-        name: max(float(np.percentile(images[:, i], WINDOW_PERCENTILE)), 1.0)
-        for i, name in enumerate(fields.manifest.names)
-    }
-
-
-def _stretched(plane: NDArray[np.generic], white: float) -> NDArray[np.uint8]:
-    scaled = np.clip(plane.astype(np.float32) / white, 0, 1) * 255
-    return np.round(scaled).astype(np.uint8)
+        return white_levels([reader.read(int(row)) for row in rows], fields.manifest)
 
 
 def uses_recursion_table(evidence: Evidence) -> bool:
-    """Whether colours follow Recursion's table.
+    """Whether colours follow Recursion's table, which was made for RxRx1's own grey values.
 
-    Real six-stain images do. The simulated screen is brighter than the table's limits, which
-    would saturate, and is shown as a composite.
+    Other plates with the same stains, and the simulated screen, are brighter than its limits and
+    would saturate.
     """
     manifest = evidence.real.manifest
     return (
-        not evidence.is_simulated and manifest.names == _RXRX1_CHANNELS and manifest.bit_depth == 8
+        evidence.dataset.source == "rxrx1"
+        and manifest.names == RXRX1_CHANNELS
+        and manifest.bit_depth == 8
     )
+
+
+def shown_as_trained(evidence: Evidence) -> bool:
+    """Whether real fields are shown by the rule that made the generator's RGB training images."""
+    return evidence.experiment.image_mode == "rgb"
 
 
 def to_colour(
     stack: NDArray[np.generic],
-    channels: Sequence[str],
-    windows: dict[str, float],
-    *,
-    recursion_table: bool,
+    manifest: ChannelManifest,
+    windows: Mapping[str, float],
+    evidence: Evidence,
 ) -> NDArray[np.uint8]:
-    """Show one field in colour.
+    """Show one field in colour, real and generated ones by one rule.
 
     Parameters
     ----------
     stack
         uint8 or uint16 [C, H, W].
-    channels
-        Names of its channels.
+    manifest
+        Of its channels.
     windows
-        Grey value shown as white, by channel.
-    recursion_table
-        Six stains by `morphpipe.imaging.rgb.rxrx1_to_rgb`. Otherwise a composite: red actin,
-        green ER, blue DNA, or the first three channels where those are not there; a field of
-        one channel is grey.
+        Grey value shown as white, by channel of the real images.
+    evidence
+        Where the generator makes RGB images, and for RxRx1, real fields are shown by
+        `morphpipe.imaging.rgb.to_rgb`; otherwise by `morphpipe.report.composite`. Images that
+        are RGB already stay as they are.
 
     Returns
     -------
     numpy.ndarray
         uint8 [H, W, 3].
     """
-    names = list(channels)
-    if recursion_table and tuple(names) == _RXRX1_CHANNELS:
+    if manifest.names == RGB_CHANNELS:
+        return to_rgb(stack, manifest.names)
+    if shown_as_trained(evidence):
+        return to_rgb(stack, manifest.names, manifest.rgb)
+    if uses_recursion_table(evidence) and manifest.names == RXRX1_CHANNELS:
         return rxrx1_to_rgb(np.asarray(stack, dtype=np.uint8))
-    wanted = list(COMPOSITE) if set(COMPOSITE) <= set(names) else names[:3]
-    # Images that are RGB already have no window of a stain: 255 is white.
-    planes = [_stretched(stack[names.index(n)], windows.get(n, 255.0)) for n in wanted]
-    while len(planes) < 3:
-        planes.append(planes[-1] if len(names) == 1 else np.zeros_like(planes[0]))
-    return np.stack(planes, axis=-1)
+    return composite(stack, manifest, windows)
+
+
+def colour_note(evidence: Evidence) -> str:
+    """How the pictures got their colours, as a sentence."""
+    manifest = evidence.real.manifest
+    if manifest.names == RGB_CHANNELS:
+        return "The images are RGB, and shown as they are."
+    if shown_as_trained(evidence) and manifest.rgb is not None:
+        shown = ", ".join(f"{name} {c}" for name, c in zip(manifest.rgb, _COLOURS, strict=True))
+        return f"Colours are those of the training images: {shown}."
+    if shown_as_trained(evidence) or uses_recursion_table(evidence):
+        return "Colours follow Recursion's table for RxRx1's six stains."
+    names = composite_channels(manifest)
+    scaled = f"scaled so that the {WINDOW_PERCENTILE} percentile of the real held-out images"
+    if len(names) == 1:
+        return f"Fields have the single channel {names[0]}, shown as grey and {scaled} is white."
+    shown = ", ".join(f"{name} {colour}" for name, colour in zip(names, _COLOURS, strict=False))
+    return f"Colours are for display only: {shown}; each channel {scaled} is white."
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -179,12 +196,11 @@ def shown_conditions(evidence: Evidence) -> list[tuple[str, str]]:
 
 def sample_rows(evidence: Evidence, windows: dict[str, float]) -> list[SampleRow]:
     """Real and generated fields of every condition that is shown, in colour."""
-    table = uses_recursion_table(evidence)
     fields = evidence.test_fields
     keys = fields.keys()
 
     def tile(source: FieldTable, reader: FieldReader, row: int) -> Tile:
-        colour = to_colour(reader.read(row), source.manifest.names, windows, recursion_table=table)
+        colour = to_colour(reader.read(row), source.manifest, windows, evidence)
         return Tile(source.field_ids[row], _shrunk(colour))
 
     rows = []
@@ -232,7 +248,7 @@ def channel_rows(evidence: Evidence, windows: dict[str, float]) -> list[ChannelR
                 stack = reader.read(position)
             sides.append(
                 tuple(
-                    Tile(source.field_ids[position], _shrunk(_stretched(plane, windows[name])))
+                    Tile(source.field_ids[position], _shrunk(stretched(plane, windows[name])))
                     for name, plane in zip(names, stack, strict=True)
                 )
             )

@@ -1,35 +1,32 @@
-"""The report's figures: data in, matplotlib figure out."""
+"""Figures of images, distances, probes, features and training: data in, figure out."""
 
-import re
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from morphpipe.report.drawing import (
+    CONDITIONS,
+    COPY_GREEN,
+    FLOOR_GREY,
+    INK,
+    MADE,
+    REAL,
+    SHUFFLED_PINK,
+    STYLE,
+    all_first,
+    draw_interval,
+    new_figure,
+    panels,
+)
 from morphpipe.report.pictures import ChannelRow, SampleRow
 from morphpipe.report.results import COPY, FLOOR, GENERATED_AT_FLOOR, SHUFFLED
 
-# Told apart by all common kinds of colour vision (Okabe and Ito's hues, bright enough for both a
-# white and a dark page), and by marker as well.
-REAL, MADE, FLOOR_GREY = "#2b83c6", "#e0701b", "#9aa4ae"
-COPY_GREEN, SHUFFLED_PINK = "#1f9e77", "#c45f9b"
-CONDITIONS = ("#8a929a", "#2b83c6", "#e69f00", "#1f9e77", "#d55e00", "#c45f9b", "#6a5acd")
-_INK, _RULE = "#1d2329", "#d9dee3"
-_STYLE: dict[str, Any] = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9,
-    "text.color": _INK, "axes.edgecolor": _INK, "axes.labelcolor": _INK, "xtick.color": _INK,
-    "ytick.color": _INK, "axes.titlesize": 10, "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "grid.color": _RULE, "grid.linewidth": 0.7, "legend.frameon": False,
-    "text.parse_math": False, "svg.fonttype": "none",
-}  # fmt: skip
 _MARKS = {
     GENERATED_AT_FLOOR: ("o", MADE, "generated"),
     COPY: ("D", COPY_GREEN, "copy control (training images replayed)"),
@@ -43,50 +40,11 @@ _REGIMES = {
 }
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _panels(
-    titles: Sequence[str],
-    width: float,
-    height: float,
-    columns: int = 3,
-    *,
-    sharex: bool = False,
-    sharey: bool = False,
-) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel per title, in rows of at most `columns`."""
-    columns = min(columns, len(titles))
-    rows = -(-len(titles) // columns)
-    figure = _figure(width, height * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
-    for axes, title in zip(grid, titles, strict=False):
-        axes.set_title(title)
-    for axes in grid[len(titles) :]:
-        axes.remove()
-    return figure, list(grid[: len(titles)])
-
-
-def _label_of(cell_type: str) -> str:
-    return "all cell types" if cell_type == "all" else cell_type
-
-
-def _with_all_first(values: pd.Series) -> list[str]:
-    found = list(dict.fromkeys(values))
-    return [v for v in found if v == "all"] + [v for v in found if v != "all"]
-
-
-def _interval(axes: Axes, y: float, row: Any, colour: str) -> None:
-    if np.isfinite(row.low) and np.isfinite(row.high):
-        axes.plot([row.low, row.high], [y, y], color=colour, lw=1.6, solid_capstyle="butt")
-
-
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_samples(rows: Sequence[SampleRow]) -> Figure:
     """Real (left) and generated (right) fields of each condition."""
     tiles = max((max(len(row.real), len(row.generated)) for row in rows), default=1)
-    figure = _figure(2 * tiles * 1.05 + 1.6, 1.07 * max(len(rows), 1) + 0.4)
+    figure = new_figure(2 * tiles * 1.05 + 1.6, 1.07 * max(len(rows), 1) + 0.4)
     grid = figure.subplots(max(len(rows), 1), 2 * tiles, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
@@ -103,11 +61,11 @@ def figure_samples(rows: Sequence[SampleRow]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_channels(rows: Sequence[ChannelRow]) -> Figure:
     """Single channels of one real and one generated field per cell type, same grey window."""
     channels = rows[0].channels if rows else ("",)
-    figure = _figure(1.3 * len(channels) + 1.8, 1.33 * 2 * max(len(rows), 1) + 0.4)
+    figure = new_figure(1.3 * len(channels) + 1.8, 1.33 * 2 * max(len(rows), 1) + 0.4)
     grid = figure.subplots(2 * max(len(rows), 1), len(channels), squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
@@ -125,7 +83,7 @@ def figure_channels(rows: Sequence[ChannelRow]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_training(logs: Mapping[int, pd.DataFrame]) -> Figure:
     """Training losses by step, one line per training seed.
 
@@ -135,10 +93,10 @@ def figure_training(logs: Mapping[int, pd.DataFrame]) -> Figure:
         By training seed; columns `step`, `diffusion` and `alignment`.
     """
     aligned = any(log["alignment"].notna().any() for log in logs.values())
-    panels = [("diffusion", "velocity loss")] + ([("alignment", "alignment loss")] * aligned)
-    figure, grid = _panels([title for _, title in panels], 9, 2.5, 2)
+    losses = [("diffusion", "velocity loss")] + ([("alignment", "alignment loss")] * aligned)
+    figure, grid = panels([title for _, title in losses], 9, 2.5, 2)
     styles = ("-", "--", ":", "-.")
-    for axes, (column, _) in zip(grid, panels, strict=True):
+    for axes, (column, _) in zip(grid, losses, strict=True):
         for number, (seed, log) in enumerate(sorted(logs.items())):
             axes.plot(
                 log["step"], log[column], color=MADE, lw=1.4, ls=styles[number % 4],
@@ -151,7 +109,7 @@ def figure_training(logs: Mapping[int, pd.DataFrame]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Figure:
     """Distance to held-out real images beside floor and controls, a panel per cell type.
 
@@ -164,10 +122,10 @@ def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Fig
     relative
         Whether the values are multiples of the floor.
     """
-    cell_types, views = _with_all_first(points["cell_type"]), _with_all_first(points["view"])
-    titles = [_label_of(cell_type) for cell_type in cell_types]
+    cell_types, views = all_first(points["cell_type"]), all_first(points["view"])
+    titles = ["all cell types" if c == "all" else c for c in cell_types]
     height = 0.85 + 0.42 * len(views)
-    figure, grid = _panels(titles, 10, height, sharex=True, sharey=True)
+    figure, grid = panels(titles, 10, height, sharex=True, sharey=True)
     for axes, cell_type in zip(grid, cell_types, strict=True):
         for row in points[points["cell_type"] == cell_type].itertuples():
             y = views.index(row.view)
@@ -178,7 +136,7 @@ def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Fig
                 continue
             marker, colour, _ = _MARKS[row.comparison]
             at = y + {GENERATED_AT_FLOOR: 0.0, COPY: -0.24, SHUFFLED: 0.24}[row.comparison]
-            _interval(axes, at, row, colour)
+            draw_interval(axes, at, row, colour)
             axes.plot(row.value, at, marker, color=colour, ms=6.5, mec="none")
         axes.set_yticks(range(len(views)), ["all channels" if v == "all" else v for v in views])
         axes.set_ylim(len(views) - 0.45, -0.55)
@@ -199,72 +157,7 @@ def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Fig
     return figure
 
 
-@mpl.rc_context(_STYLE)
-def figure_effects(
-    effects: pd.DataFrame, true_effects: Mapping[str, Mapping[str, float]] | None = None
-) -> Figure:
-    """Treatment effects of real and of generated images, a panel per cell type.
-
-    Parameters
-    ----------
-    effects
-        Rows of one encoder and view from `morphpipe.report.results.over_seeds`: metric `cate`
-        with comparison `real`, `generated` and `real-control-floor`.
-    true_effects
-        By cell type and perturbation, where they are known. They have another unit and are
-        scaled to the panel's largest real effect.
-    """
-    values = effects[(effects["metric"] == "cate") & effects["value"].notna()]
-    values = values.rename(columns={"ci_low": "low", "ci_high": "high"})
-    shown = values[values["comparison"].isin(["real", "generated"])]
-    cell_types = _with_all_first(shown["cell_type"])
-    order = shown.groupby("perturbation")["value"].mean()
-    truth = (true_effects or {}).get("all", {})
-    names = sorted(set(shown["perturbation"]), key=lambda p: (truth.get(p, 0.0), order[p]))
-    titles = ["mean over cell types" if c == "all" else c for c in cell_types]
-    figure, grid = _panels(titles, 10, 0.85 + 0.42 * len(names), sharey=True)
-    for axes, cell_type in zip(grid, cell_types, strict=True):
-        here = shown[shown["cell_type"] == cell_type]
-        floor = values[
-            (values["comparison"] == "real-control-floor") & (values["cell_type"] == cell_type)
-        ]
-        if len(floor):
-            axes.axvspan(0, floor["value"].max(), color=FLOOR_GREY, alpha=0.38, lw=0)
-        for row in here.itertuples():
-            is_real = row.comparison == "real"
-            at = names.index(row.perturbation) + (-0.13 if is_real else 0.13)
-            colour = REAL if is_real else MADE
-            _interval(axes, at, row, colour)
-            axes.plot(row.value, at, "o" if is_real else "s", color=colour, ms=6.5, mec="none")
-        known = {p: v for p, v in (true_effects or {}).get(cell_type, {}).items() if p in names}
-        top = here.loc[here["comparison"] == "real", "value"].max()
-        if known and max(known.values()) > 0 and np.isfinite(top):
-            scaled = np.array(list(known.values())) / max(known.values()) * top
-            places = [names.index(p) for p in known]
-            axes.plot(scaled, places, "d", color=_INK, mfc="none", ms=10, mew=0.9, zorder=1)
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.45, -0.55)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        axes.set_xlabel("treatment effect (CATE)")
-    handles: list[Any] = [
-        Line2D([], [], ls="", marker="o", color=REAL, mec="none", ms=6.5, label="real, held out"),
-        Line2D([], [], ls="", marker="s", color=MADE, mec="none", ms=6.5, label="generated"),
-    ]
-    if (values["comparison"] == "real-control-floor").any():
-        label = "floor: control against control"
-        handles.append(Patch(color=FLOOR_GREY, alpha=0.5, lw=0, label=label))
-    if true_effects:
-        handles.append(
-            Line2D([], [], ls="", marker="d", color=_INK, mfc="none", ms=9, label="true, scaled")
-        )
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    return figure
-
-
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_probes(probes: pd.DataFrame) -> Figure:
     """Accuracy of linear probes by what they were trained on, a panel per task.
 
@@ -277,7 +170,7 @@ def figure_probes(probes: pd.DataFrame) -> Figure:
     values = probes[(probes["metric"] == "accuracy") & probes["value"].notna()]
     tasks = list(dict.fromkeys(values["task"]))
     titles = [f"which {task.replace('_', ' ')}?" for task in tasks]
-    figure, grid = _panels(titles, 9, 2.15, 2, sharey=True)
+    figure, grid = panels(titles, 9, 2.15, 2, sharey=True)
     regimes = [name for name in _REGIMES if (values["regime"] == name).any()]
     for axes, task in zip(grid, tasks, strict=True):
         here = values[values["task"] == task]
@@ -289,12 +182,12 @@ def figure_probes(probes: pd.DataFrame) -> Figure:
                 edgecolor=colour, hatch=hatch, lw=1,
             )  # fmt: skip
             if np.isfinite(row.ci_low) and np.isfinite(row.ci_high):
-                axes.plot([row.ci_low, row.ci_high], [y, y], color=_INK, lw=1.4)
+                axes.plot([row.ci_low, row.ci_high], [y, y], color=INK, lw=1.4)
             axes.text(0.02, y, f"{row.value:.2f}", va="center", color="white", fontweight="bold",
                       bbox={"fc": "#1d232a", "ec": "none", "alpha": 0.55, "pad": 1.5})  # fmt: skip
         chance = here["chance"].max()
         if np.isfinite(chance):
-            axes.axvline(chance, color=_INK, ls="--", lw=1)
+            axes.axvline(chance, color=INK, ls="--", lw=1)
             axes.text(chance, -0.62, f" chance {chance:.2f}", va="center", fontsize=8)
         axes.set_yticks(range(len(regimes)), [_REGIMES[name][0] for name in regimes])
         axes.set_ylim(len(regimes) - 0.5, -0.85)
@@ -304,7 +197,7 @@ def figure_probes(probes: pd.DataFrame) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def figure_pca(points: pd.DataFrame, explained: tuple[float, float]) -> Figure:
     """Principal components of real and of generated images, a panel per cell type.
 
@@ -319,7 +212,7 @@ def figure_pca(points: pd.DataFrame, explained: tuple[float, float]) -> Figure:
     cell_types = list(dict.fromkeys(points["cell_type"]))
     names = list(dict.fromkeys(points["perturbation"]))
     colours = {name: CONDITIONS[i] for i, name in enumerate(names[: len(CONDITIONS)])}
-    figure, grid = _panels(cell_types, 10, 3.6, sharex=True, sharey=True)
+    figure, grid = panels(cell_types, 10, 3.6, sharex=True, sharey=True)
     for axes, cell_type in zip(grid, cell_types, strict=True):
         here = points[points["cell_type"] == cell_type]
         for name in names:
@@ -335,46 +228,11 @@ def figure_pca(points: pd.DataFrame, explained: tuple[float, float]) -> Figure:
         axes.grid()
         axes.set_axisbelow(True)
     handles: list[Any] = [
-        Line2D([], [], ls="", marker="o", color=_INK, mec="none", label="real, held out"),
-        Line2D([], [], ls="", marker="x", color=_INK, label="generated"),
+        Line2D([], [], ls="", marker="o", color=INK, mec="none", label="real, held out"),
+        Line2D([], [], ls="", marker="x", color=INK, label="generated"),
     ]
     handles += [Patch(color=colour, lw=0, label=name) for name, colour in colours.items()]
     if len(names) > len(colours):
         handles.append(Patch(color=FLOOR_GREY, lw=0, label=f"{len(names) - len(colours)} others"))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 7))
     return figure
-
-
-@mpl.rc_context(_STYLE)
-def figure_absent(reason: str) -> Figure:
-    """A figure that says why there is none."""
-    figure = _figure(9, 0.7)
-    figure.text(0.01, 0.5, reason, va="center")
-    return figure
-
-
-def inline_svg(figure: Figure, name: str) -> str:
-    """A figure as SVG for the page: text stays text, ink and grid follow the page's colours.
-
-    Parameters
-    ----------
-    name
-        Unique on the page; letters, digits and hyphens. Keeps the ids of figures apart.
-    """
-    buffer = StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
-        figure.savefig(
-            buffer, format="svg", transparent=True,
-            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
-        )  # fmt: skip
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"\bid=\"", f'id="{name}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    svg = re.sub(r"href=\"#", f'href="#{name}-', svg)
-    svg = svg.replace(_INK, "currentColor").replace(_RULE, "var(--rule)")
-    # Size comes from the page; the drawing keeps its proportions.
-    head, rest = svg.split(">", 1)
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    return f'{head} aria-hidden="true" focusable="false">{rest}'

@@ -88,6 +88,17 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.DataFrame:
+    """Rows as they are shown: with a single cell type nothing is said twice.
+
+    Its own rows equal those over all cell types, which then take its name.
+    """
+    if len(cell_types) != 1:
+        return summary
+    pooled = summary[summary["cell_type"] != cell_types[0]]
+    return pooled.assign(cell_type=pooled["cell_type"].replace("all", cell_types[0]))
+
+
 def select(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """Rows whose columns have these values; a tuple or list stands for any of its members."""
     mask = np.ones(len(frame), dtype=bool)

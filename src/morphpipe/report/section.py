@@ -7,7 +7,10 @@ from morphpipe.report import pictures, statements
 from morphpipe.report.captions import Plot, experiment_plots, marker
 from morphpipe.report.claims import Claim, check_claims
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.results import over_seeds, primary_encoder, select
+from morphpipe.report.leakage import Leakage, leakage
+from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
+from morphpipe.report.quality import aside_table, looked_at, nuclei_table
+from morphpipe.report.results import named_cell_type, over_seeds, primary_encoder, select
 from morphpipe.report.tables import (
     Table,
     agreement_table,
@@ -17,6 +20,9 @@ from morphpipe.report.tables import (
     quarantine_table,
     split_table,
 )
+
+# A table of nuclei up to this length stands on the page, longer ones are folded.
+_SHORT = 12
 
 
 @dataclass
@@ -34,20 +40,15 @@ class Section:
     samples: list[pictures.SampleRow]
     channels: list[pictures.ChannelRow]
     colours: str
+    leakage: Leakage
+    looked_at: int
+    no_effects: list[str]
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     tables: dict[str, list[Table]] = field(default_factory=dict)
     details: dict[str, list[tuple[str, Table]]] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    data: list[tuple[str, str]] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
-
-
-def _colour_note(evidence: Evidence) -> str:
-    if pictures.uses_recursion_table(evidence):
-        return "Colours follow Recursion's table for RxRx1's six stains."
-    return (
-        "Colours are for display only: DNA blue, actin red, ER green, each channel scaled so that "
-        f"the {pictures.WINDOW_PERCENTILE} percentile of the real held-out images is white."
-    )
 
 
 def _codec_origin(configuration: Configuration, name: str) -> str:
@@ -80,9 +81,6 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
         experiment.generator.alignment,
     )
     found = [
-        ("Data", f"{evidence.dataset_name} ({evidence.dataset.source}): "
-                 f"{len(evidence.real):,} fields; {evidence.real.manifest.source}"),
-        ("Channels", ", ".join(f"{c.name} ({c.stain})" for c in evidence.real.manifest.channels)),
         ("Network", f"{experiment.generator.architecture}, image mode {experiment.image_mode}"),
         ("Training", f"{training.steps:,} steps of {training.batch_size} images, learning rate "
                      f"{training.learning_rate:g}, averaged weights with decay "
@@ -109,19 +107,57 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
             else f"{encoder.kind}, {_weights_origin(configuration, encoder.weights)}"
         )
         found.append((f"Encoder {name}", text))
+    return found
+
+
+def _data_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """Which images there are and what was done to them, as pairs of name and text."""
+    manifest, keys = evidence.real.manifest, evidence.real.keys()
+    plates = len(keys[["batch", "plate"]].drop_duplicates())
+    controls = sorted(evidence.negative_controls)
     held = evidence.split_settings.hold_out
-    found.append(
+    return [
+        ("Data", f"{evidence.dataset_name}: {len(keys):,} fields of {plates:,} "
+                 f"{'plate' if plates == 1 else 'plates'}; {manifest.source}"),
+        ("Channels", ", ".join(f"{c.name} ({c.stain})" for c in manifest.channels)),
+        ("Raw planes", preparation(manifest, simulated=evidence.is_simulated)),
+        ("RGB", rgb_rule(manifest)),
+        ("Pixels", pixel_size(evidence)),
+        ("Negative control", ", ".join(controls) or "none: treatment effects have nothing to be "
+                                                    "measured against"),
         (
             "Held out entirely",
             "; ".join(", ".join(f"{k} {v}" for k, v in h.items()) for h in held) or "no condition",
-        )
-    )
-    return found
+        ),
+    ]  # fmt: skip
+
+
+def _show_data(section: Section) -> None:
+    """Tables of the data; the long ones go to the details."""
+    evidence = section.evidence
+    section.tables["split"] = [split_table(evidence)]
+    details = section.details.setdefault("data", [])
+    counts = nuclei_table(evidence)
+    if counts is not None and len(counts.rows) <= _SHORT:
+        section.tables["nuclei"] = [counts]
+    elif counts is not None:
+        details.append((f"Nuclei per field, by condition ({len(counts.rows)} rows)", counts))
+    windows = window_table(evidence.real.manifest)
+    if windows is not None:
+        details.append(("Raw intensities that became black and white, by plate", windows))
+    if section.leakage.table is not None:
+        title = f"What leaks, one by one ({section.leakage.found:,})"
+        section.details["leakage"] = [(title, section.leakage.table)]
+    if len(evidence.quarantine):
+        section.tables["quarantine"] = [aside_table(evidence)]
+        title = f"Fields put aside, one by one ({len(evidence.quarantine):,})"
+        section.details["quarantine"] = [(title, quarantine_table(evidence))]
 
 
 def build_section(configuration: Configuration, evidence: Evidence) -> Section:
     """Put together pictures, plots, tables and sentences of one experiment."""
     summary = over_seeds(evidence.metrics)
+    shown = named_cell_type(summary, evidence.cell_types)
     mark = marker(configuration, evidence.name)
     encoder, view = primary_encoder(configuration, evidence.name, evidence.metrics) or ("", "")
     windows = pictures.display_windows(evidence)
@@ -136,17 +172,19 @@ def build_section(configuration: Configuration, evidence: Evidence) -> Section:
         claims=check_claims(evidence, extractor=encoder, view=view),
         samples=pictures.sample_rows(evidence, windows),
         channels=pictures.channel_rows(evidence, windows),
-        colours=_colour_note(evidence),
+        colours=pictures.colour_note(evidence),
+        leakage=leakage(evidence),
+        looked_at=looked_at(evidence),
+        no_effects=statements.missing_controls(evidence),
         plots=experiment_plots(configuration, evidence),
         facts=_facts(configuration, evidence),
+        data=_data_facts(evidence),
         caveats=statements.caveats(configuration, evidence, summary),
     )
     for relative in (True, False):
         what = "Fréchet" if relative else "Kernel"
         for single_ones, target in ((False, "tables"), (True, "details")):
-            made = distance_table(
-                summary, relative=relative, by_perturbation=single_ones, mark=mark
-            )
+            made = distance_table(shown, relative=relative, by_perturbation=single_ones, mark=mark)
             if not made.rows:
                 continue
             if target == "tables" and relative:
@@ -155,26 +193,24 @@ def build_section(configuration: Configuration, evidence: Evidence) -> Section:
                 scope = "by perturbation" if single_ones else "overall and by cell type"
                 title = f"{what} distances {scope} ({len(made.rows)} rows)"
                 section.details.setdefault("distances", []).append((title, made))
-    for row in select(summary, metric="cate")[["extractor", "view"]].drop_duplicates().itertuples():
-        made = effect_table(summary, evidence, extractor=row.extractor, view=row.view)
+    for row in select(shown, metric="cate")[["extractor", "view"]].drop_duplicates().itertuples():
+        made = effect_table(shown, evidence, extractor=row.extractor, view=row.view)
         if (row.extractor, row.view) == (encoder, view):
             section.tables.setdefault("effects", []).append(made)
         else:
             title = f"Effects by {mark(row.extractor)}, view “{row.view}”"
             section.details.setdefault("effects", []).append((title, made))
-    agreement = agreement_table(summary, mark)
+    agreement = agreement_table(shown, mark)
     if agreement.rows:
         title = "Do the orders of the effects agree? All encoders and views"
         section.details.setdefault("effects", []).insert(0, (title, agreement))
-    probes = probe_table(select(summary, extractor=encoder, view=view), mark)
+    probes = probe_table(select(shown, extractor=encoder, view=view), mark)
     if probes.rows:
         section.tables["probes"] = [probes]
-    others = summary[(summary["extractor"] != encoder) | (summary["view"] != view)]
+    others = shown[(shown["extractor"] != encoder) | (shown["view"] != view)]
     elsewhere = probe_table(others, mark)
     if elsewhere.rows:
         title = f"Probes on other encoders and views ({len(elsewhere.rows)} rows)"
         section.details["probes"] = [(title, elsewhere)]
-    section.tables["split"] = [split_table(evidence)]
-    if len(evidence.quarantine):
-        section.tables["quarantine"] = [quarantine_table(evidence)]
+    _show_data(section)
     return section

@@ -26,9 +26,9 @@ MOST_ROWS = 400
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and `kind`: text, number, long, absent (why there is no value).
+    """One cell: its text, and `kind`: text, number, long, mono, fault, absent (why no value).
 
-    `note` stands small below the text: an interval, for instance.
+    A `fault` is shown in red. `note` stands small below the text: an interval, for instance.
     """
 
     text: str
@@ -152,7 +152,7 @@ def distance_table(
         values += [value_cell(by_comparison[c]) for c in (GENERATED_AT_FLOOR, FLOOR, COPY)]
         values.append(
             value_cell(by_comparison[SHUFFLED])
-            if by_comparison[SHUFFLED] is not None or key["cell_type"] != "all" or by_perturbation
+            if by_comparison[SHUFFLED] is not None or by_perturbation
             else Cell("–", "number")
         )
         values.append(Cell("–" if floor is None else count(floor["n_left"]), "number"))
@@ -213,11 +213,12 @@ def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, v
     headers = ["cell type", "perturbation", "CATE, real", "CATE, generated"]
     headers += ["unbiased, real", "unbiased, generated"]
     headers += ["true effect (own unit)"] if known else []
+    note = " True effects compare within one programme only, see the figure." if known else ""
     caption = (
         "Treatment effect of each perturbation against the negative control. CATE is the papers' "
         "value, which sampling noise inflates; the unbiased value has that noise subtracted and "
         "can be negative. Floor: one half of the real control wells against the other. The 95 % "
-        "interval stands below."
+        f"interval stands below.{note}"
     )
     return table(caption, headers, found, 5 if known else 4)
 
@@ -243,6 +244,12 @@ def agreement_table(summary: pd.DataFrame, mark: Mark) -> Table:
         "Spearman's rank correlation of the unbiased effects: 1 means the same order. "
         "With few perturbations it can only take a few values."
     )
+    if rows["comparison"].isin(["generated-true", "real-true"]).any():
+        caption += (
+            " Those with the truth rank all perturbations at once, also across programmes, whose "
+            "true effects do not compare: only the series in the claims above can be taken at "
+            "their word."
+        )
     headers = ["encoder", "view", "cell type", "orders compared", "correlation", "perturbations"]
     return table(caption, headers, found, 2)
 
