@@ -33,7 +33,6 @@ def make_manifest():
             channels=tuple(Channel(name, f"stain of {name}") for name in names),
             pixel_size=(0.65, 0.65),
             bit_depth=bit_depth,
-            intensity_window=None,
             licence="MIT",
             source="random numbers",
         )

@@ -5,12 +5,19 @@ for a CPU were measured on two cores; both are for planning, not for comparison.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.table import Table
 
 from morphpipe.config.configuration import Configuration
-from morphpipe.config.datasets import SimulatedDataset
+from morphpipe.config.datasets import (
+    BBBC021Dataset,
+    RxRx1Dataset,
+    SheetDataset,
+    SimulatedDataset,
+)
 from morphpipe.config.experiments import Experiment
+from morphpipe.datasets.sheet import read_sheet_table
 from morphpipe.generators.presets import PRESETS
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
@@ -20,6 +27,8 @@ _GPU_RATE = 0.4 * 989e12
 _CPU_RATE = 1.5e11
 # 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
 _RXRX1_FIELDS, _RXRX1_SIZE, _RXRX1_BYTES = 125_510, 512, 47e9
+# An official zip of BBBC021, and about a plate of the Cell Painting Gallery's.
+_PLATE_BYTES = 0.8e9
 # Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
 # through the small codec that the workflow trains.
 _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
@@ -94,8 +103,22 @@ def estimate_run(configuration: Configuration) -> Estimate:
             estimate.stages.append(
                 (f"{name}: simulate", dataset.shards, seconds * _CPU_RATE, fields * size**2 * 5.0)
             )
-        else:
+        elif isinstance(dataset, RxRx1Dataset):
             estimate.stages.append((f"{name}: download", 2, 0.0, _RXRX1_BYTES))
+        else:
+            fields, size = _fields(configuration, name)
+            if not isinstance(dataset, SheetDataset):
+                raw = dataset.shards * _PLATE_BYTES
+                estimate.stages.append((f"{name}: download", dataset.shards, 0.0, raw))
+            # 0.5 s a field of 1280x1024 in three channels, with the reading.
+            estimate.stages.append(
+                (
+                    f"{name}: preprocess",
+                    dataset.shards,
+                    fields * 0.5 * _CPU_RATE,
+                    fields * size**2 * 3.0,
+                )
+            )
     cached: set[tuple[str, str, str]] = set()
     for name, experiment in configuration.experiments.items():
         _estimate_experiment(estimate, configuration, name, experiment, cached)
@@ -109,8 +132,13 @@ def _used(configuration: Configuration) -> list[Experiment]:
 def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
     """Number of fields, and their height in pixels."""
     settings = configuration.datasets[dataset]
-    if not isinstance(settings, SimulatedDataset):
+    if isinstance(settings, RxRx1Dataset):
         return _RXRX1_FIELDS * settings.shards // 204, _RXRX1_SIZE
+    if isinstance(settings, SheetDataset):
+        return len(read_sheet_table(Path(settings.sheet))), settings.preprocessing.size
+    if not isinstance(settings, SimulatedDataset):
+        per_plate = 240 if isinstance(settings, BBBC021Dataset) else 384 * 9
+        return per_plate * settings.shards, settings.preprocessing.size
     conditions = len(settings.cell_types) * len(settings.perturbations)
     wells = conditions * settings.replicates * settings.plates
     return wells * settings.sites, settings.field_size
@@ -134,22 +162,21 @@ def _estimate_experiment(
     latent = 4 * planes * (size // 8) ** 2
     training, sampling = experiment.training, experiment.sampling
     orientations = len(training.transforms)
-    trained_on = fields * configuration.splits[experiment.split].fractions.get("train", 0.0)
-    key = (experiment.split, experiment.codec, training.augmentation)
+    key = (dataset, experiment.codec, training.augmentation)
     if key not in cached:
         cached.add(key)
         estimate.stages.append(
             (
                 f"{dataset}: latents ({experiment.codec}, {training.augmentation})",
                 shards,
-                trained_on * orientations * planes * encode,
-                trained_on * orientations * latent * 2 * 2.0,
+                fields * orientations * planes * encode,
+                fields * orientations * latent * 2 * 2.0,
             )
         )
     tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
     if experiment.generator.alignment is not None:
         estimate.stages.append(
-            (f"{name}: alignment targets", shards, 0.0, trained_on * orientations * tokens * 768.0)
+            (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
         )
     forward = sit_operations(experiment.generator.architecture, tokens)
     steps = training.steps * len(training.seeds)
@@ -191,11 +218,12 @@ def _estimate_experiment(
 
 def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
     settings, sampling = configuration.datasets[dataset], experiment.sampling
-    cell_types = sampling.cell_types or settings.cell_types or ["HUVEC", "RPE", "HEPG2", "U2OS"]
+    cell_types = sampling.cell_types or settings.all_cell_types or ["one"]
     named = sampling.perturbations
     if named is None and sampling.random_perturbations is None:
-        all_of_them = settings.perturbations
-        return len(cell_types) * (1139 if all_of_them is None else len(all_of_them))
+        # 113 are BBBC021's compounds; of others only the data know.
+        all_of_them = settings.all_perturbations or range(113)
+        return len(cell_types) * len(all_of_them)
     return len(cell_types) * (len(named or []) + (sampling.random_perturbations or 0))
 
 

@@ -101,7 +101,12 @@ def _fields(morphpipe, folder, config, *options):
 def test_fields_of_rxrx1_and_what_is_put_aside(
     morphpipe, tmp_path, screen, tiny_config, options, aside
 ):
-    ended = _fields(morphpipe, tmp_path, _config(tmp_path, tiny_config, quarantine=True), *options)
+    ended = _fields(
+        morphpipe,
+        tmp_path,
+        _config(tmp_path, tiny_config, quality={"unreadable": "quarantine"}),
+        *options,
+    )
     assert ended.code == 0, ended.err
     assert f"{4 - len(aside)} fields" in ended.out
     quarantine = read_parquet(tmp_path / "quarantine.parquet").to_pandas()
@@ -117,5 +122,5 @@ def test_fields_of_rxrx1_stop_at_a_missing_plane(morphpipe, tmp_path, screen, ti
     ended = _fields(morphpipe, tmp_path, _config(tmp_path, tiny_config))
     assert ended.code == 1
     assert "HUVEC-01_1_B03_1" in ended.err
-    assert "quarantine: true" in ended.err
+    assert "unreadable: quarantine" in ended.err
     assert not (tmp_path / "fields.parquet").exists()

@@ -10,7 +10,11 @@ from typer.testing import CliRunner
 
 from morphpipe.cli import app
 
-COMMANDS = typer.main.get_command(app).commands
+TOP = typer.main.get_command(app).commands
+# Those of `morphpipe datasets` by both words.
+COMMANDS = {name: command for name, command in TOP.items() if name != "datasets"} | {
+    f"datasets {name}": command for name, command in TOP["datasets"].commands.items()
+}
 STAGES = {
     "download", "weights", "simulate", "fields", "split", "train-codec", "train-encoder", "latents",
     "targets", "train", "sample", "features", "evaluate", "report",
@@ -22,12 +26,14 @@ def test_every_stage_has_a_verb():
     assert set(COMMANDS) >= STAGES
     assert set(COMMANDS) - STAGES == {
         "check", "estimate", "pack-codec", "generate", "distance", "show",
+        "datasets check", "datasets sheet", "datasets preprocess", "datasets show",
+        "datasets crops", "datasets export",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
 def test_help_of_a_verb_names_its_options_and_gives_an_example(verb):
-    result = CliRunner().invoke(app, [verb, "--help"], env=WIDE)
+    result = CliRunner().invoke(app, [*verb.split(), "--help"], env=WIDE)
     assert result.exit_code == 0, result.output
     for parameter in COMMANDS[verb].params:
         if parameter.param_type_name == "option":

@@ -5,7 +5,8 @@ import yaml
 
 from morphpipe.errors import MorphpipeError
 
-DATA = ("--fields", "{fields}", "--split", "{split}")
+FIELDS = ("--fields", "{fields}")
+DATA = (*FIELDS, "--split", "{split}")
 NO_SPLIT = ("--fields", "{fields}", "--split", "{absent}")
 NO_FIELDS = ("--fields", "{absent}", "--split", "{split}")
 TINY = ("--config", "{config}")
@@ -85,15 +86,15 @@ def _write_split(rows, path):
         (("train-codec", "tiny", *TINY, *DATA, *OUT), "crop of 64"),
         (("train-encoder", "gone", *TINY, *DATA, *OUT), "morphpipe weights gone"),
         (("train-encoder", "judge", *TINY, *NO_SPLIT, *OUT), "no file"),
-        (("latents", "none", *TINY, *DATA, "--codec", "{folder}", *OUT), "`experiments`"),
-        (("latents", "tiny", *TINY, *DATA, "--codec", "{folder}", *OUT), "config.json"),
+        (("latents", "none", *TINY, *FIELDS, "--codec", "{folder}", *OUT), "`experiments`"),
+        (("latents", "tiny", *TINY, *FIELDS, "--codec", "{folder}", *OUT), "config.json"),
         (
-            ("latents", "tiny", *TINY, *DATA, "--codec", "{folder}", *OUT, "--shard", "2"),
+            ("latents", "tiny", *TINY, *FIELDS, "--codec", "{folder}", *OUT, "--shard", "2"),
             "from 0 to 1",
         ),
         (
             (
-                "targets", "tiny", *TINY, *DATA, "--moments", "{folder}",
+                "targets", "tiny", *TINY, *FIELDS, "--moments", "{folder}",
                 "--encoder", "{absent}", *OUT,
             ),
             "cannot be read",

@@ -75,7 +75,11 @@ def test_defaults_are_the_papers():
         ("datasets.screen.source", "jump", r"datasets\.screen: .*'jump'.*'simulated', 'rxrx1'"),
         ("datasets.real.cell_types", ["HeLa"], r"real\.cell_types\.0: .*'HUVEC'.*\(found 'HeLa'\)"),
         ("datasets.real.perturbations", [1137], r"perturbations\.0: .*string \(found 1137\)"),
-        ("experiments.one.training.precision", "fp8", r"precision: .*'bf16' or 'fp32'.*'fp8'"),
+        (
+            "experiments.one.training.precision",
+            "fp8",
+            r"precision: .*'auto', 'bf16' or 'fp32'.*'fp8'",
+        ),
         ("experiments.one.training.ema_decay", 1.0, r"ema_decay: .*less than 1 \(found 1\.0\)"),
         ("experiments.one.training.seeds.0", 0, r"training\.seeds: .*list"),
         ("experiments.a b", MINIMAL["experiments"]["one"], r"a b"),

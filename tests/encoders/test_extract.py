@@ -70,7 +70,7 @@ def test_generated_colour_images_are_taken_as_they_are(make_fields, tmp_path):
 
 def test_colour_of_channels_in_another_order_stops(make_fields, tmp_path):
     fields, _ = make_fields(tmp_path / "a.zip", 3, names=RXRX1[::-1])
-    with pytest.raises(DataError, match="The RGB rendering expects the channels DNA"):
+    with pytest.raises(DataError, match="no rule how the channels Golgi, mito"):
         _extract(fields, MeanEncoder(), tmp_path, ["rgb"])
 
 

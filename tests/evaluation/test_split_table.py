@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from morphpipe.config.datasets import Split
+from morphpipe.config.splits import Split
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.evaluation.split_table import fields_on, make_split
 

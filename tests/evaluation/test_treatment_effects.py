@@ -161,7 +161,10 @@ def test_same_input_same_table(sets):
 def test_effects_need_controls(sets):
     generated, real = sets
     without = generated.select(generated.column("control") != "negative")
-    with pytest.raises(DataError, match="no negative controls among the generated"):
-        measure(without, real)
+    table = measure(without, real)
+    assert set(table["metric"]) == {"cate", "cate_unbiased"}
+    assert set(table["comparison"]) == {"generated"}
+    assert table["value"].isna().all()
+    assert "no negative control among the generated" in table["settings"].iloc[0]["reason"]
     with pytest.raises(DataError, match="generated images and real"):
         measure(real, generated)

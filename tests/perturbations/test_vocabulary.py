@@ -20,13 +20,15 @@ def test_labels_are_sorted_and_counted_once():
             ]
         )
     )
-    assert vocabulary == Vocabulary(("a", "b", "none"), ("HUVEC", "U2OS"), "none", "sirna")
+    assert vocabulary == Vocabulary(
+        ("a", "b", "none"), ("HUVEC", "U2OS"), ("sirna", "sirna", "none"), ("none",)
+    )
     assert vocabulary.perturbation_indices(["none", "a", "a"]).tolist() == [2, 0, 0]
     assert vocabulary.cell_type_indices(["U2OS"]).tolist() == [1]
 
 
 def test_text_and_back(tmp_path):
-    vocabulary = Vocabulary(("a", "ü"), ("x",), None, "compound")
+    vocabulary = Vocabulary(("a", "ü"), ("x",), ("orf", "compound"), ("a",))
     (tmp_path / "v.json").write_text(vocabulary.to_json(), "utf-8")
     assert Vocabulary.load(tmp_path / "v.json") == vocabulary
 
@@ -34,11 +36,26 @@ def test_text_and_back(tmp_path):
 @pytest.mark.parametrize("label", ["c", None, float("nan")])
 def test_unknown_labels_are_named_with_the_known(label):
     with pytest.raises(DataError, match="is not known to the generator; it knows a, b"):
-        Vocabulary(("a", "b"), ("x",)).perturbation_indices(["a", label, "z"])
+        Vocabulary(("a", "b"), ("x",), ("orf", "orf")).perturbation_indices(["a", label, "z"])
 
 
-def test_two_negative_controls_or_kinds_are_refused():
-    with pytest.raises(DataError, match=r"several negative controls \(a, b\)"):
-        vocabulary_of(_fields([("x", "a", "none", "negative"), ("x", "b", "none", "negative")]))
-    with pytest.raises(DataError, match="kinds compound, sirna"):
-        vocabulary_of(_fields([("x", "a", "sirna", "none"), ("x", "b", "compound", "none")]))
+def test_several_controls_and_kinds_stand_side_by_side():
+    vocabulary = vocabulary_of(
+        _fields(
+            [
+                ("x", "EMPTY", "none", "negative"),
+                ("x", "DMSO", "none", "negative"),
+                ("x", "taxol", "compound", "none"),
+                ("x", "RAB30", "crispr", "none"),
+            ]
+        )
+    )
+    assert vocabulary.negative_controls == ("DMSO", "EMPTY")
+    assert dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True)) == {
+        "DMSO": "none", "EMPTY": "none", "RAB30": "crispr", "taxol": "compound",
+    }  # fmt: skip
+
+
+def test_one_name_of_two_kinds_is_refused():
+    with pytest.raises(DataError, match="'RAB30' is of the kinds crispr and orf"):
+        vocabulary_of(_fields([("x", "RAB30", "orf", "none"), ("x", "RAB30", "crispr", "none")]))

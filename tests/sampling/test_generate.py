@@ -26,7 +26,7 @@ from morphpipe.training.checkpoint import CheckpointState, save_checkpoint
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.settings import TrainingSettings
 
-VOCABULARY = Vocabulary(("control", "p1"), ("HUVEC", "U2OS"), "control", "sirna")
+VOCABULARY = Vocabulary(("control", "p1"), ("HUVEC", "U2OS"), ("none", "sirna"), ("control",))
 SHAPE = (4, 8, 8)
 SETTINGS = Sampling(steps=4, batch_size=3, per_condition=1)
 
@@ -225,7 +225,7 @@ def test_averaged_weights_are_loaded_and_checked(trained, tmp_path):
     average = ExponentialMovingAverage(network, 0.9)
     save_checkpoint(
         tmp_path / "c",
-        CheckpointState(8, "id", _settings().to_dict()),
+        CheckpointState(8, "id", _settings().to_dict(), SHAPE),
         network,
         average,
         torch.optim.AdamW(network.parameters()),

@@ -22,7 +22,9 @@ FIELDS = pd.DataFrame(
     ],
     columns=["cell_type", "perturbation", "perturbation_kind", "control"],
 )
-VOCABULARY = Vocabulary(("NA", "a", "control"), ("HUVEC", "U2OS"), "control", "sirna")
+VOCABULARY = Vocabulary(
+    ("NA", "a", "control"), ("HUVEC", "U2OS"), ("sirna", "sirna", "none"), ("control",)
+)
 
 
 def test_every_condition_is_there_as_often_as_configured():

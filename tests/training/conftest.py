@@ -9,7 +9,9 @@ from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.data import open_training_data
 from morphpipe.training.settings import TrainingSettings
 
-VOCABULARY = Vocabulary(("control", "p1", "p2"), ("HUVEC", "U2OS"), "control", "sirna")
+VOCABULARY = Vocabulary(
+    ("control", "p1", "p2"), ("HUVEC", "U2OS"), ("none", "sirna", "sirna"), ("control",)
+)
 
 
 @pytest.fixture(autouse=True)

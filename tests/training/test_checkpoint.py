@@ -39,7 +39,7 @@ def _train(parts, steps, first=0):
 def saved(tmp_path):
     parts = _make(0)
     _train(parts, 5)
-    state = CheckpointState(5, "abc", {"a": [1, None]})
+    state = CheckpointState(5, "abc", {"a": [1, None]}, (4, 2, 2))
     save_checkpoint(tmp_path / "c", state, *parts, notes={"README.md": "a card"})
     return tmp_path / "c", parts, state
 

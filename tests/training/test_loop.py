@@ -97,7 +97,7 @@ def test_checkpoint_is_complete(make_settings, make_data, vocabulary, tmp_path):
     assert _columns(output)["step"].tolist() == [4, 8, 12]
     assert _columns(output)["learning_rate"].iloc[0] == pytest.approx(1e-3)
     assert "SiT-test/2" in (output / "README.md").read_text()
-    assert json.loads((output / "vocabulary.json").read_text())["negative_control"] == "control"
+    assert json.loads((output / "vocabulary.json").read_text())["negative_controls"] == ["control"]
 
 
 def test_training_lowers_the_loss(make_settings, make_data, vocabulary, tmp_path):

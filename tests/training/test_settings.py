@@ -39,5 +39,5 @@ def test_identity_follows_what_matters(make_settings, vocabulary, change):
 def test_identity_follows_data_and_labels(make_settings, vocabulary):
     plain = make_settings().identity(vocabulary, DATA)
     assert make_settings().identity(vocabulary, ["b" * 64]) != plain
-    other = Vocabulary(vocabulary.perturbations[:2], vocabulary.cell_types)
+    other = Vocabulary(vocabulary.perturbations[:2], vocabulary.cell_types, vocabulary.kinds[:2])
     assert make_settings().identity(other, DATA) != plain

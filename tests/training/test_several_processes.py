@@ -22,7 +22,9 @@ from morphpipe.training.loop import train
 from morphpipe.training.settings import TrainingSettings
 
 folder, output = Path(sys.argv[1]), Path(sys.argv[2])
-vocabulary = Vocabulary(("control", "p1", "p2"), ("HUVEC", "U2OS"), "control", "sirna")
+vocabulary = Vocabulary(
+    ("control", "p1", "p2"), ("HUVEC", "U2OS"), ("none", "sirna", "sirna"), ("control",)
+)
 fields = pd.DataFrame(
     {
         "field_id": [f"f{i:03d}" for i in range(10)],

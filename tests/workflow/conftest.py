@@ -1,11 +1,14 @@
 """Running the whole workflow in a folder of its own."""
 
+import functools
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,21 @@ class Workflow:
                 break
             jobs[parts[0]] = int(parts[1])
         return jobs
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def mirror_address(mirror: Path) -> Iterator[str]:
+    """The mirror of real images, served over HTTP."""
+    handler = functools.partial(Quiet, directory=str(mirror))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,7 @@
 """The same workflow on real RxRx1 images, downloaded over HTTP from a small mirror."""
 
-import functools
-import http.server
 import io
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +14,11 @@ from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(mirror: Path) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(mirror))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/rxrx/rxrx1"
-        server.shutdown()
-
-
 @pytest.fixture
-def configuration(address: str) -> dict:
+def configuration(mirror_address: str) -> dict:
     content = yaml.safe_load((Path(__file__).parent / "mirror.yaml").read_text())
-    content["datasets"]["rxrx1"]["images"] = f"{address}/rxrx1-images.zip"
-    content["datasets"]["rxrx1"]["metadata"] = f"{address}/rxrx1-metadata.zip"
+    content["datasets"]["rxrx1"]["images"] = f"{mirror_address}/rxrx/rxrx1/rxrx1-images.zip"
+    content["datasets"]["rxrx1"]["metadata"] = f"{mirror_address}/rxrx/rxrx1/rxrx1-metadata.zip"
     return content
 
 
@@ -69,7 +51,7 @@ def test_damaged_plane_stops_or_is_quarantined(workflow_in, configuration, mirro
     ):
         for entry in source.infolist():
             data = source.read(entry)
-            if entry.filename.endswith("Plate2/B03_s1_w3.png"):
+            if entry.filename.endswith("Plate1/B03_s1_w3.png"):
                 data = data[: len(data) // 2]
             target.writestr(entry.filename, data)
     configuration["datasets"]["rxrx1"]["images"] = f"file:{damaged}"
@@ -77,17 +59,35 @@ def test_damaged_plane_stops_or_is_quarantined(workflow_in, configuration, mirro
     table = "results/datasets/rxrx1/fields.parquet"
     stopped = workflow.run("--", table, check=False)
     assert stopped.returncode
-    assert "HEPG2-01_2_B03_1, channel actin" in stopped.stderr
-    assert "quarantine: true" in stopped.stderr
+    assert "HEPG2-01_1_B03_1, channel actin" in stopped.stderr
+    assert "unreadable: quarantine" in stopped.stderr
 
-    # Plate 2 had one field only, so that three plates remain: the count is checked, too.
-    configuration["datasets"]["rxrx1"]["quarantine"] = True
+    configuration["datasets"]["rxrx1"]["quality"] = {"unreadable": "quarantine"}
     workflow.configure(configuration)
     workflow.run("--", table)
     quarantine = pq.read_table(workflow.folder / "results/datasets/rxrx1/quarantine.parquet")
-    assert quarantine["field_id"].to_pylist() == ["HEPG2-01_2_B03_1"]
+    assert quarantine["field_id"].to_pylist() == ["HEPG2-01_1_B03_1"]
     assert "actin" in quarantine["reason"][0].as_py()
     assert len(read_fields(workflow.folder / table)) == 4
+
+
+def test_plate_without_a_readable_field_stops(workflow_in, configuration, mirror, tmp_path):
+    damaged = tmp_path / "rxrx1-images.zip"
+    with (
+        zipfile.ZipFile(mirror / "rxrx/rxrx1/rxrx1-images.zip") as source,
+        zipfile.ZipFile(damaged, "w") as target,
+    ):
+        for entry in source.infolist():
+            whole = not entry.filename.endswith("Plate2/B03_s1_w3.png")
+            target.writestr(entry.filename, source.read(entry) if whole else b"")
+    configuration["datasets"]["rxrx1"] |= {
+        "images": f"file:{damaged}",
+        "quality": {"unreadable": "quarantine"},
+    }
+    workflow = workflow_in("empty", configuration)
+    stopped = workflow.run("--", "results/datasets/rxrx1/fields.parquet", check=False)
+    assert stopped.returncode
+    assert "All 1 fields of plate 2 were put aside" in stopped.stderr
 
 
 def test_missing_weights_stop_before_the_download(workflow_in, configuration):

@@ -79,6 +79,23 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
     }
 
 
+def test_added_plate_makes_only_its_own_shards(left_alone, tiny):
+    """With networks that are there already: those trained on the data see the new plate."""
+    changed = copy.deepcopy(tiny)
+    changed["datasets"]["screen"]["plates"] = 3
+    left_alone.configure(changed)
+    shards = [
+        *(f"results/datasets/screen/images/shard-{k}.zip" for k in range(3)),
+        *(f"results/datasets/screen/quality/shard-{k}.parquet" for k in range(3)),
+        "results/datasets/screen/fields.parquet",
+    ]
+    try:
+        jobs = left_alone.scheduled("--", *shards)
+    finally:
+        left_alone.configure(tiny)
+    assert jobs == {"simulate": 1, "fields": 1, "total": 2}
+
+
 def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):
     changed = copy.deepcopy(tiny)
     changed["experiments"]["tiny"]["training"]["seeds"] = [1]
@@ -101,10 +118,10 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(left_alone, tiny, t
         shutil.copytree(left_alone.folder / part, workflow.folder / part)
     shutil.copytree(left_alone.folder / ".snakemake", workflow.folder / ".snakemake")
     results, scratch = workflow.folder / "results", workflow.folder / "scratch"
-    shutil.rmtree(results / "splits/screen/latents")
+    shutil.rmtree(results / "datasets/screen/latents")
 
     def latents() -> bool:
-        return any(results.glob("splits/screen/latents/**/.*partial*"))
+        return any(results.glob("datasets/screen/latents/**/.*partial*"))
 
     def training() -> bool:
         return any(scratch.glob("training/**/step-*10"))

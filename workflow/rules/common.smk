@@ -4,7 +4,9 @@ import re
 import sys
 
 from morphpipe.config import parse_configuration
+from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.errors import MorphpipeError
+from morphpipe.generators.presets import PRESETS
 
 try:
     CONFIGURATION = parse_configuration(config)
@@ -26,8 +28,8 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def datasets_from(source):
-    return [name for name, d in CONFIGURATION.datasets.items() if d.source == source]
+def datasets_from(*sources):
+    return [name for name, d in CONFIGURATION.datasets.items() if d.source in sources]
 
 
 wildcard_constraints:
@@ -40,6 +42,7 @@ wildcard_constraints:
     mode="channels|rgb",
     augmentation="none|flip|dihedral",
     shard=r"\d+",
+    patch=r"\d+",
     slice=r"\d+",
     training_seed=r"\d+",
     sampling_seed=r"\d+",
@@ -102,13 +105,25 @@ def dataset_shards(dataset):
     return range(CONFIGURATION.datasets[dataset].shards)
 
 
+def shard_fields(dataset, shard):
+    """The fields of one plate: RxRx1's are a table beside its archive, others an archive."""
+    folder = f"{RESULTS}/datasets/{dataset}"
+    if CONFIGURATION.datasets[dataset].source == "rxrx1":
+        return f"{folder}/shards/shard-{shard}.parquet"
+    return f"{folder}/images/shard-{shard}.zip"
+
+
+def shards_of(dataset):
+    return [shard_fields(dataset, shard) for shard in dataset_shards(dataset)]
+
+
 def moments(experiment):
-    """Indices of the cached latents that an experiment is trained on."""
+    """Indices of the cached latents that an experiment draws from."""
     settings = CONFIGURATION.experiments[experiment]
     return expand(
-        f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/"
+        f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/"
         "shard-{shard}.parquet",
-        split=settings.split,
+        dataset=dataset_of(experiment),
         codec=settings.codec,
         mode=settings.image_mode,
         augmentation=settings.training.augmentation,
@@ -122,8 +137,14 @@ def targets(experiment):
     if settings.generator.alignment is None:
         return []
     return expand(
-        f"{RESULTS}/experiments/{{experiment}}/targets/shard-{{shard}}.parquet",
-        experiment=experiment,
+        f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_"
+        "{codec}-{mode}-{augmentation}/shard-{shard}.parquet",
+        dataset=dataset_of(experiment),
+        encoder=settings.generator.alignment.encoder,
+        patch=PRESETS[settings.generator.architecture].patch,
+        codec=settings.codec,
+        mode=settings.image_mode,
+        augmentation=settings.training.augmentation,
         shard=dataset_shards(dataset_of(experiment)),
     )
 

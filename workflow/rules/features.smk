@@ -1,6 +1,6 @@
 rule real_features:
     input:
-        fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
+        fields=lambda w: shard_fields(w.dataset, w.shard),
         encoder=lambda w: encoder_record(w.encoder),
     output:
         features=directory(
@@ -20,7 +20,6 @@ rule real_features:
         runtime="2h",
         gpu=1,
     params:
-        shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
         views=lambda w: views_on(w.dataset, w.encoder),
         encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
     message:
@@ -51,7 +50,6 @@ rule generated_features:
         runtime="2h",
         gpu=1,
     params:
-        shards=None,
         views=lambda w: experiment_of(w).evaluation.views,
         encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
     message:

@@ -1,4 +1,12 @@
 # What the rules need: input functions and params that take more than a line.
+from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
+from morphpipe.datasets.bbbc021 import archive_name
+from morphpipe.datasets.crops import OWN_ORDER
+from morphpipe.datasets.sheet_plates import rows_sha256
+
+from morphpipe.imaging.nuclei import CROP_ORDERS as NAMED_ORDERS
+
+CROP_ORDERS = [OWN_ORDER, *NAMED_ORDERS]
 METRICS = ["distances", "effects", "probes"]
 
 
@@ -9,6 +17,80 @@ def weights_first(wildcards):
         if dataset_of(name) == wildcards.dataset:
             names.update(CONFIGURATION.weights_of(name))
     return [ancient(weights_record(name)) for name in sorted(names)]
+
+
+def without_plates(dataset):
+    """A dataset's settings but its plates: one more of them changes nothing for the others."""
+    return CONFIGURATION.datasets[dataset].model_dump(mode="json", exclude={"plates"})
+
+
+def table_address(dataset, table):
+    settings = CONFIGURATION.datasets[dataset]
+    if settings.source == "bbbc021":
+        return f"{settings.address}/BBBC021_v1_{table}.csv"
+    return getattr(settings, table)
+
+
+def genes_table(wildcards):
+    if CONFIGURATION.datasets[wildcards.dataset].genes is None:
+        return []
+    return f"{CACHE}/datasets/{wildcards.dataset}/genes.csv"
+
+
+def bbbc021_plate(dataset, shard):
+    return (CONFIGURATION.datasets[dataset].plates or BBBC021_PLATES)[shard]
+
+
+def bbbc021_address(dataset, shard):
+    address = CONFIGURATION.datasets[dataset].address
+    return f"{address}/{archive_name(bbbc021_plate(dataset, shard))}"
+
+
+def bbbc021_tables(dataset):
+    tables = ["image", "moa"]
+    if CONFIGURATION.datasets[dataset].compound_table:
+        tables.append("compound")
+    return [f"{CACHE}/datasets/{dataset}/{table}.csv" for table in tables]
+
+
+def raw_archive(wildcards):
+    """The downloaded planes of a plate; one's own lie where the sheet says."""
+    if CONFIGURATION.datasets[wildcards.dataset].source == "sheet":
+        return []
+    return f"{CACHE}/datasets/{wildcards.dataset}/plates/shard-{wildcards.shard}.zip"
+
+
+def plate_rows_sha256(dataset, shard):
+    settings = CONFIGURATION.datasets[dataset]
+    return rows_sha256(settings.sheet, settings.plates[shard])
+
+
+def missing_fields(wildcards):
+    """Tables of fields that have no image at all."""
+    folder = f"{RESULTS}/datasets/{wildcards.dataset}"
+    source = CONFIGURATION.datasets[wildcards.dataset].source
+    if source == "rxrx1":
+        return [f"{folder}/catalogue-missing.parquet"]
+    if source in RAW_SOURCES:
+        return [
+            f"{folder}/sheets/shard-{shard}-missing.parquet"
+            for shard in dataset_shards(wildcards.dataset)
+        ]
+    return []
+
+
+def nuclear_channel(dataset):
+    settings = CONFIGURATION.datasets[dataset]
+    return settings.quality.nuclear if settings.source != "simulated" else "DNA"
+
+
+def alignment_of(wildcards):
+    """The shard of cached latents whose grid the targets follow."""
+    w = wildcards
+    return (
+        f"{RESULTS}/datasets/{w.dataset}/latents/{w.codec}-{w.mode}-{w.augmentation}/"
+        f"shard-{w.shard}.parquet"
+    )
 
 
 def slice_before(wildcards):
@@ -82,6 +164,8 @@ def report_files(name):
     return {
         "fields": f"{RESULTS}/datasets/{dataset}/fields.parquet",
         "quarantine": f"{RESULTS}/datasets/{dataset}/quarantine.parquet",
+        "quality": f"{RESULTS}/datasets/{dataset}/quality.parquet",
+        "leakage": f"{RESULTS}/splits/{settings.split}-leakage.parquet",
         "split": f"{RESULTS}/splits/{settings.split}.parquet",
         "samples": samples(name),
         "checkpoints": [

@@ -1,18 +1,15 @@
-# Of the fields that are trained on, and of no others.
-
-
+# Of all fields of a plate, so that several splits share them and a new plate touches no other.
 rule latents:
     input:
-        fields=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/fields.parquet",
-        split=f"{RESULTS}/splits/{{split}}.parquet",
+        fields=lambda w: shard_fields(w.dataset, w.shard),
         codec=lambda w: codec_record(w.codec),
     output:
-        array=f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
-        index=f"{RESULTS}/splits/{{split}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
+        array=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
+        index=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/latents/{{split}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
+        f"{LOGS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/latents/{{split}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
     group:
         "latents"
     conda:
@@ -23,31 +20,27 @@ rule latents:
         runtime="2h",
         gpu=1,
     params:
-        shards=lambda w: CONFIGURATION.datasets[
-            CONFIGURATION.splits[w.split].dataset
-        ].shards,
         transforms=lambda w: TRANSFORMS[w.augmentation],
         scaling_factor=lambda w: scaling_factor(w.codec),
         batch_size=lambda w: getattr(CONFIGURATION.codecs[w.codec], "batch_size", 16),
     message:
-        "Caching latents of {wildcards.split}, shard {wildcards.shard}"
+        "Caching latents of {wildcards.dataset}, shard {wildcards.shard}"
     script:
         "../scripts/latents.py"
 
 
 rule targets:
     input:
-        fields=real_fields,
-        split=split_table,
-        moments=lambda w: moments(w.experiment)[0],
-        encoder=lambda w: encoder_record(experiment_of(w).generator.alignment.encoder),
+        fields=lambda w: shard_fields(w.dataset, w.shard),
+        moments=alignment_of,
+        encoder=lambda w: encoder_record(w.encoder),
     output:
-        array=f"{RESULTS}/experiments/{{experiment}}/targets/shard-{{shard}}.npy",
-        index=f"{RESULTS}/experiments/{{experiment}}/targets/shard-{{shard}}.parquet",
+        array=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
+        index=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/targets/{{experiment}}_{{shard}}.log",
+        f"{LOGS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/targets/{{experiment}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
     group:
         "targets"
     conda:
@@ -58,14 +51,9 @@ rule targets:
         runtime="2h",
         gpu=1,
     params:
-        shards=lambda w: CONFIGURATION.datasets[dataset_of(w.experiment)].shards,
-        transforms=lambda w: experiment_of(w).training.transforms,
-        architecture=lambda w: experiment_of(w).generator.architecture,
-        name=lambda w: experiment_of(w).generator.alignment.encoder,
-        encoder=lambda w: plain(
-            CONFIGURATION.encoders[experiment_of(w).generator.alignment.encoder]
-        ),
+        transforms=lambda w: TRANSFORMS[w.augmentation],
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
     message:
-        "Caching alignment targets of {wildcards.experiment}, shard {wildcards.shard}"
+        "Caching alignment targets of {wildcards.dataset}, shard {wildcards.shard}"
     script:
         "../scripts/targets.py"

@@ -9,12 +9,13 @@ from morphpipe.datasets.stage import catalogue_rxrx1
 from morphpipe.storage import write_parquet
 
 log_to(snakemake.log[0])
-fields, quarantine = catalogue_rxrx1(
+fields, missing = catalogue_rxrx1(
     snakemake.wildcards.dataset,
     RxRx1Dataset.model_validate(snakemake.params.dataset),
     snakemake.input.images,
     snakemake.input.metadata,
     Path(snakemake.output.fields).parent,
+    genes=next(iter(snakemake.input.genes), None),
 )
 write_fields(fields, snakemake.output.fields)
-write_parquet(pa.Table.from_pandas(quarantine, preserve_index=False), snakemake.output.quarantine)
+write_parquet(pa.Table.from_pandas(missing, preserve_index=False), snakemake.output.missing)

@@ -1,9 +1,11 @@
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.console import log_to
-from morphpipe.datasets.download import fetch
+from morphpipe.datasets.rxrx1_download import download_rxrx1
 
 log_to(snakemake.log[0], echo=True)
-dataset = RxRx1Dataset.model_validate(snakemake.params.dataset)
-lock = snakemake.params.lock
-fetch(dataset.metadata, snakemake.output.metadata, sha256=dataset.metadata_sha256, lock=lock)
-fetch(dataset.images, snakemake.output.images, sha256=dataset.images_sha256, lock=lock)
+download_rxrx1(
+    RxRx1Dataset.model_validate(snakemake.params.dataset),
+    snakemake.output.images,
+    snakemake.output.metadata,
+    snakemake.params.lock,
+)

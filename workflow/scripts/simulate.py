@@ -1,11 +1,11 @@
 from morphpipe.config.datasets import SimulatedDataset
 from morphpipe.console import log_to
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
+from morphpipe.datasets.stage import write_quality
 
 log_to(snakemake.log[0])
-simulate_plate(
-    screen_design(SimulatedDataset.model_validate(snakemake.params.dataset)),
-    int(snakemake.wildcards.shard) + 1,
-    snakemake.wildcards.dataset,
-    snakemake.output.archive,
-)
+# One plate is a function of the screen's seed and its own number.
+plate = int(snakemake.wildcards.shard) + 1
+dataset = SimulatedDataset.model_validate(snakemake.params.dataset | {"plates": plate})
+simulate_plate(screen_design(dataset), plate, snakemake.wildcards.dataset, snakemake.output.archive)
+write_quality(snakemake.output.archive, snakemake.output.quality)

@@ -1,8 +1,16 @@
-from morphpipe.config.datasets import Split
+import pyarrow as pa
+
+from morphpipe.config.splits import Split
 from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
+from morphpipe.evaluation.leakage import check_leakage
 from morphpipe.evaluation.split_table import make_split, write_split
+from morphpipe.storage import read_parquet, write_parquet
 
 log_to(snakemake.log[0])
-split = Split.model_validate(snakemake.params.split)
-write_split(make_split(read_fields(snakemake.input.fields).keys(), split), snakemake.output.split)
+settings = Split.model_validate(snakemake.params.split)
+fields = read_fields(snakemake.input.fields).keys()
+split = make_split(fields, settings)
+found = check_leakage(split, fields, settings, read_parquet(snakemake.input.quality).to_pandas())
+write_parquet(pa.Table.from_pandas(found, preserve_index=False), snakemake.output.leakage)
+write_split(split, snakemake.output.split)

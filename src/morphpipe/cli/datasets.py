@@ -67,12 +67,16 @@ def fields(
     images: Annotated[
         list[Path],
         typer.Option(
-            help="Archive of images: RxRx1's one, or a simulated plate's (repeat per plate)."
+            help="Archive of images: RxRx1's one, or that of a plate as `simulate` and `datasets "
+            "preprocess` write it (repeat per plate)."
         ),
     ],
     output: Annotated[Path, typer.Option(help="Field table (.parquet) to write.")],
     metadata: Annotated[
         Path | None, typer.Option(help="RxRx1's rxrx1-metadata.zip, or metadata.csv.")
+    ] = None,
+    genes: Annotated[
+        Path | None, typer.Option(help="Thermo Fisher's table of siRNAs and genes, for RxRx1.")
     ] = None,
     quarantine: Annotated[
         Path | None,
@@ -85,8 +89,9 @@ def fields(
         bool,
         typer.Option(
             "--look/--no-look",
-            help="Decode every plane of RxRx1 once. Without, an unreadable plane stops the stage "
-            "that meets it.",
+            help="Decode every plane once, measure its quality (quality.parquet beside the field "
+            "table) and put aside what is beyond the limits. Without, an unreadable plane stops "
+            "the stage that meets it.",
         ),
     ] = True,
     config: Config = CONFIG,
@@ -102,15 +107,18 @@ def fields(
         --images shard-0.zip --images shard-1.zip --output fields.parquet
     ```
     """
+    import pandas as pd
+
+    from morphpipe.config.preprocessing import Quality
     from morphpipe.datasets.fields import concatenate, read_fields
-    from morphpipe.datasets.quality import unreadable_fields
-    from morphpipe.datasets.stage import catalogue_rxrx1, write_tables
+    from morphpipe.datasets.quality import QUALITY_KEYS, examine_fields, quarantine_of
+    from morphpipe.datasets.stage import catalogue_rxrx1, write_dataset
 
     _, dataset = configured(config, "datasets", name)
-    put_aside = []
-    if dataset.source == "simulated":
-        if metadata is not None:
-            raise ConfigError(f"The dataset {name!r} is simulated: it takes no --metadata.")
+    missing, limits = [], Quality()
+    if dataset.source != "rxrx1":
+        if metadata is not None or genes is not None:
+            raise ConfigError(f"The dataset {name!r} is not RxRx1: it takes no --metadata.")
         table = concatenate([read_fields(path) for path in images], output.parent)
     else:
         if len(images) != 1 or metadata is None:
@@ -118,12 +126,19 @@ def fields(
                 f"The dataset {name!r} is RxRx1: give its two archives with --images and "
                 "--metadata."
             )
-        table, missing = catalogue_rxrx1(name, dataset, images[0], metadata, output.parent)
-        put_aside.append(missing)
-        if look:
-            put_aside.append(unreadable_fields(table, quarantine=dataset.quarantine))
-    kept, aside = write_tables(
-        table, put_aside, output, quarantine or output.with_name("quarantine.parquet")
+        limits = dataset.quality
+        table, absent = catalogue_rxrx1(
+            name, dataset, images[0], metadata, output.parent, genes=genes
+        )
+        missing.append(absent)
+    found = examine_fields(table, limits) if look else pd.DataFrame(columns=list(QUALITY_KEYS))
+    kept, aside = write_dataset(
+        table.without(quarantine_of(found)["field_id"]),
+        found,
+        missing,
+        output,
+        output.with_name("quality.parquet"),
+        quarantine or output.with_name("quarantine.parquet"),
     )
     print(f"{kept} fields in {output}, {aside} put aside")
 
@@ -132,23 +147,46 @@ def split(
     name: Annotated[str, typer.Argument(help="One of the configuration's `splits`.")],
     fields: Fields,
     output: Annotated[Path, typer.Option(help="Split table (.parquet) to write.")],
+    quality: Annotated[
+        Path | None,
+        typer.Option(
+            help="Quality table, as `fields` writes it: images with the same pixels on two sides "
+            "are then found as well."
+        ),
+    ] = None,
     config: Config = CONFIG,
 ) -> None:
     r"""Say which field is for training, for feature encoders, or for evaluation.
 
-    Wells are never divided. Example:
+    Wells are never divided, and a split that leaks is refused. Example:
 
     ```
     morphpipe split screen --config config/demo.yaml \
-        --fields fields.parquet --output split.parquet
+        --fields fields.parquet --quality quality.parquet --output split.parquet
     ```
     """
+    import pandas as pd
+
     from morphpipe.datasets.fields import read_fields
+    from morphpipe.evaluation.leakage import check_leakage
     from morphpipe.evaluation.split_table import make_split, write_split
+    from morphpipe.storage import read_parquet
 
     _, settings = configured(config, "splits", name)
-    table = make_split(read_fields(fields).keys(), settings)
+    keys = read_fields(fields).keys()
+    table = make_split(keys, settings)
+    found = check_leakage(
+        table,
+        keys,
+        settings,
+        pd.DataFrame(columns=["field_id", "pixels_sha256"])
+        if quality is None
+        else read_parquet(quality).to_pandas(),
+    )
     write_split(table, output)
+    if len(found):
+        print(f"on several sides: {len(found)} fields or pairs of them, first:")
+        print(found.iloc[0].to_dict())
     for side, number in table["split"].value_counts(sort=False).items():
         print(f"{side}: {number} fields")
 

@@ -119,7 +119,10 @@ def generate(
     output: Annotated[Path, typer.Option(help="Image archive (.zip) to write.")] = Path(
         "generated.zip"
     ),
-    size: Annotated[int, typer.Option(help="Height and width of a field, pixels.")] = 512,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Height and width of a field, pixels; default: as in training."),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = 50,
     sampler: Annotated[str, typer.Option(help="euler-maruyama, euler or heun.")] = (
         "euler-maruyama"
@@ -137,7 +140,7 @@ def generate(
 
     ```
     morphpipe generate conditions.csv --checkpoint checkpoint \
-        --codec weights/simulated-codec --size 96 --output generated.zip
+        --codec weights/simulated-codec --output generated.zip
     ```
     """
     prepare(threads, None)
@@ -157,7 +160,7 @@ def generate(
         "The sampling",
     )
     generator, decoder = load_with_codec(
-        checkpoint, codec, (size, size), scaling_factor=scaling_factor
+        checkpoint, codec, None if size is None else (size, size), scaling_factor=scaling_factor
     )
     plan = read_conditions(conditions, generator.vocabulary)
     run(

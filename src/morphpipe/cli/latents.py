@@ -13,7 +13,6 @@ from morphpipe.cli.options import (
     Fields,
     Log,
     Shard,
-    Split,
     Threads,
     chosen_shards,
     configured,
@@ -29,7 +28,6 @@ Output = Annotated[Path, typer.Option(help="Folder for `shard-<number>`, a shard
 def latents(
     name: Experiment,
     fields: Fields,
-    split: Split,
     codec: CodecFolder,
     output: Output,
     shard: Shard = None,
@@ -37,13 +35,13 @@ def latents(
     threads: Threads = None,
     log: Log = None,
 ) -> None:
-    r"""Encode the training fields of an experiment once, in each orientation.
+    r"""Encode the fields of an experiment's dataset once, in each orientation.
 
     Example:
 
     ```
     morphpipe latents demo --config config/demo.yaml \
-        --fields fields.parquet --split split.parquet \
+        --fields fields.parquet \
         --codec weights/simulated-codec --output latents
     ```
     """
@@ -52,13 +50,12 @@ def latents(
     from morphpipe.codecs.latents import cache_moments
     from morphpipe.datasets.fields import read_fields, shard_of
     from morphpipe.devices import best_device
-    from morphpipe.evaluation.split_table import fields_on, read_split
 
     configuration, experiment = configured(config, "experiments", name)
     settings = configuration.codecs[experiment.codec]
     shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
     wanted = chosen_shards(shard, shards)
-    table, train = read_fields(fields), fields_on(read_split(split), "train")
+    table = read_fields(fields)
     network = load_codec(
         codec,
         experiment.image_mode,
@@ -70,7 +67,6 @@ def latents(
             shard_of(table, number, shards),
             network,
             output / f"shard-{number}",
-            only=train,
             transforms=experiment.training.transforms,
             batch_size=settings.batch_size,
         )
@@ -80,7 +76,6 @@ def latents(
 def targets(
     name: Experiment,
     fields: Fields,
-    split: Split,
     moments: Annotated[
         Path, typer.Option(help="What `latents` wrote: folder, or index (.parquet) of a shard.")
     ],
@@ -91,13 +86,13 @@ def targets(
     threads: Threads = None,
     log: Log = None,
 ) -> None:
-    r"""Make the tokens that the generator is aligned with, once for each training field.
+    r"""Make the tokens that the generator is aligned with, once for each field.
 
     Only for an experiment whose generator has an `alignment`. Example:
 
     ```
     morphpipe targets demo --config config/demo.yaml \
-        --fields fields.parquet --split split.parquet \
+        --fields fields.parquet \
         --moments latents --encoder aligner --output targets
     ```
     """
@@ -106,7 +101,6 @@ def targets(
     from morphpipe.datasets.fields import read_fields, shard_of
     from morphpipe.encoders.extract import cache_targets
     from morphpipe.encoders.stage import load_token_encoder, record_in
-    from morphpipe.evaluation.split_table import fields_on, read_split
     from morphpipe.generators.presets import PRESETS
 
     configuration, experiment = configured(config, "experiments", name)
@@ -116,7 +110,7 @@ def targets(
     settings = configuration.encoders[alignment.encoder].model_dump(mode="json")
     shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
     wanted = chosen_shards(shard, shards)
-    table, train = read_fields(fields), fields_on(read_split(split), "train")
+    table = read_fields(fields)
     network = load_token_encoder(
         alignment.encoder, settings, record_in(encoder, settings), table.manifest.names
     )
@@ -129,7 +123,6 @@ def targets(
             network,
             output / f"shard-{number}",
             grid=(height // patch, width // patch),
-            only=train,
             transforms=experiment.training.transforms,
             batch_size=settings["batch_size"],
         )

@@ -1,6 +1,6 @@
 """Caching latent moments: every field and orientation through the encoder once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ from tqdm import tqdm
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.codecs.autoencoder import Codec
 from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.datasets.rxrx1 import MANIFEST as RXRX1
+from morphpipe.datasets.fields import ChannelManifest, FieldTable
 from morphpipe.imaging.dihedral import apply
-from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.imaging.rgb import to_rgb
 
 
-def codec_input(images: NDArray[np.uint8], codec: Codec) -> NDArray[np.uint8]:
+def codec_input(
+    images: NDArray[np.uint8], manifest: ChannelManifest, codec: Codec
+) -> NDArray[np.uint8]:
     """What the codec sees of fields [N, C, H, W]: all planes, or their RGB rendering."""
     if codec.mode == "channels":
         return images
-    return np.ascontiguousarray(np.moveaxis(rxrx1_to_rgb(images), -1, 1))
+    return np.ascontiguousarray(np.moveaxis(to_rgb(images, manifest.names, manifest.rgb), -1, 1))
 
 
 def cache_moments(
@@ -30,7 +31,6 @@ def cache_moments(
     codec: Codec,
     path: str | Path,
     *,
-    only: Collection[str] | None = None,
     transforms: Sequence[int] = (0,),
     batch_size: int = 8,
 ) -> None:
@@ -45,8 +45,6 @@ def cache_moments(
     path
         Of the array shard, without suffix. Rows are float16 [2, C', h, w]: means and standard
         deviations; field by field, and within a field transform by transform.
-    only
-        Ids of the fields to cache, those that are trained on; none caches all of the shard.
     transforms
         Dihedral transforms to cache, see `morphpipe.imaging.dihedral`.
     batch_size
@@ -55,16 +53,12 @@ def cache_moments(
     Raises
     ------
     DataError
-        When a field cannot be read or encoded, or an RGB codec is to see other channels than
-        RxRx1's in RxRx1's order.
+        When a field cannot be read or encoded, or an RGB codec is to see channels that have no
+        RGB rendering, see `morphpipe.imaging.rgb.to_rgb`.
     """
-    if codec.mode == "rgb":
-        fields.manifest.require(RXRX1.names, "The RGB rendering")
     first = fields.table.slice(0, 1).to_pylist()[0]
     channels = len(fields.manifest.channels) if codec.mode == "channels" else 3
     shape = codec.latent_shape((channels, first["height"], first["width"]))
-    if only is not None:
-        fields = fields.select(set(only).intersection(fields.field_ids))
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def rows() -> Iterator[NDArray[Any]]:
@@ -76,7 +70,7 @@ def cache_moments(
                 unit="batch",
                 mininterval=5,
             ):
-                planes = codec_input(images, codec)
+                planes = codec_input(images, fields.manifest, codec)
                 turned = [
                     codec.moments(torch.from_numpy(np.ascontiguousarray(apply(planes, transform))))
                     for transform in transforms

@@ -7,17 +7,13 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from morphpipe.config.base import Model, Name
-from morphpipe.config.datasets import (
-    RXRX1_CELL_TYPES,
-    RXRX1_PERTURBATIONS,
-    Dataset,
-    Split,
-)
+from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.messages import faults
 from morphpipe.config.networks import Codec, Encoder
+from morphpipe.config.splits import Split
 from morphpipe.config.weights import Licences, Weights
-from morphpipe.errors import ConfigError
+from morphpipe.errors import ConfigError, DataError
 
 
 class Paths(Model):
@@ -112,9 +108,10 @@ class Configuration(Model):
     def _licences(self) -> "Configuration":
         """What the experiments use has to be under an accepted licence."""
         needed = {f"weights.{name}": self.weights[name].licence for name in self.weights_in_use()}
-        for name in {self.splits[e.split].dataset for e in self.experiments.values()}:
+        for name in self.datasets_in_use():
             dataset = self.datasets[name]
-            if dataset.source != "simulated":
+            # Simulated images need none, and one's own are one's own.
+            if dataset.source not in ("simulated", "sheet"):
                 needed[f"datasets.{name}"] = dataset.licence
         lacking = {
             place: licence
@@ -143,15 +140,28 @@ class Configuration(Model):
         return self
 
     @model_validator(mode="after")
+    def _sheets(self) -> "Configuration":
+        """The plates of one's own sheets are what the graph of jobs is made of."""
+        for name, dataset in self.datasets.items():
+            if dataset.source == "sheet":
+                try:
+                    dataset.plates  # noqa: B018
+                except DataError as error:
+                    raise ValueError(f"datasets.{name}.sheet: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _plans(self) -> "Configuration":
         """What is sampled has to be in the data, as far as the configuration knows them."""
         for name, experiment in self.experiments.items():
             dataset = self.datasets[self.splits[experiment.split].dataset]
             known = {
-                "cell_types": dataset.cell_types or RXRX1_CELL_TYPES,
-                "perturbations": dataset.perturbations or RXRX1_PERTURBATIONS,
+                "cell_types": dataset.all_cell_types,
+                "perturbations": dataset.all_perturbations,
             }
             for key, allowed in known.items():
+                if allowed is None:
+                    continue
                 for value in getattr(experiment.sampling, key) or []:
                     if value not in allowed:
                         shown = ", ".join(list(allowed)[:12])
@@ -192,6 +202,23 @@ class Configuration(Model):
                         f"{self.splits[encoder.split].dataset!r}, the experiment is on {dataset!r}"
                     )
         return self
+
+    def datasets_in_use(self) -> list[str]:
+        """Names of the datasets that an experiment, or a network of one, is made from, sorted."""
+        splits = set()
+        for experiment in self.experiments.values():
+            splits.add(experiment.split)
+            codec = self.codecs[experiment.codec]
+            if codec.origin == "trained":
+                splits.add(codec.split)
+            encoders = list(experiment.evaluation.encoders)
+            if experiment.generator.alignment is not None:
+                encoders.append(experiment.generator.alignment.encoder)
+            for name in encoders:
+                encoder = self.encoders[name]
+                if encoder.kind == "resnet18":
+                    splits.add(encoder.split)
+        return sorted({self.splits[name].dataset for name in splits})
 
     def weights_in_use(self) -> list[str]:
         """Names of the pretrained weights that some experiment needs, sorted."""

@@ -1,10 +1,12 @@
-"""Where fields of view come from, and how they are split."""
+"""Where fields of view come from."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from morphpipe.config.base import Model, Name, PositiveInt, Seed
+from morphpipe.config.base import Model, PositiveInt, Seed
+from morphpipe.config.preprocessing import Preprocessing, Quality
 
 
 class SimulatedDataset(Model):
@@ -33,8 +35,20 @@ class SimulatedDataset(Model):
         """Number of shards: one per plate."""
         return self.plates
 
+    @property
+    def all_cell_types(self) -> tuple[str, ...]:
+        """What the fields are of."""
+        return tuple(self.cell_types)
 
-RXRX1_CELL_TYPES = ("HUVEC", "RPE", "HEPG2", "U2OS")
+    @property
+    def all_perturbations(self) -> tuple[str, ...]:
+        """What was done to them."""
+        return tuple(self.perturbations)
+
+
+# Experiments per cell type, of four plates each (RxRx1's metadata; Sypetkowski et al. 2023).
+RXRX1_EXPERIMENTS = {"HUVEC": 24, "RPE": 11, "HEPG2": 11, "U2OS": 5}
+RXRX1_PLATES_PER_EXPERIMENT = 4
 # sirna_ids: 0 to 1107 treatments, 1108 to 1137 positive controls, 1138 the negative control.
 RXRX1_PERTURBATIONS = tuple(map(str, range(1139)))
 
@@ -55,53 +69,215 @@ class RxRx1Dataset(Model):
         None, description="Expected checksum; recorded at the first download where not given."
     )
     metadata_sha256: str | None = Field(None, description="As `images_sha256`.")
+    fetch: Literal["whole", "selected"] = Field(
+        "whole",
+        description="`whole` downloads the archive of 47 GB; `selected` only the planes of the "
+        "selected experiments, by range requests into the remote archive.",
+    )
+    genes: str | None = Field(
+        None,
+        description="Thermo Fisher's table of siRNAs and genes (`siRNA ID`, `Gene Symbol`; CSV, "
+        "also .gz), for the column `gene`: an address.",
+    )
     cell_types: list[Literal["HUVEC", "RPE", "HEPG2", "U2OS"]] | None = Field(
         None, description="Cell types to take; none means all four."
+    )
+    batches: list[str] | None = Field(
+        None, description="Experiments to take, for instance `HUVEC-01`; none means all."
     )
     perturbations: list[str] | None = Field(
         None, description="sirna_ids to take, as strings; none means all 1,139."
     )
+    subset: Literal["all", "morphodiff"] = Field(
+        "all",
+        description="`morphodiff` takes the 1,061 annotated siRNAs of MorphoDiff's lists and the "
+        "negative control; with `cell_types: [HUVEC]` these are its experiment on all batches, "
+        "with one of `batches` besides that on a single batch.",
+    )
     shards: PositiveInt = Field(
-        204, description="Plates that remain after the selection, one shard each."
+        204,
+        description="Plates that remain after the selection, one shard each; left out, four for "
+        "each experiment of the selection, as in the complete archive.",
     )
-    quarantine: bool = Field(
-        False,
-        description="True: fields with a missing or unreadable plane go into a quarantine table "
-        "that the report shows. False: such a field stops the run.",
-    )
+    quality: Quality = Field(default_factory=lambda: Quality())
     licence: str = "CC BY-NC-SA 4.0"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _count_shards(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("shards") is None:
+            batches, types = content.get("batches"), content.get("cell_types")
+            if isinstance(batches, list):
+                number = len(batches)
+            else:
+                known = types if isinstance(types, list) else list(RXRX1_EXPERIMENTS)
+                number = sum(RXRX1_EXPERIMENTS.get(name, 0) for name in map(str, known))
+            content = content | {"shards": max(number, 1) * RXRX1_PLATES_PER_EXPERIMENT}
+        return content
 
-Dataset = Annotated[SimulatedDataset | RxRx1Dataset, Field(discriminator="source")]
+    @property
+    def all_cell_types(self) -> tuple[str, ...]:
+        """What the fields are of."""
+        return tuple(self.cell_types or RXRX1_EXPERIMENTS)
+
+    @property
+    def all_perturbations(self) -> tuple[str, ...]:
+        """What was done to them."""
+        return RXRX1_PERTURBATIONS if self.perturbations is None else tuple(self.perturbations)
 
 
-class Split(Model):
-    """Which fields are for what. Wells are never divided."""
+class RawDataset(Model):
+    """What datasets have in common whose planes are preprocessed, plate by plate."""
 
-    dataset: Name = Field(description="One of `datasets`.")
-    fractions: dict[str, float] = Field(
-        default_factory=lambda: {"train": 0.5, "encoder": 0.25, "test": 0.25},
-        description="Share of the wells of every condition: `train` for the generator and the "
-        "codec, `encoder` for feature encoders that the workflow trains, `test` for evaluation.",
+    preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
+    quality: Quality = Field(default_factory=lambda: Quality())
+    rgb: tuple[str, str, str] | None = Field(
+        None, description="Channels shown as red, green and blue, where RGB is asked for."
     )
-    seed: Seed = 0
-    hold_out: list[dict[str, str]] = Field(
+    perturbations: list[str] | None = Field(
+        None, description="Perturbations to take, as they are called in the field table; none: all."
+    )
+
+    @property
+    def all_cell_types(self) -> tuple[str, ...] | None:
+        """What the fields are of; none where only the data know."""
+        return None
+
+    @property
+    def all_perturbations(self) -> tuple[str, ...] | None:
+        """What was done to them; none where only the data know."""
+        return None if self.perturbations is None else tuple(self.perturbations)
+
+
+class BBBC021Dataset(RawDataset):
+    """BBBC021 (Broad Bioimage Benchmark Collection): MCF7 cells under 113 compounds."""
+
+    source: Literal["bbbc021"]
+    address: str = Field(
+        "https://data.broadinstitute.org/bbbc/BBBC021",
+        description="Folder of the official files: `https:`, `http:` or `file:`.",
+    )
+    plates: list[str] | None = Field(
+        None, description="Plates to take, for instance `Week1_22123`; none means all 55."
+    )
+    compounds: Literal["all", "98", "14"] = Field(
+        "all",
+        description="All 113 names of the image table; or, always with DMSO, the 98 or the 14 "
+        "compounds of MorphoDiff's two experiments.",
+    )
+    compound_table: bool = Field(True, description="Fetch BBBC021_v1_compound.csv, for the SMILES.")
+    rgb: tuple[str, str, str] | None = ("actin", "tubulin", "DNA")
+    preprocessing: Preprocessing = Field(
+        default_factory=lambda: Preprocessing(
+            illumination="plate-site", resize="centre-crop", size=512
+        )
+    )
+    licence: str = "AstraZeneca / Broad Bioimage Benchmark Collection terms"
+
+    @property
+    def shards(self) -> int:
+        """Number of shards: one per plate."""
+        return 55 if self.plates is None else len(self.plates)
+
+
+class GalleryDataset(RawDataset):
+    """A project of the Cell Painting Gallery: Rohban et al. (cpg0017), JUMP and others."""
+
+    source: Literal["gallery"]
+    address: str = Field(
+        "https://cellpainting-gallery.s3.amazonaws.com",
+        description="The public bucket, or a mirror of it.",
+    )
+    project: str = Field(description="For instance `cpg0017-rohban-pathways`.")
+    institution: str = Field("broad", description="The folder below the project.")
+    batch: str = Field(description="For instance `2013_10_11_SIGMA2_Pilot`.")
+    plates: list[str] = Field(min_length=1, description="Plates to take, one shard each.")
+    load_data: str = Field(
+        "load_data.csv", description="`load_data_with_illum.csv` where illumination is `given`."
+    )
+    path_prefix: str | None = Field(
+        None,
+        description="What stands before the project's folder in the table's paths, where that "
+        "cannot be told.",
+    )
+    annotation: str = Field(
+        description="Table of wells: address or path of a CSV with `plate` (or none), `well`, "
+        "`perturbation`, and other columns of the field table; or MorphoDiff's table of Rohban et "
+        "al., see `layout`."
+    )
+    layout: Literal["wells", "rohban"] = Field(
+        "wells", description="How the annotation is written."
+    )
+    genes: Literal["all", "5", "12"] = Field(
+        "all", description="Rohban et al.: MorphoDiff's 5 or 12 genes and the controls."
+    )
+    negative_controls: list[str] = Field(
         default_factory=list,
-        description="Conditions kept out of all but `test`, for instance "
-        "`{cell_type: HUVEC, perturbation: '1137'}` (MorphGen, section 4.5).",
+        description="Perturbations that are negative controls, where the table does not say.",
     )
-    single_well: Literal["stop", "all-sides"] = Field(
-        "stop",
-        description="What to do with data too small to be split by well: stop, or (`all-sides`) "
-        "use every field on every side, which tests the machinery and supports no claim; the "
-        "report says so.",
+    channels: list[str] = Field(
+        default_factory=lambda: ["DNA", "ER", "RNA", "AGP", "Mito"],
+        min_length=1,
+        description="Channels to take, in this order.",
+    )
+    cell_type: str = "U2OS"
+    perturbation_kind: Literal["orf", "crispr", "compound"] = "orf"
+    pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
+    licence: str = "CC0 1.0"
+
+    @property
+    def shards(self) -> int:
+        """Number of shards: one per plate."""
+        return len(self.plates)
+
+
+class SheetChannel(Model):
+    """A channel of one's own plates."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Short name, also in file names."
+    )
+    stain: str = Field(description="The dye, and what it stains.")
+    column: str | None = Field(
+        None, description="Column of the sheet with the paths; none: the channel's name."
     )
 
-    @model_validator(mode="after")
-    def _fractions(self) -> "Split":
-        unknown = set(self.fractions) - {"train", "encoder", "test"}
-        if unknown:
-            raise ValueError(f"unknown side {sorted(unknown)}; allowed: train, encoder, test")
-        if min(self.fractions.values()) <= 0 or abs(sum(self.fractions.values()) - 1) > 1e-9:
-            raise ValueError("the fractions have to be above 0 and to sum to 1")
-        return self
+
+class SheetDataset(RawDataset):
+    """One's own plates: a table with a row per field and a column of paths per channel."""
+
+    source: Literal["sheet"]
+    sheet: str = Field(
+        description="CSV or Parquet; paths in it are relative to its folder. `morphpipe datasets "
+        "check` tells what is wrong with it, `morphpipe datasets sheet` makes one of a folder."
+    )
+    channels: list[SheetChannel] = Field(min_length=1, description="In the order of the planes.")
+    cell_type: str | None = Field(None, description="Where the sheet has no column of it.")
+    perturbation_kind: Literal["sirna", "orf", "crispr", "compound"] = Field(
+        "compound", description="Where the sheet has no column of it."
+    )
+    negative_controls: list[str] = Field(
+        default_factory=list, description="Perturbations that are negative controls."
+    )
+    positive_controls: list[str] = Field(default_factory=list, description="Likewise, positive.")
+    pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
+    licence: str = Field("own data", description="Whose the images are.")
+
+    @property
+    def plates(self) -> tuple[str, ...]:
+        """The sheet's plates in the order of their first rows: a plate added below is the last."""
+        from morphpipe.datasets.sheet_plates import sheet_plates
+
+        return sheet_plates(Path(self.sheet))
+
+    @property
+    def shards(self) -> int:
+        """Number of shards: one per plate."""
+        return len(self.plates)
+
+
+Dataset = Annotated[
+    SimulatedDataset | RxRx1Dataset | BBBC021Dataset | GalleryDataset | SheetDataset,
+    Field(discriminator="source"),
+]
+RAW_SOURCES = ("bbbc021", "gallery", "sheet")

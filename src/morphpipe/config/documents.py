@@ -41,7 +41,9 @@ def _lines(model: type[Model], indent: int) -> Iterator[str]:
     """The keys of a model."""
     properties = model.model_json_schema()["properties"]
     definitions = model.model_json_schema().get("$defs", {})
-    for name, field in model.model_fields.items():
+    # What a part is comes before what it is made of.
+    ordered = sorted(model.model_fields.items(), key=lambda item: item[0] != "source")
+    for name, field in ordered:
         if indent == 0:
             yield ""
         yield from _comment(field.description or "", indent)

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,25 @@ class ChannelManifest:
         Micrometres per pixel (y, x), or none where it is not known.
     bit_depth
         8 or 16.
-    intensity_window
-        Raw intensities that became 0 and the maximum, or none where pixels are as published.
     licence, source
         Of the images.
+    rgb
+        Names of the channels shown as red, green and blue, where the data have such a rule.
+    preprocessing
+        What was done to the raw planes, as configured; none where pixels are as published.
+    intensity_windows
+        Raw intensities that became 0 and the maximum, by plate, a pair per channel; empty where
+        pixels are as published, or where every field has its own.
     """
 
     channels: tuple[Channel, ...]
     pixel_size: tuple[float, float] | None
     bit_depth: int
-    intensity_window: tuple[float, float] | None
     licence: str
     source: str
+    rgb: tuple[str, str, str] | None = None
+    preprocessing: dict[str, Any] | None = None
+    intensity_windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,9 +140,13 @@ class ChannelManifest:
         """Inverse of `to_dict`."""
         content = dict(content)
         content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
-        for key in ("pixel_size", "intensity_window"):
+        for key in ("pixel_size", "rgb"):
             if content[key] is not None:
                 content[key] = tuple(content[key])
+        content["intensity_windows"] = {
+            plate: tuple((low, high) for low, high in windows)
+            for plate, windows in content["intensity_windows"].items()
+        }
         return cls(**content)
 
 
@@ -370,11 +381,13 @@ def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
     """
     if not parts:
         raise DataError("There are no field tables to join.")
-    manifest = parts[0].manifest
+    manifest = replace(parts[0].manifest, intensity_windows={})
+    windows: dict[str, tuple[tuple[float, float], ...]] = {}
     tables = []
     seals: dict[str, ArchiveSeal] = {}
     for part in parts:
-        if part.manifest != manifest:
+        windows |= part.manifest.intensity_windows
+        if replace(part.manifest, intensity_windows={}) != manifest:
             raise DataError(
                 f"The channel manifest in {part.folder} differs from that in {parts[0].folder}: "
                 "images of different channels, sizes of pixels or licences cannot share a table."
@@ -388,6 +401,7 @@ def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
         tables.append(pa.Table.from_pylist(frame, schema=FIELD_SCHEMA))
         for name, seal in part.seals.items():
             seals[renamed[name]] = ArchiveSeal(renamed[name], seal.size, seal.directory_sha256)
+    manifest = replace(manifest, intensity_windows=windows)
     joined = FieldTable(pa.concat_tables(tables), manifest, folder, seals)
     check_fields(joined.table, manifest, str(folder))
     return joined

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ MANIFEST = ChannelManifest(
     ),
     pixel_size=None,
     bit_depth=8,
-    intensity_window=None,
     licence="CC BY-NC-SA 4.0",
     source="RxRx1, Recursion (Sypetkowski et al. 2023)",
 )
@@ -85,6 +84,16 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def _sirna_names(table: pd.DataFrame, metadata: str | Path) -> pd.Series:
+    """Thermo Fisher's name of every row's siRNA, without which genes cannot be told."""
+    if "sirna" not in table:
+        raise DataError(
+            f"{metadata} has no column sirna, by which siRNAs and genes are found: fetch the "
+            "official metadata again."
+        )
+    return table["sirna"].astype("string").fillna("")
+
+
 def build_fields(
     images: str | Path,
     metadata: str | Path,
@@ -92,7 +101,10 @@ def build_fields(
     *,
     dataset: str = "rxrx1",
     cell_types: Sequence[str] | None = None,
+    batches: Sequence[str] | None = None,
     perturbations: Sequence[str] | None = None,
+    sirnas: Sequence[str] | None = None,
+    genes: Mapping[str, str] | None = None,
     quarantine: bool = False,
 ) -> tuple[FieldTable, pd.DataFrame]:
     """The field table of RxRx1 beside its archive.
@@ -110,8 +122,13 @@ def build_fields(
         Where the table will be written: the archive is named relative to it.
     dataset
         The dataset's name in the configuration.
-    cell_types, perturbations
-        What to take; none means all. Perturbations are sirna_ids as strings.
+    cell_types, batches, perturbations
+        What to take; none means all. Batches are the metadata's experiments, perturbations
+        sirna_ids as strings.
+    sirnas
+        Names of the siRNAs to take (the metadata's column `sirna`); the negative control stays.
+    genes
+        Gene of each siRNA by its name; what is not in it has no gene.
     quarantine
         False: a row without all its planes stops. True: it goes into the quarantine table.
 
@@ -129,7 +146,12 @@ def build_fields(
     """
     images, folder = Path(images), Path(folder)
     table = read_metadata(metadata)
-    for column, wanted in (("cell_type", cell_types), ("sirna_id", perturbations)):
+    selection = (
+        ("cell_type", cell_types),
+        ("experiment", batches),
+        ("sirna_id", perturbations),
+    )
+    for column, wanted in selection:
         if wanted is None:
             continue
         present = set(table[column].astype(str))
@@ -140,11 +162,22 @@ def build_fields(
                 f"{', '.join(sorted(present)[:12])}{' ...' if len(present) > 12 else ''}."
             )
         table = table[table[column].astype(str).isin(list(wanted))]
+    if sirnas is not None:
+        control = table["sirna_id"] == NEGATIVE_CONTROL
+        wanted = _sirna_names(table, metadata).isin(list(sirnas))
+        if not wanted.any():
+            raise DataError(
+                f"None of the {len(sirnas)} chosen siRNAs is named in the column sirna of "
+                f"{metadata}: fetch the official metadata again, or choose by `perturbations`."
+            )
+        table = table[control | wanted]
     if table.empty:
         raise DataError(f"No site of {metadata} is left after the selection.")
 
     directory = {member.name: member for member in members(images)}
     sealed = seal(images, folder)
+    if genes is not None:
+        table = table.assign(gene=_sirna_names(table, metadata).map(genes))
     rows: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for site in tqdm(table.itertuples(), total=len(table), desc="fields", unit="field"):
@@ -156,8 +189,8 @@ def build_fields(
             if not quarantine:
                 raise DataError(
                     f"Site {site.site_id} of the metadata has no image: {reason}. Fetch the "
-                    "archive again, or set the dataset's `quarantine: true` to leave such sites "
-                    "out and have them listed in the report."
+                    "archive again, or set the dataset's `quality: {unreadable: quarantine}` to "
+                    "leave such sites out and have them listed in the report."
                 )
             left_out.append({"field_id": str(site.site_id), "reason": reason})
             continue
@@ -179,6 +212,7 @@ def build_fields(
             "control": "negative"
             if sirna == NEGATIVE_CONTROL
             else ("positive" if sirna in POSITIVE_CONTROLS else "none"),
+            "gene": None if genes is None or pd.isna(site.gene) else str(site.gene),
             "channels": [
                 {
                     "file": relative_to(images, folder),

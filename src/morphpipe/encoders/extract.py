@@ -1,6 +1,6 @@
 """Features and alignment targets of whole shards: every image through an encoder once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,11 @@ from tqdm import tqdm
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import ChannelManifest, FieldTable
-from morphpipe.datasets.rxrx1 import MANIFEST as RXRX1
 from morphpipe.encoders.base import Encoder, TokenEncoder
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import ConfigError
 from morphpipe.imaging.dihedral import apply
-from morphpipe.imaging.rgb import rxrx1_to_rgb
-
-# Of the images that a generator in RGB mode makes.
-RGB_CHANNELS = ("red", "green", "blue")
+from morphpipe.imaging.rgb import to_rgb
 
 
 def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:
@@ -32,17 +28,9 @@ def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]
 
 
 def rgb_planes(images: NDArray[np.uint8], manifest: ChannelManifest) -> torch.Tensor:
-    """Fields [n, C, H, W] as red, green and blue [n, 3, H, W]; generated RGB images as they are.
-
-    Raises
-    ------
-    DataError
-        When the channels are not RxRx1's in RxRx1's order.
-    """
-    if manifest.names != RGB_CHANNELS:
-        manifest.require(RXRX1.names, "The RGB rendering")
-        images = np.moveaxis(rxrx1_to_rgb(images), -1, 1)
-    return torch.from_numpy(np.ascontiguousarray(images))
+    """Fields [n, C, H, W] as red, green and blue [n, 3, H, W], see `imaging.rgb.to_rgb`."""
+    rgb = to_rgb(images, manifest.names, manifest.rgb)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(rgb, -1, 1)))
 
 
 def _progress(fields: FieldTable, batch_size: int, name: str) -> Any:
@@ -114,7 +102,6 @@ def cache_targets(
     path: str | Path,
     *,
     grid: tuple[int, int],
-    only: Collection[str] | None = None,
     transforms: Sequence[int] = (0,),
     batch_size: int = 16,
 ) -> None:
@@ -131,15 +118,11 @@ def cache_targets(
     grid
         Rows and columns of the generator's tokens. Where the encoder has another grid, its
         tokens are interpolated bilinearly (averaged where its grid is finer).
-    only
-        Ids of the fields to cache, those that are trained on; none caches all of the shard.
     transforms
         Dihedral transforms to cache.
     batch_size
         Fields at once.
     """
-    if only is not None:
-        fields = fields.select(set(only).intersection(fields.field_ids))
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def blocks() -> Iterator[NDArray[Any]]:

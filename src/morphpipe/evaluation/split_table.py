@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from morphpipe.config.datasets import Split
+from morphpipe.config.splits import Split
 from morphpipe.errors import DataError
 from morphpipe.evaluation.splits import split_by_well
 from morphpipe.storage import read_parquet, write_parquet
@@ -35,6 +35,7 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     ConfigError
         When a hold-out makes no sense.
     """
+    fields = with_scaffolds(fields, split)
     try:
         return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
     except DataError as error:
@@ -48,6 +49,16 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
             f"{error}. Or set the split's `single_well: all-sides` to use every field on "
             "every side, which supports no claim."
         ) from None
+
+
+def with_scaffolds(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Add the column `scaffold` where a hold-out asks for it; fields without SMILES have none."""
+    if not any("scaffold" in conditions for conditions in split.hold_out):
+        return fields
+    from morphpipe.perturbations.scaffold import scaffold
+
+    known = {smiles: scaffold(smiles) for smiles in fields["smiles"].dropna().unique()}
+    return fields.assign(scaffold=fields["smiles"].map(known))
 
 
 def write_split(split: pd.DataFrame, path: str | Path) -> None:

@@ -266,24 +266,32 @@ def treatment_effect_rows(
         ``cate_difference`` (of the unbiased values, with interval); ``cate_rank_correlation``
         with ``generated-real``, ``generated-true`` and ``real-true``. Cell type ``all`` is the
         mean over cell types. In ``cate``, n_left counts controls and n_right treated images; in
-        the differences n_left counts generated and n_right real treated ones.
+        the differences n_left counts generated and n_right real treated ones. Without negative
+        controls ``cate`` and ``cate_unbiased`` are null, with the reason, and alone.
 
     Raises
     ------
     DataError
-        If the sets do not fit together or there are no negative controls.
+        If the sets do not fit together.
     """
     settings = settings or EffectSettings()
     check_comparable(generated, real)
     if not generated.is_generated or real.is_generated:
         raise DataError("treatment effects need generated images and real held-out images")
-    for images, kind in ((real, "real held-out"), (generated, "generated")):
-        if not (images.column("control") == "negative").any():
-            raise DataError(
-                f"there are no negative controls among the {kind} images; treatment effects are "
-                "measured against them"
-            )
     rows = _Rows({**context, "extractor": real.extractor, "view": real.view}, settings)
+    for images, comparison, kind in (
+        (real, "real", "real held-out"),
+        (generated, "generated", "generated"),
+    ):
+        if not (images.column("control") == "negative").any():
+            notes = {
+                "reason": f"there is no negative control among the {kind} images, which effects "
+                "are measured against"
+            }
+            for metric in ("cate", "cate_unbiased"):
+                rows.add(metric, comparison, None, notes=notes, cell_type="all")
+    if rows.rows:
+        return rows.rows
     # Consecutive seeds: the draws for real and for generated images are independent.
     of_real = perturbation_effects(real, replicates=settings.replicates, seed=settings.seed)
     rows.add_effects("real", of_real)

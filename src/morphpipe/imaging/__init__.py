@@ -1,1 +1,1 @@
-"""Pixels to pixels: RGB views and dihedral transforms."""
+"""Pixels to pixels: illumination, scale, size, quality, nuclei, colour, orientation."""

@@ -20,16 +20,16 @@ class Vocabulary:
     ----------
     perturbations, cell_types
         Unique labels, sorted. The null class stands behind them, at index `len(...)`.
-    negative_control
-        The perturbation that effects are measured against, or none.
-    perturbation_kind
-        Of the perturbations that are no control: `sirna`, `compound`, ...
+    kinds
+        Of each perturbation: `sirna`, `compound`, ..., or `none`.
+    negative_controls
+        The perturbations that are controls.
     """
 
     perturbations: tuple[str, ...]
     cell_types: tuple[str, ...]
-    negative_control: str | None = None
-    perturbation_kind: str = "compound"
+    kinds: tuple[str, ...]
+    negative_controls: tuple[str, ...] = ()
 
     def perturbation_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Indices of perturbations, int64 [n].
@@ -56,8 +56,8 @@ class Vocabulary:
         return cls(
             tuple(content["perturbations"]),
             tuple(content["cell_types"]),
-            content["negative_control"],
-            content["perturbation_kind"],
+            tuple(content["kinds"]),
+            tuple(content["negative_controls"]),
         )
 
 
@@ -84,20 +84,22 @@ def vocabulary_of(fields: pd.DataFrame) -> Vocabulary:
     Raises
     ------
     DataError
-        When there are two negative controls, or several kinds of perturbation.
+        When fields of one perturbation are of several kinds.
     """
-    negative = sorted(fields.loc[fields["control"] == "negative", "perturbation"].unique())
-    if len(negative) > 1:
+    kinds = fields[["perturbation", "perturbation_kind"]].drop_duplicates()
+    twice = kinds["perturbation"].duplicated()
+    if twice.any():
+        name = kinds.loc[twice, "perturbation"].iloc[0]
+        found = sorted(kinds.loc[kinds["perturbation"] == name, "perturbation_kind"])
         raise DataError(
-            f"The fields have several negative controls ({', '.join(negative)}); effects are "
-            "measured against one."
+            f"The perturbation {name!r} is of the kinds {' and '.join(found)}: give each its own "
+            "name."
         )
-    kinds = sorted(set(fields["perturbation_kind"]) - {"none"})
-    if len(kinds) > 1:
-        raise DataError(f"The fields mix perturbations of the kinds {', '.join(kinds)}.")
+    kind = kinds.set_index("perturbation")["perturbation_kind"].sort_index()
+    negative = fields.loc[fields["control"] == "negative", "perturbation"]
     return Vocabulary(
-        tuple(sorted(fields["perturbation"].unique())),
+        tuple(map(str, kind.index)),
         tuple(sorted(fields["cell_type"].unique())),
-        negative[0] if negative else None,
-        kinds[0] if kinds else "none",
+        tuple(map(str, kind)),
+        tuple(sorted(negative.unique())),
     )

@@ -124,8 +124,8 @@ def read_conditions(path: str | Path, vocabulary: Vocabulary) -> pd.DataFrame:
     plan = table.loc[table.index.repeat(counts.astype(int)), ["cell_type", "perturbation"]]
     plan = plan.reset_index(drop=True)
     plan.insert(0, "sample_index", np.arange(len(plan)))
-    negative = plan["perturbation"] == vocabulary.negative_control
-    plan["perturbation_kind"] = vocabulary.perturbation_kind
-    plan.loc[negative, "perturbation_kind"] = "none"
+    kinds = dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True))
+    plan["perturbation_kind"] = plan["perturbation"].map(kinds)
+    negative = plan["perturbation"].isin(vocabulary.negative_controls)
     plan["control"] = np.where(negative, "negative", "none")
     return plan

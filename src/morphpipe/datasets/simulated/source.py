@@ -41,7 +41,6 @@ def manifest(design: ScreenDesign) -> ChannelManifest:
         channels=tuple(Channel(name, stain) for name, stain in zip(CHANNELS, STAINS, strict=True)),
         pixel_size=(PIXEL_SIZE, PIXEL_SIZE),
         bit_depth=BIT_DEPTH,
-        intensity_window=None,
         licence="none needed (simulated)",
         source=f"simulated screen of morphpipe, seed {design.seed}",
     )

@@ -1,0 +1,273 @@
+"""`morphpipe datasets <verb>`: one's own plates, and looking at any images."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from morphpipe.cli.options import CONFIG, Config, configured
+from morphpipe.errors import ConfigError, DataError
+
+app = typer.Typer(
+    help="One's own plates and anybody's images: check a sample sheet, make one of a folder, "
+    "preprocess, look, cut out single cells, export.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+Images = Annotated[Path, typer.Argument(help="Field table (.parquet) or image archive (.zip).")]
+
+
+@app.command()
+def check(
+    sheet: Annotated[Path, typer.Argument(help="Sample sheet: CSV or Parquet, a row per field.")],
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="Channels and their columns in order, `DNA=ch5,ER=ch2`; default: every column "
+            "that holds paths of images, under its own name."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Take channels and controls from this one of the configuration."),
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(help="Perturbations that are negative controls, `DMSO,EMPTY`.")
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--every/--headers",
+            help="Decode every plane; else read all headers, and decode a field per plate.",
+        ),
+    ] = False,
+    config: Config = CONFIG,
+) -> None:
+    r"""Tell everything that is wrong with a sample sheet and its images, in words.
+
+    Needed columns: `plate`, `well`, `perturbation`, and one per channel with the path of its plane
+    (`file.tif`, `stack.ome.tif#2`, `plate.zip!folder/file.tif`), relative to the sheet. Others:
+    `site`, `cell_type`, `batch`, `control`, `concentration`, `gene`, `smiles`, `moa`. Example:
+
+    ```
+    morphpipe datasets check sheet.csv --channels DNA=ch5,ER=ch2 --negative DMSO
+    ```
+    """
+    from morphpipe.config.datasets import SheetDataset
+    from morphpipe.datasets.plate_sheets import sheet_channels
+    from morphpipe.datasets.sheet import SheetChannel, read_sheet, read_sheet_table
+    from morphpipe.datasets.sheet_faults import WARNING, plane_faults
+    from morphpipe.datasets.sheet_plates import image_columns
+
+    if dataset is not None:
+        _, settings = configured(config, "datasets", dataset)
+        if not isinstance(settings, SheetDataset):
+            raise ConfigError(f"The dataset {dataset!r} of {config} is not a sample sheet.")
+        wanted = sheet_channels(settings)
+        controls: dict[str, Any] = {
+            "cell_type": settings.cell_type,
+            "perturbation_kind": settings.perturbation_kind,
+            "negative_controls": settings.negative_controls,
+            "positive_controls": settings.positive_controls,
+        }
+    else:
+        pairs = (
+            [part.strip().partition("=") for part in channels.split(",")]
+            if channels is not None
+            else [(name, "=", name) for name in image_columns(read_sheet_table(sheet))]
+        )
+        wanted = tuple(SheetChannel(name, "not said", column or name) for name, _, column in pairs)
+        controls = {"negative_controls": (negative or "").split(",") if negative else []}
+        # The configuration may still say it.
+        controls["cell_type"] = "not said"
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        rows = read_sheet(sheet, wanted, licence="not said", source=str(sheet), **controls)
+    found = [f"{WARNING}{doubt.message}" for doubt in doubts] + plane_faults(rows, every=every)
+    for line in found:
+        print(f"- {line}")
+    wrong = [line for line in found if not line.startswith(WARNING)]
+    if wrong:
+        raise DataError(
+            f"{sheet}: {len(wrong)} kind{'s' * (len(wrong) > 1)} of fault, listed above."
+        )
+    print(
+        f"{sheet} can be used: {len(rows)} fields of {len(rows.plates)} "
+        f"plate{'s' * (len(rows.plates) > 1)}, channels {', '.join(c.name for c in wanted)}"
+    )
+
+
+@app.command()
+def sheet(
+    folder: Annotated[Path, typer.Argument(help="Folder of an instrument's export.")],
+    output: Annotated[Path, typer.Option(help="Sheet (.csv) to write, inside that folder.")],
+    layout: Annotated[
+        Literal["auto", "operetta", "imagexpress"],
+        typer.Option(help="Whose file names; Phenix writes Operetta's."),
+    ] = "auto",
+    plate_map: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with `well`, `perturbation`, any other column of a sheet, and `plate` where "
+            "plates differ."
+        ),
+    ] = None,
+    plate: Annotated[str | None, typer.Option(help="The plate's name; default: the folder's.")] = (
+        None
+    ),
+    z_plane: Annotated[int | None, typer.Option(help="Which z-plane, where there are several.")] = (
+        None
+    ),
+    timepoint: Annotated[int | None, typer.Option(help="Which timepoint, likewise.")] = None,
+) -> None:
+    r"""Make a sample sheet of a folder, by reading the file names.
+
+    Without a plate map the column `perturbation` is left empty, to be filled in. Example:
+
+    ```
+    morphpipe datasets sheet Images --plate-map map.csv --output Images/sheet.csv
+    ```
+    """
+    import pandas as pd
+
+    from morphpipe.datasets.plate_exports import add_layout, sheet_from_folder
+    from morphpipe.storage import atomic_path
+
+    if output.parent.resolve() != folder.resolve():
+        raise ConfigError(
+            f"Save the sheet into {folder}, not into {output.parent}: its paths start there."
+        )
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        table = sheet_from_folder(
+            folder, layout=layout, plate=plate, plane=z_plane, timepoint=timepoint
+        )
+        if plate_map is not None:
+            table = add_layout(table, pd.read_csv(plate_map, dtype=str, keep_default_na=False))
+    for doubt in doubts:
+        print(f"- {doubt.message}")
+    with atomic_path(output) as temporary:
+        table.to_csv(temporary, index=False)
+    print(f"{len(table)} fields in {output}")
+
+
+@app.command()
+def preprocess(
+    name: Annotated[str, typer.Argument(help="One of the configuration's `datasets`.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder for `shard-<number>.zip` and its quality table.")
+    ],
+    plate: Annotated[
+        str | None, typer.Option(help="Only this plate, as the sheet calls it; default: all.")
+    ] = None,
+    config: Config = CONFIG,
+) -> None:
+    r"""Preprocess one's own plates, an image archive each: correct, scale, resize, put aside.
+
+    Example:
+
+    ```
+    morphpipe datasets preprocess mine --config my.yaml --output images
+    ```
+    """
+    from morphpipe.config.datasets import SheetDataset
+    from morphpipe.datasets.plate_sheets import own_plate
+    from morphpipe.datasets.preprocess import preprocess_plate
+
+    _, settings = configured(config, "datasets", name)
+    if not isinstance(settings, SheetDataset):
+        raise ConfigError(f"The dataset {name!r} of {config} is not a sample sheet.")
+    if plate is not None and plate not in settings.plates:
+        raise ConfigError(
+            f"The sheet has no plate {plate!r}; it has {', '.join(settings.plates[:12])}."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    for number, found in enumerate(settings.plates):
+        if plate in (None, found):
+            rows, _ = own_plate(settings, found)
+            preprocess_plate(
+                rows,
+                name,
+                settings.preprocessing,
+                settings.quality,
+                output / f"shard-{number}.zip",
+                output / f"shard-{number}-quality.parquet",
+                rgb=settings.rgb,
+            )
+            print(output / f"shard-{number}.zip")
+
+
+@app.command()
+def show(
+    images: Images,
+    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("fields.png"),
+    columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
+) -> None:
+    """Draw a contact sheet: one row per cell type and perturbation.
+
+    Example:
+
+    ```
+    morphpipe datasets show images.zip --output images.png
+    ```
+    """
+    from morphpipe.datasets.fields import read_fields
+    from morphpipe.report.contact_sheet import contact_sheet
+
+    contact_sheet(read_fields(images), columns).savefig(output, dpi=150)
+    print(output)
+
+
+@app.command()
+def crops(
+    images: Images,
+    output: Annotated[Path, typer.Option(help="Image archive (.zip) of crops to write.")],
+    order: Annotated[
+        str,
+        typer.Option(
+            help="Order of the channels: `fields` as they are, `impa-rxrx1`, `impa-bbbc021` or "
+            "`impa-cpg0000`."
+        ),
+    ] = "fields",
+    nuclear: Annotated[str, typer.Option(help="Channel that nuclei are found in.")] = "DNA",
+    size: Annotated[int, typer.Option(help="Height and width, pixels.", min=8)] = 96,
+) -> None:
+    r"""Cut a square around every nucleus, in real and generated fields alike (IMPA's protocol).
+
+    Example:
+
+    ```
+    morphpipe datasets crops images.zip --order impa-rxrx1 --output crops.zip
+    ```
+    """
+    from morphpipe.datasets.crops import write_crops
+    from morphpipe.datasets.fields import read_fields
+
+    number = write_crops(read_fields(images), output, nuclear=nuclear, order=order, size=size)
+    print(f"{number} crops in {output}")
+
+
+@app.command()
+def export(
+    images: Images,
+    output: Annotated[Path, typer.Option(help="OME-Zarr plate (folder) to write.")],
+) -> None:
+    """Export fields, real or generated, as an OME-Zarr plate that napari opens.
+
+    Example:
+
+    ```
+    morphpipe datasets export images.zip --output plate.zarr
+    ```
+    """
+    from morphpipe.datasets.fields import read_fields
+    from morphpipe.datasets.ome_zarr import export_plate
+
+    export_plate(read_fields(images), output)
+    print(output)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group of verbs to the command line."""
+    parent.add_typer(app, name="datasets", rich_help_panel="Data and weights")

@@ -1,0 +1,71 @@
+"""Which fields are for training, for feature encoders, and for evaluation."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from morphpipe.config.base import Model, Name, Seed
+
+# Columns of the field table that can be held out by, and the scaffold of a compound's SMILES.
+HOLD_OUT_COLUMNS = (
+    "batch",
+    "plate",
+    "cell_type",
+    "perturbation",
+    "gene",
+    "moa",
+    "scaffold",
+)
+
+
+class Split(Model):
+    """Which fields are for what. Wells are never divided."""
+
+    dataset: Name = Field(description="One of `datasets`.")
+    fractions: dict[str, float] = Field(
+        default_factory=lambda: {"train": 0.5, "encoder": 0.25, "test": 0.25},
+        description="Share of the wells of every condition: `train` for the generator and the "
+        "codec, `encoder` for feature encoders that the workflow trains, `test` for evaluation.",
+    )
+    seed: Seed = 0
+    hold_out: list[dict[str, str | list[str]]] = Field(
+        default_factory=list,
+        description="Fields kept out of all but `test`, by batch, plate, cell_type, perturbation, "
+        "gene, moa or scaffold (Bemis-Murcko, as SMILES); several keys together "
+        "name a pair, for instance `{cell_type: HUVEC, perturbation: '1137'}` (MorphGen, "
+        "section 4.5).",
+    )
+    duplicates: Literal["stop", "list"] = Field(
+        "stop",
+        description="What to do when two fields with the same pixels stand on different sides: "
+        "stop, or list them in the report.",
+    )
+    single_well: Literal["stop", "all-sides"] = Field(
+        "stop",
+        description="What to do with data too small to be split by well: stop, or (`all-sides`) "
+        "use every field on every side, which tests the machinery and supports no claim; the "
+        "report says so.",
+    )
+
+    @field_validator("hold_out")
+    @classmethod
+    def _columns(
+        cls, hold_out: list[dict[str, str | list[str]]]
+    ) -> list[dict[str, str | list[str]]]:
+        for conditions in hold_out:
+            for column in conditions:
+                if column not in HOLD_OUT_COLUMNS:
+                    raise ValueError(
+                        f"fields cannot be held out by {column!r}; allowed: "
+                        f"{', '.join(HOLD_OUT_COLUMNS)}"
+                    )
+        return hold_out
+
+    @model_validator(mode="after")
+    def _fractions(self) -> "Split":
+        unknown = set(self.fractions) - {"train", "encoder", "test"}
+        if unknown:
+            raise ValueError(f"unknown side {sorted(unknown)}; allowed: train, encoder, test")
+        if min(self.fractions.values()) <= 0 or abs(sum(self.fractions.values()) - 1) > 1e-9:
+            raise ValueError("the fractions have to be above 0 and to sum to 1")
+        return self

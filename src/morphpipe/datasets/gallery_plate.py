@@ -1,0 +1,135 @@
+"""One plate of a configured Cell Painting Gallery project: fetching it, and its sample sheet."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from morphpipe.config.datasets import GalleryDataset
+from morphpipe.datasets.download import fetch
+from morphpipe.datasets.fields import Channel
+from morphpipe.datasets.gallery import (
+    GalleryBatch,
+    LoadData,
+    gallery_sheet,
+    read_load_data,
+    select_perturbations,
+)
+from morphpipe.datasets.gallery_download import fetch_plate
+from morphpipe.datasets.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
+from morphpipe.datasets.sheet import SampleSheet
+from morphpipe.errors import DataError
+
+# Cell Painting's dyes (Bray et al., Nat. Protoc. 11:1757, 2016).
+STAINS = {
+    "DNA": "Hoechst 33342 (nuclei)",
+    "ER": "concanavalin A (endoplasmic reticulum)",
+    "RNA": "SYTO 14 (nucleoli and cytoplasmic RNA)",
+    "AGP": "phalloidin and wheat germ agglutinin (actin, Golgi, plasma membrane)",
+    "Mito": "MitoTracker Deep Red (mitochondria)",
+}
+_GENES = {"5": ROHBAN_GENES_5, "12": ROHBAN_GENES_12}
+
+
+def read_wells(settings: GalleryDataset, annotation: str | Path) -> pd.DataFrame:
+    """The wells to take, and what was done to them.
+
+    Parameters
+    ----------
+    settings
+        The dataset in the configuration: layout of the table, genes, perturbations, controls.
+    annotation
+        The table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `well`, `perturbation`, `control`, where plates differ `plate`, and what else is known.
+
+    Raises
+    ------
+    DataError
+        When the table lacks a column or a perturbation.
+    """
+    if settings.layout == "rohban":
+        wells = rohban_annotation(annotation)
+    else:
+        try:
+            wells = pd.read_csv(annotation, dtype=str, keep_default_na=False)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{annotation} cannot be read as CSV ({error}).") from None
+        missing = [column for column in ("well", "perturbation") if column not in wells]
+        if missing:
+            raise DataError(f"{annotation} lacks the column {', '.join(missing)}.")
+        if "control" not in wells:
+            negative = wells["perturbation"].isin(settings.negative_controls)
+            wells["control"] = negative.map({True: "negative", False: "none"})
+    chosen = settings.perturbations
+    if settings.genes != "all":
+        chosen = list(_GENES[settings.genes])
+    return wells if chosen is None else select_perturbations(wells, chosen)
+
+
+def _load_data(
+    settings: GalleryDataset, plate: str, path: str | Path, wells: pd.DataFrame
+) -> LoadData:
+    batch = GalleryBatch(settings.project, settings.institution, settings.batch)
+    table = read_load_data(path, batch, path_prefix=settings.path_prefix)
+    here = wells if "plate" not in wells else wells[wells["plate"] == plate]
+    return table.of_wells(set(here["well"]))
+
+
+def download_gallery_plate(
+    settings: GalleryDataset,
+    plate: str,
+    annotation: str | Path,
+    archive: str | Path,
+    load_data: str | Path,
+    lock: str | Path | None,
+) -> None:
+    """Fetch a plate's table and the planes of the chosen wells, into one archive.
+
+    Parameters
+    ----------
+    settings, plate
+        The dataset in the configuration, and one of its plates.
+    annotation
+        See `read_wells`.
+    archive, load_data
+        The two files to write.
+    lock
+        See `morphpipe.datasets.download.fetch`.
+    """
+    batch = GalleryBatch(settings.project, settings.institution, settings.batch)
+    key = batch.load_data_key(plate, settings.load_data)
+    fetch(f"{settings.address.rstrip('/')}/{key}", load_data, lock=lock)
+    table = _load_data(settings, plate, load_data, read_wells(settings, annotation))
+    fetch_plate(settings.address, table.keys(settings.channels), archive)
+
+
+def gallery_plate(
+    settings: GalleryDataset,
+    plate: str,
+    archive: str | Path,
+    load_data: str | Path,
+    annotation: str | Path,
+) -> SampleSheet:
+    """The sample sheet of a plate that has been fetched.
+
+    Parameters
+    ----------
+    settings, plate, archive, load_data, annotation
+        See `download_gallery_plate`.
+    """
+    wells = read_wells(settings, annotation)
+    return gallery_sheet(
+        _load_data(settings, plate, load_data, wells),
+        archive,
+        wells,
+        channels=[Channel(name, STAINS.get(name, name)) for name in settings.channels],
+        batch=settings.batch,
+        cell_type=settings.cell_type,
+        perturbation_kind=settings.perturbation_kind,
+        pixel_size=settings.pixel_size,
+        licence=settings.licence,
+        source=f"Cell Painting Gallery, {settings.project}",
+    )

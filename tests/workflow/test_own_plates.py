@@ -1,0 +1,142 @@
+"""One's own plates through the workflow, from a sample sheet."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import yaml
+
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.fields import read_fields
+
+CHANNELS = ["AGP", "DNA", "ER", "Mito", "RNA"]
+
+
+@pytest.fixture
+def configuration() -> dict:
+    content = yaml.safe_load((Path(__file__).parent / "mirror.yaml").read_text())
+    content["licences"] = {"accept": ["MIT"]}
+    content["datasets"] = {
+        "mine": {
+            "source": "sheet",
+            "sheet": "SET BY THE TEST",
+            "cell_type": "U2OS",
+            "perturbation_kind": "orf",
+            "preprocessing": {"resize": "squash", "size": 96, "percentiles": [0.5, 99.9]},
+        }
+    }
+    content["splits"]["all"]["dataset"] = "mine"
+    return content
+
+
+def test_real_plate_of_five_channels_to_the_report(workflow_in, configuration, mirror, tmp_path):
+    folder = mirror / "plates/jump_rab30"
+    rows = [
+        {
+            "plate": "BR1",
+            "well": well,
+            "perturbation": f"RAB30-{kind}",
+            "perturbation_kind": kind,
+        }
+        | {name: f"{folder}/{well}_{name}.tif" for name in CHANNELS}
+        for well, kind in (("G01", "orf"), ("L07", "crispr"))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "sheet.csv", index=False)
+    configuration["datasets"]["mine"] |= {
+        "sheet": str(tmp_path / "sheet.csv"),
+        "channels": [{"name": name, "stain": f"the {name} dye"} for name in CHANNELS],
+        "rgb": ["AGP", "ER", "DNA"],
+    }
+    configuration["experiments"]["five-fields"]["evaluation"]["minimum_images"] = 2
+    configuration["experiments"]["five-fields"]["sampling"]["per_condition"] = 2
+    workflow = workflow_in("own", configuration)
+    workflow.run()
+    results = workflow.folder / "results"
+    fields = read_fields(results / "datasets/mine/fields.parquet")
+    assert fields.manifest.names == tuple(CHANNELS)
+    images = read_images(fields)
+    assert images.shape == (2, 5, 96, 96)
+    # Four by four pixels become one: the first channel by hand, in the plate's window.
+    low, high = fields.manifest.intensity_windows["BR1"][0]
+    raw = tifffile.imread(folder / "G01_AGP.tif").astype(float)
+    scaled = np.rint(np.clip((raw - low) / (high - low), 0, 1) * 255)
+    expected = scaled.reshape(96, 4, 96, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(images[0, 0], expected, atol=1)
+    generated = next((results / "experiments/five-fields/samples").rglob("*.zip"))
+    assert read_images(read_fields(generated)).shape == (4, 5, 96, 96)
+    page = (results / "report/index.html").read_text()
+    assert "RAB30" in page
+    assert "the ER dye" in page
+    assert "no negative control" in page
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    """Three plates of random numbers, two wells each; the third one is added later."""
+    random = np.random.default_rng(0)
+    rows = []
+    for plate in ("p2", "p1", "p0"):
+        for well, perturbation in (("A01", "DMSO"), ("A02", "taxol")):
+            row = {"plate": plate, "well": well, "perturbation": perturbation}
+            for name in ("DNA", "actin"):
+                row[name] = f"{plate}_{well}_{name}.tif"
+                plane = random.integers(100, 4000, (64, 64)).astype(np.uint16)
+                tifffile.imwrite(tmp_path / row[name], plane)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_added_plate_makes_only_its_own_shards(workflow_in, configuration, sheet, tmp_path):
+    repository = Path(__file__).resolve().parents[2]
+    codec = yaml.safe_load((repository / "config/demo.yaml").read_text())
+    configuration["weights"] = copy.deepcopy(codec["weights"])
+    source = f"file:{repository}/weights/simulated-codec"
+    configuration["weights"]["simulated-codec"]["source"] = source
+    configuration["codecs"] = {"small": {"origin": "pretrained", "weights": "simulated-codec"}}
+    configuration["experiments"]["five-fields"]["codec"] = "small"
+    configuration["datasets"]["mine"] |= {
+        "sheet": str(tmp_path / "sheet.csv"),
+        "negative_controls": ["DMSO"],
+        "preprocessing": {},
+        "channels": [{"name": name, "stain": name} for name in ("DNA", "actin")],
+    }
+    folder = "results/datasets/mine"
+    latents = "latents/small-channels-none"
+    sheet[sheet["plate"] != "p0"].to_csv(tmp_path / "sheet.csv", index=False)
+    workflow = workflow_in("grown", configuration)
+    shards = [f"{folder}/{latents}/shard-{k}.parquet" for k in (0, 1)]
+    workflow.run("--", *shards, f"{folder}/fields.parquet")
+    times = {path: (workflow.folder / path).stat().st_mtime_ns for path in shards}
+
+    sheet.to_csv(tmp_path / "sheet.csv", index=False)
+    shards.append(f"{folder}/{latents}/shard-2.parquet")
+    jobs = workflow.scheduled("--", *shards, f"{folder}/fields.parquet")
+    assert jobs == {"sheet_own": 1, "preprocess": 1, "latents": 1, "fields": 1, "total": 4}
+    workflow.run("--", *shards, f"{folder}/fields.parquet")
+    assert {path: (workflow.folder / path).stat().st_mtime_ns for path in times} == times
+    fields = read_fields(workflow.folder / folder / "fields.parquet")
+    assert fields.keys()["plate"].tolist() == ["p2", "p2", "p1", "p1", "p0", "p0"]
+
+    # A corrected row redoes its own plate.
+    sheet.loc[sheet["plate"] == "p1", "perturbation"] = ["DMSO", "colchicine"]
+    sheet.to_csv(tmp_path / "sheet.csv", index=False)
+    assert workflow.scheduled("--", *shards) == {
+        "sheet_own": 1,
+        "preprocess": 1,
+        "latents": 1,
+        "total": 3,
+    }
+
+
+def test_mistakes_in_the_sheet_stop_before_the_first_job(workflow_in, configuration, tmp_path):
+    configuration["datasets"]["mine"] |= {
+        "sheet": str(tmp_path / "nowhere.csv"),
+        "channels": [{"name": "DNA", "stain": "Hoechst"}],
+    }
+    stopped = workflow_in("none", configuration).run("-n", check=False)
+    assert stopped.returncode
+    assert "There is no sample sheet" in stopped.stderr + stopped.stdout
+    assert "Traceback" not in stopped.stderr + stopped.stdout

@@ -1,0 +1,108 @@
+# The only rules that need a network, beside weights.smk.
+rule download_rxrx1:
+    input:
+        weights=weights_first,
+    output:
+        images=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-images.zip"),
+        metadata=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-metadata.zip"),
+    log:
+        f"{LOGS}/download/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("rxrx1")),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="24h",
+    params:
+        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
+        lock=CONFIGURATION.paths.lock,
+    message:
+        "Downloading {wildcards.dataset} (goes on where it stopped)"
+    script:
+        "../scripts/download_rxrx1.py"
+
+
+# One file by its address: tables of genes, of BBBC021, of wells.
+rule download_table:
+    input:
+        weights=weights_first,
+    output:
+        table=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv",
+    log:
+        f"{LOGS}/download/{{dataset}}_{{table}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download/{{dataset}}_{{table}}.tsv"
+    wildcard_constraints:
+        table="genes|image|moa|compound|annotation",
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        address=lambda w: table_address(w.dataset, w.table),
+        lock=CONFIGURATION.paths.lock,
+    message:
+        "Downloading the table '{wildcards.table}' of {wildcards.dataset}"
+    script:
+        "../scripts/download_file.py"
+
+
+rule download_bbbc021:
+    input:
+        weights=weights_first,
+    output:
+        archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),
+    log:
+        f"{LOGS}/download/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("bbbc021")),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="6h",
+    params:
+        address=lambda w: bbbc021_address(w.dataset, int(w.shard)),
+        lock=CONFIGURATION.paths.lock,
+    message:
+        "Downloading plate {wildcards.shard} of {wildcards.dataset}"
+    script:
+        "../scripts/download_file.py"
+
+
+rule download_gallery:
+    input:
+        weights=weights_first,
+        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv",
+    output:
+        archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),
+        load_data=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.csv",
+    log:
+        f"{LOGS}/download/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("gallery")),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="12h",
+    params:
+        dataset=lambda w: without_plates(w.dataset),
+        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+        lock=CONFIGURATION.paths.lock,
+    message:
+        "Downloading plate {params.plate} of {wildcards.dataset}"
+    script:
+        "../scripts/download_gallery.py"

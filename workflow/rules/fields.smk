@@ -1,0 +1,53 @@
+# The tables of a whole dataset, and its splits.
+rule fields:
+    input:
+        shards=lambda w: shards_of(w.dataset),
+        quality=lambda w: expand(
+            f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
+            dataset=w.dataset,
+            shard=dataset_shards(w.dataset),
+        ),
+        missing=missing_fields,
+    output:
+        fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
+        quality=f"{RESULTS}/datasets/{{dataset}}/quality.parquet",
+        quarantine=f"{RESULTS}/datasets/{{dataset}}/quarantine.parquet",
+    log:
+        f"{LOGS}/fields/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fields/{{dataset}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    message:
+        "The field table of {wildcards.dataset}"
+    script:
+        "../scripts/fields.py"
+
+
+rule split:
+    input:
+        fields=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/fields.parquet",
+        quality=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/quality.parquet",
+    output:
+        split=f"{RESULTS}/splits/{{split}}.parquet",
+        leakage=f"{RESULTS}/splits/{{split}}-leakage.parquet",
+    log:
+        f"{LOGS}/split/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/split/{{split}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        split=lambda w: plain(CONFIGURATION.splits[w.split]),
+    message:
+        "Splitting by well: {wildcards.split}"
+    script:
+        "../scripts/split.py"

@@ -1,0 +1,117 @@
+# One shard of good fields a plate, and a table of what was found when each was looked at.
+rule simulate:
+    input:
+        weights=weights_first,
+    output:
+        archive=protected(f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip"),
+        quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
+    log:
+        f"{LOGS}/simulate/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/simulate/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("simulated")),
+    group:
+        "simulate"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        dataset=lambda w: without_plates(w.dataset),
+    message:
+        "Simulating plate {wildcards.shard} of {wildcards.dataset}"
+    script:
+        "../scripts/simulate.py"
+
+
+rule catalogue_rxrx1:
+    input:
+        images=rules.download_rxrx1.output.images,
+        metadata=rules.download_rxrx1.output.metadata,
+        genes=genes_table,
+    output:
+        fields=f"{RESULTS}/datasets/{{dataset}}/catalogue.parquet",
+        missing=f"{RESULTS}/datasets/{{dataset}}/catalogue-missing.parquet",
+    log:
+        f"{LOGS}/catalogue/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/catalogue/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("rxrx1")),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime="1h",
+    params:
+        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
+    message:
+        "Reading the archive's directory of {wildcards.dataset}"
+    script:
+        "../scripts/catalogue_rxrx1.py"
+
+
+# RxRx1's archive is read in place: a shard is a part of the catalogue.
+rule examine_rxrx1:
+    input:
+        images=rules.download_rxrx1.output.images,
+        fields=rules.catalogue_rxrx1.output.fields,
+    output:
+        fields=f"{RESULTS}/datasets/{{dataset}}/shards/shard-{{shard}}.parquet",
+        quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
+    log:
+        f"{LOGS}/examine/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/examine/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("rxrx1")),
+    group:
+        "examine"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
+        quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
+    message:
+        "Looking at every plane of {wildcards.dataset}, shard {wildcards.shard}"
+    script:
+        "../scripts/examine_rxrx1.py"
+
+
+rule preprocess:
+    input:
+        sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
+        planes=raw_archive,
+    output:
+        archive=protected(f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip"),
+        quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
+    log:
+        f"{LOGS}/preprocess/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/preprocess/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from(*RAW_SOURCES)),
+    group:
+        "preprocess"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="2h",
+    params:
+        preprocessing=lambda w: plain(CONFIGURATION.datasets[w.dataset].preprocessing),
+        quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
+        rgb=lambda w: CONFIGURATION.datasets[w.dataset].rgb,
+    message:
+        "Preprocessing plate {wildcards.shard} of {wildcards.dataset}"
+    script:
+        "../scripts/preprocess.py"

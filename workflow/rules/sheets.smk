@@ -1,0 +1,92 @@
+# One sample sheet a plate: which planes a field has, and what was done to its well.
+rule sheet_bbbc021:
+    input:
+        tables=lambda w: bbbc021_tables(w.dataset),
+        archive=rules.download_bbbc021.output.archive,
+    output:
+        sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
+        missing=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}-missing.parquet",
+    log:
+        f"{LOGS}/sheet/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("bbbc021")),
+    group:
+        "sheets"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        dataset=lambda w: without_plates(w.dataset),
+        plate=lambda w: bbbc021_plate(w.dataset, int(w.shard)),
+    message:
+        "The sample sheet of plate {params.plate} of {wildcards.dataset}"
+    script:
+        "../scripts/sheet_bbbc021.py"
+
+
+rule sheet_gallery:
+    input:
+        archive=rules.download_gallery.output.archive,
+        load_data=rules.download_gallery.output.load_data,
+        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv",
+    output:
+        sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
+        missing=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}-missing.parquet",
+    log:
+        f"{LOGS}/sheet/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("gallery")),
+    group:
+        "sheets"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        dataset=lambda w: without_plates(w.dataset),
+        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+    message:
+        "The sample sheet of plate {params.plate} of {wildcards.dataset}"
+    script:
+        "../scripts/sheet_gallery.py"
+
+
+# The user's sheet may grow: a plate's own rows, not the file's date, decide what is made anew.
+rule sheet_own:
+    input:
+        weights=weights_first,
+        sheet=lambda w: ancient(CONFIGURATION.datasets[w.dataset].sheet),
+    output:
+        sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
+        missing=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}-missing.parquet",
+    log:
+        f"{LOGS}/sheet/{{dataset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(datasets_from("sheet")),
+    group:
+        "sheets"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
+        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+        rows=lambda w: plate_rows_sha256(w.dataset, int(w.shard)),
+    message:
+        "The sample sheet of plate {params.plate} of {wildcards.dataset}"
+    script:
+        "../scripts/sheet_own.py"

@@ -1,0 +1,13 @@
+from morphpipe.config.preprocessing import Quality
+from morphpipe.console import log_to
+from morphpipe.datasets.fields import read_fields, shard_of
+from morphpipe.datasets.stage import examine_shard
+
+log_to(snakemake.log[0])
+fields = read_fields(snakemake.input.fields)
+examine_shard(
+    shard_of(fields, int(snakemake.wildcards.shard), snakemake.params.shards),
+    Quality.model_validate(snakemake.params.quality),
+    snakemake.output.fields,
+    snakemake.output.quality,
+)
