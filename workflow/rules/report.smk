@@ -46,6 +46,11 @@ rule figures:
             caption="../report/samples.rst",
             category="{experiment}",
         ),
+        quality=report(
+            f"{RESULTS}/experiments/{{experiment}}/figures/quality.png",
+            caption="../report/quality.rst",
+            category="{experiment}",
+        ),
         training=report(
             f"{RESULTS}/experiments/{{experiment}}/figures/training.png",
             caption="../report/training.rst",

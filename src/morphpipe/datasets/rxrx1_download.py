@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.datasets.download import fetch
 from morphpipe.datasets.remote_zip import fetch_members
@@ -47,22 +49,17 @@ def selected_experiments(settings: RxRx1Dataset, metadata: str | Path) -> set[st
         When a name is not in the metadata.
     """
     table = read_metadata(metadata)[["cell_type", "experiment"]].drop_duplicates()
-    for column, wanted in (
-        ("cell_type", settings.cell_types),
-        ("experiment", settings.batches),
-    ):
-        if wanted is None:
-            continue
-        unknown = [name for name in wanted if name not in set(table[column])]
-        if unknown:
-            raise DataError(
-                f"RxRx1 has no {column} {unknown[0]!r}; it has "
-                f"{', '.join(sorted(set(table[column])))}."
-            )
-        table = table[table[column].isin(list(wanted))]
-    if table.empty:
+    chosen = pd.Series(True, index=table.index)
+    for column, wanted in (("cell_type", settings.cell_types), ("experiment", settings.batches)):
+        known = sorted(set(table[column]))
+        for name in wanted or []:
+            if name not in known:
+                raise DataError(f"RxRx1 has no {column} {name!r}; it has {', '.join(known)}.")
+        if wanted is not None:
+            chosen &= table[column].isin(list(wanted))
+    if not chosen.any():
         raise DataError("No experiment of RxRx1 has both a chosen cell type and a chosen batch.")
-    return set(table["experiment"])
+    return set(table.loc[chosen, "experiment"])
 
 
 def _experiment_of(member: str) -> str:
