@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from morphpipe.datasets.simulated import PERTURBATIONS, true_effect
+from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.report.captions import _truth_caption
 from morphpipe.report.effects_figure import figure_effects
-from morphpipe.report.programmes import programmes
 
 NAMES = ("control", "inert", "graded-high", "nuclear-swelling", "graded-low", "graded-mid")
 
@@ -63,3 +63,17 @@ def test_caption_says_what_does_not_compare():
     text = _truth_caption(programmes(NAMES))
     assert "graded: graded-low, graded-mid, graded-high" in text
     assert "nuclear-swelling stands alone" in text
+
+
+def test_only_one_series_and_no_effect_are_ranked_against_the_truth():
+    from types import SimpleNamespace
+
+    from morphpipe.evaluation.stage import _true_effects
+
+    keys = pd.DataFrame(
+        [(cell, name) for cell in ("epithelial", "fibroblast") for name in NAMES],
+        columns=["cell_type", "perturbation"],
+    )
+    ranked = _true_effects(SimpleNamespace(keys=keys))
+    assert set(ranked) == {"control", "inert", "graded-low", "graded-mid", "graded-high"}
+    assert ranked["inert"] == 0 < ranked["graded-low"] < ranked["graded-high"]

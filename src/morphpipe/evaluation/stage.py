@@ -9,6 +9,7 @@ import numpy as np
 
 from morphpipe.config.experiments import Evaluation
 from morphpipe.datasets.simulated import true_effect
+from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.encoders.feature_table import read_extraction
 from morphpipe.errors import DataError
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
@@ -166,14 +167,21 @@ def measure_effects(inputs: EvaluationInputs) -> Rows:
 
 
 def _true_effects(images: FeatureSet) -> dict[str, float]:
-    """True effect of each simulated perturbation, the mean over the cell types at hand."""
+    """True effects that can be ranked: of the longest series of strengths, and of no effect.
+
+    The mean over the cell types at hand. Effects of different programmes move other parameters,
+    and no order between them is known.
+    """
     pairs = images.keys[["cell_type", "perturbation"]].drop_duplicates()
-    return {
+    effects = {
         str(perturbation): float(
             np.mean([true_effect(str(perturbation), str(cell)) for cell in group["cell_type"]])
         )
         for perturbation, group in pairs.groupby("perturbation")
     }
+    series = [programme.members for programme in programmes(effects) if programme.is_series]
+    ranked = max(series, key=len, default=())
+    return {name: size for name, size in effects.items() if name in ranked or size == 0}
 
 
 def measure_probes(inputs: EvaluationInputs) -> Rows:

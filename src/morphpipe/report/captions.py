@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from morphpipe.config import Configuration
+from morphpipe.datasets.simulated.programmes import Programme, programmes
 from morphpipe.errors import DataError
 from morphpipe.report import plots, tables
 from morphpipe.report.drawing import figure_absent
 from morphpipe.report.effects_figure import figure_effects
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.programmes import Programme, programmes
 from morphpipe.report.quality import quality_points
 from morphpipe.report.quality_figure import MOST_POINTS, figure_quality
 from morphpipe.report.results import (

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from morphpipe.datasets.simulated.programmes import Programme
 from morphpipe.report.drawing import (
     FLOOR_GREY,
     INK,
@@ -21,7 +22,6 @@ from morphpipe.report.drawing import (
     draw_interval,
     panels,
 )
-from morphpipe.report.programmes import Programme
 
 # Room between groups of perturbations, in lines.
 _GAP = 0.35
@@ -100,7 +100,7 @@ def figure_effects(
         within a programme only: those of a series are scaled to its largest real effect in the
         panel, those of a perturbation that stands alone in its programme are not drawn.
     programmes
-        See `morphpipe.report.programmes`; lines in the figure set them apart.
+        See `morphpipe.datasets.simulated.programmes`; lines in the figure set them apart.
     """
     values = effects[(effects["metric"] == "cate") & effects["value"].notna()]
     values = values.rename(columns={"ci_low": "low", "ci_high": "high"})

@@ -246,9 +246,8 @@ def agreement_table(summary: pd.DataFrame, mark: Mark) -> Table:
     )
     if rows["comparison"].isin(["generated-true", "real-true"]).any():
         caption += (
-            " Those with the truth rank all perturbations at once, also across programmes, whose "
-            "true effects do not compare: only the series in the claims above can be taken at "
-            "their word."
+            " Those with the truth rank one series of strengths and the perturbation without "
+            "effect: true effects of different programmes do not compare."
         )
     headers = ["encoder", "view", "cell type", "orders compared", "correlation", "perturbations"]
     return table(caption, headers, found, 2)
