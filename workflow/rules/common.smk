@@ -191,13 +191,3 @@ def real_features(dataset, encoder):
         f"{RESULTS}/datasets/{dataset}/features/{encoder}/shard-{shard}"
         for shard in dataset_shards(dataset)
     ]
-
-
-def views_on(dataset, encoder):
-    """All views of a dataset that some experiment wants from an encoder."""
-    views = []
-    for experiment in CONFIGURATION.experiments.values():
-        if CONFIGURATION.splits[experiment.split].dataset == dataset:
-            if encoder in experiment.evaluation.encoders:
-                views += [v for v in experiment.evaluation.views if v not in views]
-    return views

@@ -3,7 +3,6 @@ from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
 from morphpipe.datasets.bbbc021 import archive_name
 from morphpipe.datasets.crops import OWN_ORDER
 from morphpipe.datasets.sheet_plates import rows_sha256
-
 from morphpipe.imaging.nuclei import CROP_ORDERS as NAMED_ORDERS
 
 CROP_ORDERS = [OWN_ORDER, *NAMED_ORDERS]
@@ -103,6 +102,16 @@ def slice_before(wildcards):
 def slice_end(wildcards):
     training = experiment_of(wildcards).training
     return training.steps // training.slices * (int(wildcards.slice) + 1)
+
+
+def views_on(dataset, encoder):
+    """All views of a dataset that some experiment wants from an encoder."""
+    views = []
+    for experiment in CONFIGURATION.experiments.values():
+        if CONFIGURATION.splits[experiment.split].dataset == dataset:
+            if encoder in experiment.evaluation.encoders:
+                views += [v for v in experiment.evaluation.views if v not in views]
+    return views
 
 
 def evaluation_input(wildcards):
