@@ -70,3 +70,12 @@ def test_published_export(published):
     assert "s21506" not in genes
     # MorphoDiff's are the annotated ones: each has a gene.
     assert set(morphodiff_huvec()) <= set(genes)
+
+
+def test_gzip_is_told_by_content_not_by_name(tmp_path):
+    import gzip
+
+    text = b"siRNA ID,Gene Symbol\ns1,ABC1;ABC2\n"
+    for name, content in (("plain.csv", text), ("zipped.csv", gzip.compress(text))):
+        (tmp_path / name).write_bytes(content)
+        assert genes_of_sirnas(tmp_path / name) == {"s1": "ABC1"}

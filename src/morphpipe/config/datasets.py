@@ -201,9 +201,9 @@ class GalleryDataset(RawDataset):
         "cannot be told.",
     )
     annotation: str = Field(
-        description="Table of wells: address or path of a CSV with `plate` (or none), `well`, "
-        "`perturbation`, and other columns of the field table; or MorphoDiff's table of Rohban et "
-        "al., see `layout`."
+        description="Table of wells: address (`https:`, `http:` or `file:`) of a CSV with `plate` "
+        "(or none), `well`, `perturbation`, and other columns of the field table; or MorphoDiff's "
+        "table of Rohban et al., see `layout`."
     )
     layout: Literal["wells", "rohban"] = Field(
         "wells", description="How the annotation is written."

@@ -36,7 +36,16 @@ def genes_of_sirnas(path: str | Path) -> dict[str, str]:
         When the table cannot be read, or a siRNA stands there without a name or with two genes.
     """
     try:
-        table = pd.read_csv(path, dtype=str, usecols=[_NAME, _GENE], keep_default_na=False)
+        # By what the file begins with: the workflow names a download `genes.csv` in any case.
+        with open(path, "rb") as stream:
+            zipped = stream.read(2) == b"\x1f\x8b"
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            usecols=[_NAME, _GENE],
+            keep_default_na=False,
+            compression="gzip" if zipped else None,
+        )
     except (ValueError, OSError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read as Thermo Fisher's table of siRNAs ({error}): it has to be a "
