@@ -19,16 +19,23 @@ class Condition:
     ----------
     perturbation, cell_type
         int64 [N], indices into the experiment's vocabularies.
+    embedding
+        float32 [N, d]: what is known of the perturbations, see
+        `morphpipe.perturbations.condition_table`; None where the generator learns a table of its
+        own. A perturbation that the vocabulary does not know has an embedding all the same, and
+        an index that is not looked at.
     """
 
     perturbation: Tensor
     cell_type: Tensor
+    embedding: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
         return type(self)(
             self.perturbation.to(device, non_blocking=True),
             self.cell_type.to(device, non_blocking=True),
+            None if self.embedding is None else self.embedding.to(device, non_blocking=True),
         )
 
 
