@@ -1,5 +1,5 @@
 # make demo      the whole workflow on a simulated screen, ending with a report (13 to 25 minutes, 2 cores)
-# make showcase  the same, trained for longer (90 minutes and more on 2 cores; minutes on a GPU)
+# make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
 # make test      all tests
 # make check     formatting, types and the workflow's linter
 # make lock      pin the environment anew from pyproject.toml

@@ -19,11 +19,14 @@ include: "workflow/rules/shards.smk"
 include: "workflow/rules/fields.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/latents.smk"
+include: "workflow/rules/conditions.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/crop_evaluation.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -40,3 +43,4 @@ rule all:
     input:
         rules.report.output.page,
         expand(rules.figures.output.samples, experiment=EXPERIMENTS),
+        expand(rules.evaluate_crops.output.metrics, experiment=WITH_CROPS),

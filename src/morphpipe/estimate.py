@@ -17,8 +17,10 @@ from morphpipe.config.datasets import (
     SimulatedDataset,
 )
 from morphpipe.config.experiments import Experiment
+from morphpipe.config.generators import Generator
 from morphpipe.datasets.sheet import read_sheet_table
 from morphpipe.generators.presets import PRESETS
+from morphpipe.generators.unet_presets import UNET_PRESETS
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
@@ -89,6 +91,38 @@ def sit_operations(architecture: str, tokens: int) -> float:
     width = preset.width
     per_token = 24 * width**2 + 4 * tokens * width
     return float(preset.depth * (tokens * per_token + 12 * width**2))
+
+
+def unet_operations(architecture: str, size: int) -> tuple[float, float]:
+    """Operations of one forward pass of a U-Net over one latent, and its parameters.
+
+    Counted by torch on tensors without content.
+    """
+    import torch
+    from diffusers.models import UNet2DConditionModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    preset = UNET_PRESETS[architecture]
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            in_channels=4, out_channels=4, sample_size=size, **preset.settings()
+        )
+        latent = torch.empty(1, 4, size, size)
+        token = torch.empty(1, 1, preset.cross_attention_dim)
+        with FlopCounterMode(display=False) as counter:
+            network(latent, torch.zeros(1, dtype=torch.int64), token)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return float(counter.get_total_flops()), float(parameters)
+
+
+def generator_operations(generator: Generator, latent_size: int) -> tuple[float, float]:
+    """Operations of one forward pass of a generator over one latent, and its parameters."""
+    if generator.kind == "unet":
+        multiple = UNET_PRESETS[generator.architecture].downsampling
+        return unet_operations(generator.architecture, -(-latent_size // multiple) * multiple)
+    preset = PRESETS[generator.architecture]
+    tokens = (latent_size // preset.patch) ** 2
+    return sit_operations(generator.architecture, tokens), 18.0 * preset.width**2 * preset.depth
 
 
 def estimate_run(configuration: Configuration) -> Estimate:
@@ -173,12 +207,12 @@ def _estimate_experiment(
                 fields * orientations * latent * 2 * 2.0,
             )
         )
-    tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
-    if experiment.generator.alignment is not None:
+    if experiment.generator.kind == "sit" and experiment.generator.alignment is not None:
+        tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
         estimate.stages.append(
             (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
         )
-    forward = sit_operations(experiment.generator.architecture, tokens)
+    forward, parameters = generator_operations(experiment.generator, size // 8)
     steps = training.steps * len(training.seeds)
     # Forward and backward are three forward passes.
     estimate.stages.append(
@@ -186,7 +220,8 @@ def _estimate_experiment(
             f"{name}: train {experiment.generator.architecture}",
             training.slices * len(training.seeds),
             3 * forward * training.batch_size * steps,
-            training.slices * len(training.seeds) * _checkpoint_bytes(experiment),
+            # Weights, average and two moments of the optimizer, float32.
+            training.slices * len(training.seeds) * parameters * 16.0,
         )
     )
     conditions = _conditions(configuration, experiment, dataset)
@@ -225,13 +260,6 @@ def _conditions(configuration: Configuration, experiment: Experiment, dataset: s
         all_of_them = settings.all_perturbations or range(113)
         return len(cell_types) * len(all_of_them)
     return len(cell_types) * (len(named or []) + (sampling.random_perturbations or 0))
-
-
-def _checkpoint_bytes(experiment: Experiment) -> float:
-    """Weights, average and two moments of the optimizer, float32."""
-    preset = PRESETS[experiment.generator.architecture]
-    parameters = 18 * preset.width**2 * preset.depth
-    return parameters * 16.0
 
 
 def _duration(seconds: float) -> str:

@@ -17,7 +17,8 @@ COMMANDS = {name: command for name, command in TOP.items() if name != "datasets"
 }
 STAGES = {
     "download", "weights", "simulate", "fields", "split", "train-codec", "train-encoder", "latents",
-    "targets", "train", "sample", "features", "evaluate", "report",
+    "targets", "conditions", "train", "sample", "features", "evaluate", "evaluate-crops", "compare",
+    "rank", "report",
 }  # fmt: skip
 WIDE = {"COLUMNS": "300", "TERM": "dumb"}
 
@@ -25,7 +26,7 @@ WIDE = {"COLUMNS": "300", "TERM": "dumb"}
 def test_every_stage_has_a_verb():
     assert set(COMMANDS) >= STAGES
     assert set(COMMANDS) - STAGES == {
-        "check", "estimate", "pack-codec", "generate", "distance", "show",
+        "check", "estimate", "pack-codec", "generate", "export-diffusers", "distance", "show",
         "datasets check", "datasets sheet", "datasets preprocess", "datasets show",
         "datasets crops", "datasets export",
     }  # fmt: skip

@@ -109,3 +109,21 @@ def test_what_is_passed_on_names_no_folder(training, tmp_path):
     config = (tmp_path / "second" / "config.json").read_text()
     assert str(tmp_path) not in config
     assert "latents_mean" in config
+
+
+def test_rgb_crops_keep_their_colours_together():
+    images = np.zeros((2, 3, 24, 24), np.uint8)
+    images[:, 0], images[:, 1] = 255, 51  # orange everywhere, whatever the place and the turn
+    crops = module._rgb_crops(images, np.random.default_rng(0), 5, 16)
+    assert crops.shape == (5, 3, 16, 16)
+    for channel, value in enumerate((1.0, -0.6, -1.0)):
+        assert torch.allclose(crops[:, channel], torch.tensor(value), atol=1e-6)
+
+
+def test_rgb_codec_takes_three_planes_and_no_others():
+    settings = SETTINGS.model_copy(update={"image_mode": "rgb", "steps": 2})
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
+    assert train_autoencoder(images, settings).history[-1]["step"] == 1
+    with pytest.raises(DataError, match="RGB images have three planes, these have 2"):
+        train_autoencoder(images[:, :2], settings)

@@ -26,6 +26,7 @@ MINIMAL = yaml.safe_load(
       one:
         split: half
         codec: small
+        generator: {kind: sit}
         evaluation: {encoders: [resnet]}
     """
 )
@@ -47,7 +48,7 @@ def test_defaults_are_the_papers():
     experiment = configuration.experiments["one"]
     # MorphGen, appendix B and section 3
     assert experiment.generator.architecture == "SiT-XL/2"
-    assert (experiment.sampling.sampler, experiment.sampling.steps) == ("euler-maruyama", 50)
+    assert (experiment.sampler, experiment.sampling.steps) == ("euler-maruyama", 50)
     assert experiment.training.learning_rate == 1e-4
     assert configuration.weights_in_use() == []
 
@@ -56,7 +57,7 @@ def test_defaults_are_the_papers():
     ("place", "value", "message"),
     [
         # unknown keys, with those that are known
-        ("datasts", {}, r"datasts: is not a known key; allowed: title, paths, .*datasets"),
+        ("datasts", {}, r"datasts: is not a known key; allowed: title, only, paths, .*datasets"),
         ("datasets.screen.wells", 3, r"datasets\.screen\.wells: is not a known key; .*replicates"),
         ("paths.out", "x", r"paths\.out: is not a known key; allowed: results, cache, scratch"),
         (
@@ -85,7 +86,21 @@ def test_defaults_are_the_papers():
         ("experiments.a b", MINIMAL["experiments"]["one"], r"a b"),
         ("weights.vae.source", "ftp://x", r"weights\.vae\.source: .*pattern.*'ftp://x'"),
         ("experiments.one.generator.architecture", "SiT-Z/2", r"'SiT-Z/2'; allowed: SiT-XL/2"),
+        ("experiments.one.generator", {"kind": "unet", "architecture": "SD-9"}, "'SD-9'; allowed"),
+        ("experiments.one.generator", {"kind": "gan"}, "generator: .*'gan'.*'sit', 'unet'"),
+        ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but .*'sit' is sampled by euler-mar"),
+        ("only", ["two"], r"only names 'two'.*declared: one"),
         # names that nobody declared
+        (
+            "experiments.one.generator",
+            {"kind": "sit", "condition": "c"},
+            r"one\.generator\.condition names 'c'.*`conditions`",
+        ),
+        (
+            "experiments.one.generator",
+            {"kind": "unet", "weights": "w"},
+            r"one\.generator\.weights names 'w'.*declared: vae",
+        ),
         ("splits.half.dataset", "scren", r"splits\.half\.dataset names 'scren'.*screen, real"),
         ("codecs.large.weights", "v", r"codecs\.large\.weights names 'v'.*declared: vae"),
         ("codecs.small.split", "s", r"codecs\.small\.split names 's'.*declared: half"),
@@ -99,6 +114,7 @@ def test_defaults_are_the_papers():
             r"one\.generator\.alignment\.encoder names 'e'.*declared: resnet, inception",
         ),
         # parts that do not fit each other
+        ("experiments.one.image_mode", "rgb", r"image_mode is 'rgb', but codecs.small is trained"),
         ("experiments.one.training.slices", 7, r"one\.training: steps \(400000\) is no multiple"),
         ("experiments.one.training.accumulation", 3, r"batch_size \(128\) is no multiple of accum"),
         (

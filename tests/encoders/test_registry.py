@@ -35,3 +35,12 @@ def test_unknown_kinds_and_missing_files_stop(tmp_path):
     for kind in ("openphenom", "resnet18", "inception"):
         with pytest.raises(WeightsError):
             build_encoder(kind, tmp_path / "absent", channels=["DNA"])
+
+
+def test_resnet18_of_rgb_renderings_takes_images_of_any_channels(tmp_path):
+    ResNet18(["red", "green", "blue"], 2, mean=[0, 0, 0], deviation=[1, 1, 1]).save(tmp_path / "w")
+    for channels in (["DNA", "ER", "actin"], ["red", "green", "blue"]):
+        encoder = build_encoder("resnet18", tmp_path / "w", channels=channels)
+        assert encoder.views == ("rgb",)
+        images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+        assert encoder.embed(images, "rgb").shape == (2, 512)

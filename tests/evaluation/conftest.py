@@ -12,7 +12,7 @@ def make_features():
     """Make a feature set of Gaussian features.
 
     `means` maps (cell type, perturbation) to a mean; every well shares a deviation of its own.
-    The perturbation "control" is the negative control.
+    The perturbation "control" is the negative control; `mechanisms` maps perturbations to one.
     """
 
     def make(
@@ -28,6 +28,7 @@ def make_features():
         seeds=(0, 0),
         extractor="test",
         view="rgb",
+        mechanisms=None,
     ):
         generator = np.random.default_rng(seed)
         rows, features = [], []
@@ -43,6 +44,7 @@ def make_features():
                             "cell_type": cell_type,
                             "perturbation": perturbation,
                             "control": "negative" if perturbation == "control" else "none",
+                            "moa": (mechanisms or {}).get(perturbation),
                             "batch": f"{batch}-{cell_type}" if real else None,
                             "plate": "1" if real else None,
                             "well": f"{perturbation}-{well}" if real else None,

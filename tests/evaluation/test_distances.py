@@ -200,3 +200,36 @@ def test_mixed_up_sets_are_refused(sets, make_features):
         measure(real, real)
     with pytest.raises(DataError, match="other on view rgb"):
         measure(generated, make_features(MEANS, seed=0, extractor="other"))
+
+
+def test_mechanisms_and_unseen_perturbations_have_rows_of_their_own(make_features):
+    means = {("A", "control"): 0.0, ("A", "1"): 1.0, ("A", "2"): 2.0, ("A", "3"): 3.0}
+    moa = {"1": "x", "2": "y", "3": "y"}
+    generated = make_features(means, seed=1, origin="generated")
+    real = make_features(means, seed=2, mechanisms=moa)
+    training = make_features(means, seed=3, batch="b1")
+    seen = training.select(training.column("perturbation") != "3")
+    table = measure(generated, real, seen)
+    grouped = table[table["group"].notna()]
+    assert set(grouped["group"]) == {"moa: x", "moa: y", "distribution: in", "distribution: out"}
+    assert (grouped["perturbation"] == grouped["group"]).all()
+    assert (grouped["cell_type"] == "all").all()
+    row = pick(table, "frechet_distance", "generated-real", perturbation="moa: y")
+    of_y = [s.select(np.isin(s.column("perturbation"), ["2", "3"])) for s in (generated, real)]
+    assert row["value"] == pytest.approx(frechet_distance(*(s.features for s in of_y)))
+    assert row["settings"]["perturbations"] == ["2", "3"]
+    # A group of one perturbation says what the perturbation's own row says.
+    for comparison in ("real-real", "generated-real", "generated-real@floor-n", "shuffled-real"):
+        alone = pick(table, "frechet_distance", comparison, perturbation="moa: x")
+        assert (
+            alone["value"] == pick(table, "frechet_distance", comparison, perturbation="1")["value"]
+        )
+    outside = pick(table, "frechet_distance", "copy-real", perturbation="distribution: out")
+    assert "0 images where the floor has" in outside["settings"]["reason"]
+    # All else is what it is without groups.
+    plain = measure(generated, make_features(means, seed=2), training)
+    assert plain["group"].isna().all()
+    rest = table[table["group"].isna()]
+    assert len(rest) == len(plain)
+    same = rest["comparison"] != "copy-real"
+    assert rest.loc[same, "value"].tolist() == plain.loc[same.to_numpy(), "value"].tolist()

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import DataError
 from morphpipe.evaluation.load import load_feature_set
+from morphpipe.storage import write_parquet
 
 EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
 
@@ -49,3 +53,28 @@ def test_image_with_features_twice_is_refused(tables):
     _features(tables / "x.parquet", ["f0"])
     with pytest.raises(DataError, match="f0"):
         load_feature_set([tables / "x.parquet"] * 2, [tables / "a.zip"])
+
+
+def test_only_what_is_wanted_is_taken(tables):
+    values = _features(tables / "x.parquet", ["f3", "f0", "f0"], [0, 0, 4])
+    _features(tables / "y.parquet", ["f1", "f2"])
+    # Would be refused as a feature table: no wanted image is in it, and it is not opened as one.
+    write_parquet(pa.table({"field_id": ["f7"]}), tables / "z.parquet")
+    paths = [tables / f"{name}.parquet" for name in "xyz"]
+    found = load_feature_set(paths, [tables / "a.zip"], {"f0", "f2"})
+    assert found.keys["field_id"].tolist() == ["f0", "f2"]
+    assert found.keys["well"].tolist() == ["B00", "B02"]
+    np.testing.assert_array_equal(found.features, [values[1], [2, 3]])
+
+
+def test_what_is_wanted_has_to_be_there(tables):
+    _features(tables / "x.parquet", ["f0"])
+    with pytest.raises(DataError, match="2 images have no features, among them 'f1'"):
+        load_feature_set([tables / "x.parquet"], [tables / "a.zip"], {"f0", "f2", "f1"})
+    other = replace(EXTRACTION, weights_sha256="b" * 64)
+    features = FeatureTable(("f1",), np.zeros(1, np.int8), np.ones((1, 2), np.float32), other)
+    write_features(features, tables / "y.parquet")
+    with pytest.raises(DataError, match=r"y\.parquet was made by"):
+        load_feature_set(
+            [tables / "x.parquet", tables / "y.parquet"], [tables / "a.zip"], {"f0", "f1"}
+        )

@@ -1,9 +1,16 @@
 import json
 
+import pyarrow as pa
 import pytest
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import METRIC_SCHEMA, metric_row, metric_table
+from morphpipe.evaluation.metric_table import (
+    METRIC_SCHEMA,
+    metric_row,
+    metric_table,
+    read_metric_table,
+)
+from morphpipe.storage import write_parquet
 
 ROW = {"dataset": "rxrx1", "experiment": "e", "metric": "FID", "value": 1.5}
 
@@ -11,7 +18,8 @@ ROW = {"dataset": "rxrx1", "experiment": "e", "metric": "FID", "value": 1.5}
 def test_columns_are_those_of_the_design():
     of_the_design = (
         "dataset experiment generator metric extractor view comparison regime task cell_type "
-        "perturbation training_seed sampling_seed n_left n_right value ci_low ci_high settings"
+        "perturbation group training_seed sampling_seed n_left n_right value ci_low ci_high "
+        "settings"
     )
     assert " ".join(METRIC_SCHEMA.names) == of_the_design
 
@@ -44,3 +52,15 @@ def test_rows_become_a_table_and_come_back():
 def test_broken_rows_are_refused(columns, message):
     with pytest.raises(DataError, match=message):
         metric_row(**{**ROW, **columns})
+
+
+def test_tables_from_before_there_were_groups_are_read(tmp_path):
+    table = metric_table([metric_row(**ROW)])
+    write_parquet(table.drop_columns(["group"]), tmp_path / "old.parquet")
+    assert read_metric_table(tmp_path / "old.parquet").equals(table)
+    grouped = metric_table([metric_row(**ROW, group="moa: Eg5 inhibitors")])
+    write_parquet(grouped, tmp_path / "new.parquet")
+    assert read_metric_table(tmp_path / "new.parquet").equals(grouped)
+    write_parquet(pa.table({"metric": ["FID"]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="not a metric table"):
+        read_metric_table(tmp_path / "other.parquet")

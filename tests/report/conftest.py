@@ -68,6 +68,7 @@ def configuration_of(**experiment):
                 "split": "by-well",
                 "codec": "own",
                 "generator": {
+                    "kind": "sit",
                     "architecture": "SiT-S/2",
                     "alignment": {"encoder": "aligner", "block": 2},
                 },

@@ -49,14 +49,16 @@ def own_configuration(sheet):
                 }
             },
             "splits": {"wells": {"dataset": "plates", "duplicates": "list"}},
-            "codecs": {"own": {"origin": "trained", "split": "wells", "steps": 300}},
+            "codecs": {
+                "own": {"origin": "trained", "split": "wells", "image_mode": "rgb", "steps": 300}
+            },
             "encoders": {"judge": {"kind": "resnet18", "split": "wells"}},
             "experiments": {
                 "small": {
                     "split": "wells",
                     "codec": "own",
                     "image_mode": "rgb",
-                    "generator": {"architecture": "SiT-S/2"},
+                    "generator": {"kind": "sit", "architecture": "SiT-S/2"},
                     "training": {"steps": 600, "slices": 2, "batch_size": 16},
                     "evaluation": {"encoders": ["judge"], "minimum_images": 6},
                 }

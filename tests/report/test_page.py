@@ -164,7 +164,7 @@ def test_own_plates_say_what_cannot_be_said(own_page):
         "leaks 1 pair of identical images stands on two sides",
         "6 of 54 fields were put aside", "tubulin 2, actin 1",
         "Each whole field was squeezed into 32 × 32 pixels", "a pixel is 0.65 µm wide and high",
-        "actin red, tubulin green, Hoechst blue", "MorphGen's are of RxRx1",
+        "actin red, tubulin green, Hoechst blue", "not among those of MorphGen's paper",
         "own data not needed",
     ):  # fmt: skip
         assert text in words

@@ -83,7 +83,7 @@ def test_alignment_is_known_by_what_an_encoder_is_not_by_its_name():
     encoders["twin"] = encoders["aligner"].model_copy(update={"batch_size": 3})
     twin = configuration.model_copy(update={"encoders": encoders})
     assert served_alignment(twin, "small", "twin")
-    without = configuration_of(generator={"architecture": "SiT-S/2"})
+    without = configuration_of(generator={"kind": "sit", "architecture": "SiT-S/2"})
     assert not served_alignment(without, "small", "aligner")
 
 

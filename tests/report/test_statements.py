@@ -39,7 +39,7 @@ def test_caveats_of_the_small_run(evidence, summary, inputs):
     text = said(inputs.configuration, evidence, summary)
     for part in (
         "The images are simulated", "They are not FID or KID", "aligner also served alignment",
-        "3 to 12 images a side; MorphGen uses 500", "not the papers' stabilityai/sd-vae-ft-mse",
+        "3 to 12 images a side; MorphGen uses 500", "not the stabilityai/sd-vae-ft-mse of",
         "600 steps of 16 images", "There is 1 training seed", "inflated by the sampling noise",
         "subsets of 100 images", "1 of 121 fields was put aside",
     ):  # fmt: skip
@@ -65,7 +65,7 @@ def test_caveats_follow_the_configuration(evidence, summary):
     configuration = configuration_of(
         training={"steps": 400_000, "slices": 8},
         sampling={"guidance": {"scale": 2.0}, "per_condition": 12},
-        generator={"architecture": "SiT-XL/2"},
+        generator={"kind": "sit", "architecture": "SiT-XL/2"},
     )
     text = said(configuration, evidence, summary, trainings=evidence.trainings * 3)
     assert "appendix B" not in text

@@ -7,11 +7,15 @@ import torch
 from diffusers.models import AutoencoderKL
 
 from morphpipe.codecs.autoencoder import Codec
-from morphpipe.config.experiments import Generator, Guidance, Sampling, Training
+from morphpipe.config.conditions import RandomCondition
+from morphpipe.config.experiments import Guidance, Sampling, Training
+from morphpipe.config.fidelity import Fidelity
+from morphpipe.config.generators import SiT, UNet
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
 from morphpipe.errors import DataError
 from morphpipe.generators.build import build_generator
+from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling import generate as module
 from morphpipe.sampling.generate import (
@@ -38,7 +42,7 @@ def _settings(precision="fp32"):
         "channels",
         "small",
         ("DNA", "ER"),
-        Generator(architecture="SiT-test/2"),
+        SiT(kind="sit", architecture="SiT-test/2"),
         Training(steps=8, slices=1, precision=precision),
     )
 
@@ -72,6 +76,8 @@ def plan():
     return pd.DataFrame(
         {
             "sample_index": np.arange(7),
+            "index_in_condition": [0, 0, 1, 0, 0, 1, 1],
+            "concentration": np.nan,
             "cell_type": ["HUVEC", "U2OS"] * 3 + ["HUVEC"],
             "perturbation": ["control"] * 3 + ["p1"] * 4,
             "perturbation_kind": ["none"] * 3 + ["sirna"] * 4,
@@ -149,6 +155,58 @@ def test_samples_follow_seed_index_and_condition(trained, plan, sampler):
     changed = sample_latents(trained, other, settings, 0)
     assert not torch.allclose(changed[0], one[0])
     torch.testing.assert_close(changed[6], one[6])
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A U-Net that is told the perturbations by embeddings, one of a perturbation unseen."""
+    fields = pd.DataFrame(
+        {
+            "perturbation": ["control", "p1"],
+            "control": ["negative", "none"],
+            "concentration": np.nan,
+            "gene": None,
+            "smiles": None,
+        }
+    )
+    condition = RandomCondition(kind="random", width=6, extra=["unseen"])
+    conditions = build(fields, condition, None)
+    settings = replace(
+        _settings(),
+        image_mode="rgb",
+        generator=UNet(kind="unet", architecture="SD-test", condition="codes"),
+    )
+    torch.manual_seed(0)
+    network = build_generator(settings.generator, VOCABULARY, SHAPE, condition_width=6)
+    return TrainedGenerator(network.eval(), VOCABULARY, settings, 8, SHAPE, "a" * 64, conditions)
+
+
+@pytest.mark.parametrize("sampler", [None, "ddim", "dpm++", "euler", "pndm"])
+def test_unet_samples_follow_seed_index_and_embedding(told, plan, sampler):
+    settings = SETTINGS.model_copy(update={"sampler": sampler})
+    one = sample_latents(told, plan, settings, 0)
+    assert torch.isfinite(one).all()
+    parts = [sample_latents(told, plan.iloc[i : i + 3], settings, 0) for i in range(0, 7, 3)]
+    torch.testing.assert_close(torch.cat(parts), one, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(sample_latents(told, plan, settings, 1), one)
+    unseen = sample_latents(told, plan.assign(perturbation="unseen"), settings, 0)
+    assert not torch.allclose(unseen, one)
+
+
+def test_what_has_no_embedding_is_not_generated(told, plan):
+    with pytest.raises(DataError, match=r"p9.*not in the table"):
+        sample_latents(told, plan.assign(perturbation="p9"), SETTINGS, 0)
+
+
+def test_released_code_begins_the_noise_anew_for_every_perturbation(trained, plan):
+    settings = replace(trained.settings, fidelity=Fidelity(sampling_noise="released_code"))
+    same = plan.assign(perturbation="p1", cell_type="HUVEC")
+    latents = sample_latents(replace(trained, settings=settings), same, SETTINGS, 0)
+    # index_in_condition is 0, 0, 1, 0, 0, 1, 1: equal noise and condition give equal latents.
+    torch.testing.assert_close(latents[0], latents[3], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(latents[0], latents[2])
+    own = sample_latents(trained, same, SETTINGS, 0)
+    assert not torch.allclose(own[0], own[3])
 
 
 def test_guidance_of_one_is_off(trained, plan):

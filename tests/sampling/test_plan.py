@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from morphpipe.config.conditions import RandomCondition
 from morphpipe.config.experiments import Sampling
 from morphpipe.errors import DataError
+from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.plan import plan_shard, read_conditions, sampling_plan
 
@@ -57,6 +59,46 @@ def test_selection_and_random_draw():
     assert set(chosen) == {("control", "a"), ("control", "b")}
     with pytest.raises(DataError, match="random_perturbations is 3, but only 2"):
         sampling_plan(FIELDS, Sampling(perturbations=["control"], random_perturbations=3))
+
+
+def _table(**settings):
+    fields = FIELDS.assign(
+        concentration=np.where(FIELDS["perturbation"] == "b", 3.0, np.nan), gene=None, smiles=None
+    )
+    higher = fields[fields["perturbation"] == "b"].assign(concentration=10.0)
+    condition = RandomCondition(kind="random", width=4, **settings)
+    return build(pd.concat([fields, higher]), condition, None)
+
+
+def test_what_has_an_embedding_can_be_generated_whether_in_the_data_or_not():
+    table = _table(extra=["new"])
+    assert set(sampling_plan(FIELDS, Sampling(), table)["perturbation"]) == {"a", "b", "control"}
+    plan = sampling_plan(FIELDS, Sampling(per_condition=2, perturbations=["new", "a"]), table)
+    assert plan["perturbation"].unique().tolist() == ["new", "a"]
+    new = plan[plan["perturbation"] == "new"].iloc[0]
+    assert (new["perturbation_kind"], new["control"]) == ("sirna", "none")
+    with pytest.raises(DataError, match="'other'"):
+        sampling_plan(FIELDS, Sampling(perturbations=["other"]), table)
+
+
+def test_each_concentration_is_a_condition_where_embeddings_depend_on_it():
+    plan = sampling_plan(
+        FIELDS,
+        Sampling(per_condition=2, cell_types=["U2OS"]),
+        _table(concentration="appended"),
+    )
+    counts = plan.groupby(["perturbation", "concentration"], dropna=False).size()
+    assert counts["b"].to_dict() == {3.0: 2, 10.0: 2}
+    assert len(plan) == 2 * 4
+    assert plan["index_in_condition"].tolist() == [0, 1] * 4
+
+
+def test_list_of_conditions_of_embeddings(tmp_path):
+    path = _conditions(tmp_path, "cell_type,perturbation,images\nU2OS,new,1\n")
+    plan = read_conditions(path, VOCABULARY, _table(extra=["new"]))
+    assert plan["perturbation_kind"].tolist() == ["sirna"]
+    with pytest.raises(DataError, match=r"new.*not in the table"):
+        read_conditions(path, VOCABULARY, _table())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from morphpipe.codecs.array_shards import write_shard
-from morphpipe.config.experiments import Alignment, Generator, Training
+from morphpipe.config.experiments import Training
+from morphpipe.config.generators import Alignment, SiT
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.data import open_training_data
 from morphpipe.training.settings import TrainingSettings
@@ -31,13 +32,16 @@ def vocabulary():
 def make_data(tmp_path):
     """Cache random moments (and targets) of fields in two shards, and open them."""
 
-    def make(number=10, *, transforms=(0,), targets=False, folder=tmp_path, cached=None):
+    def make(
+        number=10, *, transforms=(0,), targets=False, folder=tmp_path, cached=None, conditions=None
+    ):
         random = np.random.default_rng(0)
         fields = pd.DataFrame(
             {
                 "field_id": [f"f{i:03d}" for i in range(number)],
                 "perturbation": [VOCABULARY.perturbations[i % 3] for i in range(number)],
                 "cell_type": [VOCABULARY.cell_types[i % 2] for i in range(number)],
+                "concentration": np.nan,
             }
         )
         keys = [(i, t) for i in fields["field_id"] for t in (cached or transforms)]
@@ -57,6 +61,7 @@ def make_data(tmp_path):
             indices["targets"] if targets else None,
             VOCABULARY,
             list(transforms),
+            conditions,
         )
 
     return make
@@ -85,7 +90,7 @@ def make_settings():
             "channels",
             "small",
             ("DNA",),
-            Generator(architecture="SiT-test/2", alignment=aligned if alignment else None),
+            SiT(kind="sit", architecture="SiT-test/2", alignment=aligned if alignment else None),
             Training(**options),
         )
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morphpipe.codecs.array_shards import write_shard
+from morphpipe.config.conditions import MorganCondition
 from morphpipe.errors import DataError
+from morphpipe.perturbations.condition_table import build
 from morphpipe.training.data import batch_members, open_training_data
 
 
@@ -153,3 +155,33 @@ def test_field_that_is_cached_twice_is_named(tmp_path, vocabulary):
     indices = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     with pytest.raises(DataError, match="'f0' in orientation 0 is cached more than once"):
         open_training_data(fields, indices, None, vocabulary, [0])
+
+
+def _conditions(**settings):
+    fields = pd.DataFrame(
+        {
+            "perturbation": ["control", "p1", "p2"],
+            "control": ["negative", "none", "none"],
+            "concentration": np.nan,
+            "gene": None,
+            "smiles": [None, "CCO", None],
+        }
+    )
+    return build(fields, MorganCondition(kind="morgan", bits=256, **settings), None)
+
+
+def test_batches_carry_the_embeddings_of_their_perturbations(make_data):
+    conditions = _conditions(smiles={"p2": "CCN"})
+    data = make_data(conditions=conditions)
+    batch = data.batch(0, 0, range(10), 10, 0.0)
+    names = [("control", "p1", "p2")[i] for i in batch.condition.perturbation]
+    expected = conditions.matrix[conditions.rows(names, [None] * 10)]
+    np.testing.assert_array_equal(batch.condition.embedding.numpy(), expected)
+    other = make_data(conditions=_conditions(smiles={"p2": "c1ccccc1O"}))
+    assert data.fingerprint() != other.fingerprint()
+
+
+def test_fields_without_an_embedding_are_left_out_where_that_is_wanted(make_data):
+    data = make_data(conditions=_conditions(missing="leave_out"))
+    assert len(data) == 7  # three of ten fields are of p2, which has no structure
+    assert 2 not in set(data.perturbations)

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from morphpipe.config.experiments import Training
+from morphpipe.config.fidelity import Fidelity
 from morphpipe.errors import ConfigError, DataError, TrainingError
 from morphpipe.training import loop
 from morphpipe.training.checkpoint import checkpoints, read_state
@@ -290,3 +292,54 @@ def test_under_slurm_it_waits_to_be_killed(monkeypatch):
     assert caught.value.code == 143
     assert waited == [3600]
     assert "SLURM_JOB_ID" in os.environ
+
+
+def _released(settings, **readings):
+    return replace(settings, fidelity=Fidelity(**readings))
+
+
+def test_released_code_trains_on_from_the_average(make_settings, make_data, vocabulary, tmp_path):
+    for name, reading in (("fixed", {}), ("released", {"average": "released_code"})):
+        (tmp_path / name).mkdir()
+        settings = _released(make_settings(), **reading)
+        output = _run(settings, make_data(), vocabulary, tmp_path / name)
+        model, average = (load_file(output / f"{part}.safetensors") for part in ("model", "ema"))
+        assert all(torch.equal(average[key], model[key]) for key in average) == bool(reading)
+
+
+def test_released_code_forgets_the_optimizer_with_every_job(
+    make_settings, make_data, vocabulary, tmp_path
+):
+    for name, reading, steps in (("fixed", {}, 12), ("released", {"requeue": "released_code"}, 6)):
+        settings = _released(make_settings(slices=2), **reading)
+        first, second = tmp_path / name / "first", tmp_path / name / "second"
+        first.mkdir(parents=True)
+        second.mkdir()
+        earlier = _run(settings, make_data(), vocabulary, first, until=6)
+        output = _run(settings, make_data(), vocabulary, second, earlier=earlier)
+        optimizer = load_file(output / "optimizer.safetensors")
+        counts = {int(count) for key, count in optimizer.items() if key.startswith("step/")}
+        assert counts == {steps}
+        assert read_state(output).step == 12
+
+
+def test_a_restart_within_a_job_changes_nothing_in_the_released_reading(
+    make_settings, make_data, vocabulary, tmp_path, monkeypatch
+):
+    settings = _released(make_settings(slices=2), requeue="released_code")
+    first, whole, cut = (tmp_path / name for name in ("first", "whole", "cut"))
+    for folder in (first, whole, cut):
+        folder.mkdir()
+    earlier = _run(settings, make_data(), vocabulary, first, until=6)
+    left_alone = _run(settings, make_data(), vocabulary, whole, earlier=earlier)
+    save = loop.save_checkpoint
+
+    def save_once(folder, *arguments, **options):
+        save(folder, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_once)
+    with pytest.raises(KeyboardInterrupt):
+        _run(settings, make_data(), vocabulary, cut, earlier=earlier)
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    _assert_same(left_alone, _run(settings, make_data(), vocabulary, cut, earlier=earlier))

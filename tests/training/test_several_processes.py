@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from morphpipe.config.experiments import Generator, Training
+from morphpipe.config.experiments import Training
+from morphpipe.config.generators import SiT
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.data import open_training_data
 from morphpipe.training.loop import train
@@ -41,7 +42,7 @@ settings = TrainingSettings(
     image_mode="channels",
     codec="none",
     channels=("DNA",),
-    generator=Generator(architecture="SiT-test/2"),
+    generator=SiT(kind="sit", architecture="SiT-test/2"),
     training=Training(steps=6, slices=1, batch_size=4, precision="fp32", learning_rate=1e-3),
 )
 train(settings, data, vocabulary, work=output / "work", output=output / "last", until=6)

@@ -23,7 +23,7 @@ def test_scale_one_is_off():
 
 def test_inside_the_interval_only():
     null = Counted(lambda x, t: torch.ones_like(x))
-    velocity = guided(lambda x, t: 3 * torch.ones_like(x), null, scale=2.0, low=0.2, high=0.6)
+    velocity = guided(lambda x, t: 3 * torch.ones_like(x), null, scale=2.0, interval=(0.2, 0.6))
     x = torch.zeros(4, 2)
     result = velocity(x, torch.tensor([0.1, 0.2, 0.6, 0.7]))
     assert result[:, 0].tolist() == [3, 5, 5, 3]
@@ -45,4 +45,4 @@ def test_guiding_the_velocity_is_guiding_the_drift():
 
 def test_interval_outside_of_time_is_an_error():
     with pytest.raises(ConfigError, match="interval"):
-        guided(lambda x, t: x, lambda x, t: x, scale=2.0, low=0.8, high=0.2)
+        guided(lambda x, t: x, lambda x, t: x, scale=2.0, interval=(0.8, 0.2))

@@ -19,6 +19,12 @@ SCRATCH = CONFIGURATION.paths.scratch
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXPERIMENTS = list(CONFIGURATION.experiments)
+COMPARISONS = list(CONFIGURATION.comparisons)
+WITH_CROPS = [
+    name
+    for name, e in CONFIGURATION.experiments.items()
+    if e.evaluation.crops is not None
+]
 # Dihedral transforms that are cached: the identity, and the left-right flip as number 4.
 TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
 
@@ -39,6 +45,7 @@ wildcard_constraints:
     encoder=one_of(CONFIGURATION.encoders),
     experiment=one_of(CONFIGURATION.experiments),
     weights=one_of(CONFIGURATION.weights),
+    condition=one_of(CONFIGURATION.conditions),
     mode="channels|rgb",
     augmentation="none|flip|dihedral",
     shard=r"\d+",
@@ -129,6 +136,20 @@ def moments(experiment):
         augmentation=settings.training.augmentation,
         shard=dataset_shards(dataset_of(experiment)),
     )
+
+
+def conditions(experiment):
+    """The table of what an experiment's perturbations are known by; none if it is learnt."""
+    name = CONFIGURATION.experiments[experiment].generator.condition
+    if name is None:
+        return []
+    return f"{RESULTS}/datasets/{dataset_of(experiment)}/conditions/{name}.parquet"
+
+
+def starting_weights(experiment):
+    """Pretrained weights that a training starts from; none if from scratch."""
+    name = getattr(CONFIGURATION.experiments[experiment].generator, "weights", None)
+    return [] if name is None else weights_record(name)
 
 
 def targets(experiment):

@@ -1,4 +1,5 @@
 # What the rules need: input functions and params that take more than a line.
+from morphpipe.config.comparisons import ranking_of
 from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
 from morphpipe.datasets.bbbc021 import archive_name
 from morphpipe.datasets.crops import OWN_ORDER
@@ -90,6 +91,14 @@ def alignment_of(wildcards):
         f"{RESULTS}/datasets/{w.dataset}/latents/{w.codec}-{w.mode}-{w.augmentation}/"
         f"shard-{w.shard}.parquet"
     )
+
+
+def condition_files(name):
+    """What a condition is read from beside the field table: declared weights, a table."""
+    settings = CONFIGURATION.conditions[name]
+    if getattr(settings, "weights", None) is not None:
+        return [weights_record(settings.weights)]
+    return [settings.file] if settings.kind == "table" else []
 
 
 def slice_before(wildcards):
@@ -188,9 +197,113 @@ def report_files(name):
     }
 
 
+def comparison_files(name):
+    """All that the report shows of a comparison, by kind."""
+    comparison = CONFIGURATION.comparisons[name]
+    return {
+        "tests": f"{RESULTS}/comparisons/{name}/tests.parquet",
+        "rankings": {
+            experiment: f"{RESULTS}/experiments/{experiment}/metrics/ranking.parquet"
+            for experiment in comparison.experiments
+            if comparison.ranking is not None
+        },
+    }
+
+
 def flatten(files):
+    """The paths in a list or mapping, however deep."""
+    if isinstance(files, str):
+        return [files]
+    values = files.values() if isinstance(files, dict) else files
+    return [path for value in values for path in flatten(value)]
+
+
+def crops_of(experiment):
+    return CONFIGURATION.experiments[experiment].evaluation.crops
+
+
+def real_crop_archives(experiment):
+    dataset, crops = dataset_of(experiment), crops_of(experiment)
+    return expand(
+        rules.real_crops.output.archive,
+        dataset=dataset,
+        order=crops.order,
+        size=crops.size,
+        shard=dataset_shards(dataset),
+    )
+
+
+def generated_crop_archives(experiment):
+    crops = crops_of(experiment)
     return [
         path
-        for value in files.values()
-        for path in (value if isinstance(value, list) else [value])
+        for t, s, k in sets_of(experiment)
+        for path in expand(
+            rules.generated_crops.output.archive,
+            experiment=experiment,
+            order=crops.order,
+            size=crops.size,
+            training_seed=t,
+            sampling_seed=s,
+            shard=k,
+        )
     ]
+
+
+def real_crop_features(experiment, encoder):
+    dataset, crops = dataset_of(experiment), crops_of(experiment)
+    return expand(
+        rules.real_crop_features.output.features,
+        dataset=dataset,
+        order=crops.order,
+        size=crops.size,
+        encoder=encoder,
+        shard=dataset_shards(dataset),
+    )
+
+
+def generated_crop_features(experiment, encoder):
+    crops = crops_of(experiment)
+    return [
+        path
+        for t, s, k in sets_of(experiment)
+        for path in expand(
+            rules.generated_crop_features.output.features,
+            experiment=experiment,
+            order=crops.order,
+            size=crops.size,
+            encoder=encoder,
+            training_seed=t,
+            sampling_seed=s,
+            shard=k,
+        )
+    ]
+
+
+def crop_evaluation_params(wildcards):
+    name = wildcards.experiment
+    evaluation = experiment_of(wildcards).evaluation
+    return {
+        "experiment": name,
+        "dataset": dataset_of(name),
+        "generator": experiment_of(wildcards).generator.architecture,
+        "evaluation": plain(evaluation),
+        "order": evaluation.crops.order,
+        "size": evaluation.crops.size,
+        "real": {e: real_crop_features(name, e) for e in evaluation.encoders},
+        "generated": {e: generated_crop_features(name, e) for e in evaluation.encoders},
+    }
+
+
+def comparison_of(wildcards):
+    return CONFIGURATION.comparisons[wildcards.comparison]
+
+
+def distance_tables(experiment):
+    """Metric tables that are compared: of fields, and of crops where they are cut."""
+    tables = expand(
+        rules.evaluate.output.metrics, experiment=experiment, metrics="distances"
+    )
+    if CONFIGURATION.experiments[experiment].evaluation.crops is not None:
+        tables += expand(rules.evaluate_crops.output.metrics, experiment=experiment)
+    return tables

@@ -3,6 +3,9 @@ rule report:
         files=lambda w: [
             path for name in EXPERIMENTS for path in flatten(report_files(name))
         ],
+        comparisons=lambda w: [
+            path for name in COMPARISONS for path in flatten(comparison_files(name))
+        ],
         weights=lambda w: [
             weights_record(name) for name in CONFIGURATION.weights_in_use()
         ],
@@ -31,6 +34,7 @@ rule report:
     params:
         configuration=config,
         experiments=lambda w: {name: report_files(name) for name in EXPERIMENTS},
+        comparisons=lambda w: {name: comparison_files(name) for name in COMPARISONS},
     message:
         "Writing the report"
     script:

@@ -5,6 +5,7 @@ rule sample:
         split=split_table,
         checkpoint=lambda w: last_checkpoint(w.experiment, w.training_seed),
         codec=lambda w: codec_record(experiment_of(w).codec),
+        conditions=lambda w: conditions(w.experiment),
     output:
         archive=f"{RESULTS}/experiments/{{experiment}}/samples/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.zip",
     log:
@@ -26,11 +27,14 @@ rule sample:
             if scaling_factor(experiment_of(w).codec) is None
             else f"--scaling-factor {scaling_factor(experiment_of(w).codec)}"
         ),
+        conditions=lambda w, input: (
+            f"--conditions {input.conditions}" if input.conditions else ""
+        ),
         work=lambda w: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
     shell:
         "exec morphpipe sample --settings {params.settings:q} --fields {input.fields:q}"
         " --split {input.split:q} --checkpoint {input.checkpoint:q} --codec {params.codec:q}"
-        " {params.scaling} --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
+        " {params.scaling} {params.conditions} --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
         " --work {params.work:q} --threads {threads} --output {output.archive:q} --log {log:q}"

@@ -6,6 +6,8 @@ rule train:
         moments=lambda w: moments(w.experiment),
         targets=lambda w: targets(w.experiment),
         before=slice_before,
+        conditions=lambda w: conditions(w.experiment),
+        weights=lambda w: starting_weights(w.experiment),
     output:
         checkpoint=directory(
             f"{RESULTS}/experiments/{{experiment}}/training/seed-{{training_seed}}/slice-{{slice}}"
@@ -30,6 +32,7 @@ rule train:
                 "codec": experiment_of(w).codec,
                 "generator": plain(experiment_of(w).generator),
                 "training": plain(experiment_of(w).training),
+                "fidelity": plain(experiment_of(w).fidelity),
             }
         ),
         work=lambda w: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
@@ -41,10 +44,17 @@ rule train:
             f"--moments {path:s}" for path in input.moments
         ),
         before=lambda w, input: f"--before {input.before}" if input.before else "",
+        conditions=lambda w, input: (
+            f"--conditions {input.conditions}" if input.conditions else ""
+        ),
+        weights=lambda w, input: (
+            f"--weights {os.path.dirname(input.weights)}" if input.weights else ""
+        ),
     message:
         "Training {wildcards.experiment}, seed {wildcards.training_seed}, to step {params.until}"
     shell:
         "exec morphpipe train --settings {params.settings:q} --fields {input.fields:q}"
         " --split {input.split:q} {params.moments} {params.targets} {params.before}"
+        " {params.conditions} {params.weights}"
         " --work {params.work:q} --until {params.until} --threads {threads}"
         " --output {output.checkpoint:q} --log {log:q}"

@@ -6,6 +6,7 @@ log_to(snakemake.log[0])
 inputs = collect(
     snakemake.params.configuration,
     snakemake.params.experiments,
+    comparisons=snakemake.params.comparisons,
     weights=snakemake.input.weights,
     codecs=snakemake.input.codecs,
     encoders=snakemake.input.encoders,

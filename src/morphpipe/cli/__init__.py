@@ -5,6 +5,8 @@ import sys
 import typer
 
 from morphpipe.cli import (
+    comparison,
+    conditions,
     configuration,
     datasets,
     evaluation,
@@ -36,9 +38,11 @@ for part in (
     plates,
     networks,
     latents,
+    conditions,
     training,
     generation,
     evaluation,
+    comparison,
     reporting,
 ):
     part.register(app)

@@ -8,6 +8,7 @@ import typer
 from morphpipe.cli.options import (
     CONFIG,
     CodecFolder,
+    Conditions,
     Config,
     Fields,
     Log,
@@ -50,6 +51,7 @@ def sample(
     sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
     shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
     scaling_factor: ScalingFactor = None,
+    conditions: Conditions = None,
     threads: Threads = None,
     log: Log = None,
 ) -> None:
@@ -68,6 +70,7 @@ def sample(
     from morphpipe.config.experiments import Sampling
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import read_split
+    from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import generated_manifest, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
@@ -93,11 +96,13 @@ def sample(
         codec,
         (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
         scaling_factor=scaling_factor,
+        conditions=None if conditions is None else ConditionTable.read(conditions),
     )
+    plan = sampling_plan(chosen, wanted, generator.conditions)
     run(
         generator,
         decoder,
-        plan_shard(sampling_plan(chosen, wanted), shard, wanted.shards),
+        plan_shard(plan, shard, wanted.shards),
         wanted,
         dataset=str(chosen["dataset"].iloc[0]),
         sampling_seed=sampling_seed,
@@ -111,7 +116,8 @@ def generate(
     conditions: Annotated[
         Path,
         typer.Argument(
-            help="CSV with the columns cell_type, perturbation and images (how many of each)."
+            help="CSV with the columns cell_type, perturbation and images (how many of each); "
+            "and concentration, in uM, where the generator takes that."
         ),
     ],
     checkpoint: Checkpoint,
@@ -123,10 +129,21 @@ def generate(
         int | None,
         typer.Option(help="Height and width of a field, pixels; default: as in training."),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of conditions (.parquet), as the verb `conditions` writes it, with "
+            "perturbations that training never saw; default: the checkpoint's own."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = 50,
-    sampler: Annotated[str, typer.Option(help="euler-maruyama, euler or heun.")] = (
-        "euler-maruyama"
-    ),
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="euler-maruyama, euler or heun for a SiT; ddpm, ddim, dpm++, euler or pndm for a "
+            "U-Net; default: the paper's."
+        ),
+    ] = None,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is off.")] = 1.0,
     sampling_seed: Annotated[int, typer.Option(help="Other seeds, other images.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images at once.")] = 32,
@@ -142,12 +159,17 @@ def generate(
     morphpipe generate conditions.csv --checkpoint checkpoint \
         --codec weights/simulated-codec --output generated.zip
     ```
+
+    MorphoDiff's released checkpoints, and any U-Net in diffusers' layout, are sampled from as
+    they are; `--embeddings` says what their conditions are.
     """
     prepare(threads, None)
     from morphpipe.config.experiments import Sampling
+    from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import load_with_codec, manifest_without_data
-    from morphpipe.sampling.plan import read_conditions
+    from morphpipe.sampling.plan import read_cell_types, read_conditions
+    from morphpipe.sampling.released import is_released, load_released
 
     settings = checked(
         Sampling,
@@ -159,10 +181,27 @@ def generate(
         },
         "The sampling",
     )
-    generator, decoder = load_with_codec(
-        checkpoint, codec, None if size is None else (size, size), scaling_factor=scaling_factor
-    )
-    plan = read_conditions(conditions, generator.vocabulary)
+    table = None if embeddings is None else ConditionTable.read(embeddings)
+    side = None if size is None else (size, size)
+    if is_released(checkpoint):
+        if table is None:
+            raise ConfigError(
+                f"{checkpoint} is a U-Net without morphpipe's table of conditions: make one with "
+                "`morphpipe conditions`, and name it with --embeddings."
+            )
+        generator, decoder = load_released(
+            checkpoint,
+            codec,
+            table,
+            read_cell_types(conditions),
+            side or (512, 512),
+            scaling_factor=scaling_factor,
+        )
+    else:
+        generator, decoder = load_with_codec(
+            checkpoint, codec, side, scaling_factor=scaling_factor, conditions=table
+        )
+    plan = read_conditions(conditions, generator.vocabulary, generator.conditions)
     run(
         generator,
         decoder,
@@ -177,7 +216,29 @@ def generate(
     print(f"{len(plan)} images in {output}")
 
 
+def export_diffusers(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder of a U-Net.")],
+    output: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    r"""Write the averaged weights of a U-Net in diffusers' own layout.
+
+    `unet/` and `scheduler/` load with diffusers' `from_pretrained`. Example:
+
+    ```
+    morphpipe export-diffusers checkpoint --output morphodiff-bbbc021
+    ```
+    """
+    from morphpipe.generators.unet_folder import save_unet
+    from morphpipe.sampling.generate import load_generator
+    from morphpipe.sampling.released import averaged_unet
+    from morphpipe.training.checkpoint import read_state
+
+    generator = load_generator(checkpoint, read_state(checkpoint).latent_shape)
+    save_unet(output, averaged_unet(generator))
+    print(output)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (sample, generate):
+    for verb in (sample, generate, export_diffusers):
         app.command(rich_help_panel="Train and sample")(verb)

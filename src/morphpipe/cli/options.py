@@ -30,6 +30,10 @@ CodecFolder = Annotated[
 EncoderFolder = Annotated[
     Path, typer.Option(help="Folder of the encoder, as `train-encoder` or `weights` writes it.")
 ]
+Conditions = Annotated[
+    Path | None,
+    typer.Option(help="Table of conditions (.parquet), as `conditions` writes it."),
+]
 Shard = Annotated[
     int | None, typer.Option(help="Only this plate's shard, from 0; default: all of them.")
 ]

@@ -7,6 +7,7 @@ import typer
 
 from morphpipe.cli.options import (
     CONFIG,
+    Conditions,
     Config,
     Fields,
     Log,
@@ -51,6 +52,11 @@ def train(
         list[Path] | None,
         typer.Option(help="What `targets` wrote: folder, or index (.parquet) of each shard."),
     ] = None,
+    conditions: Conditions = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a U-Net in diffusers' layout to start from."),
+    ] = None,
     until: Annotated[int | None, typer.Option(help="Steps done at the end; default: all.")] = None,
     before: Annotated[
         Path | None, typer.Option(help="Checkpoint of the slice before, to go on from.")
@@ -73,6 +79,7 @@ def train(
     prepare(threads, log)
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import fields_on, read_split
+    from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.perturbations.vocabulary import vocabulary_of
     from morphpipe.training.data import open_training_data
     from morphpipe.training.loop import train as run
@@ -89,6 +96,7 @@ def train(
         expand_folders(targets, "shard-*.parquet") if targets else None,
         vocabulary,
         wanted.training.transforms,
+        None if conditions is None else ConditionTable.read(conditions),
     )
     run(
         wanted,
@@ -98,6 +106,8 @@ def train(
         output=output,
         until=wanted.training.steps if until is None else until,
         earlier=before,
+        weights=weights,
+        conditions=conditions,
     )
 
 
@@ -115,6 +125,7 @@ def _content(name: str | None, config: Path, seed: int, settings: str | None) ->
         "codec": experiment.codec,
         "generator": experiment.generator.model_dump(mode="json"),
         "training": experiment.training.model_dump(mode="json"),
+        "fidelity": experiment.fidelity.model_dump(mode="json"),
     }
 
 

@@ -11,7 +11,7 @@ from diffusers.models import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from morphpipe.config.experiments import ImageMode
+from morphpipe.config.base import ImageMode
 from morphpipe.errors import DataError, WeightsError
 
 
@@ -166,7 +166,8 @@ def load_codec(
     Parameters
     ----------
     folder
-        With `config.json` and `diffusion_pytorch_model.safetensors`.
+        With `config.json` and `diffusion_pytorch_model.safetensors`, or a pipeline's folder that
+        holds these in `vae/`.
     mode
         See `Codec`.
     scaling_factor
@@ -180,6 +181,8 @@ def load_codec(
         When a file is missing or does not fit.
     """
     folder = Path(folder)
+    if (folder / "vae" / "config.json").is_file():
+        folder = folder / "vae"
     for name in ("config.json", "diffusion_pytorch_model.safetensors"):
         if not (folder / name).is_file():
             raise WeightsError(

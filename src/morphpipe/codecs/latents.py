@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.codecs.autoencoder import Codec
+from morphpipe.config.base import ImageMode
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import ChannelManifest, FieldTable
 from morphpipe.imaging.dihedral import apply
@@ -18,10 +19,10 @@ from morphpipe.imaging.rgb import to_rgb
 
 
 def codec_input(
-    images: NDArray[np.uint8], manifest: ChannelManifest, codec: Codec
+    images: NDArray[np.uint8], manifest: ChannelManifest, mode: ImageMode
 ) -> NDArray[np.uint8]:
-    """What the codec sees of fields [N, C, H, W]: all planes, or their RGB rendering."""
-    if codec.mode == "channels":
+    """What a codec sees of fields [N, C, H, W]: all planes, or their RGB rendering."""
+    if mode == "channels":
         return images
     return np.ascontiguousarray(np.moveaxis(to_rgb(images, manifest.names, manifest.rgb), -1, 1))
 
@@ -70,7 +71,7 @@ def cache_moments(
                 unit="batch",
                 mininterval=5,
             ):
-                planes = codec_input(images, fields.manifest, codec)
+                planes = codec_input(images, fields.manifest, codec.mode)
                 turned = [
                     codec.moments(torch.from_numpy(np.ascontiguousarray(apply(planes, transform))))
                     for transform in transforms

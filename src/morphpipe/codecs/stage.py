@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from morphpipe.codecs.latents import codec_input
 from morphpipe.codecs.train_autoencoder import save_autoencoder, train_autoencoder
 from morphpipe.config.networks import TrainedCodec
 from morphpipe.datasets.archive import read_images
@@ -12,7 +13,7 @@ from morphpipe.devices import best_device
 
 
 def train_codec(fields: FieldTable, settings: TrainedCodec, folder: str | Path) -> None:
-    """Train a codec on the planes of fields, and save it with its history.
+    """Train a codec on planes of fields, or on RGB renderings, and save it with its history.
 
     Parameters
     ----------
@@ -23,6 +24,7 @@ def train_codec(fields: FieldTable, settings: TrainedCodec, folder: str | Path) 
     folder
         Will hold the autoencoder in diffusers' layout, and `history.csv`.
     """
-    training = train_autoencoder(read_images(fields), settings, device=best_device())
+    images = codec_input(read_images(fields), fields.manifest, settings.image_mode)
+    training = train_autoencoder(images, settings, device=best_device())
     save_autoencoder(training.model, folder)
     pd.DataFrame(training.history).to_csv(Path(folder) / "history.csv", index=False)

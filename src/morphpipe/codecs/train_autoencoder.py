@@ -40,8 +40,11 @@ class CodecTraining:
 
 def _crops(
     images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
-) -> NDArray[np.uint8]:
-    """Random planes, cropped and turned: uint8 [number, 1, size, size]."""
+) -> torch.Tensor:
+    """Random crops of images, turned: float32 [number, 3, size, size] from -1 to 1.
+
+    Of images [N, C, H, W] one plane each, stacked three times.
+    """
     crops = np.empty((number, 1, size, size), np.uint8)
     fields = random.integers(len(images), size=number)
     channels = random.integers(images.shape[1], size=number)
@@ -52,7 +55,22 @@ def _crops(
         plane = images[fields[i], channels[i]]
         crop = plane[tops[i] : tops[i] + size, lefts[i] : lefts[i] + size]
         crops[i, 0] = apply(crop, int(transforms[i]))
-    return crops
+    return to_unit_range(torch.from_numpy(crops)).expand(-1, 3, -1, -1)
+
+
+def _rgb_crops(
+    images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
+) -> torch.Tensor:
+    """Random crops of RGB images, turned: float32 [number, 3, size, size] from -1 to 1."""
+    crops = np.empty((number, 3, size, size), np.uint8)
+    fields = random.integers(len(images), size=number)
+    tops = random.integers(images.shape[2] - size + 1, size=number)
+    lefts = random.integers(images.shape[3] - size + 1, size=number)
+    transforms = random.integers(8, size=number)
+    for i in range(number):
+        crop = images[fields[i], :, tops[i] : tops[i] + size, lefts[i] : lefts[i] + size]
+        crops[i] = apply(crop, int(transforms[i]))
+    return to_unit_range(torch.from_numpy(crops))
 
 
 def _rate(step: int, steps: int) -> float:
@@ -71,7 +89,7 @@ def train_autoencoder(
     device: str | torch.device = "cpu",
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> CodecTraining:
-    """Train an AutoencoderKL on single planes, each stacked three times.
+    """Train an AutoencoderKL on single planes, each stacked three times, or on RGB images.
 
     The loss is the squared error, the squared error of the image gradients times
     `settings.edge_weight`, and `settings.kl_weight` times the divergence from a standard normal.
@@ -79,7 +97,7 @@ def train_autoencoder(
     Parameters
     ----------
     images
-        uint8 [N, C, H, W].
+        uint8 [N, C, H, W]; RGB images [N, 3, H, W] with `settings.image_mode` "rgb".
     settings
         Sizes and optimization.
     device
@@ -90,8 +108,8 @@ def train_autoencoder(
     Raises
     ------
     DataError
-        When the images are not of 8 bit, or a crop does not fit into a field or the reduction
-        does not divide it.
+        When the images are not of 8 bit or RGB images not of three planes, or a crop does not fit
+        into a field or the reduction does not divide it.
     TrainingError
         When the loss is no longer finite.
     """
@@ -100,12 +118,15 @@ def train_autoencoder(
             f"The codec is trained on 8-bit fields [N, C, H, W], not on {images.dtype} of shape "
             f"{list(images.shape)}."
         )
+    if settings.image_mode == "rgb" and images.shape[1] != 3:
+        raise DataError(f"RGB images have three planes, these have {images.shape[1]}.")
     size, factor = settings.crop, settings.downsampling
     if size > min(images.shape[2:]) or size % factor:
         raise DataError(
             f"The codec's crop of {size} pixels has to fit into the fields "
             f"({images.shape[2]}x{images.shape[3]}) and to be a multiple of {factor}."
         )
+    draw = _rgb_crops if settings.image_mode == "rgb" else _crops
     torch.manual_seed(settings.seed)
     random = np.random.default_rng(settings.seed)
     model = AutoencoderKL(
@@ -130,8 +151,7 @@ def train_autoencoder(
     half = computes_bfloat16(place)
     progress = trange(settings.steps, desc="codec", unit="step", mininterval=5)
     for step in progress:
-        planes = torch.from_numpy(_crops(images, random, settings.batch_size, size)).to(device)
-        target = to_unit_range(planes).expand(-1, 3, -1, -1)
+        target = draw(images, random, settings.batch_size, size).to(device)
         target = target.contiguous(memory_format=torch.channels_last)
         with torch.autocast(place.type, torch.bfloat16, enabled=half):
             posterior = model.encode(target).latent_dist
@@ -160,22 +180,17 @@ def train_autoencoder(
             if report is not None:
                 report(entry)
     model.eval().requires_grad_(False)
-    _store_latent_statistics(model, images, random, size)
+    _store_latent_statistics(model, [draw(images, random, 32, size) for _ in range(16)])
     return training
 
 
 @torch.inference_mode()
-def _store_latent_statistics(
-    model: AutoencoderKL, images: NDArray[np.uint8], random: np.random.Generator, size: int
-) -> None:
+def _store_latent_statistics(model: AutoencoderKL, crops: list[torch.Tensor]) -> None:
     """Put mean and deviation of the latents, per latent channel, into the model's configuration."""
     device = next(model.parameters()).device
-    latents = []
-    for _ in range(16):
-        planes = torch.from_numpy(_crops(images, random, 32, size)).to(device)
-        planes = to_unit_range(planes).expand(-1, 3, -1, -1)
-        latents.append(model.encode(planes).latent_dist.sample().float())
-    stacked = torch.cat(latents)
+    stacked = torch.cat(
+        [model.encode(part.to(device)).latent_dist.sample().float() for part in crops]
+    )
     model.register_to_config(
         latents_mean=stacked.mean(dim=(0, 2, 3)).tolist(),
         latents_std=stacked.std(dim=(0, 2, 3)).tolist(),

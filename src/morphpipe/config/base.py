@@ -1,6 +1,6 @@
 """What all parts of the configuration share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -16,6 +16,9 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64),
 ]
 """A name that becomes a part of file names: letters, digits, `_`, `.` and `-`."""
+
+ImageMode = Literal["channels", "rgb"]
+"""Each channel through the codec, or one RGB image."""
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -7,6 +7,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from morphpipe.config.base import Model, Name
+from morphpipe.config.comparisons import Comparison, check_comparisons
+from morphpipe.config.conditions import Condition
 from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.messages import faults
@@ -32,6 +34,11 @@ class Configuration(Model):
     """All of `config/*.yaml`."""
 
     title: str = "morphpipe"
+    only: list[Name] | None = Field(
+        None,
+        description="Names of the experiments that this run is about; null: all. The others are "
+        "as if they did not stand here, and so are the comparisons that need them.",
+    )
     paths: Paths = Field(default_factory=Paths)
     licences: Licences = Field(default_factory=Licences)
     weights: dict[Name, Weights] = Field(default_factory=dict)
@@ -39,7 +46,33 @@ class Configuration(Model):
     splits: dict[Name, Split]
     codecs: dict[Name, Codec]
     encoders: dict[Name, Encoder]
+    conditions: dict[Name, Condition] = Field(default_factory=dict)
     experiments: dict[Name, Experiment]
+    comparisons: dict[Name, Comparison] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only(cls, content: Any) -> Any:
+        """Leave out experiments that are not asked for, before their licences are."""
+        only = content.get("only") if isinstance(content, dict) else None
+        experiments = content.get("experiments") if only else None
+        if not isinstance(only, list) or not isinstance(experiments, dict):
+            return content
+        unknown = [name for name in only if name not in experiments]
+        if unknown:
+            raise ValueError(
+                f"only names {unknown[0]!r}, which is not in `experiments` "
+                f"(declared: {', '.join(map(str, experiments))})"
+            )
+        compared = content.get("comparisons") or {}
+        return content | {
+            "experiments": {n: e for n, e in experiments.items() if n in only},
+            "comparisons": {
+                name: comparison
+                for name, comparison in compared.items()
+                if {comparison.get("model"), comparison.get("baseline")} <= set(only)
+            },
+        }
 
     @model_validator(mode="after")
     def _references(self) -> "Configuration":
@@ -61,6 +94,11 @@ class Configuration(Model):
             place = f"experiments.{name}"
             uses.append((f"{place}.split", "splits", experiment.split))
             uses.append((f"{place}.codec", "codecs", experiment.codec))
+            generator = experiment.generator
+            if generator.condition is not None:
+                uses.append((f"{place}.generator.condition", "conditions", generator.condition))
+            if generator.kind == "unet" and generator.weights is not None:
+                uses.append((f"{place}.generator.weights", "weights", generator.weights))
             if experiment.generator.alignment is not None:
                 uses.append(
                     (
@@ -71,6 +109,10 @@ class Configuration(Model):
                 )
             for encoder_name in experiment.evaluation.encoders:
                 uses.append((f"{place}.evaluation.encoders", "encoders", encoder_name))
+        for name, condition in self.conditions.items():
+            declared_weights = getattr(condition, "weights", None)
+            if declared_weights is not None:
+                uses.append((f"conditions.{name}.weights", "weights", declared_weights))
         for place, section, value in uses:
             declared = getattr(self, section)
             if value not in declared:
@@ -174,13 +216,32 @@ class Configuration(Model):
     @model_validator(mode="after")
     def _experiments(self) -> "Configuration":
         from morphpipe.generators.presets import PRESETS
+        from morphpipe.generators.unet_presets import UNET_PRESETS
 
         for name, experiment in self.experiments.items():
-            architecture = experiment.generator.architecture
-            if architecture not in PRESETS:
+            architecture, kind = experiment.generator.architecture, experiment.generator.kind
+            presets = list(PRESETS if kind == "sit" else UNET_PRESETS)
+            if architecture not in presets:
                 raise ValueError(
                     f"experiments.{name}.generator.architecture is {architecture!r}; "
-                    f"allowed: {', '.join(PRESETS)}"
+                    f"allowed: {', '.join(presets)}"
+                )
+            codec = self.codecs[experiment.codec]
+            if codec.origin == "trained" and codec.image_mode != experiment.image_mode:
+                raise ValueError(
+                    f"experiments.{name}.image_mode is {experiment.image_mode!r}, but "
+                    f"codecs.{experiment.codec} is trained on {codec.image_mode!r} "
+                    "(its image_mode): give them the same"
+                )
+            source = self.datasets[self.splits[experiment.split].dataset]
+            if (
+                experiment.evaluation.crops is not None
+                and experiment.image_mode == "rgb"
+                and getattr(source, "rgb", None) is None
+            ):
+                raise ValueError(
+                    f"experiments.{name}.evaluation.crops: crops are cut around nuclei, and the "
+                    "RGB images of this dataset mix the nuclear stain with others; leave it out"
                 )
             alignment = experiment.generator.alignment
             if alignment is not None and alignment.block > PRESETS[architecture].depth:
@@ -201,6 +262,11 @@ class Configuration(Model):
                         f"experiments.{name}.evaluation.encoders: {encoder_name!r} is trained on "
                         f"{self.splits[encoder.split].dataset!r}, the experiment is on {dataset!r}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _comparisons(self) -> "Configuration":
+        check_comparisons(self.comparisons, self.experiments)
         return self
 
     def datasets_in_use(self) -> list[str]:
@@ -233,14 +299,20 @@ class Configuration(Model):
         codec = self.codecs[settings.codec]
         if codec.origin == "pretrained":
             used.add(codec.weights)
-        alignment = settings.generator.alignment
+        generator = settings.generator
         encoders = list(settings.evaluation.encoders)
-        if alignment is not None:
-            encoders.append(alignment.encoder)
+        if generator.alignment is not None:
+            encoders.append(generator.alignment.encoder)
         for name in encoders:
             encoder = self.encoders[name]
             if encoder.kind != "resnet18":
                 used.add(encoder.weights)
+        if generator.kind == "unet" and generator.weights is not None:
+            used.add(generator.weights)
+        if generator.condition is not None:
+            weights = getattr(self.conditions[generator.condition], "weights", None)
+            if weights is not None:
+                used.add(weights)
         return used
 
 

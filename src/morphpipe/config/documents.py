@@ -22,8 +22,9 @@ _WIDTH = 100
 _HEADER = """\
 # Every key of the configuration, with its default. Made from the models of morphpipe.config by
 # `python -m morphpipe.config.documents`; do not edit. REQUIRED marks what has no default. Under
-# `weights`, `datasets`, `splits`, `codecs`, `encoders` and `experiments` stand any number of
-# entries by names of your own; here one of each kind, named <kind>.
+# `weights`, `datasets`, `splits`, `codecs`, `encoders`, `conditions`, `experiments` and
+# `comparisons` stand any number of entries by names of your own; here one of each kind, named
+# <kind>.
 """
 
 
@@ -42,7 +43,9 @@ def _lines(model: type[Model], indent: int) -> Iterator[str]:
     properties = model.model_json_schema()["properties"]
     definitions = model.model_json_schema().get("$defs", {})
     # What a part is comes before what it is made of.
-    ordered = sorted(model.model_fields.items(), key=lambda item: item[0] != "source")
+    ordered = sorted(
+        model.model_fields.items(), key=lambda item: item[0] not in ("source", "kind", "origin")
+    )
     for name, field in ordered:
         if indent == 0:
             yield ""
@@ -66,6 +69,10 @@ def _lines(model: type[Model], indent: int) -> Iterator[str]:
             yield from _comment(_summary(models[0]), indent)
             yield f"{pad}{name}:"
             yield from _lines(models[0], indent + 2)
+            for other in models[1:]:
+                yield f"{pad}# or:"
+                for line in (*_comment(_summary(other), 2), *_lines(other, 2)):
+                    yield f"{pad}# {line}"
 
 
 def _comment(text: str, indent: int) -> list[str]:

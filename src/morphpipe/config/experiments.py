@@ -1,31 +1,18 @@
 """An experiment: one generator trained on one split, sampled and evaluated."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from morphpipe.config.base import Model, Name, PositiveInt, Seed
+from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
+from morphpipe.config.fidelity import Fidelity
+from morphpipe.config.generators import Generator, SiT
 
-ImageMode = Literal["channels", "rgb"]
+FlowSampler = Literal["euler-maruyama", "euler", "heun"]
+DiffusionSampler = Literal["ddpm", "ddim", "dpm++", "euler", "pndm"]
 
-
-class Alignment(Model):
-    """Representation alignment (REPA; MorphGen, section 3)."""
-
-    encoder: Name = Field(description="One of `encoders`: whose tokens to align with.")
-    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
-    weight: float = Field(0.5, ge=0, description="lambda (MorphGen, section 3).")
-    projector_width: PositiveInt = Field(2048, description="REPA's projector.")
-
-
-class Generator(Model):
-    """A SiT and what it is conditioned on."""
-
-    architecture: str = Field("SiT-XL/2", description="A preset's name (MorphGen, appendix B).")
-    label_dropout: float = Field(
-        0.1, ge=0, le=1, description="Share of labels replaced by the null class (REPA's code)."
-    )
-    alignment: Alignment | None = None
+SAMPLERS = {"sit": get_args(FlowSampler), "unet": get_args(DiffusionSampler)}
+"""What can sample from a generator of a kind; the first is its paper's."""
 
 
 class Training(Model):
@@ -89,13 +76,21 @@ class Guidance(Model):
     low: float = Field(0.0, ge=0, le=1)
     high: float = Field(1.0, ge=0, le=1)
 
+    @property
+    def limited(self) -> bool:
+        """Whether it acts in a part of the time only."""
+        return (self.low, self.high) != (0.0, 1.0)
+
 
 class Sampling(Model):
     """What is generated, and how."""
 
     seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
-    sampler: Literal["euler-maruyama", "euler", "heun"] = Field(
-        "euler-maruyama", description="Stochastic (MorphGen, section 3), or of the ODE."
+    sampler: FlowSampler | DiffusionSampler | None = Field(
+        None,
+        description="Of a SiT: euler-maruyama (stochastic; MorphGen, section 3), euler or heun "
+        "(of the ODE). Of a U-Net: ddpm (MorphoDiff) or another of diffusers' schedulers. Null: "
+        "the paper's.",
     )
     steps: PositiveInt = Field(50, description="MorphGen, section 3.")
     guidance: Guidance = Field(default_factory=Guidance)
@@ -107,6 +102,15 @@ class Sampling(Model):
     )
     shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
     batch_size: PositiveInt = 32
+
+
+class Crops(Model):
+    """Single-cell crops, cut around nuclei (IMPA's protocol)."""
+
+    order: Literal["fields", "impa-rxrx1", "impa-bbbc021", "impa-cpg0000"] = Field(
+        "fields", description="Order of the channels: the fields' own, or IMPA's of a dataset."
+    )
+    size: PositiveInt = Field(96, description="Height and width, pixels (MorphoDiff, table 2).")
 
 
 class Evaluation(Model):
@@ -125,6 +129,9 @@ class Evaluation(Model):
     )
     floor_repeats: PositiveInt = Field(5, description="Random halvings that the floor averages.")
     bootstrap: PositiveInt = Field(200, description="Bootstrap replicates over wells.")
+    crops: Crops | None = Field(
+        None, description="Measure distances of single-cell crops as well; null: not."
+    )
     seed: Seed = 2020
 
 
@@ -136,8 +143,29 @@ class Experiment(Model):
         "channels", description="Each channel through the codec, or one RGB image."
     )
     codec: Name = Field(description="One of `codecs`.")
-    generator: Generator = Field(default_factory=Generator)
+    generator: Generator = Field(default_factory=lambda: SiT(kind="sit"))
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     evaluation: Evaluation
+    fidelity: Fidelity = Field(default_factory=Fidelity)
     note: str = Field("", description="Shown at the head of the report.")
+
+    @model_validator(mode="after")
+    def _kinds(self) -> "Experiment":
+        sampler, allowed = self.sampling.sampler, SAMPLERS[self.generator.kind]
+        if sampler is not None and sampler not in allowed:
+            raise ValueError(
+                f"sampling.sampler is {sampler!r}, but a generator of kind "
+                f"{self.generator.kind!r} is sampled by {', '.join(allowed)}"
+            )
+        if self.generator.kind == "unet" and self.sampling.guidance.limited:
+            raise ValueError(
+                "sampling.guidance.low and .high are times of a flow: a generator of kind 'unet' "
+                "is guided at every step"
+            )
+        return self
+
+    @property
+    def sampler(self) -> str:
+        """The sampler by name: the paper's where none is named."""
+        return self.sampling.sampler or SAMPLERS[self.generator.kind][0]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from morphpipe.config.base import Model, Name, PositiveInt, Seed
+from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 
 
 class PretrainedCodec(Model):
@@ -30,6 +30,10 @@ class TrainedCodec(Model):
 
     origin: Literal["trained"]
     split: Name = Field(description="One of `splits`; the codec sees its `train` fields.")
+    image_mode: ImageMode = Field(
+        "channels",
+        description="What it learns to encode: single planes, or the RGB rendering of fields.",
+    )
     block_out_channels: list[PositiveInt] = Field(default_factory=lambda: [16, 48, 64, 96])
     layers_per_block: PositiveInt = 1
     latent_channels: PositiveInt = 4
@@ -81,6 +85,11 @@ class ResNet18Encoder(Model):
     split: Name = Field(description="One of `splits`.")
     side: Literal["train", "encoder"] = Field(
         "encoder", description="`encoder` keeps it apart from training and evaluation."
+    )
+    image_mode: ImageMode = Field(
+        "channels",
+        description="What it sees: all channels (views `all` and each channel), or the RGB "
+        "rendering (view `rgb`), which is all that a generator of RGB images can be judged by.",
     )
     epochs: PositiveInt = 12
     training_batch_size: PositiveInt = 32

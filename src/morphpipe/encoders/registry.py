@@ -44,10 +44,10 @@ def build_encoder(
 
         return OpenPhenomEncoder(OpenPhenom.from_file(weights_path).to(device), channels)
     if kind == "resnet18":
-        from morphpipe.encoders.resnet18 import ResNet18, ResNet18Encoder
+        from morphpipe.encoders.resnet18 import RGB_PLANES, ResNet18, ResNet18Encoder
 
         network = ResNet18.load(weights_path)
-        if network.channels != tuple(channels):
+        if network.channels not in (RGB_PLANES, tuple(channels)):
             raise ConfigError(
                 f"The ResNet-18 at {weights_path} was trained on the channels "
                 f"{', '.join(network.channels)} in this order, the images have "

@@ -15,13 +15,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from morphpipe.encoders.base import ALL, TokenEncoder, check_images
+from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.errors import ConfigError, WeightsError
 from morphpipe.storage import atomic_path
 
 WIDTH = 512
 TOKEN_WIDTH = 256  # the third of the four stages
 TOKEN_STRIDE = 16  # pixels
+# The channels of a network that sees RGB renderings, of whatever images.
+RGB_PLANES = ("red", "green", "blue")
 
 _FORMAT = "morphpipe.encoders.resnet18"
 
@@ -130,7 +132,7 @@ class ResNet18Encoder(TokenEncoder):
     """A trained ResNet-18 in the registry of encoders.
 
     The view of one channel sets all others to their mean, as the training did with a share of
-    its images.
+    its images. A network that was trained on RGB renderings has no other view.
 
     Parameters
     ----------
@@ -147,14 +149,14 @@ class ResNet18Encoder(TokenEncoder):
 
     def __init__(self, network: ResNet18) -> None:
         self.network = network.eval()
-        self.views = (ALL, *network.channels)
+        self.views = (RGB,) if network.channels == RGB_PLANES else (ALL, *network.channels)
 
     @torch.no_grad()
     def embed(self, images: Tensor, view: str) -> Tensor:
         """See `Encoder.embed`."""
         self.check_view(view)
         keep = None
-        if view != ALL:
+        if view not in (ALL, RGB):
             keep = torch.tensor([name == view for name in self.network.channels])
         return self.network.features(images, keep).float()
 

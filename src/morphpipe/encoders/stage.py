@@ -14,8 +14,9 @@ from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import FieldTable
 from morphpipe.devices import best_device
 from morphpipe.encoders.base import Encoder, TokenEncoder
-from morphpipe.encoders.extract import expand_views, extract_features
+from morphpipe.encoders.extract import expand_views, extract_features, rgb_planes
 from morphpipe.encoders.registry import build_encoder
+from morphpipe.encoders.resnet18 import RGB_PLANES
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.errors import ConfigError
 from morphpipe.storage import atomic_path, sha256_of_file
@@ -86,16 +87,17 @@ def train_encoder(fields: FieldTable, settings: ResNet18Encoder, path: str | Pat
     """
     keys = fields.keys()
     labels, names = pd.factorize(keys["cell_type"] + "\x00" + keys["perturbation"], sort=True)
+    images, rgb = read_images(fields), settings.image_mode == "rgb"
     trained = train_resnet18(
-        read_images(fields),
+        rgb_planes(images, fields.manifest).numpy() if rgb else images,
         labels.astype(np.int64),
-        channels=fields.manifest.names,
+        channels=RGB_PLANES if rgb else fields.manifest.names,
         classes=len(names),
         epochs=settings.epochs,
         batch_size=settings.training_batch_size,
         learning_rate=settings.learning_rate,
         seed=settings.seed,
-        channel_dropout=settings.channel_dropout,
+        channel_dropout=0.0 if rgb else settings.channel_dropout,
         device=best_device(),
         progress=lambda epoch: tqdm.write(
             f"epoch {epoch.number} of {settings.epochs}: loss {epoch.loss:.3f}, "

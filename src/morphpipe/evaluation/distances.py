@@ -8,6 +8,9 @@ Comparisons in the table:
   floor, with as many images: generated ones, training images replayed, and generated ones of
   other conditions (other perturbations of the same cell types; for a cell type, other cell
   types). A model that ignores its condition does not beat ``shuffled-real``.
+
+Beside single conditions, perturbations are measured in groups: those of a mechanism, and those
+that training has seen or has not (`morphpipe.evaluation.scopes.perturbation_groups`).
 """
 
 from collections.abc import Mapping
@@ -28,7 +31,12 @@ from morphpipe.evaluation.floor import (
     relative,
 )
 from morphpipe.evaluation.metric_table import metric_row
-from morphpipe.evaluation.scopes import Scope, of_generated_conditions, scopes
+from morphpipe.evaluation.scopes import (
+    Scope,
+    of_generated_conditions,
+    perturbation_groups,
+    scopes,
+)
 from morphpipe.evaluation.statistics import Contributions, Linearised, linearised_interval
 
 
@@ -132,6 +140,8 @@ class _Scoring:
             }
         else:
             settings["interval"] = "none: a set is from a single well"
+        if self.scope.group is not None:
+            settings["perturbations"] = list(self.scope.group.perturbations)
         self.rows.append(
             metric_row(
                 **self.common,
@@ -246,7 +256,7 @@ def distance_rows(
     context: Mapping[str, Any],
     settings: DistanceSettings | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure Fréchet and kernel distances overall, per cell type, per perturbation and per pair.
+    """Measure Fréchet and kernel distances overall, by cell type, perturbation, pair and group.
 
     Parameters
     ----------
@@ -255,7 +265,8 @@ def distance_rows(
     real
         Real held-out images. Those of conditions that were not generated are left out.
     training
-        Real images the generator was trained on, for the copy control; None leaves it out.
+        Real images the generator was trained on, of whatever conditions: for the copy control,
+        and for what is in and out of distribution; None leaves both out.
     context
         The columns dataset, experiment and generator.
     settings
@@ -266,7 +277,8 @@ def distance_rows(
     list of dict
         Rows of the metric table: FID and KID on Inception features, ``frechet_distance`` and
         ``kernel_distance`` on any others, ``relative_FID`` or ``relative_frechet_distance``. What
-        has too few images is there with a null value and the reason.
+        has too few images is there with a null value and the reason. Rows of groups name their
+        perturbations in the settings.
 
     Raises
     ------
@@ -281,6 +293,7 @@ def distance_rows(
             raise DataError("generated images were given where real ones belong")
     if not generated.is_generated or len(real) == 0:
         raise DataError("distances need at least one generated and one real held-out image")
+    groups = perturbation_groups(generated, real, training)
     real = of_generated_conditions(real, generated)
     training = None if training is None else of_generated_conditions(training, generated)
     name = generated.extractor
@@ -290,7 +303,7 @@ def distance_rows(
     ]
     common = {**context, "extractor": name, "view": generated.view}
     rows: list[dict[str, Any]] = []
-    for scope in scopes(generated):
+    for scope in scopes(generated, groups):
         of_scope = scope.of(real)
         by_seed = [
             _Generated(training_seed, sampling_seed, images, scope.of(images))

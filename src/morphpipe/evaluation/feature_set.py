@@ -17,6 +17,7 @@ KEY_COLUMNS = [
     "cell_type",
     "perturbation",
     "control",
+    "moa",
     "batch",
     "plate",
     "well",
@@ -33,8 +34,8 @@ class FeatureSet:
     Attributes
     ----------
     keys
-        One row per image with the columns `KEY_COLUMNS`; batch, plate and well are null for
-        generated images, the seeds for real ones.
+        One row per image with the columns `KEY_COLUMNS`; moa may be null; batch, plate and well
+        are null for generated images, the seeds for real ones.
     features
         float32 [n, d].
     extractor
@@ -106,9 +107,15 @@ class FeatureSet:
         return len(self) > 0 and self.keys["origin"].iloc[0] == "generated"
 
     def groups(self) -> npt.NDArray[np.intp]:
-        """Independent units: wells for real images, every generated image for itself."""
-        if self.is_generated or len(self) == 0:
+        """Independent units: wells for real images, every generated image for itself.
+
+        Where generated images have a well nevertheless, it names the field that several crops are
+        from, and those are one unit.
+        """
+        if len(self) == 0 or (self.is_generated and self.keys["well"].isna().any()):
             return np.arange(len(self))
+        if self.is_generated:
+            return pd.factorize(self.keys["well"])[0].astype(np.intp)
         return well_index(self.keys)
 
     def conditions(self) -> npt.NDArray[Any]:

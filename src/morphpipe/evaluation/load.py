@@ -1,17 +1,23 @@
 """Features from their tables, joined with what is known of each image."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from morphpipe.datasets.fields import read_fields
-from morphpipe.encoders.feature_table import read_features
+from morphpipe.encoders.feature_table import FeatureTable, read_features
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import KEY_COLUMNS, FeatureSet
+from morphpipe.storage import read_parquet
 
 
-def load_feature_set(features: Sequence[str | Path], fields: Sequence[str | Path]) -> FeatureSet:
+def load_feature_set(
+    features: Sequence[str | Path],
+    fields: Sequence[str | Path],
+    wanted: Set[str] | None = None,
+) -> FeatureSet:
     """Join feature tables with field tables.
 
     Parameters
@@ -20,14 +26,18 @@ def load_feature_set(features: Sequence[str | Path], fields: Sequence[str | Path
         Feature tables of one encoder and view; only untransformed images are taken.
     fields
         Field tables (Parquet or image archives) that hold all of these images.
+    wanted
+        Ids of the images to take, all of which must have features. The others are not kept in
+        memory, and tables without any of them are not read. None takes all images.
 
     Raises
     ------
     DataError
-        When an image stands in no field table.
+        When an image stands in no field table, one that is wanted has no features, or the tables
+        were made in different ways.
     """
-    table = read_features(features)
-    keys = pd.concat([read_fields(path).keys() for path in fields], ignore_index=True)
+    table = read_features(features) if wanted is None else _read_wanted(features, wanted)
+    keys = pd.concat([_keys(path, wanted) for path in fields], ignore_index=True)
     keys = keys.set_index("field_id")
     plain = table.transforms == 0
     ids = [i for i, keep in zip(table.field_ids, plain, strict=True) if keep]
@@ -43,4 +53,40 @@ def load_feature_set(features: Sequence[str | Path], fields: Sequence[str | Path
         table.features[plain],
         table.extraction.extractor,
         table.extraction.view,
+    )
+
+
+def _keys(path: str | Path, wanted: Set[str] | None) -> pd.DataFrame:
+    keys = read_fields(path).keys()[KEY_COLUMNS]
+    return keys if wanted is None else keys[keys["field_id"].isin(wanted)]
+
+
+def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
+    """The untransformed rows of some images, file by file."""
+    parts: list[FeatureTable] = []
+    for path in paths:
+        if wanted.isdisjoint(read_parquet(path, columns=["field_id"])["field_id"].to_pylist()):
+            continue
+        table = read_features([path])
+        if parts and table.extraction != parts[0].extraction:
+            raise DataError(
+                f"{path} was made by {table.extraction}, other feature tables by "
+                f"{parts[0].extraction}: delete the older ones and make them again."
+            )
+        chosen = np.array([i in wanted for i in table.field_ids]) & (table.transforms == 0)
+        ids = tuple(i for i, keep in zip(table.field_ids, chosen, strict=True) if keep)
+        parts.append(
+            FeatureTable(ids, table.transforms[chosen], table.features[chosen], table.extraction)
+        )
+    lacking = wanted - {i for part in parts for i in part.field_ids}
+    if lacking or not parts:
+        named = f", among them {min(lacking)!r}" if lacking else ""
+        raise DataError(
+            f"{len(lacking)} images have no features{named}: make their feature tables first."
+        )
+    return FeatureTable(
+        tuple(i for part in parts for i in part.field_ids),
+        np.concatenate([part.transforms for part in parts]),
+        np.concatenate([part.features for part in parts]),
+        parts[0].extraction,
     )

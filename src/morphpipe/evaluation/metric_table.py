@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from morphpipe.errors import DataError
+from morphpipe.storage import read_parquet
 
 METRIC_SCHEMA = pa.schema(
     [
@@ -25,6 +27,9 @@ METRIC_SCHEMA = pa.schema(
         # "all" where pooled, null where the column does not apply.
         pa.field("cell_type", pa.string()),
         pa.field("perturbation", pa.string()),
+        # Several perturbations together: "moa: …", "distribution: out"; the column perturbation
+        # then has the same name, which no selection by "all" takes. Null in all other rows.
+        pa.field("group", pa.string()),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
         pa.field("n_left", pa.int64()),
@@ -81,3 +86,19 @@ def metric_row(*, settings: Mapping[str, Any] | None = None, **columns: Any) -> 
 def metric_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Collect rows of `metric_row` into a table of `METRIC_SCHEMA`."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=METRIC_SCHEMA)
+
+
+def read_metric_table(path: str | Path) -> pa.Table:
+    """Read a metric table; one that was made before there were groups has none.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or no metric table.
+    """
+    table = read_parquet(path)
+    if "group" not in table.schema.names:
+        table = table.append_column("group", pa.nulls(len(table), pa.string()))
+    if set(table.schema.names) != set(METRIC_SCHEMA.names):
+        raise DataError(f"{path} is not a metric table: let the workflow make it again.")
+    return table.select(METRIC_SCHEMA.names).cast(METRIC_SCHEMA)

@@ -249,7 +249,8 @@ def probing_rows(
             notes["wells_in_training_and_test"] = shared
         common = {**context, "extractor": real.extractor, "view": real.view}
         if len(classes) < 2:
-            reason = f"{len(classes)} classes are in all sets, fewer than two"
+            found = "one class is" if classes else "no class is"
+            reason = f"{found} in all sets, fewer than two"
             rows.append(
                 metric_row(
                     **common, metric="accuracy", task=task, settings=notes | {"reason": reason}

@@ -1,7 +1,8 @@
 """What every generator takes and answers.
 
 A generator is a torch module. `forward(batch)` is its loss, so that it can be wrapped for several
-processes as it is; samplers in `morphpipe.transport` ask for its velocity.
+processes as it is; samplers in `morphpipe.transport` ask for its velocity, or for the noise that it
+predicts.
 """
 
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Losses:
     total
         diffusion + weight * alignment.
     diffusion
-        Mean squared error of the velocity, over all elements.
+        Mean squared error of the velocity or of the noise, over all elements.
     alignment
         Mean negative cosine over tokens, in [-1, 1]; None without alignment.
     """
@@ -101,7 +102,7 @@ class Losses:
     alignment: Tensor | None
 
 
-class Generator(Protocol):
+class FlowGenerator(Protocol):
     """A conditional generator on the linear path of `morphpipe.transport.interpolant`."""
 
     def loss(self, batch: TrainingBatch) -> Losses:
@@ -115,4 +116,18 @@ class Generator(Protocol):
 
         With `null` the null classes stand in for the condition, as guidance needs them.
         """
+        ...
+
+
+class DiffusionGenerator(Protocol):
+    """A conditional generator on the noise schedule of `morphpipe.transport.diffusion`."""
+
+    def loss(self, batch: TrainingBatch) -> Losses:
+        """Losses of one batch, with gradients."""
+        ...
+
+    def noise(
+        self, x: Tensor, timestep: Tensor, condition: Condition, *, null: bool = False
+    ) -> Tensor:
+        """Predicted noise [N, C, h, w] at the state x [N, C, h, w] and timestep [N]."""
         ...

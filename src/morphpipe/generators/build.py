@@ -1,8 +1,15 @@
 """From settings to a generator."""
 
-from morphpipe.config.experiments import Generator
+from pathlib import Path
+from typing import Any
+
+from morphpipe.config.generators import Generator, SiT, UNet
+from morphpipe.errors import ConfigError
 from morphpipe.generators.morphgen import SiTGenerator
-from morphpipe.generators.sit import SiT
+from morphpipe.generators.sit import SiT as SiTNetwork
+from morphpipe.generators.unet import UNetGenerator
+from morphpipe.generators.unet_folder import load_unet
+from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 
@@ -12,9 +19,11 @@ def build_generator(
     latent_shape: tuple[int, int, int],
     *,
     target_width: int | None = None,
+    condition_width: int | None = None,
     gradient_checkpointing: bool = False,
-) -> SiTGenerator:
-    """Build the generator of an experiment, with fresh weights.
+    weights: str | Path | None = None,
+) -> SiTGenerator | UNetGenerator:
+    """Build the generator of an experiment, with the weights that its training starts from.
 
     Parameters
     ----------
@@ -26,9 +35,35 @@ def build_generator(
         [C', h, w].
     target_width
         Width of the alignment's tokens; none without alignment, and for sampling.
+    condition_width
+        Width of the perturbations' embeddings; none where the generator learns a table.
     gradient_checkpointing
         Recompute blocks in the backward pass.
+    weights
+        Folder of a U-Net in diffusers' layout to start from; none: fresh weights.
     """
+    if isinstance(settings, SiT):
+        return _sit(
+            settings,
+            vocabulary,
+            latent_shape,
+            target_width,
+            condition_width,
+            gradient_checkpointing,
+        )
+    return _unet(
+        settings, vocabulary, latent_shape, condition_width, gradient_checkpointing, weights
+    )
+
+
+def _sit(
+    settings: SiT,
+    vocabulary: Vocabulary,
+    latent_shape: tuple[int, int, int],
+    target_width: int | None,
+    condition_width: int | None,
+    gradient_checkpointing: bool,
+) -> SiTGenerator:
     alignment = settings.alignment
     options = {}
     if alignment is not None and target_width is not None:
@@ -37,14 +72,57 @@ def build_generator(
             "alignment_depth": alignment.block,
             "projector_width": alignment.projector_width,
         }
-    network = SiT.from_preset(
+    network = SiTNetwork.from_preset(
         settings.architecture,
         latent_channels=latent_shape[0],
         latent_size=latent_shape[1:],
         perturbations=len(vocabulary.perturbations),
         cell_types=len(vocabulary.cell_types),
+        condition_width=condition_width,
         gradient_checkpointing=gradient_checkpointing,
         **options,
     )
     weight = 0.0 if alignment is None else alignment.weight
     return SiTGenerator(network, alignment_weight=weight)
+
+
+def _unet(
+    settings: UNet,
+    vocabulary: Vocabulary,
+    latent_shape: tuple[int, int, int],
+    condition_width: int | None,
+    gradient_checkpointing: bool,
+    weights: str | Path | None,
+) -> UNetGenerator:
+    options: dict[str, Any] = {
+        "perturbations": len(vocabulary.perturbations),
+        "cell_types": len(vocabulary.cell_types),
+        "condition_width": condition_width,
+        "tokens": settings.tokens,
+        "padding": settings.padding,
+        "cell_type_token": settings.cell_type_token,
+    }
+    if weights is None:
+        return UNetGenerator.from_preset(
+            settings.architecture,
+            latent_channels=latent_shape[0],
+            latent_size=latent_shape[1:],
+            gradient_checkpointing=gradient_checkpointing,
+            **options,
+        )
+    network = load_unet(weights)
+    if gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    generator = UNetGenerator(network, **options)
+    generator.check_latents(*latent_shape)
+    # A checkpoint is built again from the preset's name.
+    for key, value in UNET_PRESETS[settings.architecture].settings().items():
+        found = network.config[key]
+        if (list(found) if isinstance(found, list | tuple) else found) != (
+            list(value) if isinstance(value, tuple) else value
+        ):
+            raise ConfigError(
+                f"The U-Net in {weights} has {key} {found}, but generator.architecture is "
+                f"{settings.architecture}, which has {value}: name the preset that it is of."
+            )
+    return generator

@@ -49,6 +49,37 @@ class TimeEmbedding(nn.Module):
         return self.second(F.silu(self.first(waves.to(self.first.weight.dtype))))
 
 
+class EmbeddingProjection(nn.Module):
+    """What is known of a perturbation, [N, d], to [N, width]: a two-layer perceptron.
+
+    A learnt vector stands for the null class.
+    """
+
+    def __init__(self, embedding_width: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(embedding_width, width)
+        self.second = nn.Linear(width, width)
+        self.null = nn.Parameter(torch.zeros(width))
+
+    def forward(self, embedding: Tensor, drop: Tensor | None = None) -> Tensor:
+        """Project embeddings [N, d]; the null vector where `drop` [N] is true."""
+        projected = self.second(F.silu(self.first(embedding.to(self.first.weight.dtype))))
+        return projected if drop is None else torch.where(drop[:, None], self.null, projected)
+
+
+class LabelTable(nn.Embedding):
+    """A learnt vector per label, and one more for the null class."""
+
+    def __init__(self, labels: int, width: int) -> None:
+        super().__init__(labels + 1, width)
+
+    def forward(self, labels: Tensor, drop: Tensor | None = None) -> Tensor:
+        """Look up labels int64 [N]; the null class, the last row, where `drop` [N] is true."""
+        if drop is not None:
+            labels = labels.masked_fill(drop, self.num_embeddings - 1)
+        return super().forward(labels)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [N, T, width]."""
 
@@ -105,10 +136,3 @@ class FinalLayer(nn.Module):
         """Map tokens [N, T, width] to [N, T, outputs] under the condition [N, width]."""
         shift, scale = self.modulation(condition).chunk(2, dim=1)
         return self.linear(modulate(self.norm(x), shift, scale))
-
-
-def with_null(labels: Tensor, drop: Tensor | None, table: nn.Embedding) -> Tensor:
-    """Replace the labels [N] by the null class, the table's last row, where `drop` [N] is true."""
-    if drop is None:
-        return labels
-    return labels.masked_fill(drop, table.num_embeddings - 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from morphpipe.errors import ConfigError
 from morphpipe.generators.alignment import alignment_loss
 from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.layers import LabelTable
 from morphpipe.generators.sit import SiT
 from morphpipe.transport.interpolant import interpolate, velocity_target
 
@@ -55,7 +56,7 @@ class SiTGenerator(nn.Module):
         velocity, hidden = self.network.forward_with_hidden(
             interpolate(batch.latents, batch.noise, batch.time),
             batch.time,
-            batch.condition.perturbation,
+            self._perturbation(batch.condition),
             batch.condition.cell_type,
             batch.drop,
         )
@@ -71,4 +72,15 @@ class SiTGenerator(nn.Module):
     ) -> Tensor:
         """Velocity [N, C, h, w] at the state x and time [N]; `null` ignores the condition."""
         drop = torch.ones(len(x), dtype=torch.bool, device=x.device) if null else None
-        return self.network(x, time, condition.perturbation, condition.cell_type, drop)
+        return self.network(x, time, self._perturbation(condition), condition.cell_type, drop)
+
+    def _perturbation(self, condition: Condition) -> Tensor:
+        """The labels, or the embeddings where the network takes those."""
+        if isinstance(self.network.perturbation, LabelTable):
+            return condition.perturbation
+        if condition.embedding is None:
+            raise ConfigError(
+                "This generator is conditioned on embeddings of the perturbations, and the batch "
+                "has none: give the table of conditions that it was trained with."
+            )
+        return condition.embedding

@@ -18,11 +18,12 @@ from morphpipe.errors import ConfigError
 from morphpipe.generators.alignment import Projector
 from morphpipe.generators.layers import (
     Block,
+    EmbeddingProjection,
     FinalLayer,
+    LabelTable,
     TimeEmbedding,
     patchify,
     unpatchify,
-    with_null,
 )
 from morphpipe.generators.presets import PRESETS
 
@@ -30,8 +31,7 @@ from morphpipe.generators.presets import PRESETS
 class SiT(nn.Module):
     """Predicts the velocity of latents from their state, the time and the two labels.
 
-    Each label table has a row more than there are classes: the last one is the null class, learnt
-    where labels are dropped and used by guidance.
+    Each label has a null class, learnt where labels are dropped and used by guidance.
 
     Parameters
     ----------
@@ -41,6 +41,9 @@ class SiT(nn.Module):
         Height and width of the latent, or one number for both; multiples of `patch`.
     perturbations, cell_types
         Number of classes, without the null class.
+    condition_width
+        Width of the perturbations' embeddings, which then take the place of a learnt table of
+        labels; None: the table, as in MorphGen.
     width, depth, heads, patch
         Size of the transformer, see `morphpipe.generators.presets`.
     alignment_width
@@ -73,6 +76,7 @@ class SiT(nn.Module):
         depth: int,
         heads: int,
         patch: int = 2,
+        condition_width: int | None = None,
         alignment_width: int | None = None,
         alignment_depth: int | None = None,
         projector_width: int = 2048,
@@ -107,8 +111,12 @@ class SiT(nn.Module):
 
         self.patches = nn.Linear(patch * patch * latent_channels, width)
         self.time = TimeEmbedding(width, scale=time_scale)
-        self.perturbation = nn.Embedding(perturbations + 1, width)
-        self.cell_type = nn.Embedding(cell_types + 1, width)
+        self.perturbation: LabelTable | EmbeddingProjection = (
+            LabelTable(perturbations, width)
+            if condition_width is None
+            else EmbeddingProjection(condition_width, width)
+        )
+        self.cell_type = LabelTable(cell_types, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.final = FinalLayer(width, patch * patch * latent_channels)
         self.projector: Projector | None = None
@@ -164,8 +172,11 @@ class SiT(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        for layer in (self.perturbation, self.cell_type, self.time.first, self.time.second):
+        for layer in (self.time.first, self.time.second):
             nn.init.normal_(layer.weight, std=0.02)
+        for table in self.modules():
+            if isinstance(table, LabelTable):
+                nn.init.normal_(table.weight, std=0.02)
         for modulated in (*self.blocks, self.final):
             nn.init.zeros_(modulated.modulation.weight)
         nn.init.zeros_(self.final.linear.weight)
@@ -186,7 +197,9 @@ class SiT(nn.Module):
             float [N, C, h, w].
         time
             float [N], 1 is noise and 0 data.
-        perturbation, cell_type
+        perturbation
+            int64 [N], or the embeddings, float [N, d].
+        cell_type
             int64 [N].
         drop
             bool [N]; where true, both labels are replaced by their null classes. Drawn by the
@@ -222,8 +235,8 @@ class SiT(nn.Module):
         depth = depth or self.alignment_depth or len(self.blocks)
         condition = (
             self.time(time)
-            + self.perturbation(with_null(perturbation, drop, self.perturbation))
-            + self.cell_type(with_null(cell_type, drop, self.cell_type))
+            + self.perturbation(perturbation, drop)
+            + self.cell_type(cell_type, drop)
         )
         condition = F.silu(condition)  # every modulation begins with it
         tokens = self.patches(patchify(x, self.patch)) + self.positions

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from morphpipe.config import parse_configuration
-from morphpipe.report.inputs import ExperimentFiles, ReportInputs
+from morphpipe.report.inputs import ComparisonFiles, ExperimentFiles, ReportInputs
 from morphpipe.weights import read_record
 
 _SOFTWARE = (
@@ -25,6 +25,7 @@ def collect(
     configuration: dict[str, Any],
     experiments: Mapping[str, Mapping[str, Any]],
     *,
+    comparisons: Mapping[str, Mapping[str, Any]] | None = None,
     weights: Sequence[str] = (),
     codecs: Sequence[str] = (),
     encoders: Sequence[str] = (),
@@ -39,6 +40,8 @@ def collect(
         By name: paths by the attributes of `ExperimentFiles`; `quality` and `leakage` may be
         missing; `features` and `generated_features` are folders, of which the view `all` is
         shown, or `rgb`.
+    comparisons
+        By name: `tests`, a path, and `rankings`, paths by experiment.
     weights
         `weights.json` of every pretrained weight in use.
     codecs, encoders
@@ -69,6 +72,14 @@ def collect(
     return ReportInputs(
         configuration=parsed,
         experiments=tuple(files),
+        comparisons=tuple(
+            ComparisonFiles(
+                name,
+                Path(paths["tests"]),
+                {experiment: Path(path) for experiment, path in paths["rankings"].items()},
+            )
+            for name, paths in (comparisons or {}).items()
+        ),
         weights={Path(path).parent.name: read_record(Path(path).parent) for path in weights},
         codecs={Path(path).parent.name: Path(path).parent for path in codecs},
         encoders={Path(path).parent.name: Path(path).parent for path in encoders},

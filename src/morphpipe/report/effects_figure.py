@@ -139,7 +139,7 @@ def figure_effects(
         axes.set_axisbelow(True)
         axes.set_xlabel("treatment effect (CATE)")
     handles: list[Any] = [
-        Line2D([], [], ls="", marker="o", color=REAL, mec="none", ms=6.5, label="real, held out"),
+        Line2D([], [], ls="", marker="o", color=REAL, mec="none", ms=6.5, label="real"),
         Line2D([], [], ls="", marker="s", color=MADE, mec="none", ms=6.5, label="generated"),
     ]
     if (values["comparison"] == "real-control-floor").any():

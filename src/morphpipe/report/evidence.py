@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -225,12 +225,15 @@ def _read_points(
         (files.generated_features, {i for table in generated for i in table.field_ids}),
     ):
         table = read_features(paths)
-        if extraction is not None and table.extraction != extraction:
+        made = table.extraction
+        if made.view == "rgb":  # the same rendering, whatever channels it was made of
+            made = replace(made, channels=())
+        if extraction is not None and made != extraction:
             raise DataError(
                 f"The features of real images were made by {extraction}, those of generated ones "
-                f"by {table.extraction}: they cannot be shown together."
+                f"by {made}: they cannot be shown together."
             )
-        extraction = table.extraction
+        extraction = made
         ids = np.array(table.field_ids, dtype=object)
         mask = (table.transforms == 0) & np.isin(ids, list(wanted))
         parts.append(table.features[mask])

@@ -51,6 +51,25 @@ class ExperimentFiles:
 
 
 @dataclass(frozen=True)
+class ComparisonFiles:
+    """The files of one comparison.
+
+    Attributes
+    ----------
+    name
+        Its name in the configuration.
+    tests
+        Table of `morphpipe.evaluation.comparison`.
+    rankings
+        Table of `morphpipe.evaluation.ranking` by experiment; empty where none was asked for.
+    """
+
+    name: str
+    tests: Path
+    rankings: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """All that a report is made of.
 
@@ -60,6 +79,8 @@ class ReportInputs:
         Of the run.
     experiments
         Their files, in the order of the page.
+    comparisons
+        Files of the comparisons, which stand behind the experiments.
     weights
         By name: `source`, `revision`, `licence`, `sha256` (checksum by file) and `note` of the
         pretrained weights that were used.
@@ -73,6 +94,7 @@ class ReportInputs:
 
     configuration: Configuration
     experiments: tuple[ExperimentFiles, ...]
+    comparisons: tuple[ComparisonFiles, ...] = ()
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     codecs: Mapping[str, Path] = field(default_factory=dict)
     encoders: Mapping[str, Path] = field(default_factory=dict)

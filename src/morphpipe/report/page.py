@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from morphpipe.report import pictures, tables
 from morphpipe.report.captions import Plot
+from morphpipe.report.comparison import build_comparison
 from morphpipe.report.drawing import inline_svg
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.inputs import ReportInputs
@@ -75,7 +76,7 @@ def build_report(inputs: ReportInputs) -> str:
     environment.filters["uri"] = pictures.data_uri
     configured = configuration.model_dump(mode="json")
 
-    def svg(plot: Plot, number: int) -> Markup:
+    def svg(plot: Plot, number: int | str) -> Markup:
         # Made by matplotlib, which escapes all text in it.
         return Markup(inline_svg(plot.figure, f"figure-{number}-{plot.name}"))
 
@@ -83,6 +84,7 @@ def build_report(inputs: ReportInputs) -> str:
         "title": configuration.title,
         "style": Markup(files("morphpipe.report").joinpath("style.css").read_text("utf-8")),
         "sections": sections,
+        "comparisons": [build_comparison(configuration, files) for files in inputs.comparisons],
         "svg": svg,
         "per_condition": pictures.PER_CONDITION,
         "most": (pictures.MOST_CELL_TYPES, pictures.MOST_PERTURBATIONS),

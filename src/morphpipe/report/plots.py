@@ -228,7 +228,7 @@ def figure_pca(points: pd.DataFrame, explained: tuple[float, float]) -> Figure:
         axes.grid()
         axes.set_axisbelow(True)
     handles: list[Any] = [
-        Line2D([], [], ls="", marker="o", color=INK, mec="none", label="real, held out"),
+        Line2D([], [], ls="", marker="o", color=INK, mec="none", label="real"),
         Line2D([], [], ls="", marker="x", color=INK, label="generated"),
     ]
     handles += [Patch(color=colour, lw=0, label=name) for name, colour in colours.items()]

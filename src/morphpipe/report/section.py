@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from morphpipe.config import Configuration
+from morphpipe.config.experiments import Experiment
 from morphpipe.report import pictures, statements
 from morphpipe.report.captions import Plot, experiment_plots, marker
 from morphpipe.report.claims import Claim, check_claims
@@ -43,6 +44,7 @@ class Section:
     leakage: Leakage
     looked_at: int
     no_effects: list[str]
+    held_out: bool
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     tables: dict[str, list[Table]] = field(default_factory=dict)
     details: dict[str, list[tuple[str, Table]]] = field(default_factory=dict)
@@ -72,6 +74,20 @@ def _weights_origin(configuration: Configuration, name: str) -> str:
     return f"{came}, weights {name} from {weights.source}{note}"
 
 
+def condition_of(configuration: Configuration, experiment: Experiment) -> str:
+    """What the generator knows of a perturbation, in words."""
+    name = experiment.generator.condition
+    if name is None:
+        return "a vector learnt per perturbation"
+    settings = configuration.conditions[name]
+    said = f"{name} ({settings.kind})"
+    if settings.kind == "constant":
+        said += ": the same for all perturbations, so that the images cannot depend on them"
+    if settings.concentration == "ignored":
+        return f"{said}; the concentration is ignored"
+    return f"{said}, with the concentration"
+
+
 def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, str]]:
     """What was trained on what, as pairs of name and text."""
     experiment = evidence.experiment
@@ -86,10 +102,11 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
                      f"{training.learning_rate:g}, averaged weights with decay "
                      f"{training.ema_decay:g}, precision {training.precision}"),
         ("Training seeds", ", ".join(map(str, training.seeds))),
-        ("Sampling", f"{sampling.sampler}, {sampling.steps} steps, guidance "
+        ("Sampling", f"{experiment.sampler}, {sampling.steps} steps, guidance "
                      f"{sampling.guidance.scale:g}{' (off)' * (sampling.guidance.scale == 1)}, "
                      f"{sampling.per_condition} images per condition and seed"),
         ("Sampling seeds", ", ".join(map(str, sampling.seeds))),
+        ("Condition", condition_of(configuration, experiment)),
         ("Alignment", "none" if alignment is None else
             f"with {alignment.encoder} after block {alignment.block}, weight {alignment.weight:g}; "
             f"metrics by this encoder are marked †"),
@@ -176,6 +193,7 @@ def build_section(configuration: Configuration, evidence: Evidence) -> Section:
         leakage=leakage(evidence),
         looked_at=looked_at(evidence),
         no_effects=statements.missing_controls(evidence),
+        held_out=not statements.not_held_out(evidence),
         plots=experiment_plots(configuration, evidence),
         facts=_facts(configuration, evidence),
         data=_data_facts(evidence),
@@ -194,6 +212,9 @@ def build_section(configuration: Configuration, evidence: Evidence) -> Section:
                 title = f"{what} distances {scope} ({len(made.rows)} rows)"
                 section.details.setdefault("distances", []).append((title, made))
     for row in select(shown, metric="cate")[["extractor", "view"]].drop_duplicates().itertuples():
+        effects = select(shown, metric="cate", extractor=row.extractor, view=row.view)
+        if effects["value"].isna().all():  # a sentence says why, see `no_effects`
+            continue
         made = effect_table(shown, evidence, extractor=row.extractor, view=row.view)
         if (row.extractor, row.view) == (encoder, view):
             section.tables.setdefault("effects", []).append(made)

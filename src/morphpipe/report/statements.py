@@ -9,6 +9,7 @@ from morphpipe.config import Configuration
 from morphpipe.report.claims import effect_order
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.leakage import leakage
+from morphpipe.report.papers import PAPERS
 from morphpipe.report.quality import COUNT_CHANGE, count_changes, looked_at
 from morphpipe.report.results import (
     FRECHET,
@@ -21,9 +22,6 @@ from morphpipe.report.results import (
 )
 from morphpipe.report.tables import count, interval, number
 
-# MorphGen, section 4.1 and appendix B.
-PAPER_IMAGES, PAPER_STEPS, PAPER_SEEDS = 500, 400_000, 3
-PAPER_CODEC = "stabilityai/sd-vae-ft-mse"
 # torch-fidelity's default, with which KID is usually quoted.
 USUAL_SUBSET = 1000
 
@@ -105,11 +103,12 @@ def what_was_made(evidence: Evidence) -> str:
         f"{_plural(trained, 'field')} of view of {name}, made {_plural(len(keys), 'image')} "
         f"({mode}) of {_plural(len(conditions), 'condition')}. "
         f"They are compared with {_plural(len(evidence.test_ids), 'real field')}"
-        + (" that it has also seen in training." if _not_held_out(evidence) else " held out.")
+        + (" that it has also seen in training." if not_held_out(evidence) else " held out.")
     )
 
 
-def _not_held_out(evidence: Evidence) -> bool:
+def not_held_out(evidence: Evidence) -> bool:
+    """Whether real images that the generated ones are compared with were also trained on."""
     train = set(evidence.split.loc[evidence.split["split"] == "train", "field_id"])
     return bool(train & evidence.test_ids)
 
@@ -243,8 +242,9 @@ def _shortened(names: list[str], most: int = 8) -> str:
 def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFrame) -> list[str]:
     """What not to believe: plain statements that follow from the configuration and the tables."""
     experiment, said = evidence.experiment, []
+    paper = PAPERS[experiment.generator.kind]
     encoders = {name: configuration.encoders[name] for name in experiment.evaluation.encoders}
-    if _not_held_out(evidence):
+    if not_held_out(evidence):
         said.append(
             f"The evaluation is on fields that were also trained on (splits.{experiment.split}"
             f".single_well is {evidence.split_settings.single_well}): "
@@ -257,10 +257,11 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "that are known to be there; they say nothing about real cells, and no number here "
             "can be compared with a number of the papers."
         )
-    elif evidence.dataset.source != "rxrx1":
+    elif evidence.dataset.source not in paper.datasets:
         said.append(
-            f"The images are of {dataset_name(evidence)}, MorphGen's are of RxRx1: a number here "
-            "cannot be compared with a number of that paper, whatever its name."
+            f"The images are of {dataset_name(evidence)}, which is not among those of "
+            f"{paper.name}'s paper: a number here cannot be compared with a number of it, "
+            "whatever its name."
         )
     if evidence.leakage is not None and len(evidence.leakage):
         said.append(leakage(evidence).verdict)
@@ -295,42 +296,44 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     pairs = made[(made["perturbation"] != "all") & (made["cell_type"] != "all")]
     counts = pd.concat([pairs["n_left"], pairs["n_right"]]).dropna()
     if (len(counts) and counts.max() != counts.min()) or (
-        len(counts) and counts.max() < PAPER_IMAGES
+        len(counts) and counts.max() < paper.images
     ):
         least, most = int(counts.min()), int(counts.max())
         said.append(
             f"A condition is compared with {f'{least} to {most}' if least < most else least} "
-            f"images a side; MorphGen uses {PAPER_IMAGES} against {PAPER_IMAGES} (section 4.1). A "
+            f"images a side; {paper.name} uses {paper.images} against {paper.images} "
+            f"({paper.images_source}). A "
             "Fréchet distance falls as images are added, so it cannot be compared across numbers "
             "of images; the floor beside it has the same number and can."
         )
     codec = configuration.codecs[experiment.codec]
     source = configuration.weights[codec.weights].source if codec.origin == "pretrained" else ""
-    if PAPER_CODEC not in source:
+    if paper.codec not in source:
         origin = "trained by the workflow" if codec.origin == "trained" else f"from {source}"
         said.append(
-            f"The codec {experiment.codec} is {origin}, not the papers' {PAPER_CODEC}. What it "
+            f"The codec {experiment.codec} is {origin}, not the {paper.codec} of "
+            f"{paper.name}. What it "
             "cannot decode, the generator cannot draw."
         )
     training = experiment.training
-    if training.steps < PAPER_STEPS:
-        share = training.steps / PAPER_STEPS
+    if training.steps < paper.steps:
+        share = training.steps / paper.steps
         said.append(
-            f"Training took {training.steps:,} steps of {training.batch_size} images; MorphGen "
-            f"took up to {PAPER_STEPS:,} (appendix B), so this is {share:.2g} of that"
+            f"Training took {training.steps:,} steps of {training.batch_size} images; {paper.name} "
+            f"took up to {paper.steps:,} ({paper.steps_source}), so this is {share:.2g} of that"
             + (
-                f", and the network is {experiment.generator.architecture}, not SiT-XL/2."
-                if experiment.generator.architecture != "SiT-XL/2"
+                f", and the network is {experiment.generator.architecture}, not {paper.network}."
+                if experiment.generator.architecture != paper.network
                 else "."
             )
         )
-    if len(evidence.trainings) < PAPER_SEEDS:
+    if len(evidence.trainings) < max(paper.seeds, 2):
         number_of = _plural(len(evidence.trainings), "training seed")
         said.append(
             f"There is {number_of}: the intervals hold the spread of wells and of samples, not "
             "that of trainings. Another training could come out differently."
             if len(evidence.trainings) == 1
-            else f"There are {number_of}; MorphGen repeats with {PAPER_SEEDS}."
+            else f"There are {number_of}; {paper.name} repeats with {paper.seeds}."
         )
     if not select(summary, metric="cate").empty:
         said.append(
@@ -351,8 +354,13 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
         )
     if experiment.sampling.guidance.scale != 1:
         said.append(
-            f"Sampling used guidance of scale {experiment.sampling.guidance.scale:g}; MorphGen "
-            "does not say whether it did. Guidance makes effects plainer and images more alike."
+            f"Sampling used guidance of scale {experiment.sampling.guidance.scale:g}; "
+            + (
+                "MorphGen does not say whether it did. "
+                if experiment.generator.kind == "sit"
+                else "MorphoDiff used none. "
+            )
+            + "Guidance makes effects plainer and images more alike."
         )
     if len(evidence.quarantine):
         said.append(

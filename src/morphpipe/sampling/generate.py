@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from morphpipe.codecs.autoencoder import Codec, load_codec
-from morphpipe.config.experiments import Sampling
+from morphpipe.config.experiments import SAMPLERS, Sampling
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest
 from morphpipe.devices import best_device, uses_bfloat16
@@ -22,10 +23,13 @@ from morphpipe.errors import DataError
 from morphpipe.generators.base import Condition
 from morphpipe.generators.build import build_generator
 from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.generators.unet import UNetGenerator
+from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.storage import atomic_path, sha256_of_file
 from morphpipe.training.checkpoint import load_average, read_state
 from morphpipe.training.settings import TrainingSettings
+from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.noise import SampleNoise
 from morphpipe.transport.samplers import euler_maruyama, ode
@@ -49,20 +53,57 @@ class TrainedGenerator:
         [C', h, w].
     checksum
         Of the averaged weights.
+    conditions
+        Embeddings of perturbations; None where the generator learnt a table.
     """
 
-    network: SiTGenerator
+    network: SiTGenerator | UNetGenerator
     vocabulary: Vocabulary
     settings: TrainingSettings
     step: int
     latent_shape: tuple[int, int, int]
     checksum: str
+    conditions: ConditionTable | None = None
+
+    def condition(self, plan: pd.DataFrame) -> Condition:
+        """What the rows of a plan are of.
+
+        Raises
+        ------
+        DataError
+            Naming what the generator does not know: a cell type, a perturbation, or one without
+            an embedding.
+        """
+        cell_types = torch.from_numpy(self.vocabulary.cell_type_indices(plan["cell_type"]))
+        if self.conditions is None:
+            perturbations = self.vocabulary.perturbation_indices(plan["perturbation"])
+            return Condition(torch.from_numpy(perturbations), cell_types)
+        rows = self.conditions.rows(plan["perturbation"], plan["concentration"])
+        return Condition(
+            torch.zeros_like(cell_types), cell_types, torch.from_numpy(self.conditions.matrix[rows])
+        )
 
 
 def load_generator(
-    checkpoint: str | Path, latent_shape: tuple[int, int, int], device: str | torch.device = "cpu"
+    checkpoint: str | Path,
+    latent_shape: tuple[int, int, int],
+    device: str | torch.device = "cpu",
+    *,
+    conditions: ConditionTable | None = None,
 ) -> TrainedGenerator:
     """Load the averaged weights of a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint
+        As training writes it.
+    latent_shape
+        [C', h, w].
+    device
+        Where to.
+    conditions
+        Embeddings, for instance of perturbations that training never saw; none takes the table
+        that it was trained with, which stands in the checkpoint.
 
     Raises
     ------
@@ -73,7 +114,16 @@ def load_generator(
     state = read_state(checkpoint)
     settings = TrainingSettings.from_dict(state.settings)
     vocabulary = Vocabulary.load(checkpoint / "vocabulary.json")
-    network = build_generator(settings.generator, vocabulary, latent_shape)
+    if settings.generator.condition is None:
+        conditions = None
+    elif conditions is None:
+        conditions = ConditionTable.read(checkpoint / "conditions.parquet")
+    network = build_generator(
+        settings.generator,
+        vocabulary,
+        latent_shape,
+        condition_width=None if conditions is None else conditions.width,
+    )
     weights = {
         name: tensor
         for name, tensor in load_average(checkpoint).items()
@@ -100,6 +150,7 @@ def load_generator(
         state.step,
         latent_shape,
         sha256_of_file(checkpoint / "ema.safetensors"),
+        conditions,
     )
 
 
@@ -109,6 +160,7 @@ def load_with_codec(
     size: tuple[int, int] | None = None,
     *,
     scaling_factor: float | None = None,
+    conditions: ConditionTable | None = None,
 ) -> tuple[TrainedGenerator, Codec]:
     """Load a generator and the codec that its latents belong to, on the best device.
 
@@ -122,6 +174,8 @@ def load_with_codec(
         Height and width of the images, pixels; none: those that it was trained on.
     scaling_factor
         Of the latents; none takes the codec's own.
+    conditions
+        See `load_generator`.
     """
     state = read_state(checkpoint)
     settings = TrainingSettings.from_dict(state.settings)
@@ -131,7 +185,7 @@ def load_with_codec(
     latent_shape = state.latent_shape
     if size is not None:
         latent_shape = decoder.latent_shape((channels, *size))
-    return load_generator(checkpoint, latent_shape, device), decoder
+    return load_generator(checkpoint, latent_shape, device, conditions=conditions), decoder
 
 
 def sample_latents(
@@ -152,31 +206,40 @@ def sample_latents(
     """
     network = generator.network
     device = next(network.parameters()).device
-    condition = Condition(
-        torch.from_numpy(generator.vocabulary.perturbation_indices(plan["perturbation"])),
-        torch.from_numpy(generator.vocabulary.cell_type_indices(plan["cell_type"])),
-    ).to(device)
+    condition = generator.condition(plan).to(device)
+    # The released code of MorphoDiff begins the noise anew for each perturbation.
+    anew = generator.settings.fidelity.sampling_noise == "released_code"
+    noise = SampleNoise(
+        generator.settings.experiment, generator.settings.seed, sampling_seed
+    ).source(
+        plan["index_in_condition" if anew else "sample_index"].tolist(),
+        generator.latent_shape,
+        device=device,
+    )
     half = uses_bfloat16(generator.settings.training.precision, device)
+    sampler = settings.sampler or SAMPLERS[generator.settings.generator.kind][0]
 
-    def velocity(x: torch.Tensor, time: torch.Tensor, null: bool) -> torch.Tensor:
+    def predict(x: torch.Tensor, time: torch.Tensor, *, null: bool) -> torch.Tensor:
+        """The velocity, or the noise."""
+        of = network.noise if isinstance(network, UNetGenerator) else network.velocity
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return network.velocity(x, time, condition, null=null).float()
+            return of(x, time, condition, null=null).float()
 
     guidance = settings.guidance
     field = guided(
-        lambda x, time: velocity(x, time, False),
-        lambda x, time: velocity(x, time, True),
+        partial(predict, null=False),
+        partial(predict, null=True),
         scale=guidance.scale,
-        low=guidance.low,
-        high=guidance.high,
+        interval=(guidance.low, guidance.high) if guidance.limited else None,
     )
-    noise = SampleNoise(
-        generator.settings.experiment, generator.settings.seed, sampling_seed
-    ).source(plan["sample_index"].tolist(), generator.latent_shape, device=device)
     with torch.inference_mode():
-        if settings.sampler == "euler-maruyama":
+        if isinstance(network, UNetGenerator):
+            return denoise(field, noise, sampler=sampler, steps=settings.steps)
+        if sampler == "euler-maruyama":
             return euler_maruyama(field, noise, steps=settings.steps)
-        return ode(field, noise, steps=settings.steps, method=settings.sampler)
+        return ode(
+            field, noise, steps=settings.steps, method="heun" if sampler == "heun" else "euler"
+        )
 
 
 def generate(
@@ -220,8 +283,7 @@ def generate(
         When a label is unknown to the generator, or an image is not finite.
     """
     # All labels are looked up before the first image is made.
-    generator.vocabulary.perturbation_indices(plan["perturbation"])
-    generator.vocabulary.cell_type_indices(plan["cell_type"])
+    generator.condition(plan)
     work = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed)
     channels = len(manifest.channels)
 
@@ -255,8 +317,12 @@ def generate(
 
 def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> ChannelManifest:
     """The manifest of images that a generator trained on `real` makes."""
-    channels = real.channels
-    if settings.image_mode == "rgb":
+    channels, rgb = real.channels, real.rgb
+    if settings.image_mode == "rgb" and rgb is not None:
+        # Three stains, one a colour: each generated plane is that stain's.
+        known = {channel.name: channel for channel in real.channels}
+        channels = tuple(known[name] for name in rgb)
+    elif settings.image_mode == "rgb":
         channels = tuple(Channel(name, "RGB rendering") for name in ("red", "green", "blue"))
     return ChannelManifest(
         channels=channels,
@@ -264,7 +330,7 @@ def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> Cha
         bit_depth=8,
         licence=real.licence,
         source=f"generated by morphpipe, experiment {settings.experiment}, from {real.source}",
-        rgb=None if settings.image_mode == "rgb" else real.rgb,
+        rgb=rgb,
         preprocessing=real.preprocessing,
     )
 
@@ -294,6 +360,7 @@ def _field_row(
         "perturbation": row["perturbation"],
         "perturbation_kind": row["perturbation_kind"],
         "control": row["control"],
+        "concentration": None if np.isnan(row["concentration"]) else row["concentration"],
         "experiment": settings.experiment,
         "training_seed": settings.seed,
         "sampling_seed": sampling_seed,
@@ -312,6 +379,8 @@ def _fingerprint(
     digest = hashlib.sha256(generator.checksum.encode())
     digest.update(codec.fingerprint().encode())
     digest.update(str(generator.latent_shape).encode())
+    if generator.conditions is not None:
+        digest.update(generator.conditions.matrix.tobytes())
     digest.update(plan.to_csv(index=False).encode())
     digest.update(settings.model_dump_json(exclude={"seeds", "shards"}).encode())
     digest.update(str(sampling_seed).encode())

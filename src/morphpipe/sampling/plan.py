@@ -8,10 +8,13 @@ import pandas as pd
 
 from morphpipe.config.experiments import Sampling
 from morphpipe.errors import DataError
+from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 
-def sampling_plan(fields: pd.DataFrame, settings: Sampling) -> pd.DataFrame:
+def sampling_plan(
+    fields: pd.DataFrame, settings: Sampling, conditions: ConditionTable | None = None
+) -> pd.DataFrame:
     """List the images of one sampling seed.
 
     Parameters
@@ -21,11 +24,17 @@ def sampling_plan(fields: pd.DataFrame, settings: Sampling) -> pd.DataFrame:
         `control`.
     settings
         Which conditions, and how many images of each.
+    conditions
+        Embeddings that the generator is conditioned on, if any. A perturbation without one is
+        not generated; one that is not in the data, but has an embedding, may be named in
+        `settings.perturbations`. Where embeddings depend on the concentration, each concentration
+        is a condition of its own.
 
     Returns
     -------
     pandas.DataFrame
-        `sample_index` (from 0), `cell_type`, `perturbation`, `perturbation_kind`, `control`;
+        `sample_index` and `index_in_condition` (from 0), `cell_type`, `perturbation`,
+        `perturbation_kind`, `control`, `concentration` (NaN unless the embeddings depend on it);
         condition by condition.
 
     Raises
@@ -33,33 +42,55 @@ def sampling_plan(fields: pd.DataFrame, settings: Sampling) -> pd.DataFrame:
     DataError
         When a cell type or perturbation is not in the data.
     """
-    known = fields.drop_duplicates("perturbation").set_index("perturbation")
     cell_types = _chosen(settings.cell_types, sorted(fields["cell_type"].unique()), "cell type")
-    all_perturbations = sorted(fields["perturbation"].unique())
-    named = _chosen(settings.perturbations, all_perturbations, "perturbation")
-    if settings.random_perturbations is not None:
-        named = [] if settings.perturbations is None else named
-        others = [p for p in all_perturbations if p not in named]
-        if settings.random_perturbations > len(others):
-            raise DataError(
-                f"sampling.random_perturbations is {settings.random_perturbations}, but only "
-                f"{len(others)} perturbations are left to draw from."
-            )
-        # One draw for all seeds, so that generated sets of several seeds can be compared.
-        random = np.random.default_rng(settings.seeds[0])
-        drawn = random.choice(others, settings.random_perturbations, replace=False)
-        named = [*named, *sorted(map(str, drawn))]
+    in_data = set(fields["perturbation"])
+    if conditions is None:
+        named = _perturbations(settings, sorted(in_data), sorted(in_data))
+        doses = {perturbation: [np.nan] for perturbation in named}
+    else:
+        embedded = conditions.concentrations()
+        named = _perturbations(settings, sorted(in_data & set(embedded)), sorted(embedded))
+        doses = {perturbation: embedded[perturbation] for perturbation in named}
     rows = [
-        (cell_type, perturbation)
+        (cell_type, perturbation, concentration)
         for cell_type in cell_types
         for perturbation in named
+        for concentration in doses[perturbation]
         for _ in range(settings.per_condition)
     ]
-    plan = pd.DataFrame(rows, columns=["cell_type", "perturbation"])
+    plan = pd.DataFrame(rows, columns=["cell_type", "perturbation", "concentration"])
     plan.insert(0, "sample_index", np.arange(len(plan)))
-    for column in ("perturbation_kind", "control"):
-        plan[column] = plan["perturbation"].map(known[column])
+    plan.insert(
+        1,
+        "index_in_condition",
+        np.tile(np.arange(settings.per_condition), len(plan) // settings.per_condition),
+    )
+    known = fields.drop_duplicates("perturbation").set_index("perturbation")
+    # One that is not in the data is of the kind of most that are.
+    kinds = fields.loc[fields["control"] != "negative", "perturbation_kind"]
+    usual = kinds.mode().iloc[0] if len(kinds) else "none"
+    plan["perturbation_kind"] = plan["perturbation"].map(known["perturbation_kind"]).fillna(usual)
+    plan["control"] = plan["perturbation"].map(known["control"]).fillna("none")
     return plan
+
+
+def _perturbations(settings: Sampling, usual: list[str], possible: list[str]) -> list[str]:
+    """The perturbations that are generated: those named and those drawn, or all usual ones."""
+    if settings.perturbations is None and settings.random_perturbations is None:
+        return usual
+    named = _chosen(settings.perturbations or [], possible, "perturbation")
+    if settings.random_perturbations is None:
+        return named
+    others = [p for p in usual if p not in named]
+    if settings.random_perturbations > len(others):
+        raise DataError(
+            f"sampling.random_perturbations is {settings.random_perturbations}, but only "
+            f"{len(others)} perturbations are left to draw from."
+        )
+    # One draw for all seeds, so that generated sets of several seeds can be compared.
+    random = np.random.default_rng(settings.seeds[0])
+    drawn = random.choice(others, settings.random_perturbations, replace=False)
+    return [*named, *sorted(map(str, drawn))]
 
 
 def plan_shard(plan: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
@@ -91,21 +122,63 @@ def _chosen(wanted: Sequence[str] | None, known: list[str], kind: str) -> list[s
     return list(wanted)
 
 
-def read_conditions(path: str | Path, vocabulary: Vocabulary) -> pd.DataFrame:
+def read_conditions(
+    path: str | Path, vocabulary: Vocabulary, conditions: ConditionTable | None = None
+) -> pd.DataFrame:
     """A sampling plan from a list of conditions.
 
     Parameters
     ----------
     path
-        CSV with the columns `cell_type`, `perturbation`, `images`.
+        CSV with the columns `cell_type`, `perturbation`, `images`, and `concentration` (uM) where
+        the generator takes that.
     vocabulary
         What the generator knows.
+    conditions
+        Embeddings that the generator is conditioned on, if any: then these say which
+        perturbations it knows.
 
     Raises
     ------
     DataError
         When a column is missing, a label is unknown or a number makes no sense.
     """
+    table = _read_list(path)
+    if "concentration" not in table:
+        table["concentration"] = np.nan
+    table["concentration"] = pd.to_numeric(table["concentration"], errors="coerce")
+    vocabulary.cell_type_indices(table["cell_type"])
+    if conditions is None:
+        vocabulary.perturbation_indices(table["perturbation"])
+    else:
+        conditions.rows(table["perturbation"], table["concentration"])
+    counts = pd.to_numeric(table["images"], errors="coerce")
+    if counts.isna().any() or (counts < 1).any() or (counts % 1 != 0).any():
+        raise DataError(f"{path}: `images` has to be a whole number of at least 1 in every row.")
+    columns = ["cell_type", "perturbation", "concentration"]
+    plan = table.loc[table.index.repeat(counts.astype(int)), columns]
+    plan = plan.reset_index(drop=True)
+    plan.insert(0, "sample_index", np.arange(len(plan)))
+    plan.insert(1, "index_in_condition", plan.groupby(columns, dropna=False).cumcount())
+    kinds = dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True))
+    treatments = [
+        kind
+        for label, kind in kinds.items()
+        if label not in vocabulary.negative_controls and kind != "none"
+    ]
+    usual = max(set(treatments), key=treatments.count) if treatments else "none"
+    plan["perturbation_kind"] = plan["perturbation"].map(kinds).fillna(usual)
+    negative = plan["perturbation"].isin(vocabulary.negative_controls)
+    plan["control"] = np.where(negative, "negative", "none")
+    return plan
+
+
+def read_cell_types(path: str | Path) -> list[str]:
+    """The cell types that a list of conditions names, see `read_conditions`."""
+    return sorted(_read_list(path)["cell_type"].unique())
+
+
+def _read_list(path: str | Path) -> pd.DataFrame:
     try:
         # A label "NA" is a label.
         table = pd.read_csv(
@@ -116,16 +189,4 @@ def read_conditions(path: str | Path, vocabulary: Vocabulary) -> pd.DataFrame:
     missing = {"cell_type", "perturbation", "images"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
-    vocabulary.perturbation_indices(table["perturbation"])
-    vocabulary.cell_type_indices(table["cell_type"])
-    counts = pd.to_numeric(table["images"], errors="coerce")
-    if counts.isna().any() or (counts < 1).any() or (counts % 1 != 0).any():
-        raise DataError(f"{path}: `images` has to be a whole number of at least 1 in every row.")
-    plan = table.loc[table.index.repeat(counts.astype(int)), ["cell_type", "perturbation"]]
-    plan = plan.reset_index(drop=True)
-    plan.insert(0, "sample_index", np.arange(len(plan)))
-    kinds = dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True))
-    plan["perturbation_kind"] = plan["perturbation"].map(kinds)
-    negative = plan["perturbation"].isin(vocabulary.negative_controls)
-    plan["control"] = np.where(negative, "negative", "none")
-    return plan
+    return table

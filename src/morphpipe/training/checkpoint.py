@@ -59,13 +59,13 @@ def save_checkpoint(
     ema: ExponentialMovingAverage,
     optimizer: torch.optim.Optimizer,
     *,
-    notes: dict[str, str] | None = None,
+    notes: dict[str, str | Path] | None = None,
 ) -> None:
     """Write a checkpoint folder atomically.
 
     It holds `model.safetensors`, `ema.safetensors`, `optimizer.safetensors` and `state.json`,
-    the last with the checksums of the others, and beside them `notes`: texts by file name, such
-    as the model card.
+    the last with the checksums of the others, and beside them `notes` by file name: texts such
+    as the model card, or files to copy.
     """
     names = [name for name, _ in model.named_parameters()]
     with atomic_path(folder) as temporary:
@@ -76,8 +76,11 @@ def save_checkpoint(
             (_OPTIMIZER, _optimizer_tensors(optimizer, names)),
         ):
             save_file(tensors, temporary / name)
-        for name, text in (notes or {}).items():
-            (temporary / name).write_text(text, "utf-8")
+        for name, note in (notes or {}).items():
+            if isinstance(note, Path):
+                shutil.copyfile(note, temporary / name)
+            else:
+                (temporary / name).write_text(note, "utf-8")
         content = {
             "step": state.step,
             "identity": state.identity,
@@ -117,13 +120,8 @@ def read_state(folder: str | Path) -> CheckpointState:
         raise DataError(f"{folder / _STATE} cannot be read ({error!r}).") from None
 
 
-def load_checkpoint(
-    folder: str | Path,
-    model: nn.Module,
-    ema: ExponentialMovingAverage,
-    optimizer: torch.optim.Optimizer,
-) -> CheckpointState:
-    """Put a checkpoint's content into model, average and optimizer.
+def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:
+    """Put a checkpoint's weights into a model, and nothing else.
 
     Raises
     ------
@@ -138,6 +136,24 @@ def load_checkpoint(
         raise DataError(
             f"The checkpoint {folder} does not fit the model: {str(error)[:300]}"
         ) from None
+    return state
+
+
+def load_checkpoint(
+    folder: str | Path,
+    model: nn.Module,
+    ema: ExponentialMovingAverage,
+    optimizer: torch.optim.Optimizer,
+) -> CheckpointState:
+    """Put a checkpoint's content into model, average and optimizer.
+
+    Raises
+    ------
+    DataError
+        See `read_state`; or when the weights do not fit the model.
+    """
+    folder = Path(folder)
+    state = load_weights(folder, model)
     ema.load_state_dict(load_file(folder / _EMA))
     numbers = {name: number for number, (name, _) in enumerate(model.named_parameters())}
     values: dict[int, dict[str, Tensor]] = {}

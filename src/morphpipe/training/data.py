@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from morphpipe.codecs.array_shards import ArrayShards
 from morphpipe.codecs.autoencoder import sample_latents
 from morphpipe.errors import DataError
 from morphpipe.generators.base import Condition, TrainingBatch
+from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 # Purposes of random draws, so that no two of them share a stream.
@@ -68,6 +70,10 @@ class TrainingData:
         Likewise for `targets`, which are cached for the same transforms.
     perturbations, cell_types
         int64 [fields]: indices into the vocabulary.
+    embeddings
+        float32 [rows, d]: what the generator is conditioned on; none where it learns a table.
+    embedding_rows
+        int64 [fields]: rows of `embeddings`.
     """
 
     moments: ArrayShards
@@ -76,6 +82,8 @@ class TrainingData:
     target_positions: NDArray[np.int64] | None
     perturbations: NDArray[np.int64]
     cell_types: NDArray[np.int64]
+    embeddings: NDArray[np.float32] | None = None
+    embedding_rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -83,7 +91,10 @@ class TrainingData:
     def fingerprint(self) -> str:
         """Hash of which fields are trained on, in which orientations, with which labels."""
         digest = hashlib.sha256()
-        for array in (self.positions, self.perturbations, self.cell_types):
+        arrays: list[NDArray[Any]] = [self.positions, self.perturbations, self.cell_types]
+        if self.embeddings is not None and self.embedding_rows is not None:
+            arrays.append(self.embeddings[self.embedding_rows])
+        for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -127,6 +138,9 @@ class TrainingData:
             targets = torch.from_numpy(
                 self.targets.read(self.target_positions[members, transforms])
             )
+        embedding = None
+        if self.embeddings is not None and self.embedding_rows is not None:
+            embedding = torch.from_numpy(self.embeddings[self.embedding_rows[members]])
         return TrainingBatch(
             latents=torch.from_numpy(sample_latents(moments, posterior_noise)),
             noise=torch.from_numpy(noise),
@@ -134,6 +148,7 @@ class TrainingData:
             condition=Condition(
                 perturbation=torch.from_numpy(self.perturbations[members]),
                 cell_type=torch.from_numpy(self.cell_types[members]),
+                embedding=embedding,
             ),
             drop=torch.from_numpy(drop),
             targets=targets,
@@ -224,19 +239,23 @@ def open_training_data(
     targets: Sequence[str | Path] | None,
     vocabulary: Vocabulary,
     transforms: list[int],
+    conditions: ConditionTable | None = None,
 ) -> TrainingData:
     """Find the cached arrays of the training fields.
 
     Parameters
     ----------
     fields
-        `field_id`, `perturbation`, `cell_type` of the training side.
+        `field_id`, `perturbation`, `cell_type`, `concentration` of the training side.
     moments, targets
         Indices of the array shards.
     vocabulary
         Labels to indices.
     transforms
         Dihedral transforms to draw from.
+    conditions
+        Embeddings of the perturbations. Fields of a perturbation that has none, and whose
+        condition says so (`missing: leave_out`), are not trained on.
 
     Raises
     ------
@@ -245,6 +264,10 @@ def open_training_data(
     """
     if fields.empty:
         raise DataError("The split leaves no field for training: raise its `train` fraction.")
+    if conditions is not None:
+        fields = fields[~fields["perturbation"].isin(conditions.missing["perturbation"])]
+        if fields.empty:
+            raise DataError("None of the fields to train on has an embedding of its perturbation.")
     # The order of rows must not depend on that of a file.
     fields = fields.sort_values("field_id", ignore_index=True)
     shards = ArrayShards(moments)
@@ -258,4 +281,8 @@ def open_training_data(
         else _positions(target_shards, fields["field_id"], transforms),
         perturbations=vocabulary.perturbation_indices(fields["perturbation"]),
         cell_types=vocabulary.cell_type_indices(fields["cell_type"]),
+        embeddings=None if conditions is None else conditions.matrix,
+        embedding_rows=None
+        if conditions is None
+        else conditions.rows(fields["perturbation"], fields["concentration"]),
     )

@@ -42,6 +42,12 @@ class ExponentialMovingAverage:
         parameters = [p.detach().float() for p in module.parameters()]
         torch._foreach_lerp_(self._averages, parameters, 1 - decay)
 
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Put the averages in the place of a module's parameters."""
+        for parameter, average in zip(module.parameters(), self._averages, strict=True):
+            parameter.copy_(average)
+
     def state_dict(self) -> dict[str, Tensor]:
         """The averages by parameter name."""
         return dict(zip(self._names, self._averages, strict=True))

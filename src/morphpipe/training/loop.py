@@ -22,6 +22,7 @@ from morphpipe.training.checkpoint import (
     checkpoint_path,
     checkpoints,
     load_checkpoint,
+    load_weights,
     read_state,
     remove_older,
     save_checkpoint,
@@ -138,6 +139,8 @@ def train(
     output: str | Path,
     until: int,
     earlier: str | Path | None = None,
+    weights: str | Path | None = None,
+    conditions: str | Path | None = None,
 ) -> None:
     """Train up to a step and write the checkpoint of that step.
 
@@ -156,11 +159,16 @@ def train(
     work
         Folder for checkpoints on the way, the log and TensorBoard's files.
     output
-        The checkpoint's folder, with `log.csv`, `vocabulary.json` and the model card.
+        The checkpoint's folder, with `log.csv`, `vocabulary.json`, the table of conditions and the
+        model card.
     until
         Number of steps done at the end.
     earlier
         The checkpoint of the slice before.
+    weights
+        Folder of pretrained weights to start from, where `generator.weights` names some.
+    conditions
+        File of the table that the data's embeddings come from: it is kept in the checkpoint.
 
     Raises
     ------
@@ -176,6 +184,11 @@ def train(
         raise ConfigError(
             f"generator.alignment of {settings.experiment} and cached alignment targets have to "
             "come together: give both to the training, or none."
+        )
+    if (settings.generator.condition is None) != (data.embeddings is None):
+        raise ConfigError(
+            f"generator.condition of {settings.experiment} and a table of conditions have to come "
+            "together: give both to the training, or none."
         )
     work, output = Path(work), Path(output)
     work.mkdir(parents=True, exist_ok=True)
@@ -199,6 +212,8 @@ def train(
         vocabulary,
         (channels, height, width),
         target_width=None if data.targets is None else data.targets.shape[-1],
+        condition_width=None if data.embeddings is None else data.embeddings.shape[-1],
+        weights=weights,
         gradient_checkpointing=training.gradient_checkpointing,
     ).to(accelerator.device)
     optimizer = torch.optim.AdamW(
@@ -209,6 +224,8 @@ def train(
         fused=True,
     )
     average = ExponentialMovingAverage(generator, training.ema_decay, warmup=training.ema_warmup)
+    # Where the optimizer and the average began, in steps.
+    beginning = 0
 
     checksums = sorted(set(data.moments.index["sha256"]))
     if data.targets is not None:
@@ -217,7 +234,16 @@ def train(
     earlier = None if earlier is None else Path(earlier)
     start, step = _newest(work, earlier, identity, until), 0
     if start is not None:
-        step = load_checkpoint(start, generator, average, optimizer).step
+        if settings.fidelity.requeue != "released_code":
+            step = load_checkpoint(start, generator, average, optimizer).step
+        elif start == earlier:
+            step = beginning = load_weights(start, generator).step
+            average = ExponentialMovingAverage(
+                generator, training.ema_decay, warmup=training.ema_warmup
+            )
+        else:
+            step = load_checkpoint(start, generator, average, optimizer).step
+            beginning = 0 if earlier is None else read_state(earlier).step
         tqdm.write(f"Going on from {start} (step {step}).")
     model, prepared = accelerator.prepare(generator, optimizer)
     log = TrainingLog(
@@ -227,8 +253,10 @@ def train(
         main=accelerator.is_main_process,
     )
 
-    def save(folder: Path, notes: dict[str, str] | None = None) -> None:
+    def save(folder: Path, notes: dict[str, str | Path] | None = None) -> None:
         accelerator.wait_for_everyone()
+        if settings.fidelity.average == "released_code":
+            average.copy_to(generator)
         if accelerator.is_main_process:
             state = CheckpointState(step, identity, settings.to_dict(), (channels, height, width))
             save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
@@ -265,7 +293,7 @@ def train(
                 accelerator.backward(losses[-1].total / len(parts))
             norm = accelerator.clip_grad_norm_(model.parameters(), training.gradient_clip)
             prepared.step()
-            average.update(generator, step)
+            average.update(generator, step - beginning)
             step += 1
             for part_losses in losses:
                 log.add(part_losses, norm)
@@ -283,13 +311,13 @@ def train(
                 if asked:
                     tqdm.write(f"Asked to end: saved step {step}.")
                     _end_after_saving()
-    save(
-        output,
-        {
-            "log.csv": log.text(),
-            "README.md": model_card(settings, vocabulary, step, len(data), generator),
-            "vocabulary.json": vocabulary.to_json(),
-        },
-    )
+    notes: dict[str, str | Path] = {
+        "log.csv": log.text(),
+        "README.md": model_card(settings, vocabulary, step, len(data), generator),
+        "vocabulary.json": vocabulary.to_json(),
+    }
+    if conditions is not None:
+        notes["conditions.parquet"] = Path(conditions)
+    save(output, notes)
     log.close()
     termination.restore()

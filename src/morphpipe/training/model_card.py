@@ -18,6 +18,7 @@ A generator of cell images made by morphpipe {morphpipe} (torch {torch}).
 | network | {architecture}, {parameters:.1f} M parameters |
 | images | {channels}; mode `{mode}`, codec `{codec}` |
 | trained on | {fields} fields of view, {perturbations} perturbations, {cell_types} cell types |
+| condition | {condition} |
 | alignment | {alignment} |
 | steps | {step} of {steps}, global batch {batch} |
 | optimizer | AdamW, learning rate {rate}, betas {betas}, weight decay {decay}, clip {clip} |
@@ -61,6 +62,9 @@ def model_card(
         fields=fields,
         perturbations=len(vocabulary.perturbations),
         cell_types=len(vocabulary.cell_types),
+        condition=f"`{settings.generator.condition}` (`conditions.parquet`)"
+        if settings.generator.condition
+        else "a vector learnt per perturbation",
         alignment="none"
         if alignment is None
         else f"`{alignment.encoder}` after block {alignment.block}, weight {alignment.weight}",

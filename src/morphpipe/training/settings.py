@@ -2,12 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from morphpipe.config.experiments import Generator, ImageMode, Training
+from pydantic import TypeAdapter
+
+from morphpipe.config.base import ImageMode
+from morphpipe.config.experiments import Training
+from morphpipe.config.fidelity import Fidelity
+from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
+_GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
 # Of these the weights do not depend.
 _WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every"}
 
@@ -28,7 +34,7 @@ class TrainingSettings:
         The codec's name.
     channels
         Channel names of the images, in order.
-    generator, training
+    generator, training, fidelity
         As configured.
     """
 
@@ -39,6 +45,7 @@ class TrainingSettings:
     channels: tuple[str, ...]
     generator: Generator
     training: Training
+    fidelity: Fidelity = field(default_factory=Fidelity)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -50,6 +57,7 @@ class TrainingSettings:
             "channels": list(self.channels),
             "generator": self.generator.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
+            "fidelity": self.fidelity.model_dump(mode="json"),
         }
 
     @classmethod
@@ -61,8 +69,9 @@ class TrainingSettings:
             content["image_mode"],
             content["codec"],
             tuple(content["channels"]),
-            Generator.model_validate(content["generator"]),
+            _GENERATOR.validate_python(content["generator"]),
             Training.model_validate(content["training"]),
+            Fidelity.model_validate(content.get("fidelity", {})),
         )
 
     def identity(self, vocabulary: Vocabulary, data: list[str]) -> str:
@@ -74,6 +83,7 @@ class TrainingSettings:
         content["training"] = {
             key: value for key, value in content["training"].items() if key not in _WITHOUT_EFFECT
         }
+        content["fidelity"].pop("sampling_noise")
         content["vocabulary"] = [vocabulary.perturbations, vocabulary.cell_types]
         content["data"] = data
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598) on a velocity."""
+"""Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598) on a velocity or a noise."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,14 @@ def guided(
     unconditional: Velocity,
     *,
     scale: float,
-    low: float = 0.0,
-    high: float = 1.0,
+    interval: tuple[float, float] | None = None,
 ) -> Velocity:
-    """Velocity that is pushed away from the unconditional one while low <= t <= high.
+    """Velocity (or predicted noise) that is pushed away from the unconditional one.
 
-    v = v_null + scale (v_condition - v_null) inside the interval (Kynkäänniemi et al. 2024,
-    arXiv:2404.07724), v_condition outside. The drift of the stochastic sampler is affine in the
-    velocity with slope (2 - t), so that guiding the velocity is the same as guiding the drift, as
-    REPA's sampler does.
+    v = v_null + scale (v_condition - v_null) inside the interval low <= t <= high (Kynkäänniemi
+    et al. 2024, arXiv:2404.07724), v_condition outside. The drift of the stochastic sampler is
+    affine in the velocity with slope (2 - t), so that guiding the velocity is the same as guiding
+    the drift, as REPA's sampler does.
 
     Parameters
     ----------
@@ -28,15 +27,17 @@ def guided(
         Velocities with and without the condition.
     scale
         1 switches guidance off: `conditional` is returned as it is.
-    low, high
-        Interval of time within [0, 1]; the unconditional velocity is not evaluated outside.
+    interval
+        (low, high), times within [0, 1]; the unconditional velocity is not evaluated outside.
+        None: at all times, whatever their unit.
 
     Raises
     ------
     ConfigError
         If the interval is not within [0, 1].
     """
-    if not 0 <= low <= high <= 1:
+    low, high = interval or (float("-inf"), float("inf"))
+    if interval is not None and not 0 <= low <= high <= 1:
         raise ConfigError(
             f"The guidance interval [{low}, {high}] must lie within [0, 1], "
             "with the lower end first."

@@ -78,7 +78,7 @@ def euler_maruyama(
         if step < steps:
             # Asked for only now: on a GPU the noise is drawn while the network is still running.
             x = x + (2 * now * abs(difference)) ** 0.5 * source(step).double()
-    return _finite(x).to(initial.dtype)
+    return check_finite(x).to(initial.dtype)
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def ode(
             predicted = x + v * difference
             v = (v + _evaluate(velocity, predicted, following.expand(len(x)), initial.dtype)) / 2
         x = x + v * difference
-    return _finite(x).to(initial.dtype)
+    return check_finite(x).to(initial.dtype)
 
 
 def _evaluate(velocity: Velocity, x: Tensor, time: Tensor, dtype: torch.dtype) -> Tensor:
@@ -152,7 +152,7 @@ def _source(noise: Tensor | NoiseSource, generator: torch.Generator | None) -> N
     return draw
 
 
-def _finite(x: Tensor) -> Tensor:
+def check_finite(x: Tensor) -> Tensor:
     """Return the samples, or stop where the velocity has sent them astray."""
     if not x.isfinite().all():
         raise DataError(

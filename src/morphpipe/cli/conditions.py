@@ -1,0 +1,78 @@
+"""The verb that makes the table of conditions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morphpipe.cli.options import CONFIG, Config, Fields, Log, configured, prepare, read_settings
+from morphpipe.errors import ConfigError
+
+
+def conditions(
+    fields: Fields,
+    name: Annotated[
+        str | None, typer.Argument(help="One of the configuration's `conditions`.")
+    ] = None,
+    config: Config = CONFIG,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of NAME and --config: JSON of a condition as in the configuration, or "
+            "a .json file of it."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the condition's weights, as `weights` writes it."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Table to write (.parquet).")] = None,
+    list_missing: Annotated[
+        bool,
+        typer.Option("--list-missing", help="Only list the perturbations without an embedding."),
+    ] = False,
+    log: Log = None,
+) -> None:
+    r"""Make the table of what a generator is told of each perturbation: its embedding.
+
+    Example:
+
+    ```
+    morphpipe conditions rdkit-bbbc021 --config config/config.yaml \
+        --fields fields.parquet --weights weights --output conditions.parquet
+    ```
+
+    Which embeddings there are for one's own compounds, before anything is configured:
+
+    ```
+    morphpipe conditions --settings '{"kind": "rdkit"}' --fields fields.parquet --list-missing
+    ```
+    """
+    prepare(None, log)
+    from morphpipe.datasets.fields import read_fields
+    from morphpipe.perturbations.condition_table import build, read_condition
+
+    if (name is None) == (settings is None):
+        raise ConfigError("Name a condition of the configuration, or give --settings.")
+    if (output is None) != list_missing:
+        raise ConfigError("Say where to write with --output, or ask for --list-missing.")
+    if settings is not None:
+        wanted = read_condition(read_settings(settings))
+    else:
+        _, wanted = configured(config, "conditions", str(name))
+    if list_missing:
+        wanted = wanted.model_copy(update={"missing": "leave_out"})
+    table = build(read_fields(fields).keys(), wanted, weights)
+    for perturbation, reason in table.missing.itertuples(index=False):
+        print(f"{perturbation}\t{reason}")
+    summary = f"{len(table)} conditions, {len(table.missing)} perturbations without an embedding"
+    if output is None:
+        print(summary)
+    else:
+        table.write(output)
+        print(f"{output}: {summary}; {table.width} numbers each, {table.description}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command(rich_help_panel="Train and sample")(conditions)

@@ -1,0 +1,66 @@
+"""The generators: which network, and what it is conditioned on."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from morphpipe.config.base import Model, Name, PositiveInt
+
+
+class Alignment(Model):
+    """Representation alignment (REPA; MorphGen, section 3)."""
+
+    encoder: Name = Field(description="One of `encoders`: whose tokens to align with.")
+    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
+    weight: float = Field(0.5, ge=0, description="lambda (MorphGen, section 3).")
+    projector_width: PositiveInt = Field(2048, description="REPA's projector.")
+
+
+class SiT(Model):
+    """MorphGen's transformer, on the path of a flow."""
+
+    kind: Literal["sit"]
+    architecture: str = Field("SiT-XL/2", description="A preset's name (MorphGen, appendix B).")
+    condition: Name | None = Field(
+        None,
+        description="One of `conditions`; null: a vector learnt per perturbation (MorphGen).",
+    )
+    label_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of labels replaced by the null class (REPA's code)."
+    )
+    alignment: Alignment | None = None
+
+
+class UNet(Model):
+    """MorphoDiff's U-Net of Stable Diffusion, which predicts the noise of a diffusion."""
+
+    kind: Literal["unet"]
+    architecture: str = Field("SD-v1-4", description="A preset's name (MorphoDiff, section 3.1).")
+    weights: Name | None = Field(
+        None,
+        description="One of `weights`: a U-Net in diffusers' layout to start from; null: from "
+        "scratch. MorphoDiff starts from CompVis/stable-diffusion-v1-4.",
+    )
+    condition: Name | None = Field(
+        None, description="One of `conditions`; null: a token learnt per perturbation."
+    )
+    tokens: PositiveInt = Field(
+        1,
+        description="How often the condition's token is repeated: 77 in MorphoDiff, which gives "
+        "the same outputs as 1.",
+    )
+    padding: float = Field(
+        1.0, description="What an embedding is padded with to the token's width (MorphoDiff)."
+    )
+    cell_type_token: bool = Field(
+        False,
+        description="Add a token that says the cell type, for data of several; MorphoDiff has "
+        "none.",
+    )
+    label_dropout: float = Field(
+        0.0, ge=0, le=1, description="Share of conditions replaced by the constant prompt."
+    )
+    alignment: None = Field(None, description="A U-Net has no tokens to align.")
+
+
+Generator = Annotated[SiT | UNet, Field(discriminator="kind")]

@@ -1,0 +1,276 @@
+"""MorphoDiff: Stable Diffusion's U-Net on latents of RGB images, conditioned on a perturbation.
+
+The prompt's tokens are replaced by an embedding of the perturbation, padded in the centre to a
+token's width and repeated (MorphoDiff, section 3.1 and released code); the network predicts the
+noise. The paper's baseline ("Stable Diffusion") is the same network with a constant prompt.
+"""
+
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from diffusers.models import UNet2DConditionModel
+from torch import Tensor, nn
+
+from morphpipe.errors import ConfigError, DataError
+from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.unet_presets import UNET_PRESETS
+from morphpipe.transport.diffusion import STABLE_DIFFUSION
+
+
+def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
+    """Pad embeddings on both sides to the width of a prompt token.
+
+    `morphpipe.perturbations.tokens.centre_pad` for a batch on any device.
+
+    Parameters
+    ----------
+    embedding
+        [N, d], d at most `width`.
+    width
+        Of a token.
+    value
+        What to pad with.
+
+    Returns
+    -------
+    Tensor
+        float32 [N, width].
+    """
+    missing = width - embedding.shape[1]
+    return F.pad(embedding.float(), (missing // 2, missing - missing // 2), value=value)
+
+
+class UNetGenerator(nn.Module):
+    """A conditional U-Net with its loss.
+
+    All copies of a token are equal, so that attention over them is uniform whatever the queries
+    and keys: 77 tokens, as in MorphoDiff, and one give the same outputs and gradients, and the
+    condition acts as a bias of each attention layer. The queries and keys of these layers are
+    used (and receive a gradient) with `cell_type_token` only.
+
+    Parameters
+    ----------
+    network
+        The U-Net. Its own `enable_gradient_checkpointing` saves memory in training.
+    perturbations, cell_types
+        Number of classes.
+    condition_width
+        Width of the embeddings that conditions carry, at most a token's. None: the generator
+        learns a token per perturbation. 0: the prompt is constant, which is the baseline.
+    tokens
+        How often the condition's tokens are repeated; 77 in MorphoDiff.
+    padding
+        What embeddings are padded with; 1 in MorphoDiff's code. A token of this value alone is
+        the constant prompt, which stands for dropped labels as well.
+    cell_type_token
+        Whether a learnt token of the cell type follows, for data of several cell types; MorphoDiff
+        has none.
+
+    Raises
+    ------
+    ConfigError
+        If an embedding is wider than a token, or there would be no token.
+    """
+
+    def __init__(
+        self,
+        network: UNet2DConditionModel,
+        *,
+        perturbations: int,
+        cell_types: int,
+        condition_width: int | None,
+        tokens: int = 1,
+        padding: float = 1.0,
+        cell_type_token: bool = False,
+    ) -> None:
+        super().__init__()
+        self.token_width = int(network.config["cross_attention_dim"])
+        if condition_width is not None and not 0 <= condition_width <= self.token_width:
+            raise ConfigError(
+                f"An embedding of {condition_width} numbers does not fit into a token of "
+                f"{self.token_width}, which this U-Net attends to: choose a narrower condition."
+            )
+        if tokens < 1:
+            raise ConfigError(f"A U-Net attends to 1 token or more, not {tokens}.")
+        self.network = network
+        self.condition_width = condition_width
+        self.tokens = tokens
+        self.padding = padding
+        self.schedule = STABLE_DIFFUSION
+        # Tables from N(0, 1), the scale of the tokens that Stable Diffusion was trained on.
+        self.perturbation: nn.Embedding | None = None
+        if condition_width is None:
+            self.perturbation = nn.Embedding(perturbations, self.token_width)
+        self.cell_type: nn.Embedding | None = None
+        if cell_type_token:
+            self.cell_type = nn.Embedding(cell_types, self.token_width)
+
+    @classmethod
+    def from_preset(
+        cls,
+        name: str,
+        *,
+        latent_channels: int,
+        latent_size: tuple[int, int],
+        gradient_checkpointing: bool = False,
+        **options: Any,
+    ) -> Self:
+        """Build a named size of `morphpipe.generators.unet_presets`; `options` as of the class.
+
+        Raises
+        ------
+        ConfigError
+            If there is no preset of that name, or the sizes do not fit together.
+        """
+        if name not in UNET_PRESETS:
+            raise ConfigError(
+                f'There is no U-Net preset "{name}": choose one of {", ".join(UNET_PRESETS)}.'
+            )
+        network = UNet2DConditionModel(
+            sample_size=latent_size,
+            in_channels=latent_channels,
+            out_channels=latent_channels,
+            **UNET_PRESETS[name].settings(),
+        )
+        if gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        generator = cls(network, **options)
+        generator.check_latents(latent_channels, *latent_size)
+        return generator
+
+    @property
+    def downsampling(self) -> int:
+        """What height and width of the latent must be multiples of."""
+        return int(2 ** (len(self.network.config["block_out_channels"]) - 1))
+
+    def check_latents(self, channels: int, height: int, width: int) -> None:
+        """Stop where latents do not fit the network.
+
+        Raises
+        ------
+        ConfigError
+            If the channels are not the network's, or height or width is no multiple of the
+            network's downsampling.
+        """
+        expected = self.network.config["in_channels"]
+        if channels != expected:
+            raise ConfigError(
+                f"This U-Net takes latents of {expected} channels, not {channels}: MorphoDiff "
+                "encodes an RGB image as one (image_mode rgb)."
+            )
+        factor = self.downsampling
+        if height % factor or width % factor:
+            raise ConfigError(
+                f"Latents of {height}x{width} cannot be halved as often as this U-Net does: "
+                f"choose an image size whose latents are multiples of {factor}, or a U-Net of "
+                "fewer levels."
+            )
+
+    def forward(self, batch: TrainingBatch) -> Losses:
+        """Give the loss, so that a wrapper for several processes sees the whole step."""
+        return self.loss(batch)
+
+    def loss(self, batch: TrainingBatch) -> Losses:
+        """Mean squared error of the noise, at the timesteps floor(1000 time).
+
+        Raises
+        ------
+        ConfigError
+            If the batch has alignment targets, or its latents do not fit the network.
+        DataError
+            If the condition is not of the kind that the generator was built for.
+        """
+        if batch.targets is not None:
+            raise ConfigError(
+                "A U-Net has no tokens to align with an encoder's: leave generator.alignment out."
+            )
+        timestep = self.schedule.timestep(batch.time)
+        x = self.schedule.diffuse(batch.latents, batch.noise, timestep)
+        predicted = self._predict(x, timestep, batch.condition, batch.drop)
+        diffusion = F.mse_loss(predicted.float(), batch.noise.float())
+        return Losses(diffusion, diffusion, None)
+
+    def noise(
+        self, x: Tensor, timestep: Tensor, condition: Condition, *, null: bool = False
+    ) -> Tensor:
+        """Predicted noise at a state.
+
+        Parameters
+        ----------
+        x
+            float [N, C, h, w].
+        timestep
+            [N], in [0, 1000): int64, or float between two timesteps.
+        condition
+            Of the N images.
+        null
+            Whether the constant prompt stands in for the condition, as guidance needs it.
+
+        Returns
+        -------
+        Tensor
+            [N, C, h, w].
+
+        Raises
+        ------
+        ConfigError, DataError
+            See `loss`.
+        """
+        drop = torch.full((len(x),), null, dtype=torch.bool, device=x.device)
+        return self._predict(x, timestep, condition, drop)
+
+    def prompt(self, condition: Condition, drop: Tensor) -> Tensor:
+        """Tokens that the network attends to.
+
+        Parameters
+        ----------
+        condition
+            Of N images.
+        drop
+            bool [N]; where true, every token is the constant prompt.
+
+        Returns
+        -------
+        Tensor
+            float32 [N, T, width of a token].
+
+        Raises
+        ------
+        DataError
+            If the condition is not of the kind that the generator was built for.
+        """
+        parts = [self._perturbation_token(condition)]
+        if self.cell_type is not None:
+            parts.append(self.cell_type(condition.cell_type))
+        tokens = torch.where(drop[:, None, None], self.padding, torch.stack(parts, dim=1))
+        return tokens.repeat(1, self.tokens, 1)
+
+    def _perturbation_token(self, condition: Condition) -> Tensor:
+        """Token of the perturbation, float32 [N, width of a token]."""
+        embedding = condition.embedding
+        if self.perturbation is not None:
+            if embedding is not None:
+                raise DataError(
+                    "This U-Net has learnt a token per perturbation and takes no embeddings: "
+                    "leave the condition out, or train a U-Net with it."
+                )
+            return self.perturbation(condition.perturbation)
+        if embedding is None and self.condition_width == 0:
+            embedding = condition.perturbation.new_empty((len(condition.perturbation), 0))
+        if embedding is None:
+            raise DataError(
+                f"This U-Net is conditioned on embeddings of {self.condition_width} numbers, and "
+                "the images come without: give it the condition that it was trained with."
+            )
+        if embedding.ndim != 2 or embedding.shape[1] != self.condition_width:
+            raise DataError(
+                f"This U-Net is conditioned on embeddings [N, {self.condition_width}], not "
+                f"{list(embedding.shape)}: give it the condition that it was trained with."
+            )
+        return pad_tokens(embedding, self.token_width, self.padding)
+
+    def _predict(self, x: Tensor, timestep: Tensor, condition: Condition, drop: Tensor) -> Tensor:
+        self.check_latents(*x.shape[1:])
+        prompt = self.prompt(condition, drop)
+        return self.network(x, timestep, encoder_hidden_states=prompt).sample

@@ -1,0 +1,194 @@
+"""U-Nets in diffusers' layout: what others have trained, and ours for others.
+
+No network is asked for: what is not in the folder is not had.
+"""
+
+import inspect
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers.models import UNet2DConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from morphpipe.errors import DataError, WeightsError
+from morphpipe.generators.unet import UNetGenerator
+from morphpipe.storage import atomic_path
+from morphpipe.transport.diffusion import ddpm_scheduler
+
+_UNET, _AVERAGE, _SCHEDULER = "unet", "unet_ema", "scheduler"
+_TABLES = "condition.safetensors"
+_WEIGHTS = tuple(
+    f"diffusion_pytorch_model.{suffix}"
+    for suffix in ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
+)
+
+
+def save_unet(
+    folder: str | Path, generator: UNetGenerator, average: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write a generator so that diffusers loads it, as one folder in one step.
+
+    `unet/` and `scheduler/` are what `UNet2DConditionModel.from_pretrained` and
+    `DDPMScheduler.from_pretrained` read. Learnt tokens, which diffusers does not know, stand
+    beside them in `condition.safetensors`: `perturbation.weight` [perturbations, width] and
+    `cell_type.weight` [cell types, width], each where the generator has it.
+
+    Parameters
+    ----------
+    folder
+        Where to write; replaced where it exists.
+    generator
+        The network and its tables.
+    average
+        Averaged weights by parameter name, see
+        `morphpipe.training.ema.ExponentialMovingAverage.state_dict`: what is to be sampled from,
+        so that they are written instead of the generator's own.
+
+    Raises
+    ------
+    DataError
+        If the averaged weights are of another generator.
+    """
+    weights = generator.state_dict() if average is None else dict(average)
+    expected = generator.state_dict()
+    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    if shapes != {name: tensor.shape for name, tensor in expected.items()}:
+        raise DataError(
+            f"The averaged weights do not fit the generator that is to be written to {folder}: "
+            "give both from one checkpoint."
+        )
+    weights = {name: tensor.detach().float().cpu() for name, tensor in weights.items()}
+    tables = {k: v.contiguous() for k, v in weights.items() if not k.startswith("network.")}
+    # What else a configuration may hold, such as the place it was loaded from, is left behind.
+    known = inspect.signature(UNet2DConditionModel.__init__).parameters
+    settings = {k: v for k, v in generator.network.config.items() if k in known}
+    with torch.device("meta"):
+        network = UNet2DConditionModel(**settings)
+    network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in weights.items() if k not in tables}, assign=True
+    )
+    with atomic_path(folder) as temporary:
+        network.save_pretrained(temporary / _UNET)
+        ddpm_scheduler(generator.schedule).save_pretrained(temporary / _SCHEDULER)
+        if tables:
+            save_file(tables, temporary / _TABLES)
+
+
+def load_unet(folder: str | Path) -> UNet2DConditionModel:
+    """Load a U-Net in diffusers' layout.
+
+    It may lie in the folder itself, in `unet_ema/`, or in `unet/`. Checkpoints of MorphoDiff's
+    released code hold both of these, and the code samples from the averaged one, which is why it
+    is preferred.
+
+    Parameters
+    ----------
+    folder
+        With a `config.json` and the weights beside it, as safetensors or as a pickle of tensors
+        (`.bin`, which is read with `weights_only`).
+
+    Returns
+    -------
+    UNet2DConditionModel
+        In float32, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    WeightsError
+        If there is none, a file is missing or damaged, or the weights do not fit `config.json`.
+    """
+    place = _place(Path(folder))
+    weights = next((name for name in _WEIGHTS if (place / name).is_file()), None)
+    if weights is None:
+        raise WeightsError(
+            f"{place} has a config.json and no weights: put one of {', '.join(_WEIGHTS)} there."
+        )
+    try:
+        network, found = UNet2DConditionModel.from_pretrained(
+            place,
+            local_files_only=True,
+            use_safetensors="safetensors" in weights,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        OSError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise WeightsError(
+            f"The U-Net in {place} cannot be read or does not fit its config.json: "
+            f"{str(error)[:300]}"
+        ) from None
+    faults = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
+    if faults:
+        raise WeightsError(
+            f"The weights in {place} do not fit their config.json: {len(faults)} tensors are "
+            f"missing, unknown or of another shape, among them {faults[0]}."
+        )
+    return network.float()
+
+
+def load_tables(folder: str | Path, generator: UNetGenerator) -> None:
+    """Put the learnt tokens that `save_unet` wrote into a generator, which may have none.
+
+    Raises
+    ------
+    WeightsError
+        If they are missing, damaged, or of other vocabularies.
+    """
+    tables = {k: v for k, v in generator.state_dict().items() if not k.startswith("network.")}
+    if not tables:
+        return
+    path = Path(folder) / _TABLES
+    try:
+        content = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"The learnt tokens of {', '.join(tables)} cannot be read from {path} "
+            f"({str(error)[:300]}): write the folder again."
+        ) from None
+    expected = {name: list(tensor.shape) for name, tensor in tables.items()}
+    shapes = {name: list(tensor.shape) for name, tensor in content.items()}
+    if shapes != expected:
+        raise WeightsError(
+            f"{path} holds tokens of the shapes {shapes}, but the generator has {expected}: it "
+            "belongs to other perturbations or cell types."
+        )
+    generator.load_state_dict(content, strict=False)
+
+
+def _place(folder: Path) -> Path:
+    """Folder that the U-Net lies in."""
+    place = folder
+    if not (folder / "config.json").is_file():
+        # A folder that is there is taken, and must then be whole: nothing stands in for it.
+        places = [folder / name for name in (_AVERAGE, _UNET) if (folder / name).is_dir()]
+        place = places[0] if places else folder
+    try:
+        kind = json.loads((place / "config.json").read_text("utf-8"))["_class_name"]
+    except FileNotFoundError:
+        raise WeightsError(
+            f"There is no U-Net in diffusers' layout in {folder}: looked for config.json in it, "
+            f"in {_AVERAGE}/ and in {_UNET}/. Name the folder that holds one of these."
+            if place == folder
+            else f"{place} has no config.json, which a U-Net in diffusers' layout has."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise WeightsError(
+            f"{place / 'config.json'} is not the configuration of one of diffusers' networks."
+        ) from None
+    if kind != UNet2DConditionModel.__name__:
+        raise WeightsError(
+            f"{place} holds a {kind}, not a {UNet2DConditionModel.__name__}: name the U-Net's "
+            "folder or the one above it."
+        )
+    return place

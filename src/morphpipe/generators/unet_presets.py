@@ -1,0 +1,66 @@
+"""Sizes of the U-Nets by name, readable without torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class UNetPreset:
+    """Configuration of diffusers' UNet2DConditionModel.
+
+    Attributes
+    ----------
+    block_out_channels
+        Width of each level; the latent is halved between two levels.
+    attention
+        Whether a level attends to its own pixels and to the condition; so does the middle.
+    layers_per_block
+        Residual blocks of a level on the way down; there is one more on the way up.
+    attention_head_dim
+        Number of attention heads (diffusers keeps this name for older files).
+    norm_num_groups
+        Groups of the normalisation; divides every width.
+    cross_attention_dim
+        Width of a token of the condition, the same everywhere: that of Stable Diffusion's CLIP.
+    """
+
+    block_out_channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    layers_per_block: int = 2
+    attention_head_dim: int = 8
+    norm_num_groups: int = 32
+    cross_attention_dim: int = 768
+
+    @property
+    def downsampling(self) -> int:
+        """What height and width of the latent must be multiples of."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of UNet2DConditionModel."""
+        return {
+            "block_out_channels": self.block_out_channels,
+            "down_block_types": tuple(
+                "CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in self.attention
+            ),
+            "up_block_types": tuple(
+                "CrossAttnUpBlock2D" if attends else "UpBlock2D"
+                for attends in reversed(self.attention)
+            ),
+            "layers_per_block": self.layers_per_block,
+            "attention_head_dim": self.attention_head_dim,
+            "norm_num_groups": self.norm_num_groups,
+            "cross_attention_dim": self.cross_attention_dim,
+        }
+
+
+UNET_PRESETS = {
+    # unet/config.json of CompVis/stable-diffusion-v1-4, which MorphoDiff fine-tunes.
+    "SD-v1-4": UNetPreset((320, 640, 1280, 1280), (True, True, True, False)),
+    # Ours: for workstations, for small latents on a CPU, and for tests.
+    "SD-S": UNetPreset((64, 128, 256), (False, True, True)),
+    "SD-Ti": UNetPreset((64, 64, 64), (True, True, True), layers_per_block=1, attention_head_dim=4),
+    "SD-test": UNetPreset(
+        (8, 16), (True, True), layers_per_block=1, attention_head_dim=2, norm_num_groups=4
+    ),
+}

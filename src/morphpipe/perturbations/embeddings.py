@@ -1,0 +1,254 @@
+"""From what is known of perturbations to vectors, by kind of condition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphpipe.config.conditions import (
+    Condition,
+    ConstantCondition,
+    MorganCondition,
+    RandomCondition,
+    RDKitCondition,
+    ScGPTCondition,
+    TableCondition,
+)
+from morphpipe.datasets.bbbc021 import normalise_compound
+from morphpipe.errors import DataError, WeightsError
+from morphpipe.perturbations.names import NameIndex
+from morphpipe.perturbations.random_codes import random_code
+from morphpipe.perturbations.vector_table import VectorTable, read_vectors
+
+if TYPE_CHECKING:  # torch is not needed for the other kinds
+    from morphpipe.perturbations.scgpt import GeneEncoder
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of some perturbations, and why others have none.
+
+    Attributes
+    ----------
+    vectors
+        float32 [d] by perturbation.
+    width
+        d.
+    description
+        Where they come from, in words.
+    reasons
+        Why a perturbation has none, by perturbation.
+    way_out
+        What to do about it.
+    columns
+        What the numbers are called, where that is known.
+    standardisation
+        Of `morphpipe.perturbations.rdkit_descriptors`, as plain values.
+    """
+
+    vectors: dict[str, NDArray[np.float32]]
+    width: int
+    description: str
+    reasons: dict[str, str] = field(default_factory=dict)
+    way_out: str = ""
+    columns: tuple[str, ...] | None = None
+    standardisation: dict[str, object] | None = None
+
+
+def embed(subjects: pd.DataFrame, settings: Condition, weights: Path | None) -> Embeddings:
+    """Embed perturbations.
+
+    Parameters
+    ----------
+    subjects
+        A row per perturbation: `perturbation`, `gene`, `smiles` (none where there is none), and
+        `reference`, whether descriptors are standardised over it.
+    settings
+        The condition.
+    weights
+        Folder of the declared weights, for the kinds that need some.
+
+    Raises
+    ------
+    DataError
+        When a table cannot be used or has another width.
+    WeightsError
+        When weights are missing, or are not what they are declared as.
+    """
+    names = list(subjects["perturbation"])
+    match settings:
+        case ConstantCondition():
+            value = np.full(settings.width, settings.value, np.float32)
+            return Embeddings(
+                dict.fromkeys(names, value), settings.width, f"{settings.value:g} throughout"
+            )
+        case RandomCondition():
+            codes = {name: random_code(name, settings.width, settings.seed) for name in names}
+            return Embeddings(codes, settings.width, f"random codes of seed {settings.seed}")
+        case ScGPTCondition():
+            return _of_genes(subjects, settings, weights)
+        case MorganCondition():
+            return _fingerprints(subjects, settings)
+        case RDKitCondition(form="computed"):
+            return _descriptors(subjects)
+        case RDKitCondition():
+            return _published_descriptors(names, settings, weights)
+        case TableCondition():
+            return _own_table(names, settings)
+
+
+def _of_genes(subjects: pd.DataFrame, settings: ScGPTCondition, weights: Path | None) -> Embeddings:
+    place = _folder(settings.kind, settings.weights, weights)
+    source: GeneEncoder | VectorTable
+    if settings.form == "checkpoint":
+        from morphpipe.perturbations.scgpt import read_gene_encoder
+
+        source = read_gene_encoder(place)
+        description = "gene tokens of scGPT's checkpoint"
+    else:
+        place = _table_in(place, settings.file)
+        source = read_vectors(place)
+        description = f"scGPT's gene embeddings, from {place.name}"
+    if source.width != settings.width:
+        raise DataError(
+            f"{place} holds {source.width} numbers a gene, but the condition's `width` is "
+            f"{settings.width}: is it the right file?"
+        )
+    index = NameIndex(source.names, str.casefold)
+    rows, reasons = {}, {}
+    for name, gene in zip(subjects["perturbation"], subjects["gene"], strict=True):
+        row = None if gene is None else index.find(gene)
+        if row is not None:
+            rows[name] = row
+        else:
+            reasons[name] = "no gene" if gene is None else f"no gene {gene} in {place.name}"
+    return Embeddings(
+        dict(zip(rows, source.take(list(rows.values())), strict=True)),
+        source.width,
+        description,
+        reasons,
+        "correct the column `gene` of the field table",
+    )
+
+
+def _fingerprints(subjects: pd.DataFrame, settings: MorganCondition) -> Embeddings:
+    from morphpipe.perturbations.morgan import morgan_fingerprint
+
+    vectors, reasons = _of_structures(
+        subjects, lambda smiles: morgan_fingerprint(smiles, settings.radius, settings.bits)
+    )
+    return Embeddings(
+        vectors,
+        settings.bits,
+        f"Morgan fingerprints of radius {settings.radius}",
+        reasons,
+        _WITHOUT_STRUCTURE,
+    )
+
+
+def _descriptors(subjects: pd.DataFrame) -> Embeddings:
+    from morphpipe.perturbations.rdkit_descriptors import descriptors, standardise
+
+    values, reasons = _of_structures(subjects, descriptors)
+    reference = subjects.loc[subjects["reference"], "perturbation"]
+    measured = [values[name] for name in reference if name in values]
+    if not measured:
+        # All of them are reported by name, which says more than that nothing can be standardised.
+        return Embeddings({}, 0, "RDKit descriptors", reasons, _WITHOUT_STRUCTURE)
+    standardisation = standardise(np.stack(measured))
+    scores = standardisation.apply(np.stack(list(values.values()))).astype(np.float32)
+    return Embeddings(
+        dict(zip(values, scores, strict=True)),
+        scores.shape[1],
+        f"{scores.shape[1]} RDKit descriptors, standardised over {len(measured)} compounds",
+        reasons,
+        _WITHOUT_STRUCTURE,
+        standardisation.names,
+        standardisation.to_dict(),
+    )
+
+
+_WITHOUT_STRUCTURE = "give structures by name in the condition's `smiles`"
+
+
+def _of_structures(
+    subjects: pd.DataFrame, compute: Callable[[str], Value]
+) -> tuple[dict[str, Value], dict[str, str]]:
+    """What is computed from each structure, by perturbation, and why from others nothing is."""
+    values, reasons = {}, {}
+    for name, smiles in zip(subjects["perturbation"], subjects["smiles"], strict=True):
+        if smiles is None:
+            reasons[name] = "no SMILES"
+            continue
+        try:
+            values[name] = compute(smiles)
+        except DataError as error:
+            reasons[name] = str(error).rstrip(".")
+    return values, reasons
+
+
+def _published_descriptors(
+    names: list[str], settings: RDKitCondition, weights: Path | None
+) -> Embeddings:
+    path = _table_in(_folder(settings.kind, str(settings.weights), weights), settings.file)
+    return _by_name(
+        names,
+        read_vectors(path),
+        path,
+        f"RDKit descriptors, from {path.name}",
+        "compute the descriptors (`form: computed`)",
+    )
+
+
+def _own_table(names: list[str], settings: TableCondition) -> Embeddings:
+    path = Path(settings.file)
+    table = read_vectors(path)
+    if table.header is None or table.header[0] != "perturbation":
+        raise DataError(
+            f"{path} has to begin with a line of column names, the first of them `perturbation`; "
+            f"it begins with {(table.header or table.names)[0]!r}."
+        )
+    return _by_name(names, table, path, f"the table {path.name}", f"add them to {path}")
+
+
+def _by_name(
+    names: list[str], table: VectorTable, path: Path, description: str, way_out: str
+) -> Embeddings:
+    index = NameIndex(table.names, normalise_compound)
+    vectors, reasons = {}, {}
+    for name in names:
+        row = index.find(name)
+        if row is not None:
+            vectors[name] = table.take([row])[0]
+        else:
+            reasons[name] = f"not in {path.name}"
+    return Embeddings(vectors, table.width, description, reasons, way_out, table.columns)
+
+
+def _folder(kind: str, name: str, weights: Path | None) -> Path:
+    if weights is None:
+        raise WeightsError(
+            f"A condition of kind {kind} reads the weights {name!r}: fetch them with `morphpipe "
+            f"weights {name}`, and give their folder."
+        )
+    return weights
+
+
+def _table_in(folder: Path, file: str | None) -> Path:
+    """The table among the files of declared weights."""
+    if file is not None:
+        return folder / file
+    suffixes = (".csv", ".csv.gz", ".parquet")
+    tables = sorted(p for p in folder.glob("*") if p.name.lower().endswith(suffixes))
+    if len(tables) != 1:
+        found = ", ".join(p.name for p in tables) or "none"
+        raise WeightsError(
+            f"The condition does not say which `file` of {folder} its table is; there are: {found}."
+        )
+    return tables[0]

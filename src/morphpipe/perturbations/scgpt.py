@@ -1,0 +1,111 @@
+"""scGPT's gene embeddings (Cui et al. 2024), from its own checkpoint."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from morphpipe.encoders.weights import read_state_dict
+from morphpipe.errors import WeightsError
+
+_TOKENS = "encoder.embedding.weight"
+_SCALE, _SHIFT = "encoder.enc_norm.weight", "encoder.enc_norm.bias"
+
+
+@dataclass(frozen=True)
+class GeneEncoder:
+    """The first layer of scGPT: a token per gene, and a layer norm behind it.
+
+    Attributes
+    ----------
+    names
+        Gene symbols; special tokens such as `<pad>` are left out.
+    places
+        Row of `tokens`, of each gene.
+    tokens
+        float32 [tokens, d].
+    scale, shift
+        float32 [d], of the layer norm.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+    tokens: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    @property
+    def width(self) -> int:
+        """Numbers in an embedding."""
+        return int(self.tokens.shape[1])
+
+    def take(self, rows: list[int]) -> NDArray[np.float32]:
+        """Embeddings of the genes at these places of `names`, float32 [n, d].
+
+        What scGPT's tutorial of gene regulatory networks calls "data-independent gene embeddings"
+        (examples/Tutorial_GRN.ipynb: `model.encoder(gene_ids)`): the token through the layer norm
+        (`GeneEncoder` in scgpt/model/model.py, with torch's epsilon of 1e-5).
+        """
+        tokens = self.tokens[[self.places[row] for row in rows]]
+        return layer_norm(tokens, (self.width,), self.scale, self.shift).numpy()
+
+
+def read_gene_encoder(folder: str | Path) -> GeneEncoder:
+    """Read the gene encoder of a scGPT checkpoint.
+
+    Parameters
+    ----------
+    folder
+        With `best_model.pt` (read without running any code that it holds), `vocab.json` (row by
+        token) and `args.json`, as scGPT's authors publish it.
+
+    Raises
+    ------
+    WeightsError
+        When a file is missing or damaged, or the three do not fit each other.
+    """
+    folder = Path(folder)
+    vocabulary = _read_object(folder / "vocab.json")
+    width = _read_object(folder / "args.json").get("embsize")
+    state = read_state_dict(folder / "best_model.pt")
+    missing = [name for name in (_TOKENS, _SCALE, _SHIFT) if name not in state]
+    if missing:
+        raise WeightsError(
+            f"{folder / 'best_model.pt'} has no {', '.join(missing)}: it is no checkpoint of scGPT."
+        )
+    tokens, scale, shift = (state[name].float() for name in (_TOKENS, _SCALE, _SHIFT))
+    if tokens.ndim != 2 or not tokens.shape[1] == len(scale) == len(shift) == width:
+        raise WeightsError(
+            f"{folder}: the gene tokens are {list(tokens.shape)}, the layer norm behind them "
+            f"{list(scale.shape)} and args.json says embsize {width}: the files belong to "
+            "different checkpoints."
+        )
+    genes: dict[str, int] = {}
+    for gene, row in vocabulary.items():
+        if not isinstance(row, int) or not 0 <= row < len(tokens):
+            raise WeightsError(
+                f"{folder / 'vocab.json'} places {gene!r} at {row!r}, but there are {len(tokens)} "
+                "gene tokens: the files belong to different checkpoints."
+            )
+        if not gene.startswith("<"):
+            genes[gene] = row
+    return GeneEncoder(tuple(genes), tuple(genes.values()), tokens, scale, shift)
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"There is no {path}: a scGPT checkpoint is best_model.pt, vocab.json and args.json in "
+            "one folder."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON ({error}): fetch it again.") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is no JSON object: it is not of a scGPT checkpoint.")
+    return content

@@ -1,0 +1,103 @@
+"""Sampling from U-Nets that others have trained, MorphoDiff's released checkpoints among them."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.config.experiments import Training
+from morphpipe.config.generators import UNet
+from morphpipe.devices import best_device
+from morphpipe.errors import ConfigError
+from morphpipe.generators.unet import UNetGenerator
+from morphpipe.generators.unet_folder import load_unet
+from morphpipe.perturbations.condition_table import ConditionTable
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.sampling.generate import TrainedGenerator
+from morphpipe.training.settings import TrainingSettings
+
+
+def is_released(folder: str | Path) -> bool:
+    """Whether a folder is no checkpoint of morphpipe's, which `state.json` would tell."""
+    return Path(folder).is_dir() and not (Path(folder) / "state.json").exists()
+
+
+def load_released(
+    folder: str | Path,
+    codec: str | Path,
+    conditions: ConditionTable,
+    cell_types: Sequence[str],
+    size: tuple[int, int] = (512, 512),
+    *,
+    scaling_factor: float | None = None,
+) -> tuple[TrainedGenerator, Codec]:
+    """Load a U-Net in diffusers' layout and its codec, on the best device.
+
+    Parameters
+    ----------
+    folder
+        See `morphpipe.generators.unet_folder.load_unet`.
+    codec
+        Folder of the AutoencoderKL.
+    conditions
+        Embeddings as the U-Net was trained with: scGPT's 512 or RDKit's 173 numbers for
+        MorphoDiff's, which are padded with 1.
+    cell_types
+        What the images are labelled as: the network does not know cell types.
+    size
+        Height and width of the images, pixels; MorphoDiff's are 512x512.
+    scaling_factor
+        Of the latents; none takes the codec's own.
+    """
+    device = best_device()
+    decoder = load_codec(codec, "rgb", scaling_factor=scaling_factor, device=device)
+    latent_shape = decoder.latent_shape((3, *size))
+    network = load_unet(folder)
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    names = tuple(sorted(conditions.concentrations()))
+    generator = UNetGenerator(
+        network,
+        perturbations=len(names),
+        cell_types=len(cell_types),
+        condition_width=conditions.width,
+    )
+    generator.check_latents(*latent_shape)
+    settings = TrainingSettings(
+        Path(folder).resolve().name,
+        0,
+        "rgb",
+        Path(codec).name,
+        ("red", "green", "blue"),
+        UNet(kind="unet", condition="given"),
+        Training(),
+    )
+    return (
+        TrainedGenerator(
+            generator.eval().requires_grad_(False).to(device),
+            Vocabulary(names, tuple(sorted(set(cell_types))), ("compound",) * len(names)),
+            settings,
+            0,
+            latent_shape,
+            digest.hexdigest(),
+            conditions,
+        ),
+        decoder,
+    )
+
+
+def averaged_unet(generator: TrainedGenerator) -> UNetGenerator:
+    """The U-Net of a checkpoint, to be written in diffusers' layout.
+
+    Raises
+    ------
+    ConfigError
+        When the checkpoint is of another kind of generator.
+    """
+    if not isinstance(generator.network, UNetGenerator):
+        raise ConfigError(
+            f"{generator.settings.experiment} is a {generator.settings.generator.architecture}, "
+            "which diffusers does not know: only a U-Net can be written in its layout."
+        )
+    return generator.network

@@ -1,0 +1,205 @@
+"""Denoising diffusion with Stable Diffusion's schedule, sampled by diffusers' schedulers.
+
+x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps at the timesteps t = 0 … T - 1 (Ho et al. 2020,
+arXiv:2006.11239, equation 4); the network predicts eps. diffusers is loaded where a scheduler is
+made, so that the samplers' names can be read without it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from morphpipe.errors import ConfigError
+from morphpipe.transport.noise import NoiseSource
+from morphpipe.transport.samplers import check_finite
+
+SAMPLERS = ("ddpm", "ddim", "dpm++", "euler", "pndm")
+"""Names of the samplers; the first is MorphoDiff's."""
+
+NoisePrediction = Callable[[Tensor, Tensor], Tensor]
+"""Maps a state [N, ...] and its timesteps [N] to the noise [N, ...] that it holds."""
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """How much noise a timestep has: betas whose square roots rise linearly ("scaled_linear").
+
+    The defaults are those of Stable Diffusion v1-4 (its scheduler_config.json), which MorphoDiff
+    trains and samples with.
+
+    Attributes
+    ----------
+    timesteps
+        T.
+    beta_start, beta_end
+        Variance that the first and the last timestep add.
+    """
+
+    timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+
+    @cached_property
+    def abar(self) -> Tensor:
+        """Share of the data in the variance at each timestep, prod (1 - beta); float64 [T]."""
+        start, end = self.beta_start**0.5, self.beta_end**0.5
+        betas = torch.linspace(start, end, self.timesteps, dtype=torch.float64) ** 2
+        return (1 - betas).cumprod(0)
+
+    def timestep(self, time: Tensor) -> Tensor:
+        """Timestep floor(T time) of a time in [0, 1], int64 [N]; time 1 falls into the last one.
+
+        Times that are uniform give timesteps that are.
+        """
+        return (time * self.timesteps).long().clamp(0, self.timesteps - 1)
+
+    def diffuse(self, data: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """State x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps, in the precision of the data.
+
+        Parameters
+        ----------
+        data, noise
+            [N, ...], of the same shape.
+        timestep
+            int64 [N], from 0 to T - 1.
+        """
+        abar = self.abar.to(timestep.device)[timestep]
+        abar = abar.reshape(-1, *([1] * (data.ndim - 1)))
+        return abar.sqrt().to(data.dtype) * data + (1 - abar).sqrt().to(data.dtype) * noise
+
+
+STABLE_DIFFUSION = NoiseSchedule()
+
+
+def ddpm_scheduler(schedule: NoiseSchedule = STABLE_DIFFUSION) -> Any:
+    """Make diffusers' DDPMScheduler with the settings that MorphoDiff samples with.
+
+    Timesteps with "leading" spacing and an offset of 1, the posterior's variance ("fixed_small"),
+    no clipping.
+    """
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(**_leading(schedule), variance_type="fixed_small", clip_sample=False)
+
+
+@torch.no_grad()
+def denoise(
+    predict: NoisePrediction,
+    noise: NoiseSource,
+    *,
+    sampler: str = "ddpm",
+    steps: int = 50,
+    schedule: NoiseSchedule = STABLE_DIFFUSION,
+) -> Tensor:
+    """Sample with one of diffusers' schedulers.
+
+    "ddpm" is ancestral sampling as `ddpm_scheduler` does it (MorphoDiff: 50 steps). diffusers'
+    DDPMScheduler draws its noise itself, one tensor for the whole batch; its DDIMScheduler takes
+    the noise as an argument, and with eta = 1 it is the same chain (Song et al. 2021,
+    arXiv:2010.02502, equation 16), so that one is stepped. "ddim" is the same with eta = 0,
+    "pndm" Stable Diffusion's own scheduler; both with the spacing and offset of "ddpm", and ending
+    at the data itself. "dpm++" (DPM-Solver++, second order) and "euler" have the spacing that
+    diffusers gives them, from timestep T - 1.
+
+    The state is kept in double precision; inside a step, "dpm++" and "euler" compute in single
+    precision, and diffusers' tables are in single precision for all of them. The prediction is
+    evaluated in the precision of the noise.
+
+    Parameters
+    ----------
+    predict
+        Predicted noise; evaluated `steps` times ("pndm": once more). The timesteps are int64, for
+        "euler" float32 with fractions.
+    noise
+        Noise [N, ...] as a function of the step: 0 for the initial state, 1 to steps - 1 for what
+        "ddpm" adds after each step but the last.
+    sampler
+        One of `SAMPLERS`.
+    steps
+        Number of steps, from 2 to T / 2.
+    schedule
+        The schedule that the network was trained with.
+
+    Returns
+    -------
+    Tensor
+        Samples [N, ...] in the precision of the noise.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such sampler, or it cannot take that many steps.
+    DataError
+        If the samples are not finite.
+    """
+    scheduler = _scheduler(sampler, steps, schedule)
+    initial = noise(0)
+    x = initial.double() * float(scheduler.init_noise_sigma)
+    last = len(scheduler.timesteps)
+    for step, timestep in enumerate(scheduler.timesteps, start=1):
+        scaled = scheduler.scale_model_input(x, timestep).to(initial.dtype)
+        predicted = predict(scaled, timestep.to(x.device).expand(len(x))).double()
+        options: dict[str, Any] = {}
+        if sampler == "ddpm" and step < last:
+            # Asked for only now: on a GPU the noise is drawn while the network is still running.
+            options = {"eta": 1.0, "variance_noise": noise(step).double()}
+        x = scheduler.step(predicted, timestep, x, **options).prev_sample
+    return check_finite(x).to(initial.dtype)
+
+
+def _leading(schedule: NoiseSchedule) -> dict[str, Any]:
+    """Return the settings of the schedule, with the timesteps of the published sampling."""
+    return _shared(schedule) | {"timestep_spacing": "leading", "steps_offset": 1}
+
+
+def _shared(schedule: NoiseSchedule) -> dict[str, Any]:
+    """Return the settings that all of diffusers' schedulers have."""
+    return {
+        "num_train_timesteps": schedule.timesteps,
+        "beta_start": schedule.beta_start,
+        "beta_end": schedule.beta_end,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": "epsilon",
+    }
+
+
+def _scheduler(sampler: str, steps: int, schedule: NoiseSchedule) -> Any:
+    """Make a scheduler with its timesteps set; it holds a state and serves one batch."""
+    if sampler not in SAMPLERS:
+        raise ConfigError(
+            f'Unknown sampler "{sampler}" of a diffusion: choose one of {", ".join(SAMPLERS)}.'
+        )
+    total = schedule.timesteps
+    if not 2 <= steps <= total // 2:
+        raise ConfigError(
+            f"A diffusion of {total} timesteps is sampled in 2 to {total // 2} steps, not {steps}."
+        )
+    from diffusers import (
+        DDIMScheduler,
+        DPMSolverMultistepScheduler,
+        EulerDiscreteScheduler,
+        PNDMScheduler,
+    )
+
+    scheduler: Any
+    if sampler == "dpm++":
+        scheduler = DPMSolverMultistepScheduler(**_shared(schedule))
+    elif sampler == "euler":
+        scheduler = EulerDiscreteScheduler(**_shared(schedule))
+    elif sampler == "pndm":
+        scheduler = PNDMScheduler(**_leading(schedule), skip_prk_steps=True, set_alpha_to_one=True)
+    else:
+        scheduler = DDIMScheduler(**_leading(schedule), clip_sample=False, set_alpha_to_one=True)
+    scheduler.set_timesteps(steps)
+    first = int(scheduler.timesteps[0])
+    if first <= total - 2 * (total // steps):
+        # The spacing is rounded down: 300 steps would take every third timestep from 898 on.
+        raise ConfigError(
+            f"{steps} steps of the sampler {sampler} would start at timestep {first} of {total}, "
+            f"where the state is not noise alone: choose a number of steps that divides {total}."
+        )
+    return scheduler

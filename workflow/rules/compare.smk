@@ -1,0 +1,83 @@
+# Two experiments beside each other, and each perturbation's real images among those of all.
+rule compare:
+    input:
+        model=lambda w: distance_tables(comparison_of(w).model),
+        baseline=lambda w: distance_tables(comparison_of(w).baseline),
+    output:
+        tests=f"{RESULTS}/comparisons/{{comparison}}/tests.parquet",
+    log:
+        f"{LOGS}/compare/{{comparison}}.log",
+    benchmark:
+        f"{BENCHMARKS}/compare/{{comparison}}.tsv"
+    wildcard_constraints:
+        comparison=one_of(CONFIGURATION.comparisons),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    params:
+        comparison=lambda w: plain(comparison_of(w)),
+    message:
+        "Comparing experiments: {wildcards.comparison}"
+    script:
+        "../scripts/compare.py"
+
+
+rule rank_block:
+    input:
+        fields=real_fields,
+        split=split_table,
+        samples=lambda w: samples(w.experiment),
+        features=evaluation_input,
+    output:
+        ranks=temp(
+            f"{RESULTS}/experiments/{{experiment}}/metrics/ranking/block-{{block}}.parquet"
+        ),
+    log:
+        f"{LOGS}/rank_block/{{experiment}}_{{block}}.log",
+    benchmark:
+        f"{BENCHMARKS}/rank_block/{{experiment}}_{{block}}.tsv"
+    wildcard_constraints:
+        block=r"\d+",
+    group:
+        "rank"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+    params:
+        evaluation=evaluation_params,
+        ranking=lambda w: plain(ranking_of(CONFIGURATION.comparisons, w.experiment)),
+    message:
+        "Ranking cohorts of {wildcards.experiment}, block {wildcards.block}"
+    script:
+        "../scripts/rank_block.py"
+
+
+rule rank:
+    input:
+        blocks=lambda w: expand(
+            rules.rank_block.output.ranks,
+            experiment=w.experiment,
+            block=range(ranking_of(CONFIGURATION.comparisons, w.experiment).blocks),
+        ),
+    output:
+        ranks=f"{RESULTS}/experiments/{{experiment}}/metrics/ranking.parquet",
+    log:
+        f"{LOGS}/rank/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/rank/{{experiment}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    message:
+        "Joining the ranks of {wildcards.experiment}"
+    script:
+        "../scripts/rank.py"

@@ -1,0 +1,96 @@
+# Distances of single-cell crops: features of the archives of crops, then as for whole fields.
+rule real_crop_features:
+    input:
+        fields=rules.real_crops.output.archive,
+        encoder=lambda w: encoder_record(w.encoder),
+    output:
+        features=directory(
+            f"{RESULTS}/datasets/{{dataset}}/crop-features/{{order}}-{{size}}/{{encoder}}/shard-{{shard}}"
+        ),
+    log:
+        f"{LOGS}/real_crop_features/{{dataset}}_{{order}}-{{size}}_{{encoder}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/real_crop_features/{{dataset}}_{{order}}-{{size}}_{{encoder}}_{{shard}}.tsv"
+    wildcard_constraints:
+        order=one_of(CROP_ORDERS),
+        size=r"\d+",
+    group:
+        "crop_features"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+        gpu=1,
+    params:
+        views=lambda w: views_on(w.dataset, w.encoder),
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+    message:
+        "Features of single cells of {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
+    script:
+        "../scripts/features.py"
+
+
+rule generated_crop_features:
+    input:
+        fields=rules.generated_crops.output.archive,
+        encoder=lambda w: encoder_record(w.encoder),
+    output:
+        features=directory(
+            f"{RESULTS}/experiments/{{experiment}}/crop-features/{{order}}-{{size}}/{{encoder}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}"
+        ),
+    log:
+        f"{LOGS}/generated_crop_features/{{experiment}}_{{order}}-{{size}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/generated_crop_features/{{experiment}}_{{order}}-{{size}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
+    wildcard_constraints:
+        order=one_of(CROP_ORDERS),
+        size=r"\d+",
+    group:
+        "crop_features"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+        gpu=1,
+    params:
+        views=lambda w: experiment_of(w).evaluation.views,
+        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+    message:
+        "Features of single cells of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
+    script:
+        "../scripts/features.py"
+
+
+rule evaluate_crops:
+    input:
+        split=split_table,
+        real_crops=lambda w: real_crop_archives(w.experiment),
+        generated_crops=lambda w: generated_crop_archives(w.experiment),
+        features=lambda w: [
+            path
+            for e in experiment_of(w).evaluation.encoders
+            for path in real_crop_features(w.experiment, e)
+            + generated_crop_features(w.experiment, e)
+        ],
+    output:
+        metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/crop-distances.parquet",
+    log:
+        f"{LOGS}/evaluate_crops/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_crops/{{experiment}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="4h",
+    params:
+        evaluation=crop_evaluation_params,
+    message:
+        "Evaluating {wildcards.experiment}: single-cell crops"
+    script:
+        "../scripts/evaluate_crops.py"
