@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,26 @@ def test_order_by_name_turns_channels(make_manifest, make_row, tmp_path, fields)
     np.testing.assert_array_equal(
         read_images(own)[:2], read_images(read_fields(tmp_path / "turned-crops.zip"))
     )
+
+
+@pytest.mark.parametrize(
+    ("rgb", "kept"),
+    [
+        (("actin", "tubulin", "DNA"), ("actin", "tubulin", "DNA")),
+        (("actin", "ER", "DNA"), None),
+        (None, None),
+    ],
+)
+def test_colours_stay_where_their_channels_do(make_manifest, make_row, tmp_path, fields, rgb, kept):
+    image = read_images(fields)[0]
+    names = ("actin", "tubulin", "DNA", "ER")
+    manifest = replace(make_manifest(names), rgb=rgb)
+    with write_archive(tmp_path / "four.zip", manifest) as archive:
+        archive.add(make_row("f0"), np.concatenate([image, image[:1]]))
+    write_crops(
+        read_fields(tmp_path / "four.zip"), tmp_path / "c.zip", order="impa-bbbc021", size=32
+    )
+    assert read_fields(tmp_path / "c.zip").manifest.rgb == kept
 
 
 def test_mistakes(fields, tmp_path):

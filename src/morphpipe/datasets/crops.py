@@ -77,7 +77,10 @@ def write_crops(
             f"{', '.join(names)}."
         )
     channels = tuple(fields.manifest.channels[names.index(name)] for name in wanted)
-    manifest = replace(fields.manifest, channels=channels, rgb=None, intensity_windows={})
+    rgb = fields.manifest.rgb
+    if rgb is not None and not set(rgb) <= set(wanted):
+        rgb = None
+    manifest = replace(fields.manifest, channels=channels, rgb=rgb, intensity_windows={})
     rows = fields.rows()
     written = 0
     with FieldReader(fields) as reader, write_archive(path, manifest) as archive:

@@ -78,7 +78,8 @@ def paired_tests(
     left, right = np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     number = len(left)
     if number < minimum:
-        return {"reason": f"{number} perturbations, fewer than {minimum}"}
+        noun = "perturbation" if number == 1 else "perturbations"
+        return {"reason": f"{number} {noun}, fewer than {minimum}"}
     deviation = float((left - right).std(ddof=1))
     if deviation <= 1e-12 * float(np.abs([left, right]).max()):
         return {"reason": "the difference is the same for every perturbation"}
