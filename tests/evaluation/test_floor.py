@@ -4,14 +4,15 @@ import pytest
 from morphpipe.errors import DataError
 from morphpipe.evaluation.distance_measures import Frechet
 from morphpipe.evaluation.floor import (
+    Averaged,
+    Ratio,
     draw_matched,
     halvings,
     measure_against_halves,
     measure_floor,
-    relative,
 )
 from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.statistics import Contributions, Interval, linearised_interval
 
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 3.0}
 
@@ -67,7 +68,7 @@ def test_copies_of_the_real_distribution_are_at_the_floor(make_features):
             Frechet("test"), other, real, drawn, match="condition", seed=seed
         )
         assert notes["share_matched"] == 1
-        ratios.append(relative(distance, floor).value)
+        ratios.append(Ratio(distance, floor).value)
     assert np.mean(ratios) == pytest.approx(1, abs=0.15)
 
 
@@ -84,22 +85,63 @@ def test_interval_of_the_ratio_covers(make_features):
         distance, _ = measure_against_halves(
             Frechet("test"), other, real, drawn, match=None, seed=seed
         )
-        ratio = relative(distance, floor)
+        ratio = Ratio(distance, floor)
         assert ratio.value == pytest.approx(distance.value / floor.value)
-        ratios.append(
-            (
-                ratio.value,
-                *linearised_interval(
-                    ratio.value,
-                    [
-                        Contributions(ratio.left, other.groups()),
-                        Contributions(ratio.right, real.groups()),
-                    ],
-                    draw_variance=ratio.draw_variance,
-                ),
+
+        def interval_of(difference, real=real, other=other):
+            return linearised_interval(
+                difference.value,
+                [
+                    Contributions(difference.left, other.groups()),
+                    Contributions(difference.right, real.groups()),
+                ],
+                draw_variance=difference.draw_variance,
             )
-        )
+
+        ratios.append((ratio.value, *ratio.interval(interval_of)))
     values, lows, highs = np.array(ratios).T
     covered = np.mean((lows <= values.mean()) & (values.mean() <= highs))
     assert covered > 0.88
-    assert (highs - lows).mean() < 1.7 * 4 * values.std()
+    assert np.median(highs - lows) < 2 * 4 * values.std()
+
+
+def normal_interval(left_variance, floor_variance):
+    """Of a difference of two independent means with known variances, 1.96 deviations."""
+
+    def interval(difference):
+        multiple = difference.right[0, 0]
+        half = 1.96 * (left_variance + multiple**2 * floor_variance) ** 0.5
+        return Interval(difference.value - half, difference.value + half)
+
+    return interval
+
+
+def ratio_of(distance, floor):
+    """A ratio whose `beyond` tells the multiple in the first contribution of the right side."""
+    return Ratio(
+        Averaged(np.array([distance]), np.zeros((1, 1)), np.zeros((1, 1))),
+        Averaged(np.array([floor]), np.zeros((1, 0)), -np.ones((1, 1))),
+    )
+
+
+def test_interval_of_a_ratio_is_fiellers():
+    """The closed form for independent means: roots of (d - r f)^2 = z^2 (s_d^2 + r^2 s_f^2)."""
+    distance, floor, deviation, floor_deviation = 3.0, 1.0, 0.2, 0.25
+    found = ratio_of(distance, floor).interval(normal_interval(deviation**2, floor_deviation**2))
+    z2 = 1.96**2
+    roots = np.roots(
+        [
+            floor**2 - z2 * floor_deviation**2,
+            -2 * distance * floor,
+            distance**2 - z2 * deviation**2,
+        ]
+    )
+    assert found == pytest.approx(tuple(sorted(roots)), rel=1e-6)
+    # A symmetric interval would reach below 1.6; the distance lies clearly above the floor.
+    assert found.low > 1.9
+
+
+def test_ratio_to_a_floor_that_is_not_told_from_zero_has_no_upper_end():
+    found = ratio_of(3.0, 1.0).interval(normal_interval(0.01, 1.0))
+    assert found.high == np.inf
+    assert 0 < found.low < 3

@@ -14,6 +14,7 @@ from morphpipe.report.results import (
     read_metrics,
     served_alignment,
 )
+from morphpipe.report.tables import interval
 from morphpipe.storage import write_parquet
 
 from .conftest import CONTEXT, configuration_of
@@ -40,6 +41,20 @@ def test_over_seeds_takes_mean_widest_interval_and_reason(tmp_path):
     assert (row["value"], row["ci_low"], row["ci_high"]) == (3.0, 1.5, 5.0)
     assert row["n_left"] == 4
     assert row["reason"] == "1 of 3 seeds have no value: too few"
+
+
+def test_an_interval_without_an_upper_end_is_the_widest(tmp_path):
+    rows = [
+        metric_row(
+            **COMMON, metric="relative_FID", comparison="generated-real@floor-n",
+            sampling_seed=seed, value=2.0, ci_low=low, ci_high=high,
+        )
+        for seed, low, high in ((0, 1.2, 5.0), (1, 1.1, None))
+    ]  # fmt: skip
+    (row,) = summary_of(rows, tmp_path).to_dict("records")
+    assert row["ci_low"] == 1.1
+    assert np.isnan(row["ci_high"])
+    assert interval(row) == "1.10 or more"
 
 
 def test_multiples_of_the_floor(tmp_path):

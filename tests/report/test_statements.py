@@ -85,6 +85,7 @@ def test_key_numbers_give_reasons_where_there_is_no_value(evidence, summary):
     ("low", "high", "words"),
     [
         (1.1, 1.9, "further from real images than"),
+        (1.1, float("nan"), "further from real images than"),
         (0.8, 1.3, "not measurably further"),
         (0.5, 0.9, "which is no merit"),
     ],

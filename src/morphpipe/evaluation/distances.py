@@ -25,10 +25,10 @@ from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.floor import (
     Averaged,
     Halving,
+    Ratio,
     halvings,
     measure_against_halves,
     measure_floor,
-    relative,
 )
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.scopes import (
@@ -37,7 +37,12 @@ from morphpipe.evaluation.scopes import (
     perturbation_groups,
     scopes,
 )
-from morphpipe.evaluation.statistics import Contributions, Linearised, linearised_interval
+from morphpipe.evaluation.statistics import (
+    Contributions,
+    Interval,
+    Linearised,
+    linearised_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class _Scoring:
         metric: str,
         comparison: str,
         sizes: tuple[int, int],
-        result: Linearised | Averaged | str,
+        result: Linearised | Averaged | Ratio | str,
         left: FeatureSet | None,
         notes: Mapping[str, Any],
         seeds: Mapping[str, int | None] | None = None,
@@ -117,27 +122,25 @@ class _Scoring:
         if isinstance(result, str):
             settings = {"reason": result}
         elif all(len(np.unique(images.groups())) >= 2 for images in (left or self.real, self.real)):
-            level = self.settings.level
-            contributions = [
-                Contributions(result.right, self.real.groups(), self.real.conditions())
-            ]
-            if left is not None:
-                contributions.append(Contributions(result.left, left.groups(), left.conditions()))
-            low, high = linearised_interval(
-                result.value,
-                contributions,
-                draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
-                level=level,
+            low, high = (
+                result.interval(lambda difference: self._interval(difference, left))
+                if isinstance(result, Ratio)
+                else self._interval(result, left)
             )
             if self.measure.relative_name is not None:
-                # A Fréchet distance cannot be negative, and neither can a ratio of two; cutting
-                # the interval at 0 takes nothing from its coverage.
+                # A Fréchet distance cannot be negative; cutting the interval at 0 takes nothing
+                # from its coverage.
                 low = max(low, 0.0)
-            interval = {"ci_low": low, "ci_high": high}
+            interval = {"ci_low": low}
+            kind = "Fieller's" if isinstance(result, Ratio) else "linearised"
             settings |= {
-                "interval": "linearised, wells within conditions as units",
-                "level": level,
+                "interval": f"{kind}, wells within conditions as units",
+                "level": self.settings.level,
             }
+            if np.isfinite(high):
+                interval["ci_high"] = high
+            else:
+                settings["interval"] += "; without an upper end: the floor is not told from 0"
         else:
             settings["interval"] = "none: a set is from a single well"
         if self.scope.group is not None:
@@ -155,6 +158,18 @@ class _Scoring:
                 value=None if isinstance(result, str) else result.value,
                 settings=settings,
             )
+        )
+
+    def _interval(self, result: Linearised | Averaged, left: FeatureSet | None) -> Interval:
+        """The linearised interval of a distance, or of a difference of distances."""
+        contributions = [Contributions(result.right, self.real.groups(), self.real.conditions())]
+        if left is not None:
+            contributions.append(Contributions(result.left, left.groups(), left.conditions()))
+        return linearised_interval(
+            result.value,
+            contributions,
+            draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
+            level=self.settings.level,
         )
 
     def add_floor(self) -> Averaged | None:
@@ -228,7 +243,7 @@ class _Scoring:
             reason = self.reason or "the floor is zero"
             self.add(self.measure.relative_name, comparison, sizes, reason, None, {}, seeds)
             return
-        ratio = relative(distance, floor)
+        ratio = Ratio(distance, floor)
         notes = self.notes | {"floor": floor.value}
         self.add(
             self.measure.relative_name, comparison, sizes, ratio, generated.images, notes, seeds

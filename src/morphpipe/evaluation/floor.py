@@ -6,19 +6,24 @@ conditions) is measured against the same halves with as many images, so that the
 bias of a Fréchet distance is the same in all of them.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import brentq
 
 from morphpipe.evaluation.distance_measures import DistanceMeasure
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.splits import halves
-from morphpipe.evaluation.statistics import Array
+from morphpipe.evaluation.statistics import Array, Interval
 
 Indices = npt.NDArray[np.intp]
+# The upper end of a ratio's interval is looked for up to 2^10 times the ratio.
+_DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
@@ -181,15 +186,65 @@ def _conditions(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
     return images.column(match)
 
 
-def relative(distance: Averaged, floor: Averaged) -> Averaged:
-    """Divide a distance by the floor; both must come from the same halvings.
+@dataclass(frozen=True)
+class Ratio:
+    """A distance as a multiple of the floor; both come from the same halvings.
 
     The value is the ratio of the means. Real fields and halvings move both, and are accounted
     for together.
+
+    Attributes
+    ----------
+    distance, floor
+        As measured; the floor is above 0.
     """
-    ratio = distance.value / floor.value
-    return Averaged(
-        ratio + (distance.values - ratio * floor.values) / floor.value,
-        distance.left / floor.value,
-        (distance.right - ratio * floor.right) / floor.value,
-    )
+
+    distance: Averaged
+    floor: Averaged
+
+    @property
+    def value(self) -> float:
+        """The ratio."""
+        return self.distance.value / self.floor.value
+
+    def beyond(self, multiple: float) -> Averaged:
+        """The distance less a multiple of the floor."""
+        return Averaged(
+            self.distance.values - multiple * self.floor.values,
+            self.distance.left,
+            self.distance.right - multiple * self.floor.right,
+        )
+
+    def interval(self, of_difference: Callable[[Averaged], Interval]) -> Interval:
+        """All multiples of the floor that the distance cannot be told from (Fieller 1954).
+
+        A symmetric interval around the ratio would let the uncertainty of the floor, taken as
+        many times as the distance is large, hide that a distance lies clearly above it.
+
+        Parameters
+        ----------
+        of_difference
+            Gives the interval of a difference from `beyond`.
+
+        Returns
+        -------
+        Interval
+            Around the ratio, from 0 on; its upper end is infinite where the floor cannot be told
+            from 0.
+        """
+
+        def untold(multiple: float) -> float:
+            """Negative while 0 lies inside the interval of the difference."""
+            low, high = of_difference(self.beyond(multiple))
+            return max(low, -high)
+
+        value = self.value
+        if untold(value) == 0:  # nothing varies
+            return Interval(value, value)
+        low = 0.0 if untold(0.0) < 0 else float(brentq(untold, 0.0, value))
+        farthest = value
+        for _ in range(_DOUBLINGS):
+            farthest *= 2
+            if untold(farthest) > 0:
+                return Interval(low, float(brentq(untold, value, farthest)))
+        return Interval(low, math.inf)

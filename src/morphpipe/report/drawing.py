@@ -62,9 +62,16 @@ def all_first(values: pd.Series) -> list[str]:
 
 
 def draw_interval(axes: Axes, y: float, row: Any, colour: str) -> None:
-    """A line from `row.low` to `row.high`, where both are known."""
-    if np.isfinite(row.low) and np.isfinite(row.high):
-        axes.plot([row.low, row.high], [y, y], color=colour, lw=1.6, solid_capstyle="butt")
+    """A line from `row.low` to `row.high`; without a high end an arrow to the right edge."""
+    if not np.isfinite(row.low):
+        return
+    high = row.high if np.isfinite(row.high) else row.value
+    axes.plot([row.low, high], [y, y], color=colour, lw=1.6, solid_capstyle="butt")
+    if not np.isfinite(row.high):
+        axes.annotate(
+            "", xy=(1, y), xycoords=("axes fraction", "data"), xytext=(row.value, y),
+            arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6},
+        )  # fmt: skip
 
 
 @mpl.rc_context(STYLE)

@@ -72,12 +72,14 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         if reason and len(known):
             reason = f"{len(group) - len(known)} of {len(group)} seeds have no value: {reason}"
         chances = [n["chance"] for n in known["notes"] if n.get("chance") is not None]
+        # An interval without an upper end is the widest.
+        is_open = bool((known["ci_low"].notna() & known["ci_high"].isna()).any())
         rows.append(
             dict(zip(_IDENTITY, key, strict=True))
             | {
                 "value": known["value"].mean(),
                 "ci_low": known["ci_low"].min(),
-                "ci_high": known["ci_high"].max(),
+                "ci_high": np.nan if is_open else known["ci_high"].max(),
                 "n_left": group["n_left"].min(),
                 "n_right": group["n_right"].min(),
                 "seeds": len(group),

@@ -64,8 +64,10 @@ def count(value: float) -> str:
 
 def interval(row: Mapping[str, Any] | pd.Series) -> str:
     """The interval as text, empty where there is none."""
-    if not (np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"])):
+    if not np.isfinite(row["ci_low"]):
         return ""
+    if not np.isfinite(row["ci_high"]):
+        return f"{number(row['ci_low'])} or more"
     return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
 
 
