@@ -12,6 +12,7 @@ from morphpipe.cli import (
     evaluation,
     generation,
     latents,
+    morphology,
     networks,
     plates,
     reporting,
@@ -43,6 +44,7 @@ for part in (
     generation,
     evaluation,
     comparison,
+    morphology,
     reporting,
 ):
     part.register(app)

@@ -1,0 +1,148 @@
+"""CellProfiler's command line and the measurement in process, side by side: fields per CPU hour.
+
+    python benchmarks/cellprofiler.py --command-line INTERPRETER [--in-process INTERPRETER]
+        [--archive fields.zip] [--fields 8] [--pipeline workflow/pipelines/cellpainting_6ch.cppipe]
+
+Both read the same images and run the same pipeline, each in one process and one thread. CPU time
+is user and system time of the process and its children. Each is run with all fields and with one,
+so that its start can be told from what a further field costs; the two are alternated and the
+medians compared, so that a busy machine harms both. The command line needs Java; the other
+interpreter is that of the environment which the workflow makes for CellProfiler.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from morphpipe.config.datasets import SimulatedDataset
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.datasets.fields import FieldTable, concatenate, read_fields, write_fields
+from morphpipe.datasets.simulated.source import screen_design, simulate_plate
+from morphpipe.morphology.environment import read_environment, variables
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "environments" / "cellprofiler.json"
+
+
+def simulated_archive(path: Path, fields: int, size: int) -> FieldTable:
+    """At least so many simulated fields of 6 x size x size."""
+    settings = {"source": "simulated", "field_size": size, "replicates": -(-fields // 10)}
+    simulate_plate(screen_design(SimulatedDataset.model_validate(settings)), 1, "cells", path)
+    return read_fields(path)
+
+
+def write_planes(fields: FieldTable, folder: Path) -> Path:
+    """A file per plane, and the list of them, which the command line reads."""
+    lines = []
+    with FieldReader(fields) as reader:
+        for row, field_id in enumerate(fields.field_ids):
+            (folder / field_id).mkdir(parents=True)
+            for name, plane in zip(fields.manifest.names, reader.read(row), strict=True):
+                path = folder / field_id / f"{name}.png"
+                Image.fromarray(plane).save(path)
+                lines.append(f"{path}\n")
+    listed = folder / "files.txt"
+    listed.write_text("".join(lines))
+    return listed
+
+
+def cpu_seconds(command: list[str | Path]) -> float:
+    """User and system time of a command and of all that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        list(map(str, command)),
+        env=variables(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def command_line(python: Path, pipeline: Path, fields: FieldTable) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        listed = write_planes(fields, folder / "images")
+        command: list[str | Path] = [python, "-m", "cellprofiler", "--run-headless", "--run"]
+        command += ["--pipeline", pipeline, "--file-list", listed]
+        seconds = cpu_seconds([*command, "--output-directory", folder])
+        if not (folder / "Image.csv").is_file():
+            raise SystemExit("CellProfiler's command line ended without its tables.")
+        return seconds
+
+
+def in_process(python: Path, pipeline: Path, fields: FieldTable) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table = folder / "fields.parquet"
+        write_fields(concatenate([fields], folder), table)
+        command: list[str | Path] = [python, "-m", "morphpipe.morphology.measure"]
+        command += ["--fields", table, "--pipeline", pipeline]
+        command += ["--scratch", folder / "scratch", "--image", folder / "image.parquet"]
+        command += ["--objects", folder / "objects.parquet", "--labels", folder / "labels.npz"]
+        return cpu_seconds(command)
+
+
+def compare(
+    ways: dict[str, Callable[[FieldTable], float]], fields: FieldTable, repeats: int
+) -> None:
+    one = fields.take([0])
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            taken[name].append((way(fields), way(one)))
+    hourly = {}
+    for name, seconds in taken.items():
+        everything, single = (statistics.median(column) for column in zip(*seconds, strict=True))
+        further = (everything - single) / (len(fields) - 1)
+        hourly[name] = 3600 * len(fields) / everything, 3600 / further
+        print(
+            f"{name:13s} {everything:8.1f} s of CPU time; the start {single - further:5.1f} s, "
+            f"a field {further:6.2f} s: {hourly[name][0]:6.0f} fields per CPU hour, "
+            f"{hourly[name][1]:6.0f} without the start"
+        )
+    first, second = hourly
+    ratios = [b / a for a, b in zip(hourly[first], hourly[second], strict=True)]
+    print(f"{second} / {first}: {ratios[0]:.2f}, {ratios[1]:.2f} without the start")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--command-line", type=Path, required=True, metavar="INTERPRETER")
+    parser.add_argument("--in-process", type=Path, metavar="INTERPRETER")
+    parser.add_argument("--pipeline", type=Path)
+    parser.add_argument("--archive", type=Path, help="real fields; otherwise they are simulated")
+    parser.add_argument("--fields", type=int, default=8)
+    parser.add_argument("--size", type=int, default=512, help="of simulated fields")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.fields < 2:
+        parser.error("a further field needs --fields 2 or more")
+    python = arguments.in_process or Path(read_environment(RECORD).python)
+    pipeline = arguments.pipeline or ROOT / "workflow" / "pipelines" / "cellpainting_6ch.cppipe"
+    with tempfile.TemporaryDirectory() as name:
+        archive = arguments.archive or Path(name) / "cells.zip"
+        if arguments.archive is None:
+            simulated_archive(archive, arguments.fields, arguments.size)
+        fields = read_fields(archive).take(list(range(arguments.fields)))
+        height, width = fields.table["height"][0].as_py(), fields.table["width"][0].as_py()
+        print(
+            f"{pipeline.name}, {len(fields)} fields of "
+            f"{len(fields.manifest.channels)}x{height}x{width}"
+        )
+        ways: dict[str, Callable[[FieldTable], float]] = {
+            "command line": lambda part: command_line(arguments.command_line, pipeline, part),
+            "in process": lambda part: in_process(python, pipeline, part),
+        }
+        compare(ways, fields, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Verbs that measure morphology with CellProfiler."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morphpipe.cli.options import Log
+
+ENVIRONMENTS = Path("environments")
+RECORD = ENVIRONMENTS / "cellprofiler.json"
+Pipeline = Annotated[
+    Path, typer.Option(help="CellProfiler pipeline (.cppipe), as its window saves it.")
+]
+Channel = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="IMAGE=CHANNEL: the channel of the fields that an image of the pipeline is; repeat "
+        "for several. Default: the channel of the same name."
+    ),
+]
+
+
+def environment(
+    name: Annotated[str, typer.Argument(help="`cellprofiler`, the only one there is.")],
+    lock: Annotated[Path, typer.Option(help="The packages, with versions and hashes.")] = Path(
+        "workflow/envs/cellprofiler.lock"
+    ),
+    folder: Annotated[
+        Path, typer.Option(help="Where environments lie, each in a folder of its own.")
+    ] = ENVIRONMENTS,
+    log: Log = None,
+) -> None:
+    """Make the environment that CellProfiler runs in, test it, and record it.
+
+    Needs Python 3.11 and some 900 MB; takes a minute or two, and nothing the second time. Without a
+    network, put the packages that the lock names into a folder, and name it in PIP_FIND_LINKS.
+    Example:
+
+    ```
+    morphpipe environment cellprofiler
+    ```
+    """
+    from morphpipe.cli.options import prepare
+    from morphpipe.errors import ConfigError
+    from morphpipe.morphology.environment import folder_of, make_environment
+
+    prepare(None, log)
+    if name != "cellprofiler":
+        raise ConfigError(f"There is no environment {name!r} to make; there is cellprofiler.")
+    record = folder / RECORD.name
+    made = make_environment(lock, folder_of(lock, folder), record)
+    print(f"CellProfiler {made.cellprofiler} in {made.python}, recorded in {record}")
+
+
+def measure(
+    fields: Annotated[Path, typer.Argument(help="Field table (.parquet) or image archive (.zip).")],
+    pipeline: Pipeline,
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder to write: image.parquet, objects.parquet and labels.npz."),
+    ],
+    record: Annotated[
+        Path,
+        typer.Option(
+            "--environment", help="Record of the environment, as `environment` writes it."
+        ),
+    ] = RECORD,
+    channel: Channel = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            help="`channels`, or `rgb`: fields are shown as RGB first, and the channels are red, "
+            "green and blue."
+        ),
+    ] = "channels",
+    split: Annotated[
+        Path | None, typer.Option(help="Split table: measure the fields of one side only.")
+    ] = None,
+    side: Annotated[str, typer.Option(help="Of the split.")] = "test",
+    cell_type: Annotated[
+        list[str] | None, typer.Option(help="Measure only these; repeat for several.")
+    ] = None,
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="Measure only these; repeat for several.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Fields at once.")] = 25,
+    maximum_failed: Annotated[
+        float, typer.Option(help="The largest share of failed fields that is let through, 0 to 1.")
+    ] = 0.05,
+    keep_labels: Annotated[
+        int, typer.Option(help="Of how many fields the segmentation is kept, to look at.")
+    ] = 2,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Folder for finished batches; default: `scratch` in the output."),
+    ] = None,
+) -> None:
+    r"""Measure fields with a CellProfiler pipeline, without CellProfiler's window or Java.
+
+    Takes one core. Killed and started again, it goes on behind the last finished batch. A field
+    that cannot be measured becomes a row with its reason. Example:
+
+    ```
+    morphpipe measure shard-0.zip --output measured \
+        --pipeline workflow/pipelines/cellpainting_6ch.cppipe
+    morphpipe measure plate.zip --output measured --pipeline mine.cppipe \
+        --channel OrigDNA=DNA --channel OrigActin=actin
+    ```
+    """
+    from morphpipe.morphology.environment import read_environment, variables
+
+    found = read_environment(record)
+    command = [found.python, "-m", "morphpipe.morphology.measure"]
+    command += ["--fields", str(fields), "--pipeline", str(pipeline), "--images", images]
+    command += ["--batch-size", str(batch_size), "--maximum-failed", str(maximum_failed)]
+    command += ["--keep-labels", str(keep_labels), "--scratch", str(scratch or output / "scratch")]
+    for part, suffix in (("image", "parquet"), ("objects", "parquet"), ("labels", "npz")):
+        command += [f"--{part}", str(output / f"{part}.{suffix}")]
+    for entry in channel or []:
+        command += ["--channel", entry]
+    if split is not None:
+        command += ["--split", str(split), "--side", side]
+    for option, names in (("--cell-type", cell_type), ("--perturbation", perturbation)):
+        for name in names or []:
+            # Joined, lest a name that begins with a dash is taken for an option.
+            command.append(f"{option}={name}")
+    sys.stdout.flush()
+    os.execve(found.python, command, variables())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command(rich_help_panel="Before a run")(environment)
+    app.command(rich_help_panel="Evaluate and report")(measure)

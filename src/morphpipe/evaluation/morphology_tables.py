@@ -1,0 +1,141 @@
+"""Tables of a morphological comparison for figures: correlations of features, PCA scores."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.evaluation.morphology_correlation import correlation_matrix
+from morphpipe.evaluation.morphology_sets import MorphologySets
+from morphpipe.morphology.recipes import FittedRecipe, Prepared
+
+SCORES = ("pc1", "pc2", "pc3", "pc4")
+SCORES_KEY = b"morphpipe.scores"
+
+CORRELATION_SCHEMA = pa.schema(
+    [
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("training_seed", pa.int64()),
+        pa.field("sampling_seed", pa.int64()),
+        # From 1: the feature of which principal components explain the most.
+        pa.field("rank_a", pa.int32(), nullable=False),
+        pa.field("rank_b", pa.int32(), nullable=False),
+        pa.field("feature_a", pa.string(), nullable=False),
+        pa.field("feature_b", pa.string(), nullable=False),
+        # Null where a feature does not vary.
+        pa.field("real", pa.float64()),
+        pa.field("generated", pa.float64()),
+    ]
+)
+
+# Explained variance stands in the metadata, under SCORES_KEY: a list of
+# {recipe, training_seed, sampling_seed, explained_variance}.
+SCORE_SCHEMA = pa.schema(
+    [
+        pa.field("recipe", pa.string(), nullable=False),
+        # Of the generated images that real ones are shown beside, also in the rows of real ones.
+        pa.field("training_seed", pa.int64()),
+        pa.field("sampling_seed", pa.int64()),
+        pa.field("field_id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("cell_type", pa.string()),
+        pa.field("perturbation", pa.string()),
+        pa.field("moa", pa.string()),
+        pa.field("control", pa.string()),
+        *(pa.field(name, pa.float64()) for name in SCORES),
+    ]
+)
+
+
+def correlation_table(sets: MorphologySets, features: Sequence[str], **seeds: Any) -> pa.Table:
+    """Correlations of the PCA-selected features of real and of generated fields.
+
+    Parameters
+    ----------
+    sets
+        The comparison.
+    features
+        Names of all selected features.
+    **seeds
+        training_seed and sampling_seed.
+
+    Returns
+    -------
+    pyarrow.Table
+        `CORRELATION_SCHEMA`: all pairs, in both orders and with themselves.
+    """
+    matrices = [
+        correlation_matrix(part.images.features[:, sets.top])
+        for part in (sets.real, sets.generated)
+    ]
+    rows = []
+    for a, first in enumerate(sets.top):
+        for b, second in enumerate(sets.top):
+            real, generated = (
+                float(matrix[a, b]) if np.isfinite(matrix[a, b]) else None for matrix in matrices
+            )
+            rows.append(
+                {
+                    "recipe": sets.columns["view"],
+                    **seeds,
+                    "rank_a": a + 1,
+                    "rank_b": b + 1,
+                    "feature_a": features[first],
+                    "feature_b": features[second],
+                    "real": real,
+                    "generated": generated,
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=CORRELATION_SCHEMA)
+
+
+def score_table(parts: Sequence[Prepared], fitted: FittedRecipe, **seeds: Any) -> pa.Table:
+    """The first principal components of real and of generated fields.
+
+    Parameters
+    ----------
+    parts
+        Prepared fields of either kind.
+    fitted
+        The recipe that prepared them.
+    **seeds
+        training_seed and sampling_seed.
+
+    Returns
+    -------
+    pyarrow.Table
+        `SCORE_SCHEMA`; components that there are not are null.
+    """
+    tables = []
+    for part in parts:
+        frame = part.keys.assign(recipe=fitted.recipe.name, **seeds)
+        for place, name in enumerate(SCORES):
+            there = place < part.scores.shape[1]
+            frame[name] = part.scores[:, place] if there else np.nan
+        columns = {
+            field.name: pa.array(frame[field.name], field.type, from_pandas=True)
+            for field in SCORE_SCHEMA
+        }
+        tables.append(pa.table(columns, schema=SCORE_SCHEMA))
+    return pa.concat_tables(tables)
+
+
+def joined_scores(tables: Sequence[pa.Table], explained: Sequence[dict[str, Any]]) -> pa.Table:
+    """All tables of scores below each other, with the explained variance in the metadata."""
+    whole = pa.concat_tables([SCORE_SCHEMA.empty_table(), *tables])
+    return whole.replace_schema_metadata({SCORES_KEY: json.dumps(list(explained)).encode()})
+
+
+def explained_variance(fitted: FittedRecipe, **seeds: Any) -> dict[str, Any]:
+    """Share of the variance of the rows fitted on that each of the first components explains."""
+    shares = [float(share) for share in fitted.pca.explained_variance_ratio_[: len(SCORES)]]
+    return {"recipe": fitted.recipe.name, **seeds, "explained_variance": shares}
+
+
+def profiles_of(table: pd.DataFrame, field_ids: pd.Series, features: Sequence[str]) -> np.ndarray:
+    """The raw features of some fields, float64 [n, d], in the order of their ids."""
+    rows = table.set_index("Metadata_field_id").loc[field_ids, list(features)]
+    return rows.to_numpy(np.float64)

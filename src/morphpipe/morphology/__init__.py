@@ -1,0 +1,1 @@
+"""CellProfiler in process, and the profiles made of what it measures."""

@@ -1,0 +1,160 @@
+"""What CellProfiler needs to run beside newer libraries, and without Java.
+
+CellProfiler 4.2.8 asks for scikit-image 0.18.3, of which there are no wheels for Python 3.11, and
+for Java, wxPython and a MySQL client, which only its windows, its own image readers and its
+database export use. `install` has to be called before CellProfiler is imported; nothing of
+CellProfiler or scikit-image is changed on disk.
+"""
+
+import functools
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+# CellProfiler imports these on loading, and calls them only to read or write image files, to show
+# windows, and to write into a database; the first of each tuple is the package, the rest its parts.
+_NOT_NEEDED = (
+    ("javabridge", "javabridge.jutil", "javabridge.locate"),
+    ("bioformats", "bioformats.formatreader", "bioformats.formatwriter", "bioformats.omexml"),
+    ("prokaryote",),
+    ("MySQLdb", "MySQLdb.cursors"),
+)
+_installed = False
+
+
+def install() -> None:
+    """Make CellProfiler importable and ready to run in process, without a window.
+
+    - Functions of `skimage.morphology` take their `footprint` under its old name `selem` as well:
+      scikit-image 0.19 renamed it, 0.20 dropped the old name, and CellProfiler uses it
+      (MeasureGranularity, EnhanceOrSuppressFeatures, IdentifyPrimaryObjects, FindMaxima).
+    - `multichannel` and, of `peak_local_max`, `indices=False`, which 0.20 dropped too, are
+      translated (Smooth, ReduceNoise, EnhanceOrSuppressFeatures, FindMaxima).
+    - `skimage.morphology.reconstruction` computes in float64, as it did in 0.18. It has kept
+      float32 since 0.19, and MeasureGranularity, which sums over its result, drifts by up to 9e-5.
+    - Where they are not installed, `javabridge`, `bioformats`, `prokaryote` (all for Java) and
+      `MySQLdb` are stand-ins that can be imported, and say what is missing when they are called.
+    - CellProfiler is told that there is no window, before it asks for one.
+
+    Safe to call more than once. Stand-ins are only installed for packages that are not there.
+    """
+    global _installed
+    if _installed:
+        return
+    _adapt_scikit_image()
+    for names in _NOT_NEEDED:
+        if names[0] not in sys.modules and importlib.util.find_spec(names[0]) is None:
+            _stand_in(names)
+    # CellProfiler draws nothing here, but imports matplotlib, which looks for a display.
+    os.environ.setdefault("MPLBACKEND", "agg")
+    from cellprofiler_core.preferences import (  # type: ignore[import-not-found]
+        set_headless,
+    )
+
+    set_headless()
+    _installed = True
+
+
+def _adapt_scikit_image() -> None:
+    import skimage.feature
+    import skimage.filters
+    import skimage.morphology
+    import skimage.restoration
+
+    skimage.feature.peak_local_max = with_indices(skimage.feature.peak_local_max)
+    skimage.filters.gaussian = with_multichannel(skimage.filters.gaussian)
+    for name in ("denoise_bilateral", "denoise_nl_means"):
+        adapted = with_multichannel(getattr(skimage.restoration, name))
+        setattr(skimage.restoration, name, adapted)
+    for name, function in vars(skimage.morphology).copy().items():
+        if inspect.isfunction(function) and "footprint" in inspect.signature(function).parameters:
+            setattr(skimage.morphology, name, with_selem(function))
+    skimage.morphology.reconstruction = in_float64(skimage.morphology.reconstruction)
+
+
+def with_selem(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of scikit-image that takes `footprint` under the name `selem` as well."""
+
+    @functools.wraps(function)
+    def adapted(*arguments: Any, **named: Any) -> Any:
+        if "selem" in named:
+            named["footprint"] = named.pop("selem")
+        return function(*arguments, **named)
+
+    return adapted
+
+
+def with_multichannel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of scikit-image that takes `multichannel` for `channel_axis` as well."""
+
+    @functools.wraps(function)
+    def adapted(*arguments: Any, **named: Any) -> Any:
+        if "multichannel" in named:
+            named["channel_axis"] = -1 if named.pop("multichannel") else None
+        return function(*arguments, **named)
+
+    return adapted
+
+
+def with_indices(peak_local_max: Callable[..., Any]) -> Callable[..., Any]:
+    """`skimage.feature.peak_local_max` that can return a mask instead of coordinates."""
+
+    @functools.wraps(peak_local_max)
+    def adapted(image: Any, *arguments: Any, indices: bool = True, **named: Any) -> Any:
+        peaks = peak_local_max(image, *arguments, **named)
+        if indices:
+            return peaks
+        mask = np.zeros(np.shape(image), bool)
+        mask[tuple(peaks.T)] = True
+        return mask
+
+    return adapted
+
+
+def in_float64(reconstruction: Callable[..., Any]) -> Callable[..., Any]:
+    """`skimage.morphology.reconstruction` on float64, whatever it is given."""
+
+    @functools.wraps(reconstruction)
+    def adapted(seed: Any, mask: Any, *arguments: Any, **named: Any) -> Any:
+        return reconstruction(
+            np.asarray(seed, np.float64), np.asarray(mask, np.float64), *arguments, **named
+        )
+
+    return adapted
+
+
+class StandIn(ModuleType):
+    """A module that can be imported, and whose functions say that it is not installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name[0].isupper():
+            # A class, such as an exception of Java's: it can stand behind `except`.
+            return type(name, (Exception,), {})
+
+        def missing(*arguments: Any, **named: Any) -> Any:
+            raise RuntimeError(
+                f"{self.__name__}.{name} was called, and {self.__name__.partition('.')[0]} is not "
+                "installed: this environment measures images that it is given, and neither loads "
+                "images nor writes to databases."
+            )
+
+        return missing
+
+
+def _stand_in(names: tuple[str, ...]) -> None:
+    for name in names:
+        module = StandIn(name)
+        # Its own path is what makes a module a package.
+        module.__path__ = []
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)

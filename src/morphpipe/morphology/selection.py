@@ -1,0 +1,56 @@
+"""Which fields of a table are measured: a side of a split, some cell types and perturbations."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from morphpipe.datasets.fields import FieldTable
+from morphpipe.errors import DataError
+from morphpipe.storage import read_parquet
+
+
+def select_fields(
+    fields: FieldTable,
+    *,
+    split: Path | None = None,
+    side: str = "test",
+    cell_types: Collection[str] = (),
+    perturbations: Collection[str] = (),
+) -> FieldTable:
+    """Take the fields that are asked for, in their order.
+
+    A shard may hold none of them: then the table is empty.
+
+    Parameters
+    ----------
+    fields
+        Real or generated fields.
+    split
+        Split table (`field_id`, `split`); None takes both sides.
+    side
+        Of the split.
+    cell_types, perturbations
+        Names; empty takes all.
+
+    Raises
+    ------
+    DataError
+        When the split has no such side.
+    """
+    table = fields.table
+    mask = np.ones(len(fields), dtype=bool)
+    if split is not None:
+        rows = read_parquet(split, ["field_id", "split"])
+        chosen = rows.filter(pc.equal(rows["split"], side))["field_id"]
+        if not len(chosen):
+            sides = ", ".join(sorted(set(rows["split"].to_pylist())))
+            raise DataError(f"{split} has no field on the side {side!r}; its sides are {sides}.")
+        mask &= np.asarray(pc.is_in(table["field_id"], value_set=chosen.combine_chunks()))
+    for column, names in (("cell_type", cell_types), ("perturbation", perturbations)):
+        if names:
+            wanted = pa.array(sorted(names), pa.string())
+            mask &= np.asarray(pc.is_in(table[column], value_set=wanted))
+    return fields.take(np.flatnonzero(mask))
