@@ -26,6 +26,8 @@ include: "workflow/rules/crops.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/crop_evaluation.smk"
+include: "workflow/rules/morphology_inputs.smk"
+include: "workflow/rules/morphology.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 

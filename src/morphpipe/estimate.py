@@ -1,12 +1,13 @@
 """What a run will take, before it starts: images, jobs, hours and gigabytes.
 
 The numbers for a GPU are computed from operation counts at 40 % of an H200's dense bf16 rate, those
-for a CPU were measured on two cores; both are for planning, not for comparison.
+for a CPU from rates that were measured on two cores; both are for planning, not for comparison.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from rich.table import Table
 
 from morphpipe.config.configuration import Configuration
@@ -18,15 +19,19 @@ from morphpipe.config.datasets import (
 )
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
+from morphpipe.config.morphology import Morphology
 from morphpipe.datasets.sheet import read_sheet_table
+from morphpipe.devices import computes_bfloat16
 from morphpipe.generators.presets import PRESETS
 from morphpipe.generators.unet_presets import UNET_PRESETS
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
-# Operations per second on two cores of a CPU with and without matrix units are far apart; this
-# is between the two.
-_CPU_RATE = 1.5e11
+# Operations per second that training reached on two cores of a CPU that computes in bfloat16, and
+# of one that does not (AVX2).
+_CPU_RATE, _CPU_RATE_FLOAT32 = 1.5e11, 5e10
+# Seconds until a job that imports torch and diffusers does its work.
+_START = 8
 # 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
 _RXRX1_FIELDS, _RXRX1_SIZE, _RXRX1_BYTES = 125_510, 512, 47e9
 # An official zip of BBBC021, and about a plate of the Cell Painting Gallery's.
@@ -35,6 +40,10 @@ _PLATE_BYTES = 0.8e9
 # through the small codec that the workflow trains.
 _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
 _SMALL_CODEC = 4e4
+# Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
+_RESNET18 = 3.6e9
+# CellProfiler, on one core: a field of 512x512 with six channels and some 70 cells.
+_CELLPROFILER_SECONDS = 8.3
 
 
 @dataclass
@@ -45,9 +54,12 @@ class Estimate:
     ----------
     stages
         Name, number of jobs, operations, bytes kept.
+    cpu_rate
+        Operations per second on two cores.
     """
 
     stages: list[tuple[str, int, float, float]] = field(default_factory=list)
+    cpu_rate: float = _CPU_RATE
 
     def as_table(self) -> Table:
         """The estimate as a table for the terminal."""
@@ -60,22 +72,24 @@ class Estimate:
                 name,
                 str(jobs),
                 _duration(operations / _GPU_RATE),
-                _duration(operations / _CPU_RATE),
+                _duration(operations / self.cpu_rate),
                 _size(size),
             )
             totals[0] += jobs
             totals[1] += operations
             totals[2] += size
+        starting = totals[0] * _START / 2
+        table.add_row("starting the jobs", "", "-", _duration(starting), "-")
         table.add_section()
         table.add_row(
             "together",
             str(int(totals[0])),
             _duration(totals[1] / _GPU_RATE),
-            _duration(totals[1] / _CPU_RATE),
+            _duration(totals[1] / self.cpu_rate + starting),
             _size(totals[2]),
         )
         table.caption = (
-            "Arithmetic alone: add some 5 seconds a job for starting it, and the downloads. "
+            "Without the downloads; on a GPU the arithmetic alone. "
             "Disk: what results/, cache/ and scratch/ grow to."
         )
         return table
@@ -98,7 +112,6 @@ def unet_operations(architecture: str, size: int) -> tuple[float, float]:
 
     Counted by torch on tensors without content.
     """
-    import torch
     from diffusers.models import UNet2DConditionModel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -127,7 +140,8 @@ def generator_operations(generator: Generator, latent_size: int) -> tuple[float,
 
 def estimate_run(configuration: Configuration) -> Estimate:
     """Estimate a configuration, stage by stage."""
-    estimate = Estimate()
+    rate = _CPU_RATE if computes_bfloat16(torch.device("cpu")) else _CPU_RATE_FLOAT32
+    estimate = Estimate(cpu_rate=rate)
     for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
         dataset = configuration.datasets[name]
         if isinstance(dataset, SimulatedDataset):
@@ -135,7 +149,12 @@ def estimate_run(configuration: Configuration) -> Estimate:
             # 12 ms a field of 96x96 were measured on one core.
             seconds = fields * 0.006 * (size / 96) ** 2
             estimate.stages.append(
-                (f"{name}: simulate", dataset.shards, seconds * _CPU_RATE, fields * size**2 * 5.0)
+                (
+                    f"{name}: simulate",
+                    dataset.shards,
+                    seconds * estimate.cpu_rate,
+                    fields * size**2 * 5.0,
+                )
             )
         elif isinstance(dataset, RxRx1Dataset):
             estimate.stages.append((f"{name}: download", 2, 0.0, _RXRX1_BYTES))
@@ -149,14 +168,38 @@ def estimate_run(configuration: Configuration) -> Estimate:
                 (
                     f"{name}: preprocess",
                     dataset.shards,
-                    fields * 0.5 * _CPU_RATE,
+                    fields * 0.5 * estimate.cpu_rate,
                     fields * size**2 * 3.0,
                 )
             )
+    _estimate_networks(estimate, configuration)
     cached: set[tuple[str, str, str]] = set()
     for name, experiment in configuration.experiments.items():
         _estimate_experiment(estimate, configuration, name, experiment, cached)
     return estimate
+
+
+def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None:
+    """Codecs and encoders that the workflow trains itself; a step is three forward passes."""
+    codecs = {experiment.codec for experiment in _used(configuration)}
+    encoders = {name for e in _used(configuration) for name in e.evaluation.encoders}
+    encoders |= {
+        e.generator.alignment.encoder for e in _used(configuration) if e.generator.alignment
+    }
+    for name in sorted(codecs):
+        codec = configuration.codecs[name]
+        if codec.origin == "trained":
+            # Encoder and decoder, the latter of twice the operations.
+            operations = codec.steps * codec.batch_size * 9 * _SMALL_CODEC * codec.crop**2
+            estimate.stages.append((f"codec {name}: train", 1, operations, 4e6))
+    for name in sorted(encoders):
+        encoder = configuration.encoders[name]
+        if encoder.kind == "resnet18":
+            split = configuration.splits[encoder.split]
+            fields, size = _fields(configuration, split.dataset)
+            images = fields * split.fractions[encoder.side] * encoder.epochs
+            operations = images * 3 * _RESNET18 * (size / 224) ** 2
+            estimate.stages.append((f"encoder {name}: train", 1, operations, 45e6))
 
 
 def _used(configuration: Configuration) -> list[Experiment]:
@@ -248,7 +291,30 @@ def _estimate_experiment(
             (fields + images) * encoders * 7 * 4096.0,
         )
     )
-    estimate.stages.append((f"{name}: metrics, figures, report", 5, 60 * _CPU_RATE, 2e7))
+    measured = experiment.evaluation.morphology
+    if measured is not None:
+        settings = configuration.morphology[measured]
+        share = _measured_share(configuration, settings, dataset)
+        side = configuration.splits[settings.split].fractions[settings.side]
+        number = fields * side * share + images * share
+        seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
+        estimate.stages.append(
+            (f"{name}: CellProfiler", shards + sets, seconds * estimate.cpu_rate, number * 1e5)
+        )
+    estimate.stages.append((f"{name}: metrics, figures, report", 5, 60 * estimate.cpu_rate, 2e7))
+
+
+def _measured_share(configuration: Configuration, settings: Morphology, dataset: str) -> float:
+    """Share of the conditions whose cells are measured, as far as the configuration knows."""
+    known = configuration.datasets[dataset]
+    share = 1.0
+    for chosen, all_of_them in (
+        (settings.cell_types, known.all_cell_types),
+        (settings.perturbations, known.all_perturbations),
+    ):
+        if chosen is not None and all_of_them:
+            share *= min(1.0, len(chosen) / len(all_of_them))
+    return share
 
 
 def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:

@@ -114,7 +114,12 @@ def mirror_address(mirror: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tiny() -> dict:
-    return yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+    content = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+    # Made once for all folders: `make test` has it made before.
+    content["paths"] = {"environments": str(REPOSITORY / "environments")}
+    cells = content["morphology"]["cells"]
+    cells["pipeline"] = str(REPOSITORY / "workflow/pipelines" / cells["pipeline"])
+    return content
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,11 @@ import pytest
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
 
-METRICS = ["distances", "effects", "probes"]
+METRICS = ["metrics/distances", "metrics/effects", "metrics/probes", "morphology/metrics"]
 
 
 def metrics(folder: Path) -> pd.DataFrame:
-    tables = folder / "results/experiments/tiny/metrics"
+    tables = folder / "results/experiments/tiny"
     return pd.concat([pq.read_table(tables / f"{name}.parquet").to_pandas() for name in METRICS])
 
 
@@ -49,6 +49,25 @@ def test_tables_hold_distances_effects_and_probes_with_floors(left_alone):
     assert {"generated-real", "real-real", "copy-real"} <= set(table["comparison"].dropna())
 
 
+def test_cellprofiler_measures_real_held_out_and_generated_fields(left_alone):
+    results = left_alone.folder / "results"
+    split = pq.read_table(results / "splits/screen.parquet").to_pandas()
+    held_out = set(split.loc[split["split"] == "test", "field_id"])
+    real = pd.concat(
+        pq.read_table(path).to_pandas()
+        for path in (results / "morphology/cells").glob("shard-*/image.parquet")
+    )
+    assert set(real["field_id"]) == held_out
+    assert set(real["status"]) == {"measured"}
+    # Cells that touch the border do not count, and a field of 64 pixels may hold no other.
+    assert real["Count_Nuclei"].min() >= 0
+    assert real["Count_Nuclei"].mean() > 1.5
+    made = (results / "experiments/tiny/morphology/cells").rglob("image.parquet")
+    assert sum(pq.read_metadata(path).num_rows for path in made) == 2 * 2 * 16
+    page = (results / "report/index.html").read_text()
+    assert "Are the cells shaped and stained like real ones?" in page
+
+
 def test_second_run_does_nothing(left_alone):
     assert left_alone.scheduled() == {}
 
@@ -73,7 +92,10 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
     assert set(jobs) - {"total", "all"} == {
         "sample",
         "generated_features",
+        "measure_generated",
+        "generated_profiles",
         "evaluate",
+        "evaluate_morphology",
         "figures",
         "report",
     }

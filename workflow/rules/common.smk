@@ -16,6 +16,7 @@ except MorphpipeError as error:
 RESULTS = CONFIGURATION.paths.results
 CACHE = CONFIGURATION.paths.cache
 SCRATCH = CONFIGURATION.paths.scratch
+ENVIRONMENTS = CONFIGURATION.paths.environments
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXPERIMENTS = list(CONFIGURATION.experiments)
@@ -24,6 +25,11 @@ WITH_CROPS = [
     name
     for name, e in CONFIGURATION.experiments.items()
     if e.evaluation.crops is not None
+]
+WITH_MORPHOLOGY = [
+    name
+    for name, e in CONFIGURATION.experiments.items()
+    if e.evaluation.morphology is not None
 ]
 # Dihedral transforms that are cached: the identity, and the left-right flip as number 4.
 TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
@@ -46,6 +52,7 @@ wildcard_constraints:
     experiment=one_of(CONFIGURATION.experiments),
     weights=one_of(CONFIGURATION.weights),
     condition=one_of(CONFIGURATION.conditions),
+    morphology=one_of(CONFIGURATION.morphology),
     mode="channels|rgb",
     augmentation="none|flip|dihedral",
     shard=r"\d+",

@@ -194,6 +194,7 @@ def report_files(name):
         ),
         "features": real_features(dataset, encoder),
         "generated_features": generated_features(name, encoder),
+        **morphology_files(name),
     }
 
 

@@ -12,6 +12,7 @@ from morphpipe.config.conditions import Condition
 from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.messages import faults
+from morphpipe.config.morphology import Morphology, check_morphology
 from morphpipe.config.networks import Codec, Encoder
 from morphpipe.config.splits import Split
 from morphpipe.config.weights import Licences, Weights
@@ -24,6 +25,9 @@ class Paths(Model):
     results: str = Field("results", description="What the workflow makes.")
     cache: str = Field("cache", description="Downloads and weights; survives `rm -r results`.")
     scratch: str = Field("scratch", description="Work in progress; may be deleted at any time.")
+    environments: str = Field(
+        "environments", description="Virtual environments that it makes: CellProfiler's."
+    )
     lock: str = Field(
         "config/downloads.lock.json",
         description="Checksums of downloaded files, recorded the first time they are fetched.",
@@ -47,6 +51,7 @@ class Configuration(Model):
     codecs: dict[Name, Codec]
     encoders: dict[Name, Encoder]
     conditions: dict[Name, Condition] = Field(default_factory=dict)
+    morphology: dict[Name, Morphology] = Field(default_factory=dict)
     experiments: dict[Name, Experiment]
     comparisons: dict[Name, Comparison] = Field(default_factory=dict)
 
@@ -109,6 +114,16 @@ class Configuration(Model):
                 )
             for encoder_name in experiment.evaluation.encoders:
                 uses.append((f"{place}.evaluation.encoders", "encoders", encoder_name))
+            if experiment.evaluation.morphology is not None:
+                uses.append(
+                    (
+                        f"{place}.evaluation.morphology",
+                        "morphology",
+                        experiment.evaluation.morphology,
+                    )
+                )
+        for name, morphology in self.morphology.items():
+            uses.append((f"morphology.{name}.split", "splits", morphology.split))
         for name, condition in self.conditions.items():
             declared_weights = getattr(condition, "weights", None)
             if declared_weights is not None:
@@ -137,6 +152,7 @@ class Configuration(Model):
         ]
         for name, experiment in self.experiments.items():
             uses += [(f"experiments.{name}.split", experiment.split, s) for s in ("train", "test")]
+        uses += [(f"morphology.{n}.side", m.split, m.side) for n, m in self.morphology.items()]
         for place, split, side in uses:
             fractions = self.splits[split].fractions
             if side not in fractions:
@@ -267,6 +283,7 @@ class Configuration(Model):
     @model_validator(mode="after")
     def _comparisons(self) -> "Configuration":
         check_comparisons(self.comparisons, self.experiments)
+        check_morphology(self.morphology, self.experiments)
         return self
 
     def datasets_in_use(self) -> list[str]:

@@ -132,6 +132,9 @@ class Evaluation(Model):
     crops: Crops | None = Field(
         None, description="Measure distances of single-cell crops as well; null: not."
     )
+    morphology: Name | None = Field(
+        None, description="One of `morphology`: measure cells with CellProfiler; null: not."
+    )
     seed: Seed = 2020
 
 

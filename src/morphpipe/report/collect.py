@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from morphpipe.config import parse_configuration
-from morphpipe.report.inputs import ComparisonFiles, ExperimentFiles, ReportInputs
+from morphpipe.report.inputs import (
+    ComparisonFiles,
+    ExperimentFiles,
+    MorphologyFiles,
+    ReportInputs,
+)
 from morphpipe.weights import read_record
 
 _SOFTWARE = (
@@ -66,6 +71,7 @@ def collect(
                 generated_features=tuple(
                     Path(folder) / f"{view}.parquet" for folder in paths["generated_features"]
                 ),
+                morphology=_morphology(paths.get("morphology")),
             )
         )
     parsed = parse_configuration(configuration)
@@ -85,6 +91,25 @@ def collect(
         encoders={Path(path).parent.name: Path(path).parent for path in encoders},
         versions={name: _version(name) for name in _SOFTWARE},
         checksums=_recorded(Path(parsed.paths.lock)),
+    )
+
+
+def _morphology(paths: Mapping[str, Sequence[str]] | None) -> MorphologyFiles | None:
+    if paths is None:
+        return None
+
+    def several(name: str) -> tuple[Path, ...]:
+        return tuple(map(Path, paths[name]))
+
+    return MorphologyFiles(
+        metrics=Path(paths["metrics"][0]),
+        differences=Path(paths["differences"][0]),
+        correlations=Path(paths["correlations"][0]),
+        scores=Path(paths["scores"][0]),
+        real_images=several("real_images"),
+        generated_images=several("generated_images"),
+        real_labels=several("real_labels"),
+        generated_labels=several("generated_labels"),
     )
 
 

@@ -9,6 +9,30 @@ from morphpipe.config import Configuration
 
 
 @dataclass(frozen=True)
+class MorphologyFiles:
+    """What CellProfiler measured of an experiment, and what came of it.
+
+    Attributes
+    ----------
+    metrics, differences, correlations, scores
+        Tables of `morphpipe.evaluation.morphology_stage`.
+    real_images, generated_images
+        Tables of image-level measurements, with the fields that failed.
+    real_labels, generated_labels
+        Label images of a few fields.
+    """
+
+    metrics: Path
+    differences: Path
+    correlations: Path
+    scores: Path
+    real_images: tuple[Path, ...]
+    generated_images: tuple[Path, ...]
+    real_labels: tuple[Path, ...]
+    generated_labels: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class ExperimentFiles:
     """The files of one experiment.
 
@@ -35,6 +59,8 @@ class ExperimentFiles:
     features, generated_features
         Feature tables of real and of generated images, of one encoder and view, for the
         principal components; empty tuples leave the figure out.
+    morphology
+        None where CellProfiler measured nothing.
     """
 
     name: str
@@ -48,6 +74,7 @@ class ExperimentFiles:
     leakage: Path | None = None
     features: tuple[Path, ...] = ()
     generated_features: tuple[Path, ...] = ()
+    morphology: MorphologyFiles | None = None
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def build_report(inputs: ReportInputs) -> str:
     """
     configuration = inputs.configuration
     sections = [
-        build_section(configuration, read_evidence(files_of, configuration))
+        build_section(configuration, read_evidence(files_of, configuration), files_of.morphology)
         for files_of in inputs.experiments
     ]
     environment = Environment(

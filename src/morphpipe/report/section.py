@@ -8,7 +8,9 @@ from morphpipe.report import pictures, statements
 from morphpipe.report.captions import Plot, experiment_plots, marker
 from morphpipe.report.claims import Claim, check_claims
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.inputs import MorphologyFiles
 from morphpipe.report.leakage import Leakage, leakage
+from morphpipe.report.morphology import MorphologySection, build_morphology
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
 from morphpipe.report.quality import aside_table, looked_at, nuclei_table
 from morphpipe.report.results import named_cell_type, over_seeds, primary_encoder, select
@@ -45,6 +47,7 @@ class Section:
     looked_at: int
     no_effects: list[str]
     held_out: bool
+    morphology: MorphologySection | None = None
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     tables: dict[str, list[Table]] = field(default_factory=dict)
     details: dict[str, list[tuple[str, Table]]] = field(default_factory=dict)
@@ -171,7 +174,18 @@ def _show_data(section: Section) -> None:
         section.details["quarantine"] = [(title, quarantine_table(evidence))]
 
 
-def build_section(configuration: Configuration, evidence: Evidence) -> Section:
+def _morphology(
+    configuration: Configuration, evidence: Evidence, files: MorphologyFiles | None
+) -> MorphologySection | None:
+    name = evidence.experiment.evaluation.morphology
+    if files is None or name is None:
+        return None
+    return build_morphology(evidence, files, configuration.morphology[name].recipe)
+
+
+def build_section(
+    configuration: Configuration, evidence: Evidence, morphology: MorphologyFiles | None = None
+) -> Section:
     """Put together pictures, plots, tables and sentences of one experiment."""
     summary = over_seeds(evidence.metrics)
     shown = named_cell_type(summary, evidence.cell_types)
@@ -194,6 +208,7 @@ def build_section(configuration: Configuration, evidence: Evidence) -> Section:
         looked_at=looked_at(evidence),
         no_effects=statements.missing_controls(evidence),
         held_out=not statements.not_held_out(evidence),
+        morphology=_morphology(configuration, evidence, morphology),
         plots=experiment_plots(configuration, evidence),
         facts=_facts(configuration, evidence),
         data=_data_facts(evidence),

@@ -1,0 +1,174 @@
+# CellProfiler on real and on generated fields, in an environment of its own, and what comes of it.
+rule cellprofiler_environment:
+    input:
+        lock=CELLPROFILER_LOCK,
+    output:
+        record=f"{ENVIRONMENTS}/cellprofiler.json",
+    log:
+        f"{LOGS}/cellprofiler_environment.log",
+    benchmark:
+        f"{BENCHMARKS}/cellprofiler_environment.tsv"
+    # Needs a network, like the downloads: an environment that cannot be made stops the run early.
+    priority: 100
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    message:
+        "Making CellProfiler's environment"
+    script:
+        "../scripts/cellprofiler_environment.py"
+
+
+# Called by `exec` in CellProfiler's environment, one thread a job.
+rule measure_real:
+    input:
+        fields=lambda w: shard_fields(dataset_measured(w), w.shard),
+        split=lambda w: f"{RESULTS}/splits/{morphology_of(w).split}.parquet",
+        pipeline=lambda w: morphology_of(w).pipeline,
+        environment=cellprofiler_record,
+    output:
+        image=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/image.parquet",
+        objects=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/objects.parquet",
+        labels=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/labels.npz",
+    log:
+        f"{LOGS}/measure_real/{{morphology}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure_real/{{morphology}}_{{shard}}.tsv"
+    group:
+        "measure"
+    conda:
+        "../envs/cellprofiler.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        python=cellprofiler_python,
+        package=PACKAGE,
+        options=measure_options,
+        side=lambda w: morphology_of(w).side,
+        work=lambda w: f"{SCRATCH}/morphology/{w.morphology}/shard-{w.shard}",
+    message:
+        "CellProfiler on real fields ({wildcards.morphology}), shard {wildcards.shard}"
+    shell:
+        "exec env PYTHONPATH={params.package:q} PYTHONNOUSERSITE=1"
+        " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+        " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
+        " --split {input.split:q} --side {params.side:q}"
+        " --pipeline {input.pipeline:q} {params.options} --scratch {params.work:q}"
+        " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
+        " > {log:q} 2>&1"
+
+
+rule measure_generated:
+    input:
+        fields=rules.sample.output.archive,
+        pipeline=lambda w: morphology_of(w).pipeline,
+        environment=cellprofiler_record,
+    output:
+        image=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/image.parquet",
+        objects=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/objects.parquet",
+        labels=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/labels.npz",
+    log:
+        f"{LOGS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
+    group:
+        "measure"
+    conda:
+        "../envs/cellprofiler.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        python=cellprofiler_python,
+        package=PACKAGE,
+        options=measure_options,
+        work=lambda w: f"{SCRATCH}/morphology/{w.experiment}_{w.morphology}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
+    message:
+        "CellProfiler on generated {wildcards.experiment}, shard {wildcards.shard}"
+    shell:
+        "exec env PYTHONPATH={params.package:q} PYTHONNOUSERSITE=1"
+        " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+        " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
+        " --pipeline {input.pipeline:q} {params.options} --scratch {params.work:q}"
+        " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
+        " > {log:q} 2>&1"
+
+
+rule real_profiles:
+    input:
+        images=lambda w: real_measurements(w.morphology)["image"],
+        objects=lambda w: real_measurements(w.morphology)["objects"],
+        fields=lambda w: [f"{RESULTS}/datasets/{dataset_measured(w)}/fields.parquet"],
+    output:
+        profiles=f"{RESULTS}/morphology/{{morphology}}/profiles.parquet",
+    log:
+        f"{LOGS}/real_profiles/{{morphology}}.log",
+    benchmark:
+        f"{BENCHMARKS}/real_profiles/{{morphology}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    message:
+        "Profiles of real fields ({wildcards.morphology})"
+    script:
+        "../scripts/profiles.py"
+
+
+rule generated_profiles:
+    input:
+        images=lambda w: generated_measurements(w.experiment)["image"],
+        objects=lambda w: generated_measurements(w.experiment)["objects"],
+        fields=lambda w: samples(w.experiment),
+    output:
+        profiles=f"{RESULTS}/experiments/{{experiment}}/morphology/profiles.parquet",
+    log:
+        f"{LOGS}/generated_profiles/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/generated_profiles/{{experiment}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    message:
+        "Profiles of generated {wildcards.experiment}"
+    script:
+        "../scripts/profiles.py"
+
+
+rule evaluate_morphology:
+    input:
+        real=real_profiles,
+        generated=rules.generated_profiles.output.profiles,
+        split=split_table,
+    output:
+        metrics=f"{RESULTS}/experiments/{{experiment}}/morphology/metrics.parquet",
+        differences=f"{RESULTS}/experiments/{{experiment}}/morphology/differences.parquet",
+        correlations=f"{RESULTS}/experiments/{{experiment}}/morphology/correlations.parquet",
+        scores=f"{RESULTS}/experiments/{{experiment}}/morphology/scores.parquet",
+    log:
+        f"{LOGS}/evaluate_morphology/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_morphology/{{experiment}}.tsv"
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+    params:
+        evaluation=morphology_params,
+    message:
+        "Evaluating {wildcards.experiment}: morphology"
+    script:
+        "../scripts/evaluate_morphology.py"

@@ -1,0 +1,129 @@
+# What the rules of morphology.smk need.
+import shlex
+from pathlib import Path
+
+from snakemake.settings.types import DeploymentMethod
+
+from morphpipe.morphology.environment import folder_of, package_path
+
+# Relative, so that a moved repository measures nothing again.
+PACKAGE = os.path.relpath(package_path())
+CELLPROFILER_LOCK = os.path.relpath(
+    f"{workflow.basedir}/workflow/envs/cellprofiler.lock"
+)
+MEASUREMENTS = ["image", "objects", "labels"]
+
+
+def morphology_of(wildcards):
+    return CONFIGURATION.morphology[wildcards.morphology]
+
+
+def dataset_measured(wildcards):
+    return CONFIGURATION.splits[morphology_of(wildcards).split].dataset
+
+
+def cellprofiler_record(wildcards):
+    """CellProfiler's environment, but where conda makes it."""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return []
+    # Another lock makes another folder, which the interpreter's path tells.
+    return ancient(f"{ENVIRONMENTS}/cellprofiler.json")
+
+
+def cellprofiler_python(wildcards):
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return "python"
+    folder = folder_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS))
+    return str(folder / "bin" / "python")
+
+
+def measure_options(wildcards):
+    """Options of the measurement that real and generated fields share."""
+    settings = morphology_of(wildcards)
+    options = [f"--images={settings.images}", f"--batch-size={settings.batch_size}"]
+    options.append(f"--maximum-failed={settings.maximum_failed}")
+    options.append(f"--keep-labels={settings.outlined}")
+    options += [f"--channel={i}={c}" for i, c in settings.channels.items()]
+    options += [f"--cell-type={name}" for name in settings.cell_types or []]
+    options += [f"--perturbation={name}" for name in settings.perturbations or []]
+    return shlex.join(options)
+
+
+def real_measurements(name):
+    """Files of measured real fields by kind."""
+    dataset = CONFIGURATION.splits[CONFIGURATION.morphology[name].split].dataset
+    return {
+        kind: expand(
+            rules.measure_real.output[kind],
+            morphology=name,
+            shard=dataset_shards(dataset),
+        )
+        for kind in MEASUREMENTS
+    }
+
+
+def generated_measurements(experiment):
+    name = CONFIGURATION.experiments[experiment].evaluation.morphology
+    return {
+        kind: [
+            path
+            for t, s, k in sets_of(experiment)
+            for path in expand(
+                rules.measure_generated.output[kind],
+                experiment=experiment,
+                morphology=name,
+                training_seed=t,
+                sampling_seed=s,
+                shard=k,
+            )
+        ]
+        for kind in MEASUREMENTS
+    }
+
+
+def real_profiles(wildcards):
+    name = experiment_of(wildcards).evaluation.morphology
+    return f"{RESULTS}/morphology/{name}/profiles.parquet"
+
+
+def morphology_params(wildcards):
+    settings = CONFIGURATION.morphology[experiment_of(wildcards).evaluation.morphology]
+    return {
+        "context": {
+            "experiment": wildcards.experiment,
+            "dataset": dataset_of(wildcards.experiment),
+            "generator": experiment_of(wildcards).generator.architecture,
+        },
+        "side": settings.side,
+        "recipe": settings.recipe,
+        "per_plate": settings.per_plate,
+        "seed": settings.seed,
+    }
+
+
+def morphology_files(experiment):
+    """All that the report shows of an experiment's morphology; none where it was not measured."""
+    name = CONFIGURATION.experiments[experiment].evaluation.morphology
+    if name is None:
+        return {}
+    real, generated = real_measurements(name), generated_measurements(experiment)
+    return {
+        "morphology": {
+            "metrics": expand(
+                rules.evaluate_morphology.output.metrics, experiment=experiment
+            ),
+            "differences": expand(
+                rules.evaluate_morphology.output.differences, experiment=experiment
+            ),
+            "correlations": expand(
+                rules.evaluate_morphology.output.correlations, experiment=experiment
+            ),
+            "scores": expand(
+                rules.evaluate_morphology.output.scores, experiment=experiment
+            ),
+            "real_images": real["image"],
+            "generated_images": generated["image"],
+            "real_labels": real["labels"],
+            "generated_labels": generated["labels"],
+        }
+    }
