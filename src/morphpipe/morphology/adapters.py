@@ -40,6 +40,7 @@ def install() -> None:
       float32 since 0.19, and MeasureGranularity, which sums over its result, drifts by up to 9e-5.
     - Where they are not installed, `javabridge`, `bioformats`, `prokaryote` (all for Java) and
       `MySQLdb` are stand-ins that can be imported, and say what is missing when they are called.
+    - `mahotas.features.haralick` is that of `morphpipe.morphology.haralick`: the same bits, sooner.
     - CellProfiler is told that there is no window, before it asks for one.
 
     Safe to call more than once. Stand-ins are only installed for packages that are not there.
@@ -47,7 +48,10 @@ def install() -> None:
     global _installed
     if _installed:
         return
+    from morphpipe.morphology import haralick
+
     _adapt_scikit_image()
+    haralick.install()
     for names in _NOT_NEEDED:
         if names[0] not in sys.modules and importlib.util.find_spec(names[0]) is None:
             _stand_in(names)
