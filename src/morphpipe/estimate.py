@@ -42,8 +42,9 @@ _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
 _SMALL_CODEC = 4e4
 # Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
 _RESNET18 = 3.6e9
-# CellProfiler, on one core: a field of 512x512 with six channels and some 70 cells.
-_CELLPROFILER_SECONDS = 8.3
+# CellProfiler, on one core: a field of 512x512 with six channels. It is by the cells: 8 were
+# measured at 70 of them, 25 at 200.
+_CELLPROFILER_SECONDS = 15
 
 
 @dataclass

@@ -123,9 +123,15 @@ def tiny() -> dict:
 
 
 @pytest.fixture(scope="session")
-def left_alone(tmp_path_factory: pytest.TempPathFactory, tiny: dict) -> Workflow:
+def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, dict], Workflow]:
+    """Make a workflow in a fresh folder that lasts as long as the tests."""
+    return lambda name, configuration: Workflow(tmp_path_factory.mktemp(name), configuration)
+
+
+@pytest.fixture(scope="session")
+def left_alone(new_workflow: Callable[[str, dict], Workflow], tiny: dict) -> Workflow:
     """The tiny workflow, run once from the beginning to the report."""
-    workflow = Workflow(tmp_path_factory.mktemp("alone"), tiny)
+    workflow = new_workflow("alone", tiny)
     workflow.run()
     return workflow
 

@@ -17,10 +17,10 @@ EXPERIMENTS = Path("results/experiments")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory, left_alone):
+def pair(new_workflow):
     """Both experiments, from the beginning to the report."""
     content = yaml.safe_load((Path(__file__).parent / "morphodiff.yaml").read_text())
-    workflow = type(left_alone)(tmp_path_factory.mktemp("morphodiff"), content)
+    workflow = new_workflow("morphodiff", content)
     workflow.run()
     return workflow
 

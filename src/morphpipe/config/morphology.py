@@ -30,8 +30,8 @@ class Morphology(Model):
     cell_types: list[str] | None = Field(None, description="None: all that there are.")
     perturbations: list[str] | None = Field(
         None,
-        description="None: all that there are. At some ten seconds a field of 512x512 pixels, "
-        "name those that matter.",
+        description="None: all that there are. A field of 512x512 pixels takes ten seconds to a "
+        "minute: name those that matter.",
     )
     batch_size: PositiveInt = Field(
         25, description="Fields that are measured before their values are written down."
