@@ -1,4 +1,4 @@
-# make demo      the whole workflow on a simulated screen, ending with a report (15 minutes, 2 cores)
+# make demo      the whole workflow on a simulated screen, ending with a report (16 minutes, 2 older cores)
 # make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
 # make test      all tests
 # make check     formatting, types and the workflow's linter
