@@ -118,6 +118,18 @@ def test_added_plate_makes_only_its_own_shards(left_alone, tiny):
     assert jobs == {"simulate": 1, "fields": 1, "total": 2}
 
 
+def test_a_pipeline_that_is_not_there_stops_beside_finished_measurements(left_alone, tiny):
+    changed = copy.deepcopy(tiny)
+    changed["morphology"]["cells"]["pipeline"] = "none.cppipe"
+    left_alone.configure(changed)
+    try:
+        done = left_alone.run("-n", check=False)
+    finally:
+        left_alone.configure(tiny)
+    assert done.returncode != 0
+    assert "morphology.cells.pipeline: there is no file none.cppipe" in done.stdout + done.stderr
+
+
 def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):
     changed = copy.deepcopy(tiny)
     changed["experiments"]["tiny"]["training"]["seeds"] = [1]

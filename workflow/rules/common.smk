@@ -26,11 +26,6 @@ WITH_CROPS = [
     for name, e in CONFIGURATION.experiments.items()
     if e.evaluation.crops is not None
 ]
-WITH_MORPHOLOGY = [
-    name
-    for name, e in CONFIGURATION.experiments.items()
-    if e.evaluation.morphology is not None
-]
 # Dihedral transforms that are cached: the identity, and the left-right flip as number 4.
 TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
 

@@ -13,6 +13,14 @@ CELLPROFILER_LOCK = os.path.relpath(
 )
 MEASUREMENTS = ["image", "objects", "labels"]
 
+# Beside measurements that are there already Snakemake would not miss it.
+for name, settings in CONFIGURATION.morphology.items():
+    if not os.path.isfile(settings.pipeline):
+        sys.exit(
+            f"\nmorphology.{name}.pipeline: there is no file {settings.pipeline}; give the path "
+            "of a .cppipe from the working directory, such as one of workflow/pipelines.\n"
+        )
+
 
 def morphology_of(wildcards):
     return CONFIGURATION.morphology[wildcards.morphology]
