@@ -41,7 +41,7 @@ class Workflow:
             "--configfile",
             str(self.folder / "config.yaml"),
             "--cores",
-            "2",
+            "1",
             "--rerun-incomplete",
             *arguments,
         ]
@@ -49,7 +49,7 @@ class Workflow:
     @property
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "OMP_NUM_THREADS": "2"}
+        return os.environ | {"PATH": path}
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -86,7 +86,8 @@ class Workflow:
 
     def scheduled(self, *arguments: str) -> dict[str, int]:
         """Jobs that a dry run would do, by rule."""
-        text = self.run("-n", *arguments).stdout + self.run("-n", *arguments).stderr
+        done = self.run("-n", *arguments)
+        text = done.stdout + done.stderr
         jobs: dict[str, int] = {}
         table = text.split("Job stats:", 1)[1] if "Job stats:" in text else ""
         for line in table.splitlines()[3:]:
