@@ -110,10 +110,10 @@ def test_crops_are_on_the_side_of_their_field_and_not_too_many(inputs):
 
 def test_wells_and_generated_fields_are_the_units(inputs):
     ((generated, test, _),) = crop_sets(inputs)
-    assert len(set(test.groups())) == 8
+    assert len(set(test.groups)) == 8
     made = generated.keys["field_id"].map(field_of)
-    assert len(set(generated.groups())) == made.nunique() < len(generated)
-    pairs = set(zip(made, generated.groups(), strict=True))
+    assert len(set(generated.groups)) == made.nunique() < len(generated)
+    pairs = set(zip(made, generated.groups, strict=True))
     assert len(pairs) == made.nunique()
 
 

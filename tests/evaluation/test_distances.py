@@ -187,7 +187,7 @@ def test_inception_features_give_fid_and_kid(make_features):
 
 def test_halves_do_not_depend_on_generated_images(sets):
     real = sets[1]
-    wells = real.groups()
+    wells = real.groups
     for halving in halvings(real, repeats=2, at_most=64, seed=FAST.seed):
         assert not set(wells[halving.first]) & set(wells[halving.second])
 

@@ -21,13 +21,13 @@ def test_selection_keeps_keys_and_features_together(make_features):
 
 
 def test_wells_are_the_units_of_real_images_and_images_those_of_generated_ones(make_features):
-    assert len(set(make_features(MEANS, seed=0).groups())) == 16
+    assert len(set(make_features(MEANS, seed=0).groups)) == 16
     made = make_features(MEANS, seed=0, origin="generated")
-    assert len(set(made.groups())) == 64
+    assert len(set(made.groups)) == 64
     # Crops of one generated field are one unit: their well is the field.
     fields = [f"field-{i // 4}" for i in range(64)]
     crops = FeatureSet(made.keys.assign(well=fields), made.features, "test", "crop96 rgb")
-    assert crops.groups().tolist() == [i // 4 for i in range(64)]
+    assert crops.groups.tolist() == [i // 4 for i in range(64)]
 
 
 def test_seeds_are_told_apart(make_features):

@@ -19,7 +19,7 @@ MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 3.0}
 
 def test_halves_share_no_well_and_are_of_one_size(make_features):
     real = make_features(MEANS, seed=0, wells=5)
-    wells = real.groups()
+    wells = real.groups
     drawn = halvings(real, repeats=6, at_most=1000, seed=0)
     assert len({len(half) for h in drawn for half in (h.first, h.second)}) == 1
     for halving in drawn:
@@ -92,8 +92,8 @@ def test_interval_of_the_ratio_covers(make_features):
             return linearised_interval(
                 difference.value,
                 [
-                    Contributions(difference.left, other.groups()),
-                    Contributions(difference.right, real.groups()),
+                    Contributions(difference.left, other.groups),
+                    Contributions(difference.right, real.groups),
                 ],
                 draw_variance=difference.draw_variance,
             )

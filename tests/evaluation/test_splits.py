@@ -60,8 +60,8 @@ def test_independent_of_the_order_of_rows_and_dependent_on_the_seed():
     shuffled = FIELDS.sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(split_by_well(shuffled, THREE, 3), split)
     assert not split_by_well(FIELDS, THREE, 4).equals(split)
-    first = pd.Series(halves(FIELDS, 3), index=FIELDS["field_id"])
-    again = pd.Series(halves(shuffled, 3), index=shuffled["field_id"])
+    first = pd.Series(halves(FIELDS, [3])[0], index=FIELDS["field_id"])
+    again = pd.Series(halves(shuffled, [3])[0], index=shuffled["field_id"])
     pd.testing.assert_series_equal(first.sort_index(), again.sort_index())
 
 
@@ -120,24 +120,24 @@ def test_hold_outs_need_a_test_split():
 
 
 def test_halves_are_disjoint_and_stratified():
-    first = halves(FIELDS, 0)
+    first = halves(FIELDS, [0])[0]
     for _, rows in FIELDS.assign(first=first).groupby(["cell_type", "perturbation"]):
         assert rows["first"].sum() == len(rows) // 2
     wells = well_index(FIELDS)
     assert not set(wells[first]) & set(wells[~first])
     # Odd numbers of wells do not all fall to one side.
     odd = make_fields({("RPE", str(p)): 3 for p in range(60)}, 1)
-    assert 70 < halves(odd, 0).sum() < 110
+    assert 70 < halves(odd, [0])[0].sum() < 110
 
 
 def test_too_few_wells_name_the_condition():
     fields = pd.concat([FIELDS, make_fields({("RPE", "9"): 1, ("U2OS", "7"): 1})])
     with pytest.raises(DataError, match=r"perturbation 9 of cell type RPE has 1 well.* 1 more"):
-        halves(fields, 0)
+        halves(fields, [0])[0]
     with pytest.raises(DataError, match=r"perturbation 9 of cell type RPE.*3 sides"):
         split_by_well(fields, THREE, 0)
     # Pooled, the single wells are shared out among themselves.
-    first = halves(fields, 0, too_few="pool")
+    first = halves(fields, [0], too_few="pool")[0]
     assert first[-4:].sum() == 2
     split = joined(fields, split_by_well(fields, THREE, 0, too_few="pool"))
     assert (split.groupby(["batch", "plate", "well"])["split"].nunique() == 1).all()
@@ -171,4 +171,4 @@ def test_broken_field_tables_are_refused(change, message):
 
 def test_a_single_well_has_no_halves():
     with pytest.raises(DataError, match="single well"):
-        halves(make_fields({("RPE", "1"): 1}), 0, too_few="pool")
+        halves(make_fields({("RPE", "1"): 1}), [0], too_few="pool")

@@ -84,8 +84,8 @@ def test_values_are_those_of_the_functions(sets):
         cate_unbiased(
             control.features,
             treated.features,
-            control_groups=control.groups(),
-            treated_groups=treated.groups(),
+            control_groups=control.groups,
+            treated_groups=treated.groups,
         )
     )
     assert row["settings"]["units"] == "wells (control), wells (treated)"

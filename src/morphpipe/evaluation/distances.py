@@ -121,7 +121,7 @@ class _Scoring:
         settings = dict(notes)
         if isinstance(result, str):
             settings = {"reason": result}
-        elif all(len(np.unique(images.groups())) >= 2 for images in (left or self.real, self.real)):
+        elif all(len(np.unique(images.groups)) >= 2 for images in (left or self.real, self.real)):
             low, high = (
                 result.interval(lambda difference: self._interval(difference, left))
                 if isinstance(result, Ratio)
@@ -162,9 +162,9 @@ class _Scoring:
 
     def _interval(self, result: Linearised | Averaged, left: FeatureSet | None) -> Interval:
         """The linearised interval of a distance, or of a difference of distances."""
-        contributions = [Contributions(result.right, self.real.groups(), self.real.conditions())]
+        contributions = [Contributions(result.right, self.real.groups, self.real.conditions)]
         if left is not None:
-            contributions.append(Contributions(result.left, left.groups(), left.conditions()))
+            contributions.append(Contributions(result.left, left.groups, left.conditions))
         return linearised_interval(
             result.value,
             contributions,
@@ -254,7 +254,7 @@ def _draw_halvings(
     real: FeatureSet, at_most: int, settings: DistanceSettings
 ) -> tuple[list[Halving], str]:
     """Draw halvings of the real fields, or give the reason why there are none."""
-    if len(np.unique(real.groups())) < 2:
+    if len(np.unique(real.groups)) < 2:
         return [], "the real fields come from fewer than two wells"
     drawn = halvings(real, repeats=settings.floor_repeats, at_most=at_most, seed=settings.seed)
     size = len(drawn[0].first)

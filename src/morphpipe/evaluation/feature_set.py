@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class FeatureSet:
         """Whether the images are generated (an empty set is not)."""
         return len(self) > 0 and self.keys["origin"].iloc[0] == "generated"
 
+    @cached_property
     def groups(self) -> npt.NDArray[np.intp]:
         """Independent units: wells for real images, every generated image for itself.
 
@@ -118,6 +120,7 @@ class FeatureSet:
             return pd.factorize(self.keys["well"])[0].astype(np.intp)
         return well_index(self.keys)
 
+    @cached_property
     def conditions(self) -> npt.NDArray[Any]:
         """Cell type and perturbation of each image as one label."""
         pairs = zip(self.column("cell_type"), self.column("perturbation"), strict=True)

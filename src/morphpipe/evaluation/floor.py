@@ -45,10 +45,10 @@ def halvings(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list
     DataError
         If all fields are from one well.
     """
+    generators = [np.random.default_rng([seed, repeat]) for repeat in range(repeats)]
+    seeds = [int(generator.integers(2**31)) for generator in generators]
     result = []
-    for repeat in range(repeats):
-        generator = np.random.default_rng([seed, repeat])
-        first = halves(real.keys, int(generator.integers(2**31)), too_few="pool")
+    for generator, first in zip(generators, halves(real.keys, seeds, too_few="pool"), strict=True):
         sides = [generator.permutation(np.flatnonzero(side)) for side in (first, ~first)]
         size = min(len(sides[0]), len(sides[1]), at_most)
         result.append(Halving(sides[0][:size], sides[1][:size]))
@@ -182,7 +182,7 @@ def _conditions(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
     if match is None:
         return np.full(len(images), "", dtype=object)
     if match == "condition":
-        return images.conditions()
+        return images.conditions
     return images.column(match)
 
 

@@ -52,7 +52,7 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
         if not drawn:
             found["generated-real"] = [_agreement(sets, generated, real)]
         generator = np.random.default_rng(sets.settings.seed)
-        pool, target = generated.conditions(), real.conditions()
+        pool, target = generated.conditions, real.conditions
         for halving in drawn:
             first, second = real.select(halving.first), real.select(halving.second)
             found["real-real"].append(_agreement(sets, first, second))
@@ -222,7 +222,7 @@ def _profile_correlations(
     """
     real, generated = sets.real.images, sets.generated.images
     names = ["\x1f".join(pair) for pair in pairs]
-    of_real, of_generated = real.conditions(), generated.conditions()
+    of_real, of_generated = real.conditions, generated.conditions
     pool = [np.flatnonzero(of_generated == name) for name in names]
     try:
         drawn = _halvings(sets)

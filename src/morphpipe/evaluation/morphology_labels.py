@@ -231,8 +231,8 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
             test, training = real, sets.training.points
         else:
             mask = split_by_group(
-                real.conditions(),
-                real.groups(),
+                real.conditions,
+                real.groups,
                 test_fraction=sets.settings.real_test_fraction,
                 seed=sets.settings.seed,
             )

@@ -78,7 +78,7 @@ def _of_cell_type(
     is_control = images.column("control") == "negative"
     if not is_control.any():
         return {}
-    groups, names = images.groups(), images.column("perturbation")
+    groups, names = images.groups, images.column("perturbation")
 
     def mean(mask: npt.NDArray[np.bool_]) -> _Mean:
         return _mean(

@@ -61,7 +61,7 @@ class _Images:
 def _images(of: FeatureSet, task: str, classes: Sequence[str]) -> _Images:
     labels = of.column(task)
     mask = np.isin(labels, list(classes))
-    return _Images(of.features[mask], labels[mask], of.groups()[mask], not of.is_generated)
+    return _Images(of.features[mask], labels[mask], of.groups[mask], not of.is_generated)
 
 
 def _together(left: _Images, right: _Images) -> _Images:

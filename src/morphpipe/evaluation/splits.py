@@ -204,23 +204,23 @@ def split_by_well(
 
 
 def halves(
-    fields: pd.DataFrame, seed: int, *, too_few: Literal["error", "pool"] = "error"
-) -> npt.NDArray[np.bool_]:
-    """Split fields into two disjoint halves by well, every condition in half.
+    fields: pd.DataFrame, seeds: Sequence[int], *, too_few: Literal["error", "pool"] = "error"
+) -> list[npt.NDArray[np.bool_]]:
+    """Split fields into two disjoint halves by well, every condition in half, once per seed.
 
     Parameters
     ----------
     fields
         As for `split_by_well`.
-    seed
-        Seed of the draws; the result does not depend on the order of the rows.
+    seeds
+        Seeds of the draws; the results do not depend on the order of the rows.
     too_few
         What to do with a condition of a single well: ``error``, or ``pool`` such conditions.
 
     Returns
     -------
-    numpy.ndarray
-        bool [n] in the order of the rows: whether the field is in the first half.
+    list of numpy.ndarray
+        For each seed bool [n] in the order of the rows: whether the field is in the first half.
 
     Raises
     ------
@@ -231,4 +231,4 @@ def halves(
     if len(wells) < 2:
         raise DataError("a single well cannot be split into halves")
     strata = _strata(wells, 2, too_few)
-    return (_assign(strata, np.array([0.5, 0.5]), seed) == 0)[index]
+    return [(_assign(strata, np.array([0.5, 0.5]), seed) == 0)[index] for seed in seeds]

@@ -118,7 +118,7 @@ class _Rows:
                 "perturbation": ", ".join(sorted(set(images.column("perturbation")))),
             }
             # With three wells one half would be a single well, whose noise cannot be seen.
-            if len(np.unique(images.groups())) < 4:
+            if len(np.unique(images.groups)) < 4:
                 notes = {"reason": "the controls come from fewer than four wells"}
                 for metric in pooled:
                     self.add(metric, "real-control-floor", None, notes=notes, **columns)
@@ -147,11 +147,11 @@ class _Rows:
 
     def _halved_control(self, images: FeatureSet) -> tuple[dict[str, list[float]], tuple[int, int]]:
         """Measure halves of the controls of one cell type against each other."""
-        wells = images.groups()
+        wells = images.groups
         values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
         sizes = (0, 0)
-        for repeat in range(self.settings.floor_repeats):
-            first = halves(images.keys, self.settings.seed + repeat, too_few="pool")
+        seeds = [self.settings.seed + repeat for repeat in range(self.settings.floor_repeats)]
+        for first in halves(images.keys, seeds, too_few="pool"):
             left, right = images.features[first], images.features[~first]
             values["cate"].append(cate(left, right))
             values["cate_unbiased"].append(
