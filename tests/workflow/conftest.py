@@ -63,11 +63,11 @@ class Workflow:
             raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
 
-    def kill_when(self, ready: Callable[[], bool]) -> bool:
+    def kill_when(self, ready: Callable[[], bool], *arguments: str) -> bool:
         """Start, wait for something, and kill everything at once with SIGKILL."""
         with open(self.folder / "killed.log", "a") as log:
             process = subprocess.Popen(
-                self.command(),
+                self.command(*arguments),
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -15,8 +15,8 @@ from morphpipe.datasets.fields import read_fields
 @pytest.fixture
 def configuration(mirror: Path, mirror_address: str) -> dict:
     content = yaml.safe_load((Path(__file__).parent / "mirror.yaml").read_text())
-    # Four plates of one week, four compounds.
-    archives = sorted((mirror / "bbbc/BBBC021").glob("BBBC021_v1_images_Week9_*.zip"))
+    # Two plates, three compounds.
+    archives = sorted((mirror / "bbbc/BBBC021").glob("BBBC021_v1_images_Week9_3928?.zip"))
     content["licences"] = {"accept": ["AstraZeneca / Broad Bioimage Benchmark Collection terms"]}
     content["datasets"] = {
         "bbbc021": {
@@ -40,11 +40,11 @@ def test_from_download_to_report(workflow_in, configuration, mirror):
     fields = read_fields(results / "datasets/bbbc021/fields.parquet")
     quarantine = pq.read_table(results / "datasets/bbbc021/quarantine.parquet").to_pandas()
     listed = pd.read_csv(mirror / "bbbc/BBBC021/BBBC021_v1_image.csv")
-    listed = listed[listed["Image_Metadata_Plate_DAPI"].str.startswith("Week9_")]
-    assert len(fields) + len(quarantine) == len(listed) == 60
+    listed = listed[listed["Image_Metadata_Plate_DAPI"].str.startswith("Week9_3928")]
+    assert len(fields) + len(quarantine) == len(listed) == 42
     assert fields.manifest.names == ("DNA", "tubulin", "actin")
     assert fields.manifest.rgb == ("actin", "tubulin", "DNA")
-    assert len(fields.manifest.intensity_windows) == 4
+    assert len(fields.manifest.intensity_windows) == 2
     images = read_images(fields)
     assert images.shape[1:] == (3, 96, 96)
     assert images.dtype == np.uint8

@@ -74,14 +74,14 @@ def test_cohorts_are_ranked(pair):
 
 
 def test_conditions_travel_with_the_checkpoint(pair):
-    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-1"
+    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-0"
     conditions = ConditionTable.read(checkpoint / "conditions.parquet")
     assert conditions.width == 8
     assert "graded-high" in conditions.concentrations()
 
 
 def test_checkpoint_is_written_in_diffusers_layout(pair, tmp_path):
-    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-1"
+    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-0"
     output = tmp_path / "exported"
     done = CliRunner().invoke(app, ["export-diffusers", str(checkpoint), "--output", str(output)])
     assert done.exit_code == 0, done.output
@@ -90,7 +90,7 @@ def test_checkpoint_is_written_in_diffusers_layout(pair, tmp_path):
 
 
 def test_exported_unet_is_sampled_from_as_others_checkpoints_are(pair, tmp_path):
-    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-1"
+    checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-0"
     output, wanted = tmp_path / "exported", tmp_path / "wanted.csv"
     runner = CliRunner()
     runner.invoke(app, ["export-diffusers", str(checkpoint), "--output", str(output)])
