@@ -15,8 +15,8 @@ from morphpipe.datasets.fields import read_fields
 @pytest.fixture
 def configuration(mirror: Path, mirror_address: str) -> dict:
     content = yaml.safe_load((Path(__file__).parent / "mirror.yaml").read_text())
-    # Two plates, three compounds.
-    archives = sorted((mirror / "bbbc/BBBC021").glob("BBBC021_v1_images_Week9_3928?.zip"))
+    # Two plates, four compounds.
+    archives = sorted((mirror / "bbbc/BBBC021").glob("BBBC021_v1_images_Week9_392[08][26].zip"))
     content["licences"] = {"accept": ["AstraZeneca / Broad Bioimage Benchmark Collection terms"]}
     content["datasets"] = {
         "bbbc021": {
@@ -40,8 +40,8 @@ def test_from_download_to_report(workflow_in, configuration, mirror):
     fields = read_fields(results / "datasets/bbbc021/fields.parquet")
     quarantine = pq.read_table(results / "datasets/bbbc021/quarantine.parquet").to_pandas()
     listed = pd.read_csv(mirror / "bbbc/BBBC021/BBBC021_v1_image.csv")
-    listed = listed[listed["Image_Metadata_Plate_DAPI"].str.startswith("Week9_3928")]
-    assert len(fields) + len(quarantine) == len(listed) == 42
+    listed = listed[listed["Image_Metadata_Plate_DAPI"].isin(["Week9_39206", "Week9_39282"])]
+    assert len(fields) + len(quarantine) == len(listed) == 30
     assert fields.manifest.names == ("DNA", "tubulin", "actin")
     assert fields.manifest.rgb == ("actin", "tubulin", "DNA")
     assert len(fields.manifest.intensity_windows) == 2
