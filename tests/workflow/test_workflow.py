@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
 
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
