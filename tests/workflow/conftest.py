@@ -57,7 +57,7 @@ class Workflow:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=800,
+            timeout=1500,
         )
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
