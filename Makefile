@@ -8,7 +8,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-CELLPROFILER := environments/cellprofiler.json
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: environment demo showcase test check schema lock clean
@@ -32,13 +31,10 @@ showcase: $(READY)
 	@$(BIN)/snakemake --profile profiles/local --configfile config/showcase.yaml
 	@echo "The report: $(CURDIR)/results/showcase/report/index.html"
 
-# The workflow makes it by itself; the tests share this one.
-$(CELLPROFILER): workflow/envs/cellprofiler.lock | $(READY)
-	@echo "Making CellProfiler's environment in environments/: some 900 MB, one or two minutes ..."
+# The workflow makes CellProfiler's environment by itself; the tests share this one.
+test: $(READY)
+	@echo "CellProfiler's environment, made once in environments/: some 900 MB, one or two minutes ..."
 	$(BIN)/morphpipe environment cellprofiler
-	touch $(CELLPROFILER)
-
-test: $(READY) $(CELLPROFILER)
 	$(BIN)/python -m pytest
 
 check: $(READY)

@@ -24,10 +24,10 @@ from morphpipe.config.datasets import SimulatedDataset
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable, concatenate, read_fields, write_fields
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
-from morphpipe.morphology.environment import read_environment, variables
+from morphpipe.morphology.environment import read_environment, record_of, variables
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "environments" / "cellprofiler.json"
+RECORD = record_of(ROOT / "workflow/envs/cellprofiler.lock", ROOT / "environments")
 
 
 def simulated_archive(path: Path, fields: int, size: int) -> FieldTable:

@@ -11,12 +11,12 @@ import pytest
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import read_fields
 from morphpipe.errors import DataError
-from morphpipe.morphology.environment import read_environment, variables
+from morphpipe.morphology.environment import read_environment, record_of, variables
 
 # See `morphpipe.morphology.measure.leave`.
 _LEAVE = "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
 REPOSITORY = Path(__file__).resolve().parents[2]
-RECORD = REPOSITORY / "environments" / "cellprofiler.json"
+RECORD = record_of(REPOSITORY / "workflow/envs/cellprofiler.lock", REPOSITORY / "environments")
 PIPELINES = REPOSITORY / "workflow" / "pipelines"
 
 # Nuclei in DNA, cells around them in ER; written by CellProfiler itself, so that it is a pipeline

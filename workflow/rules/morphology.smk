@@ -1,9 +1,7 @@
 # CellProfiler on real and on generated fields, in an environment of its own, and what comes of it.
 rule cellprofiler_environment:
-    input:
-        lock=CELLPROFILER_LOCK,
     output:
-        record=f"{ENVIRONMENTS}/cellprofiler.json",
+        record=CELLPROFILER_RECORD,
     log:
         f"{LOGS}/cellprofiler_environment.log",
     benchmark:
@@ -14,8 +12,10 @@ rule cellprofiler_environment:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        lock=CELLPROFILER_LOCK,
     message:
         "Making CellProfiler's environment"
     script:
@@ -43,8 +43,8 @@ rule measure_real:
         "../envs/cellprofiler.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="12h",
+        mem_mb=growing(4000),
+        runtime=growing(720),
     params:
         python=cellprofiler_python,
         package=PACKAGE,
@@ -82,8 +82,8 @@ rule measure_generated:
         "../envs/cellprofiler.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="12h",
+        mem_mb=growing(4000),
+        runtime=growing(720),
     params:
         python=cellprofiler_python,
         package=PACKAGE,
@@ -115,8 +115,8 @@ rule real_profiles:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
     message:
         "Profiles of real fields ({wildcards.morphology})"
     script:
@@ -138,8 +138,8 @@ rule generated_profiles:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
     message:
         "Profiles of generated {wildcards.experiment}"
     script:
@@ -164,8 +164,8 @@ rule evaluate_morphology:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         evaluation=morphology_params,
     message:

@@ -4,13 +4,16 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
-from morphpipe.morphology.environment import folder_of, package_path
+from morphpipe.morphology.environment import folder_of, package_path, record_of
 
 # Relative, so that a moved repository measures nothing again.
 PACKAGE = os.path.relpath(package_path())
 CELLPROFILER_LOCK = os.path.relpath(
     f"{workflow.basedir}/workflow/envs/cellprofiler.lock"
 )
+# Named after the lock: an older record is another file. As an output that is older than an input it
+# would have to be made again, and because it is read as `ancient` Snakemake would then do nothing else.
+CELLPROFILER_RECORD = str(record_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS)))
 MEASUREMENTS = ["image", "objects", "labels"]
 
 # Beside measurements that are there already Snakemake would not miss it.
@@ -34,8 +37,7 @@ def cellprofiler_record(wildcards):
     """CellProfiler's environment, but where conda makes it."""
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
         return []
-    # Another lock makes another folder, which the interpreter's path tells.
-    return ancient(f"{ENVIRONMENTS}/cellprofiler.json")
+    return ancient(CELLPROFILER_RECORD)
 
 
 def cellprofiler_python(wildcards):

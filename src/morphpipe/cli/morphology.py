@@ -10,7 +10,7 @@ import typer
 from morphpipe.cli.options import Log
 
 ENVIRONMENTS = Path("environments")
-RECORD = ENVIRONMENTS / "cellprofiler.json"
+LOCK = Path("workflow/envs/cellprofiler.lock")
 Pipeline = Annotated[
     Path, typer.Option(help="CellProfiler pipeline (.cppipe), as its window saves it.")
 ]
@@ -25,9 +25,7 @@ Channel = Annotated[
 
 def environment(
     name: Annotated[str, typer.Argument(help="`cellprofiler`, the only one there is.")],
-    lock: Annotated[Path, typer.Option(help="The packages, with versions and hashes.")] = Path(
-        "workflow/envs/cellprofiler.lock"
-    ),
+    lock: Annotated[Path, typer.Option(help="The packages, with versions and hashes.")] = LOCK,
     folder: Annotated[
         Path, typer.Option(help="Where environments lie, each in a folder of its own.")
     ] = ENVIRONMENTS,
@@ -45,12 +43,12 @@ def environment(
     """
     from morphpipe.cli.options import prepare
     from morphpipe.errors import ConfigError
-    from morphpipe.morphology.environment import folder_of, make_environment
+    from morphpipe.morphology.environment import folder_of, make_environment, record_of
 
     prepare(None, log)
     if name != "cellprofiler":
         raise ConfigError(f"There is no environment {name!r} to make; there is cellprofiler.")
-    record = folder / RECORD.name
+    record = record_of(lock, folder)
     made = make_environment(lock, folder_of(lock, folder), record)
     print(f"CellProfiler {made.cellprofiler} in {made.python}, recorded in {record}")
 
@@ -63,11 +61,13 @@ def measure(
         typer.Option(help="Folder to write: image.parquet, objects.parquet and labels.npz."),
     ],
     record: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--environment", help="Record of the environment, as `environment` writes it."
+            "--environment",
+            help="Record of the environment, as `environment` writes it; default: that of "
+            "workflow/envs/cellprofiler.lock.",
         ),
-    ] = RECORD,
+    ] = None,
     channel: Channel = None,
     images: Annotated[
         str,
@@ -110,9 +110,9 @@ def measure(
         --channel OrigDNA=DNA --channel OrigActin=actin
     ```
     """
-    from morphpipe.morphology.environment import read_environment, variables
+    from morphpipe.morphology.environment import read_environment, record_of, variables
 
-    found = read_environment(record)
+    found = read_environment(record or record_of(LOCK, ENVIRONMENTS))
     command = [found.python, "-m", "morphpipe.morphology.measure"]
     command += ["--fields", str(fields), "--pipeline", str(pipeline), "--images", images]
     command += ["--batch-size", str(batch_size), "--maximum-failed", str(maximum_failed)]

@@ -58,6 +58,11 @@ def folder_of(lock: Path, environments: Path) -> Path:
     return environments / f"cellprofiler-{_hash_of(lock)[:12]}"
 
 
+def record_of(lock: Path, environments: Path) -> Path:
+    """Where the record of a lock's environment belongs: beside its folder, under its name."""
+    return folder_of(lock, environments).with_suffix(".json")
+
+
 def variables() -> dict[str, str]:
     """The environment variables of a process that runs CellProfiler.
 
