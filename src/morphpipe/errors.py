@@ -23,3 +23,7 @@ class WeightsError(MorphpipeError):
 
 class TrainingError(MorphpipeError):
     """Training cannot go on, for instance because the loss is no longer finite."""
+
+
+class StorageError(MorphpipeError):
+    """A file cannot be written, for instance because the disk is full."""

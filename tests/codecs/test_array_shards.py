@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morphpipe.codecs.array_shards import ArrayShards, write_shard
-from morphpipe.errors import DataError
+from morphpipe.errors import DataError, StorageError
 
 
 def _write(path, rows, *, start=0, block=3, transforms=(0,)):
@@ -148,3 +148,15 @@ def test_writer_that_is_killed_leaves_no_shard(run_python, tmp_path):
     process.wait()
     assert not (tmp_path / "a.npy").exists()
     assert not (tmp_path / "a.parquet").exists()
+
+
+def test_full_disk_is_named_and_leaves_the_shards_before(tmp_path, small_disk):
+    rows = np.ones((64, 256), np.float32)
+    before = _write(small_disk.folder / "a", rows)
+    small_disk.fill()
+    with pytest.raises(StorageError, match=r"b\.npy cannot be written: the disk is full"):
+        _write(small_disk.folder / "b", rows)
+    assert sorted(p.name for p in small_disk.folder.glob("*b*")) == []
+    assert len(ArrayShards([before])) == 64
+    small_disk.make_room()
+    assert len(ArrayShards([before, _write(small_disk.folder / "b", rows, start=64)])) == 128

@@ -118,6 +118,12 @@ def test_defaults_are_the_papers():
         ("experiments.one.training.slices", 7, r"one\.training: steps \(400000\) is no multiple"),
         ("experiments.one.training.accumulation", 3, r"batch_size \(128\) is no multiple of accum"),
         (
+            "experiments.one.training.devices",
+            3,
+            r"128\) is no multiple of .* devices \(3\) times no",
+        ),
+        ("experiments.one.training.nodes", 3, r"128\) is no multiple of .* times nodes \(3\)"),
+        (
             "experiments.one.generator.alignment",
             {"encoder": "inception"},
             "Inception gives no tokens",

@@ -13,7 +13,7 @@ from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import SiT, UNet
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError
+from morphpipe.errors import DataError, StorageError
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -130,7 +130,7 @@ def test_archive_is_that_of_real_images(run, plan, tmp_path):
     assert keys[["batch", "plate", "well", "site"]].isna().all().all()
     assert read_images(fields).shape == (7, 2, 16, 16)
     assert "experiment tiny" in fields.manifest.source
-    assert not list((tmp_path / "work").iterdir())
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["lock"]
 
 
 def test_samples_do_not_depend_on_the_batch(trained, plan):
@@ -239,6 +239,67 @@ def test_batches_left_behind_give_the_same_archive(run, monkeypatch):
     decoded = _break_after(monkeypatch, -1)
     assert run().read_bytes() == whole
     assert decoded == []
+
+
+def test_damaged_batch_is_made_again(run, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "rmtree", lambda *a, **k: None)
+        whole = run().read_bytes()
+    first, second, _ = sorted((tmp_path / "work").glob("*/batch-*"))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes()[:-200])
+    (tmp_path / "a.zip").unlink()
+    decoded = _break_after(monkeypatch, -1)
+    assert run().read_bytes() == whole
+    assert decoded == [3, 3]
+
+
+def test_full_disk_is_named_and_costs_one_batch(run, monkeypatch, small_disk, tmp_path):
+    whole = run().read_bytes()
+    (tmp_path / "a.zip").unlink()
+    (tmp_path / "work").rename(tmp_path / "before")
+    (tmp_path / "work").symlink_to(small_disk.folder)
+    real, made = module.sample_latents, []
+
+    def sample(*arguments):
+        made.append(arguments)
+        if len(made) == 2:
+            small_disk.fill()
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "sample_latents", sample)
+        with pytest.raises(StorageError, match=r"batch-00000003\.npz cannot .*: the disk is full"):
+            run()
+    assert not (tmp_path / "a.zip").exists()
+    small_disk.make_room()
+    decoded = _break_after(monkeypatch, -1)
+    assert run().read_bytes() == whole
+    assert decoded == [3, 1]
+
+
+HOLD = """
+    import sys, time
+    from morphpipe.folder_lock import only_user
+
+    with only_user(sys.argv[1]):
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_two_jobs_do_not_share_a_folder(run, run_python, monkeypatch, tmp_path):
+    other = run_python(HOLD, tmp_path / "work")
+    assert other.stdout.readline() == "held\n"
+    monkeypatch.setattr("morphpipe.folder_lock.PATIENCE", 0)
+    with pytest.raises(DataError, match=f"work is in use by process {other.pid} on"):
+        run()
+    assert not (tmp_path / "a.zip").exists()
+    other.kill()
+    other.wait()
+    assert run().exists()
 
 
 @pytest.mark.parametrize("change", ["weights", "codec", "seed", "plan", "steps"])

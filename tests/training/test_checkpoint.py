@@ -85,7 +85,7 @@ def test_damage_is_noticed(saved, name):
 def test_damaged_state_is_noticed(saved, content):
     folder, _, _ = saved
     (folder / "state.json").write_text(content)
-    with pytest.raises(DataError, match=r"state\.json cannot be read"):
+    with pytest.raises(DataError, match=r"state\.json (cannot be read|is damaged)"):
         read_state(folder)
 
 

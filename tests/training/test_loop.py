@@ -1,7 +1,5 @@
 import json
-import os
 import signal
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from morphpipe import folder_lock
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
-from morphpipe.errors import ConfigError, DataError, TrainingError
+from morphpipe.errors import ConfigError, DataError, StorageError, TrainingError
 from morphpipe.training import loop
 from morphpipe.training.checkpoint import checkpoints, read_state
 from morphpipe.training.loop import device_rows, learning_rate_at, train
@@ -268,6 +267,33 @@ def test_killed_training_ends_with_the_same_weights(run_python, training_folder)
     pd.testing.assert_frame_equal(_columns(folder / "checkpoint"), _columns(whole))
 
 
+def test_full_disk_is_named_and_costs_the_steps_since_the_last_checkpoint(
+    make_settings, make_data, vocabulary, tmp_path, small_disk, monkeypatch
+):
+    whole = _run(make_settings(), make_data(), vocabulary, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "remove_older", lambda work: small_disk.fill())
+        with pytest.raises(StorageError, match=r"(log\.csv|step-000000008) cannot .*disk is full"):
+            _run(make_settings(), make_data(), vocabulary, small_disk.folder)
+    assert [path.name for path in checkpoints(small_disk.folder / "work")] == ["step-000000004"]
+    assert not list((small_disk.folder / "work").glob(".*"))
+    small_disk.make_room()
+    _assert_same(_run(make_settings(), make_data(), vocabulary, small_disk.folder), whole)
+
+
+def test_second_training_in_the_same_folder_is_told_of_the_first(
+    run_python, training_folder, make_settings, make_data, vocabulary, monkeypatch
+):
+    folder, _ = training_folder
+    first = run_python(SCRIPT, folder, 6, "kill")
+    _wait(first)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0)
+    with pytest.raises(DataError, match=f"work is in use by process {first.pid} on"):
+        _run(make_settings(), make_data(), vocabulary, folder)
+    assert first.poll() is None
+    assert [path.name for path in checkpoints(folder / "work")] == ["step-000000004"]
+
+
 def test_asked_to_end_it_saves_and_says_143(run_python, training_folder, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     folder, whole = training_folder
@@ -281,17 +307,6 @@ def test_asked_to_end_it_saves_and_says_143(run_python, training_folder, monkeyp
     assert process.communicate(timeout=120)[0] is not None
     assert process.returncode == 0
     _assert_same(folder / "checkpoint", whole)
-
-
-def test_under_slurm_it_waits_to_be_killed(monkeypatch):
-    waited = []
-    monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setattr(time, "sleep", waited.append)
-    with pytest.raises(SystemExit) as caught:
-        loop._end_after_saving()
-    assert caught.value.code == 143
-    assert waited == [3600]
-    assert "SLURM_JOB_ID" in os.environ
 
 
 def _released(settings, **readings):

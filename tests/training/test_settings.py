@@ -11,7 +11,10 @@ def test_plain_values_and_back(make_settings):
     assert TrainingSettings.from_dict(settings.to_dict()) == settings
 
 
-@pytest.mark.parametrize("change", [{"slices": 3}, {"checkpoint_every": 1}, {"seeds": [5, 6]}])
+@pytest.mark.parametrize(
+    "change",
+    [{"slices": 3}, {"checkpoint_every": 1}, {"seeds": [5, 6]}, {"devices": 2}, {"nodes": 4}],
+)
 def test_identity_ignores_what_weights_do_not_depend_on(make_settings, vocabulary, change):
     plain = make_settings().identity(vocabulary, DATA)
     assert make_settings(**change).identity(vocabulary, DATA) == plain

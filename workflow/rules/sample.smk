@@ -16,8 +16,8 @@ rule sample:
         "../envs/morphpipe.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
-        runtime="12h",
+        mem_mb=growing(16000),
+        runtime=growing(720),
         gpu=1,
     params:
         settings=lambda w: json.dumps(plain(experiment_of(w).sampling)),
@@ -27,9 +27,7 @@ rule sample:
             if scaling_factor(experiment_of(w).codec) is None
             else f"--scaling-factor {scaling_factor(experiment_of(w).codec)}"
         ),
-        conditions=lambda w, input: (
-            f"--conditions {input.conditions}" if input.conditions else ""
-        ),
+        conditions=lambda w, input: options("--conditions", input.conditions),
         work=lambda w: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"

@@ -1,4 +1,6 @@
-# Called by `exec`, so that the scheduler's signals reach the training itself.
+# Called by `exec`, so that the scheduler's signals reach the training itself. On which devices a
+# training runs stands among the resources and not among the params, since other devices are no
+# reason to train again what is trained.
 rule train:
     input:
         fields=real_fields,
@@ -18,11 +20,20 @@ rule train:
         f"{BENCHMARKS}/train/{{experiment}}_{{training_seed}}_{{slice}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
-    threads: 8
+    threads: lambda w: 8 * training_of(w).devices
     resources:
-        mem_mb=32000,
-        runtime="12h",
-        gpu=1,
+        mem_mb=lambda w, attempt: 32000 * training_of(w).devices * attempt,
+        runtime=growing(720),
+        gpu=lambda w: training_of(w).devices if training_of(w).nodes == 1 else None,
+        devices=lambda w: training_of(w).devices,
+        nodes=lambda w: training_of(w).nodes,
+        staging=lambda w: CONFIGURATION.paths.staging or "",
+        # So many GPUs on each node, where `gpu` would be a sum that may lie unevenly; and one
+        # task a node, which `mpi` leaves to the training to start.
+        gres=over_nodes(lambda t: f"gpu:{t.devices}"),
+        mpi=over_nodes(lambda t: "srun"),
+        tasks=over_nodes(lambda t: t.nodes),
+        tasks_per_gpu=over_nodes(lambda t: 0),
     params:
         settings=lambda w: json.dumps(
             {
@@ -31,24 +42,20 @@ rule train:
                 "image_mode": experiment_of(w).image_mode,
                 "codec": experiment_of(w).codec,
                 "generator": plain(experiment_of(w).generator),
-                "training": plain(experiment_of(w).training),
+                "training": training_of(w).model_dump(
+                    mode="json", exclude={"devices", "nodes"}
+                ),
                 "fidelity": plain(experiment_of(w).fidelity),
             }
         ),
         work=lambda w: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
         until=slice_end,
-        targets=lambda w, input: " ".join(
-            f"--targets {path:s}" for path in input.targets
-        ),
-        moments=lambda w, input: " ".join(
-            f"--moments {path:s}" for path in input.moments
-        ),
-        before=lambda w, input: f"--before {input.before}" if input.before else "",
-        conditions=lambda w, input: (
-            f"--conditions {input.conditions}" if input.conditions else ""
-        ),
-        weights=lambda w, input: (
-            f"--weights {os.path.dirname(input.weights)}" if input.weights else ""
+        targets=lambda w, input: options("--targets", input.targets),
+        moments=lambda w, input: options("--moments", input.moments),
+        before=lambda w, input: options("--before", input.before),
+        conditions=lambda w, input: options("--conditions", input.conditions),
+        weights=lambda w, input: options(
+            "--weights", map(os.path.dirname, flatten(input.weights))
         ),
     message:
         "Training {wildcards.experiment}, seed {wildcards.training_seed}, to step {params.until}"
@@ -57,4 +64,5 @@ rule train:
         " --split {input.split:q} {params.moments} {params.targets} {params.before}"
         " {params.conditions} {params.weights}"
         " --work {params.work:q} --until {params.until} --threads {threads}"
+        " --devices {resources.devices} --nodes {resources.nodes} --staging={resources.staging:q}"
         " --output {output.checkpoint:q} --log {log:q}"

@@ -1,5 +1,7 @@
 """The verb that trains a generator."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from morphpipe.cli.options import (
     Log,
     Split,
     Threads,
+    checked,
     configured,
     expand_folders,
     prepare,
@@ -61,14 +64,29 @@ def train(
     before: Annotated[
         Path | None, typer.Option(help="Checkpoint of the slice before, to go on from.")
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes a node; default: `training.devices` of the settings."),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Nodes of the SLURM job; default: `training.nodes` of the settings."
+        ),
+    ] = None,
+    staging: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder on a disk of this node, for instance '$TMPDIR', to copy the shards to."
+        ),
+    ] = None,
     threads: Threads = None,
     log: Log = None,
 ) -> None:
     r"""Train a generator on cached latents, up to a step.
 
-    Killed at any time and called again, it goes on from its last checkpoint. On several GPUs:
-    `accelerate launch -m morphpipe train ...`; the global batch size stays what is configured.
-    Example:
+    Killed at any time and called again, it goes on from its last checkpoint. The global batch
+    size stays what is configured, whatever the number of devices. Example:
 
     ```
     morphpipe train demo --config config/demo.yaml \
@@ -76,38 +94,71 @@ def train(
         --moments latents --targets targets --output checkpoint
     ```
     """
-    prepare(threads, log)
     from morphpipe.datasets.fields import read_fields
+    from morphpipe.training.launch import is_started, launch, rank
+
+    # The first of several processes writes the log, each other one a log of its own beside it.
+    if log is not None and rank():
+        log = log.with_suffix(f".{rank()}{log.suffix}")
+    prepare(None, log)
+    content = _content(name, config, seed, settings)
+    table = read_fields(fields)
+    wanted = _on_devices(
+        _settings(content | {"channels": list(table.manifest.names)}), devices, nodes
+    )
+    shards = [expand_folders(moments, "shard-*.parquet")]
+    if targets:
+        shards.append(expand_folders(targets, "shard-*.parquet"))
+    training = wanted.training
+    if training.processes > 1 and not is_started():
+        launch(sys.argv[1:], training.devices, training.nodes, threads)
     from morphpipe.evaluation.split_table import fields_on, read_split
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.perturbations.vocabulary import vocabulary_of
     from morphpipe.training.data import open_training_data
     from morphpipe.training.loop import train as run
+    from morphpipe.training.processes import join_processes, shared_shards
+    from morphpipe.training.termination import ending_when_asked
 
-    content = _content(name, config, seed, settings)
-    table = read_fields(fields)
-    sides = read_split(split)
-    wanted = _settings(content | {"channels": list(table.manifest.names)})
-    train_side = table.select(fields_on(sides, "train")).keys()
-    vocabulary = vocabulary_of(table.select(sides["field_id"]).keys().set_index("field_id"))
-    data = open_training_data(
-        train_side,
-        expand_folders(moments, "shard-*.parquet"),
-        expand_folders(targets, "shard-*.parquet") if targets else None,
-        vocabulary,
-        wanted.training.transforms,
-        None if conditions is None else ConditionTable.read(conditions),
-    )
-    run(
-        wanted,
-        data,
-        vocabulary,
-        work=work or output.with_name(f"{output.name}.partial"),
-        output=output,
-        until=wanted.training.steps if until is None else until,
-        earlier=before,
-        weights=weights,
-        conditions=conditions,
+    prepare(None if threads is None else max(1, threads // training.devices), None)
+    with ending_when_asked():
+        join_processes()
+        sides = read_split(split)
+        vocabulary = vocabulary_of(table.select(sides["field_id"]).keys().set_index("field_id"))
+        with shared_shards(shards, staging or None) as shared:
+            data = open_training_data(
+                table.select(fields_on(sides, "train")).keys(),
+                shared.indices[0],
+                shared.indices[1] if targets else None,
+                vocabulary,
+                training.transforms,
+                None if conditions is None else ConditionTable.read(conditions),
+                verify=shared.verify,
+            )
+        run(
+            wanted,
+            data,
+            vocabulary,
+            work=work or output.with_name(f"{output.name}.partial"),
+            output=output,
+            until=training.steps if until is None else until,
+            earlier=before,
+            weights=weights,
+            conditions=conditions,
+        )
+
+
+def _on_devices(
+    settings: "TrainingSettings", devices: int | None, nodes: int | None
+) -> "TrainingSettings":
+    """The same training on other devices than its settings say, where the options say so."""
+    from morphpipe.config.experiments import Training
+
+    options = {"devices": devices, "nodes": nodes}
+    named = {key: value for key, value in options.items() if value is not None}
+    content = settings.training.model_dump() | named
+    return replace(
+        settings, training=checked(Training, content, f"training of {settings.experiment}")
     )
 
 

@@ -20,11 +20,17 @@ from morphpipe.errors import ConfigError, DataError
 
 
 class Paths(Model):
-    """Three roots."""
+    """Where things lie."""
 
     results: str = Field("results", description="What the workflow makes.")
     cache: str = Field("cache", description="Downloads and weights; survives `rm -r results`.")
     scratch: str = Field("scratch", description="Work in progress; may be deleted at any time.")
+    staging: str | None = Field(
+        None,
+        description="Folder on a disk of the compute node, for instance $TMPDIR (variables are "
+        "those of the job): a training copies the shards that it reads there first. Null: it "
+        "reads them where they lie.",
+    )
     environments: str = Field(
         "environments", description="Virtual environments that it makes: CellProfiler's."
     )
@@ -302,6 +308,11 @@ class Configuration(Model):
                 if encoder.kind == "resnet18":
                     splits.add(encoder.split)
         return sorted({self.splits[name].dataset for name in splits})
+
+    def morphology_in_use(self) -> list[str]:
+        """Names of the morphologies that some experiment is judged by, sorted."""
+        used = {e.evaluation.morphology for e in self.experiments.values()}
+        return sorted(name for name in used if name is not None)
 
     def weights_in_use(self) -> list[str]:
         """Names of the pretrained weights that some experiment needs, sorted."""

@@ -26,6 +26,14 @@ class Training(Model):
     checkpoint_every: PositiveInt = Field(2000, description="Steps between checkpoints.")
     batch_size: PositiveInt = Field(128, description="Global batch size, over all devices.")
     accumulation: PositiveInt = Field(1, description="Gradient accumulation.")
+    devices: PositiveInt = Field(
+        1,
+        description="Processes a node, each with a GPU of its own (without GPUs: on its cores). "
+        "May change at any time: it retrains nothing.",
+    )
+    nodes: PositiveInt = Field(
+        1, description="Nodes of the cluster; several of them only in jobs of SLURM."
+    )
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
     final_learning_rate: float = Field(
@@ -56,12 +64,17 @@ class Training(Model):
     def _slices(self) -> "Training":
         if self.steps % self.slices:
             raise ValueError(f"steps ({self.steps}) is no multiple of slices ({self.slices})")
-        if self.batch_size % self.accumulation:
+        if self.batch_size % (self.accumulation * self.processes):
             raise ValueError(
-                f"batch_size ({self.batch_size}) is no multiple of "
-                f"accumulation ({self.accumulation})"
+                f"batch_size ({self.batch_size}) is no multiple of accumulation "
+                f"({self.accumulation}) times devices ({self.devices}) times nodes ({self.nodes})"
             )
         return self
+
+    @property
+    def processes(self) -> int:
+        """Processes of a training, over all nodes."""
+        return self.devices * self.nodes
 
     @property
     def transforms(self) -> list[int]:

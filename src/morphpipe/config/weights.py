@@ -1,8 +1,15 @@
 """Pretrained weights and the licences of what a run uses."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from morphpipe.config.base import Model
+
+# Folders of a repository may be named, none above it.
+WeightsFile = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+]
 
 
 class Weights(Model):
@@ -16,7 +23,7 @@ class Weights(Model):
     revision: str | None = Field(
         None, description="Commit of the hub's repository; none means the newest."
     )
-    files: list[str] = Field(min_length=1, description="The files to fetch.")
+    files: list[WeightsFile] = Field(min_length=1, description="The files to fetch.")
     sha256: dict[str, str] = Field(
         default_factory=dict,
         description="Expected checksum of each file. Where none is given, the one seen at the "

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest
 from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.errors import DataError
+from morphpipe.folder_lock import only_user
 from morphpipe.generators.base import Condition
 from morphpipe.generators.build import build_generator
 from morphpipe.generators.morphgen import SiTGenerator
@@ -91,7 +93,7 @@ def load_generator(
     *,
     conditions: ConditionTable | None = None,
 ) -> TrainedGenerator:
-    """Load the averaged weights of a checkpoint.
+    """Load the averaged weights of a checkpoint to a device.
 
     Parameters
     ----------
@@ -99,8 +101,6 @@ def load_generator(
         As training writes it.
     latent_shape
         [C', h, w].
-    device
-        Where to.
     conditions
         Embeddings, for instance of perturbations that training never saw; none takes the table
         that it was trained with, which stands in the checkpoint.
@@ -197,7 +197,7 @@ def sample_latents(
     """Latents of the rows of a plan, as one batch.
 
     Every sample's noise depends on (experiment, training seed, sampling seed, sample index, step)
-    alone, so that the batch it stands in changes nothing but rounding.
+    alone: the batch it stands in changes nothing but rounding.
 
     Returns
     -------
@@ -261,7 +261,7 @@ def generate(
     Parameters
     ----------
     generator, codec
-        What turns noise into latents, and latents into images.
+        What turns noise into latents, and those into images.
     plan
         See `morphpipe.sampling.plan.sampling_plan`.
     settings
@@ -275,16 +275,15 @@ def generate(
     path
         The archive.
     work
-        Folder for finished batches; deleted at the end.
+        Folder for finished batches, which are deleted at the end. One job at a time uses it.
 
     Raises
     ------
     DataError
-        When a label is unknown to the generator, or an image is not finite.
+        When a label is unknown, an image is not finite, or another job works in the folder.
     """
-    # All labels are looked up before the first image is made.
-    generator.condition(plan)
-    work = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed)
+    generator.condition(plan)  # All labels are looked up before the first image is made.
+    finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed)
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
@@ -295,8 +294,9 @@ def generate(
             mininterval=5,
         ):
             rows = plan.iloc[start : start + settings.batch_size]
-            file = work / f"batch-{start:08d}.npy"
-            if not file.exists():
+            file = finished / f"batch-{start:08d}.npz"
+            images = _finished_batch(file)
+            if images is None:
                 latents = sample_latents(generator, rows, settings, sampling_seed)
                 if not torch.isfinite(latents).all():
                     raise DataError(
@@ -305,14 +305,27 @@ def generate(
                     )
                 images = codec.decode(latents, channels).numpy()
                 with atomic_path(file) as temporary:
-                    np.save(temporary, images)
-            yield rows, np.load(file)
+                    np.savez(temporary, images=images)
+            yield rows, images
 
-    with write_archive(path, manifest) as archive:
-        for rows, images in batches():
-            for row, image in zip(rows.to_dict("records"), images, strict=True):
-                archive.add(_field_row(generator, row, dataset, sampling_seed), image)
-    shutil.rmtree(work, ignore_errors=True)
+    with only_user(work):
+        with write_archive(path, manifest) as archive:
+            for rows, images in batches():
+                for row, image in zip(rows.to_dict("records"), images, strict=True):
+                    archive.add(_field_row(generator, row, dataset, sampling_seed), image)
+        shutil.rmtree(finished, ignore_errors=True)
+
+
+def _finished_batch(file: Path) -> NDArray[np.uint8] | None:
+    """Images of a batch from before, checked (a zip carries CRC-32); none where they are to do."""
+    try:
+        with np.load(file) as content:
+            return np.asarray(content["images"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        tqdm.write(f"{file} is damaged: making its images again.")
+    return None
 
 
 def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> ChannelManifest:

@@ -1,6 +1,5 @@
 """Checkpoints: complete, checked, and written so that a kill leaves the last one whole."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from morphpipe.checksums import read_sealed_json, write_sealed_json
 from morphpipe.errors import DataError
 from morphpipe.storage import atomic_path, sha256_of_file
 from morphpipe.training.ema import ExponentialMovingAverage
 
-_STATE = "state.json"
+STATE = "state.json"
 _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
 
 
@@ -64,8 +64,8 @@ def save_checkpoint(
     """Write a checkpoint folder atomically.
 
     It holds `model.safetensors`, `ema.safetensors`, `optimizer.safetensors` and `state.json`,
-    the last with the checksums of the others, and beside them `notes` by file name: texts such
-    as the model card, or files to copy.
+    and beside them `notes` by file name: texts such as the model card, or files to copy.
+    `state.json` holds the checksums of all others and its own.
     """
     names = [name for name, _ in model.named_parameters()]
     with atomic_path(folder) as temporary:
@@ -86,11 +86,9 @@ def save_checkpoint(
             "identity": state.identity,
             "settings": state.settings,
             "latent_shape": list(state.latent_shape),
-            "sha256": {
-                name: sha256_of_file(temporary / name) for name in (_MODEL, _EMA, _OPTIMIZER)
-            },
+            "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }
-        (temporary / _STATE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        write_sealed_json(content, temporary / STATE)
 
 
 def read_state(folder: str | Path) -> CheckpointState:
@@ -103,11 +101,11 @@ def read_state(folder: str | Path) -> CheckpointState:
     """
     folder = Path(folder)
     try:
-        content = json.loads((folder / _STATE).read_text("utf-8"))
+        content = read_sealed_json(folder / STATE)
         for name, checksum in content["sha256"].items():
             if sha256_of_file(folder / name) != checksum:
                 raise DataError(
-                    f"{folder / name} is damaged (other checksum than {_STATE} says): delete the "
+                    f"{folder / name} is damaged (other checksum than {STATE} says): delete the "
                     "folder, and training goes on from the checkpoint before it."
                 )
         channels, height, width = content["latent_shape"]
@@ -117,7 +115,7 @@ def read_state(folder: str | Path) -> CheckpointState:
     except FileNotFoundError as error:
         raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / _STATE} cannot be read ({error!r}).") from None
+        raise DataError(f"{folder / STATE} cannot be read ({error!r}).") from None
 
 
 def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:
@@ -188,3 +186,9 @@ def remove_older(work: str | Path, keep: int = 2) -> None:
     """Delete all but the newest checkpoints of a working folder."""
     for folder in list(checkpoints(work))[keep:]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_partial(work: str | Path) -> None:
+    """Delete what a kill left half-written in a working folder that nobody else works in."""
+    for leftover in Path(work).glob(".*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)

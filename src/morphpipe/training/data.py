@@ -240,6 +240,8 @@ def open_training_data(
     vocabulary: Vocabulary,
     transforms: list[int],
     conditions: ConditionTable | None = None,
+    *,
+    verify: bool = True,
 ) -> TrainingData:
     """Find the cached arrays of the training fields.
 
@@ -256,6 +258,8 @@ def open_training_data(
     conditions
         Embeddings of the perturbations. Fields of a perturbation that has none, and whose
         condition says so (`missing: leave_out`), are not trained on.
+    verify
+        Compare every shard with its checksum; one of several processes does it for all.
 
     Raises
     ------
@@ -270,8 +274,8 @@ def open_training_data(
             raise DataError("None of the fields to train on has an embedding of its perturbation.")
     # The order of rows must not depend on that of a file.
     fields = fields.sort_values("field_id", ignore_index=True)
-    shards = ArrayShards(moments)
-    target_shards = ArrayShards(targets) if targets else None
+    shards = ArrayShards(moments, verify=verify)
+    target_shards = ArrayShards(targets, verify=verify) if targets else None
     return TrainingData(
         moments=shards,
         targets=target_shards,

@@ -1,6 +1,7 @@
 """The training log: a CSV file for tables and figures, TensorBoard for looking on."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from morphpipe.errors import TrainingError
 from morphpipe.generators.base import Losses
+from morphpipe.storage import atomic_path
 
 COLUMNS = ("step", "loss", "diffusion", "alignment", "gradient_norm", "learning_rate", "seconds")
 
@@ -26,6 +28,8 @@ class TrainingLog:
         A `log.csv` to begin with when `work` has none.
     main
         Whether this process writes the files; one of several does.
+    mean
+        Averages a tensor over all processes; each calls it. None: there is one only.
     """
 
     def __init__(
@@ -35,7 +39,9 @@ class TrainingLog:
         earlier: Path | None = None,
         *,
         main: bool = True,
+        mean: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
+        self._mean = mean
         self.path = Path(work) / "log.csv"
         source = self.path if self.path.exists() else earlier
         self._frame = pd.DataFrame(columns=list(COLUMNS))
@@ -77,7 +83,10 @@ class TrainingLog:
         """
         if self._sums is None:
             return {}
-        loss, diffusion, alignment, norm = (self._sums / self._count).tolist()
+        means = self._sums / self._count
+        if self._mean is not None:
+            means = self._mean(means)
+        loss, diffusion, alignment, norm = means.tolist()
         if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
             raise TrainingError(
                 f"The loss or its gradient is no longer finite in the {self._count} batches before "
@@ -96,9 +105,8 @@ class TrainingLog:
         self._frame = pd.concat([self._frame, pd.DataFrame([entry])], ignore_index=True)
         if self._board is None:
             return entry
-        temporary = self.path.with_suffix(".partial")
-        temporary.write_text(self.text(), "utf-8")
-        temporary.replace(self.path)
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(self.text(), "utf-8")
         for name, value in entry.items():
             if name != "step" and value == value:
                 self._board.add_scalar(f"training/{name}", value, step)

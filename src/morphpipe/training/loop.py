@@ -2,19 +2,18 @@
 
 import math
 import os
-import signal
-import time
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from morphpipe.config.experiments import Training
 from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.folder_lock import only_user
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.checkpoint import (
@@ -25,16 +24,18 @@ from morphpipe.training.checkpoint import (
     load_weights,
     read_state,
     remove_older,
+    remove_partial,
     save_checkpoint,
 )
 from morphpipe.training.data import TrainingData
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.log import TrainingLog
 from morphpipe.training.model_card import model_card
+from morphpipe.training.processes import join_processes
 from morphpipe.training.settings import TrainingSettings
+from morphpipe.training.termination import Termination, end
 
 _LOG_EVERY = 20
-_COMPARE_EVERY = 10
 
 
 def learning_rate_at(step: int, training: Training) -> float:
@@ -69,45 +70,11 @@ def device_rows(batch_size: int, accumulation: int, processes: int, process: int
     return [range((first + i) * size, (first + i + 1) * size) for i in range(accumulation)]
 
 
-class _Termination:
-    """Notices SIGTERM, so that the loop can save before it ends."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before = signal.signal(signal.SIGTERM, self._notice)
-
-    def _notice(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def asked_of_any(self, accelerator: Accelerator, step: int) -> bool:
-        """Whether some process was asked to end: all of them have to save at the same step.
-
-        Several processes compare every ten steps only, since comparing waits for the device.
-        """
-        if accelerator.num_processes == 1:
-            return self.asked
-        if step % _COMPARE_EVERY:
-            return False
-        asked = torch.tensor([float(self.asked)], device=accelerator.device)
-        return bool(accelerator.reduce(asked, "sum").item())
-
-    def restore(self) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-
-def _end_after_saving() -> None:
-    """Leave after a SIGTERM.
-
-    Under SLURM a preempted job that ends by itself counts as failed, one that waits to be killed
-    is requeued and resumes.
-    """
-    if "SLURM_JOB_ID" in os.environ:
-        time.sleep(3600)
-    raise SystemExit(128 + signal.SIGTERM)
-
-
 def _newest(work: Path, earlier: Path | None, identity: str, until: int) -> Path | None:
-    """The checkpoint to go on from: the newest in `work` that fits, or that of the slice before."""
+    """The checkpoint to go on from: the newest in `work` that fits, or that of the slice before.
+
+    One process looks for all: they must not choose differently, and need not all read it through.
+    """
     candidates: list[tuple[int, Path]] = []
     if earlier is not None:
         state = read_state(earlier)
@@ -145,8 +112,15 @@ def train(
     """Train up to a step and write the checkpoint of that step.
 
     Killed at any time and called again, it goes on from its last checkpoint and ends with the
-    same weights as a run left alone (bit for bit on the same hardware; on GPUs with
-    `training.deterministic`).
+    same weights as a run left alone (bit for bit on the same hardware and number of processes; on
+    GPUs with `training.deterministic`).
+
+    Several processes, as torchrun starts them, share the global batch: data, order and random
+    draws stay, and one of them writes. The sum of their gradients rounds otherwise than that of
+    one process, and training magnifies it like any rounding. Measured with 1, 2 and 4 processes
+    (SiT-test/2, fp32, learning rate 1e-3; distance of all weights over their norm): 4e-7 after 20
+    steps, 9e-5 after 200 and 3e-4 after 1,000, of the averaged weights 2e-9, 6e-7 and 2e-5. Tests
+    hold it below 1e-6 after 20 steps.
 
     Parameters
     ----------
@@ -190,14 +164,50 @@ def train(
             f"generator.condition of {settings.experiment} and a table of conditions have to come "
             "together: give both to the training, or none."
         )
-    work, output = Path(work), Path(output)
-    work.mkdir(parents=True, exist_ok=True)
-    training = settings.training
-    if training.deterministic:
+    if settings.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    half = uses_bfloat16(training.precision, best_device())
+    half = uses_bfloat16(settings.training.precision, best_device())
+    join_processes()
     accelerator = Accelerator(mixed_precision="bf16" if half else "no")
+    termination = Termination()
+    try:
+        with only_user(work) if accelerator.is_main_process else nullcontext():
+            _train(
+                accelerator,
+                termination,
+                settings,
+                data,
+                vocabulary,
+                work=Path(work),
+                output=Path(output),
+                until=until,
+                earlier=None if earlier is None else Path(earlier),
+                weights=weights,
+                conditions=conditions,
+            )
+    finally:
+        termination.restore()
+
+
+def _train(
+    accelerator: Accelerator,
+    termination: Termination,
+    settings: TrainingSettings,
+    data: TrainingData,
+    vocabulary: Vocabulary,
+    *,
+    work: Path,
+    output: Path,
+    until: int,
+    earlier: Path | None,
+    weights: str | Path | None,
+    conditions: str | Path | None,
+) -> None:
+    """See `train`."""
+    training, main = settings.training, accelerator.is_main_process
+    if main:
+        remove_partial(work)
     rows = device_rows(
         training.batch_size,
         training.accumulation,
@@ -231,8 +241,8 @@ def train(
     if data.targets is not None:
         checksums += sorted(set(data.targets.index["sha256"]))
     identity = settings.identity(vocabulary, [*checksums, data.fingerprint()])
-    earlier = None if earlier is None else Path(earlier)
-    start, step = _newest(work, earlier, identity, until), 0
+    found = [_newest(work, earlier, identity, until) if main else None]
+    start, step = broadcast_object_list(found)[0], 0
     if start is not None:
         if settings.fidelity.requeue != "released_code":
             step = load_checkpoint(start, generator, average, optimizer).step
@@ -244,24 +254,27 @@ def train(
         else:
             step = load_checkpoint(start, generator, average, optimizer).step
             beginning = 0 if earlier is None else read_state(earlier).step
-        tqdm.write(f"Going on from {start} (step {step}).")
+        if main:
+            tqdm.write(f"Going on from {start} (step {step}).")
     model, prepared = accelerator.prepare(generator, optimizer)
     log = TrainingLog(
         work,
         step,
         None if earlier is None else earlier / "log.csv",
-        main=accelerator.is_main_process,
+        main=main,
+        mean=lambda values: accelerator.reduce(values, "mean"),
     )
 
     def save(folder: Path, notes: dict[str, str | Path] | None = None) -> None:
         accelerator.wait_for_everyone()
         if settings.fidelity.average == "released_code":
             average.copy_to(generator)
-        if accelerator.is_main_process:
+        if main:
             state = CheckpointState(step, identity, settings.to_dict(), (channels, height, width))
             save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
+        # A process that ends before the one that writes would take it along.
+        accelerator.wait_for_everyone()
 
-    termination = _Termination()
     batches = data.prefetched(
         settings.seed,
         range(step, until),
@@ -275,7 +288,7 @@ def train(
         desc=f"train {settings.experiment}",
         unit="step",
         mininterval=5,
-        disable=not accelerator.is_main_process,
+        disable=not main,
     ) as progress:
         for parts in batches:
             rate = learning_rate_at(step, training)
@@ -306,11 +319,12 @@ def train(
                 progress.set_postfix(loss=f"{entry['loss']:.4f}")
             if due and step < until:
                 save(checkpoint_path(work, step))
-                if accelerator.is_main_process:
+                if main:
                     remove_older(work)
                 if asked:
-                    tqdm.write(f"Asked to end: saved step {step}.")
-                    _end_after_saving()
+                    if main:
+                        tqdm.write(f"Asked to end: saved step {step}.")
+                    end()
     notes: dict[str, str | Path] = {
         "log.csv": log.text(),
         "README.md": model_card(settings, vocabulary, step, len(data), generator),
@@ -320,4 +334,3 @@ def train(
         notes["conditions.parquet"] = Path(conditions)
     save(output, notes)
     log.close()
-    termination.restore()

@@ -14,8 +14,8 @@ from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
-# Of these the weights do not depend.
-_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every"}
+# Of these the weights do not depend; of the devices by rounding only (see `training.loop.train`).
+_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "devices", "nodes"}
 
 
 @dataclass(frozen=True)
