@@ -1,4 +1,4 @@
-"""`python -m morphpipe`, which `accelerate launch -m` needs."""
+"""`python -m morphpipe`, which torchrun needs."""
 
 from morphpipe.cli import main
 

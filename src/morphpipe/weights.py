@@ -1,15 +1,14 @@
 """Pretrained weights: fetching the declared files and saying what to do when they cannot be had."""
 
-import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from morphpipe.checksums import RECORD, read_sealed_json, write_sealed_json
 from morphpipe.config.weights import Weights
 from morphpipe.datasets.download import fetch, record_checksum, recorded_checksum
 from morphpipe.errors import DataError, WeightsError
-from morphpipe.storage import sha256_of_file, write_json
-
-RECORD = "weights.json"
+from morphpipe.storage import sha256_of_file
 
 
 def address(weights: Weights, file: str) -> str:
@@ -76,7 +75,7 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
                 "the workflow trains itself (the report will say so)."
             ) from None
         checksums[file] = found
-    write_json(
+    write_sealed_json(
         {
             "name": name,
             "source": weights.source,
@@ -89,17 +88,19 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
     )
 
 
-def read_record(folder: str | Path) -> dict[str, object]:
+def read_record(folder: str | Path) -> dict[str, Any]:
     """What `fetch_weights` recorded.
 
     Raises
     ------
     WeightsError
-        When there is no record.
+        When there is no record, or it is damaged.
     """
     try:
-        return dict(json.loads((Path(folder) / RECORD).read_text("utf-8")))
+        return read_sealed_json(Path(folder) / RECORD)
     except FileNotFoundError:
         raise WeightsError(
             f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
         ) from None
+    except DataError as error:
+        raise WeightsError(str(error)) from None

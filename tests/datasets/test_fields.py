@@ -113,7 +113,7 @@ def test_parquet_of_others_and_damaged_parquet_are_refused(make_table, tmp_path)
     write_fields(make_table([{"field_id": f"f{i}"} for i in range(200)]), path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=r"fields\.parquet cannot be read as Parquet"):
+    with pytest.raises(DataError, match=r"fields\.parquet (cannot be read|is damaged)"):
         read_fields(path)
     with pytest.raises(DataError, match="There is no"):
         read_fields(tmp_path / "none.parquet")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from morphpipe.datasets import remote_zip
-from morphpipe.datasets.archive import directory_start, members, seal
 from morphpipe.datasets.remote_zip import fetch_members
 from morphpipe.datasets.rxrx1 import build_fields
+from morphpipe.datasets.zip_directory import directory_start, members, seal
 from morphpipe.errors import DataError
 
 NAMES = [

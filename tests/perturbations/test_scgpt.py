@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from morphpipe.checksums import record_files
 from morphpipe.config.conditions import ScGPTCondition
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.perturbations.condition_table import build
@@ -131,7 +132,7 @@ def test_which_file_of_the_weights(tmp_path):
     with pytest.raises(WeightsError, match="there are: none"):
         build(fields, settings, tmp_path)
     (tmp_path / "a.csv").write_text("rac1,1\n")
-    (tmp_path / "weights.json").write_text("{}")
+    record_files(tmp_path, ["a.csv"])
     assert build(fields, settings, tmp_path).matrix.tolist() == [[1]]
     (tmp_path / "b.csv").write_text("rac1,2\n")
     with pytest.raises(WeightsError, match=r"there are: a\.csv, b\.csv"):

@@ -2,7 +2,6 @@
 
 # Imported first, so that torchvision loads beside a CPU torch.
 import morphpipe  # noqa: F401  # isort: skip
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from morphpipe.checksums import write_sealed_json
 from morphpipe.config import parse_configuration
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
@@ -38,7 +38,7 @@ from morphpipe.storage import write_parquet
 
 CELL_TYPES = ("epithelial", "fibroblast")
 PERTURBATIONS = ("control", "inert", "graded-low", "graded-mid", "graded-high")
-SCRIPT = "<script>alert(1)</script>"
+SCRIPT = """'"><script>alert(1)</script><a href="javascript:alert(1)" onclick="x">$x^{"""
 QUARANTINED = ("broken-field-1", "Field broken-field-1, channel ER cannot be decoded <truncated>.")
 SCREEN = ScreenDesign(
     seed=3, cell_types=CELL_TYPES, perturbations=PERTURBATIONS, plates=2, replicates=6,
@@ -211,7 +211,7 @@ def write_checkpoint(folder):
         "settings": {"seed": 0},
         "sha256": {"ema.safetensors": "ab" * 32},
     }
-    (checkpoint / "state.json").write_text(json.dumps(state))
+    write_sealed_json(state, checkpoint / "state.json")
     (checkpoint / "README.md").write_text("# small, training seed 0, step 600\n")
     return checkpoint
 

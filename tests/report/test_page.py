@@ -83,6 +83,9 @@ def test_nothing_is_loaded_from_elsewhere(page):
 def test_names_from_tables_are_escaped(hostile_page):
     parser = parsed(hostile_page)
     assert "script" not in {tag for tag, _ in parser.elements}
+    for _, attributes in parser.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert not str(attributes.get("href", "")).startswith("javascript:")
     assert SCRIPT in parser.words
     assert QUARANTINED[1] in parser.words
 

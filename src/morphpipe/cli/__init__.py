@@ -9,6 +9,7 @@ from morphpipe.cli import (
     conditions,
     configuration,
     datasets,
+    downloads,
     evaluation,
     generation,
     latents,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for part in (
     configuration,
+    downloads,
     simulation,
     datasets,
     plates,

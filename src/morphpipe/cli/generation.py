@@ -74,6 +74,7 @@ def sample(
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import generated_manifest, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
+    from morphpipe.training.termination import ending_when_asked
 
     if (name is None) == (settings is None):
         raise ConfigError("Name an experiment of the configuration, or give --settings.")
@@ -89,27 +90,28 @@ def sample(
         raise ConfigError(
             f"There is no shard {shard}: they are counted from 0 to {wanted.shards - 1}."
         )
-    table = read_fields(fields)
-    chosen = table.select(read_split(split)["field_id"]).keys()
-    generator, decoder = load_with_codec(
-        checkpoint,
-        codec,
-        (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
-        scaling_factor=scaling_factor,
-        conditions=None if conditions is None else ConditionTable.read(conditions),
-    )
-    plan = sampling_plan(chosen, wanted, generator.conditions)
-    run(
-        generator,
-        decoder,
-        plan_shard(plan, shard, wanted.shards),
-        wanted,
-        dataset=str(chosen["dataset"].iloc[0]),
-        sampling_seed=sampling_seed,
-        manifest=generated_manifest(table.manifest, generator.settings),
-        path=output,
-        work=work or output.with_suffix(".partial"),
-    )
+    with ending_when_asked():
+        table = read_fields(fields)
+        chosen = table.select(read_split(split)["field_id"]).keys()
+        generator, decoder = load_with_codec(
+            checkpoint,
+            codec,
+            (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
+            scaling_factor=scaling_factor,
+            conditions=None if conditions is None else ConditionTable.read(conditions),
+        )
+        plan = sampling_plan(chosen, wanted, generator.conditions)
+        run(
+            generator,
+            decoder,
+            plan_shard(plan, shard, wanted.shards),
+            wanted,
+            dataset=str(chosen["dataset"].iloc[0]),
+            sampling_seed=sampling_seed,
+            manifest=generated_manifest(table.manifest, generator.settings),
+            path=output,
+            work=work or output.with_suffix(".partial"),
+        )
 
 
 def generate(

@@ -73,7 +73,6 @@ def train_encoder(
     """
     prepare(threads, log)
     from morphpipe.datasets.fields import read_fields
-    from morphpipe.encoders.stage import WEIGHTS_NAME
     from morphpipe.encoders.stage import train_encoder as run
     from morphpipe.evaluation.split_table import fields_on, read_split
 
@@ -84,9 +83,7 @@ def train_encoder(
             f"`morphpipe weights {settings.weights}`."
         )
     side = fields_on(read_split(split), settings.side)
-    output.mkdir(parents=True, exist_ok=True)
-    history = run(read_fields(fields).select(side), settings, output / WEIGHTS_NAME)
-    history.to_csv(output / "history.csv", index=False)
+    run(read_fields(fields).select(side), settings, output)
     print(output)
 
 

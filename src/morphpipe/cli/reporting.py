@@ -64,9 +64,9 @@ def report(
     ```
     """
     prepare(None, log)
+    from morphpipe.checksums import RECORD
     from morphpipe.report.collect import collect
     from morphpipe.report.page import write_report
-    from morphpipe.weights import RECORD
 
     configuration, _ = configured(config, "experiments", name)
     files = {

@@ -11,8 +11,11 @@ from diffusers.models import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from morphpipe.checksums import check_recorded
 from morphpipe.config.base import ImageMode
 from morphpipe.errors import DataError, WeightsError
+
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
 def to_unit_range(images: torch.Tensor) -> torch.Tensor:
@@ -179,16 +182,19 @@ def load_codec(
     ------
     WeightsError
         When a file is missing or does not fit.
+    DataError
+        When a file is another than its record says.
     """
     folder = Path(folder)
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"
-    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+    for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise WeightsError(
-                f"{folder / name} is missing: an AutoencoderKL needs config.json and "
-                "diffusion_pytorch_model.safetensors in one folder."
+                f"{folder / name} is missing: an AutoencoderKL needs {CONFIG} and {WEIGHTS} in one "
+                "folder."
             )
+        check_recorded(folder / name)
     try:
         # diffusers' own loader knows the older names of the attention's tensors, which
         # stabilityai/sd-vae-ft-mse has.

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from morphpipe.checksums import record_files
+from morphpipe.codecs.autoencoder import CONFIG, WEIGHTS
 from morphpipe.codecs.latents import codec_input
 from morphpipe.codecs.train_autoencoder import save_autoencoder, train_autoencoder
 from morphpipe.config.networks import TrainedCodec
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import FieldTable
 from morphpipe.devices import best_device
+
+HISTORY = "history.csv"
 
 
 def train_codec(fields: FieldTable, settings: TrainedCodec, folder: str | Path) -> None:
@@ -22,9 +26,11 @@ def train_codec(fields: FieldTable, settings: TrainedCodec, folder: str | Path) 
     settings
         As configured.
     folder
-        Will hold the autoencoder in diffusers' layout, and `history.csv`.
+        Will hold the autoencoder in diffusers' layout, `history.csv`, and the checksums of these
+        in `weights.json`.
     """
     images = codec_input(read_images(fields), fields.manifest, settings.image_mode)
     training = train_autoencoder(images, settings, device=best_device())
     save_autoencoder(training.model, folder)
-    pd.DataFrame(training.history).to_csv(Path(folder) / "history.csv", index=False)
+    pd.DataFrame(training.history).to_csv(Path(folder) / HISTORY, index=False)
+    record_files(folder, [CONFIG, WEIGHTS, HISTORY])

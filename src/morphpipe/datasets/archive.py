@@ -4,15 +4,12 @@ Anyone can look inside with `unzip`. An archive's directory is read once, when t
 made; afterwards a plane is one `pread` at the offset that the table holds.
 """
 
-import hashlib
 import io
 import os
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,127 +22,19 @@ from PIL import Image
 
 from morphpipe.datasets.fields import (
     FIELD_SCHEMA,
-    ArchiveSeal,
     ChannelManifest,
     FieldTable,
     check_fields,
     fields_from_table,
-    relative_to,
     with_metadata,
 )
+from morphpipe.datasets.zip_directory import ZIP_ERRORS, seal
 from morphpipe.errors import DataError
 from morphpipe.storage import atomic_path
 
 TABLE_NAME = "fields.parquet"
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-# The records at the end of an archive (PKWARE's APPNOTE, 4.3.14 to 4.3.16): the common one, and
-# the pair that replaces it where there are more than 65,535 members or 4 GB.
-_END = struct.Struct("<4s4H2LH")
-_END64_LOCATOR = struct.Struct("<4sLQL")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LONGEST_COMMENT = 65_535
-_COMPRESSION = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
-
-
-@dataclass(frozen=True)
-class Member:
-    """Where a member's bytes lie inside an archive."""
-
-    name: str
-    offset: int
-    length: int
-    compression: str
-    size: int
-
-
-def directory_start(path: Path) -> int:
-    """Where an archive's directory begins.
-
-    Read from the end of the file: `zipfile` would parse every entry, which costs 5 s and 0.5 GB
-    with RxRx1's archive.
-
-    Raises
-    ------
-    DataError
-        When the end of the file is not that of a zip archive.
-    """
-    size = path.stat().st_size
-    tail_start = max(size - _LONGEST_COMMENT - _END.size - _END64_LOCATOR.size - _END64.size, 0)
-    with open(path, "rb") as stream:
-        stream.seek(tail_start)
-        tail = stream.read()
-    end = tail.rfind(b"PK\x05\x06")
-    if end >= 0 and len(tail) - end >= _END.size:
-        directory_end, length = end, _END.unpack_from(tail, end)[5]
-        locator = end - _END64_LOCATOR.size
-        end64 = locator - _END64.size
-        if locator >= 0 and tail.startswith(b"PK\x06\x07", locator) and end64 >= 0:
-            directory_end, length = end64, _END64.unpack_from(tail, end64)[8]
-        if length <= tail_start + directory_end:
-            return tail_start + directory_end - int(length)
-    raise DataError(
-        f"{path} does not end like a zip archive: it may be cut short. Delete it and let the "
-        "workflow make or download it again."
-    )
-
-
-def seal(path: Path, folder: Path) -> ArchiveSeal:
-    """Size of an archive and hash of its directory, to notice later that it has changed.
-
-    Raises
-    ------
-    DataError
-        When the end of the file is not that of a zip archive.
-    """
-    start = directory_start(path)
-    with open(path, "rb") as stream:
-        stream.seek(start)
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return ArchiveSeal(relative_to(path, folder), stream.tell(), digest)
-
-
-def members(path: Path) -> list[Member]:
-    """Every member of an archive with the place of its bytes.
-
-    The offset of the bytes follows a member's local header, whose length only the header itself
-    tells; headers are read in the order of the file, which is one pass.
-
-    Raises
-    ------
-    DataError
-        When the file is no zip archive, is cut short, or uses an unknown compression.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
-            found = []
-            for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
-                if entry.is_dir():
-                    continue
-                if entry.compress_type not in _COMPRESSION:
-                    raise DataError(
-                        f"{path}: {entry.filename} is compressed by method "
-                        f"{entry.compress_type}; stored and deflated members can be read."
-                    )
-                stream.seek(entry.header_offset)
-                header = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
-                if header[0] != b"PK\x03\x04":
-                    raise zipfile.BadZipFile(f"no member where {entry.filename} should begin")
-                start = entry.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
-                found.append(
-                    Member(
-                        entry.filename,
-                        start,
-                        entry.compress_size,
-                        _COMPRESSION[entry.compress_type],
-                        entry.file_size,
-                    )
-                )
-            return found
-    except (zipfile.BadZipFile, struct.error, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as a zip archive ({error}): it may be cut short. Delete it "
-            "and let the workflow make or download it again."
-        ) from None
+# Of a PNG, beside its pixels: headers and whatever else an instrument writes into it.
+_OVERHEAD = 1 << 16
 
 
 def encode_png(plane: NDArray[Any]) -> bytes:
@@ -177,20 +66,37 @@ def _check_png(data: bytes) -> None:
         at = end + 4
 
 
-def decode_plane(data: bytes, place: str) -> NDArray[Any]:
+def decode_plane(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
     """Pixels of one grey plane; checksums of PNG are verified.
+
+    Parameters
+    ----------
+    data
+        PNG.
+    place
+        What the plane is, for messages.
+    size
+        Height and width that it has to have; looked at before its pixels are unpacked.
 
     Raises
     ------
     DataError
-        When the bytes are cut short or damaged, or the plane is not grey.
+        When the bytes are cut short or damaged, the plane is not grey, or it is of another size
+        or too large for a plane.
     """
     try:
         _check_png(data)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode not in ("L", "I;16"):
                 raise DataError(f"{place} is not a grey 8- or 16-bit plane (mode {image.mode}).")
+            if size is not None and (image.height, image.width) != size:
+                raise DataError(
+                    f"{place} has {image.height}x{image.width} pixels, the field table says "
+                    f"{size[0]}x{size[1]}."
+                )
             return np.asarray(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{place} is no plane of a microscope ({error}).") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{place} cannot be decoded ({error}): the file is damaged.") from None
 
@@ -276,22 +182,31 @@ class FieldReader:
             if name in self._fields.seals:
                 self._open(name)
 
-    def _plane(self, plane: dict[str, Any], place: str) -> NDArray[Any]:
+    def _plane(self, plane: dict[str, Any], place: str, size: tuple[int, int]) -> NDArray[Any]:
         if plane["offset"] is None:
             path = self._fields.folder / plane["file"]
             try:
-                return decode_plane(path.read_bytes(), place)
+                return decode_plane(path.read_bytes(), place, size)
             except OSError as error:
-                raise DataError(f"{place}: {path} cannot be read ({error.strerror}).") from None
+                raise DataError(f"{place} cannot be read ({error.strerror}).") from None
+        # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
+        largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
+        if not 0 <= plane["length"] <= largest:
+            raise DataError(
+                f"{place} has {plane['length']} bytes, too many for {size[0]}x{size[1]} pixels: "
+                "the field table is wrong."
+            )
         data = os.pread(self._open(plane["file"]), plane["length"], plane["offset"])
         if len(data) != plane["length"]:
-            raise DataError(f"{place} ends early in {plane['file']}: the archive is cut short.")
+            raise DataError(f"{place} ends early: the archive is cut short.")
         if plane["compression"] == "deflated":
             try:
-                data = zlib.decompress(data, -15)
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, largest + 1)
             except zlib.error as error:
                 raise DataError(f"{place} cannot be decompressed ({error}).") from None
-        return decode_plane(data, place)
+            if len(data) > largest:
+                raise DataError(f"{place} unpacks to more than {size[0]}x{size[1]} pixels need.")
+        return decode_plane(data, place, size)
 
     def read(self, row: int) -> NDArray[Any]:
         """All planes of the field at a position.
@@ -312,8 +227,9 @@ class FieldReader:
         dtype = np.uint8 if self._fields.manifest.bit_depth == 8 else np.uint16
         planes = []
         for channel, location in zip(self._fields.manifest.names, entry["channels"], strict=True):
-            place = f"Field {entry['field_id']}, channel {channel}"
-            plane = self._plane(location, place)
+            file = self._fields.folder / location["file"]
+            place = f"Field {entry['field_id']}, channel {channel} ({file})"
+            plane = self._plane(location, place, shape)
             if plane.shape != shape or plane.dtype != dtype:
                 raise DataError(
                     f"{place} is {plane.dtype} {plane.shape[0]}x{plane.shape[1]}, the field table "
@@ -443,11 +359,13 @@ def read_archived_fields(path: Path) -> FieldTable:
     try:
         with zipfile.ZipFile(path) as archive:
             data = archive.read(TABLE_NAME)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path} cannot be read as an image archive ({error}).") from None
     except KeyError:
         raise DataError(
-            f"{path} holds no {TABLE_NAME}: it is a zip, but no image archive of morphpipe."
+            f"{path} holds no {TABLE_NAME}: it is damaged, or no image archive of morphpipe."
+        ) from None
+    except ZIP_ERRORS as error:
+        raise DataError(
+            f"{path} cannot be read as an image archive ({error}): delete it and make it again."
         ) from None
     fields = fields_from_table(pq.read_table(io.BytesIO(data)), path.parent, str(path))
     elsewhere = {plane["file"] for row in fields.planes() for plane in row} - {path.name}

@@ -278,6 +278,34 @@ def _read_lock(lock: Path) -> dict[str, str]:
         ) from None
 
 
+def demand_first(path: str | Path, name: str, lock: str | Path) -> None:
+    """Compare a file that was put together of many downloads with what the first time gave.
+
+    Parameters
+    ----------
+    path
+        The file; deleted where it is another.
+    name
+        What it was made of: an address, and the selection behind a `#`.
+    lock
+        See `fetch`; a name that is not in it yet is added.
+
+    Raises
+    ------
+    DataError
+        When the checksum is another than the recorded one.
+    """
+    expected, found = recorded_checksum(lock, name), sha256_of_file(path)
+    if expected is None:
+        record_checksum(lock, name, found)
+    elif expected != found:
+        Path(path).unlink()
+        raise DataError(
+            f"{name} gives a file with the SHA-256 {found}, the first time it was {expected}: what "
+            f"lies there has been replaced. If you trust it, remove the entry in {lock}."
+        )
+
+
 def record_checksum(lock: str | Path, url: str, sha256: str) -> None:
     """Add an address and its checksum to a lock file; safe among several processes."""
     lock = Path(lock)

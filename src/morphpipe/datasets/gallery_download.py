@@ -13,11 +13,13 @@ import requests
 from tqdm import tqdm
 
 from morphpipe.datasets.download import local_path, persist, require_space, storing
-from morphpipe.datasets.resumable_zip import ResumableZip
+from morphpipe.datasets.resumable_zip import ResumableZip, check_member_name
+from morphpipe.errors import DataError
 
 _CONNECTIONS = 8
 # Files that may wait in memory for those before them.
 _AHEAD = 4 * _CONNECTIONS
+_LARGEST = 1 << 28
 
 
 def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
@@ -48,6 +50,8 @@ def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
     """
     path = Path(path)
     keys = list(dict.fromkeys(keys))
+    for key in keys:
+        check_member_name(key)
     with storing(path), ResumableZip(path) as archive:
         archive.keep(_agreeing([member.filename for member in archive.members], keys))
         rest = keys[len(archive.members) :]
@@ -112,9 +116,17 @@ def _reader(base_url: str) -> Callable[[str], bytes]:
 
 
 def _get(session: requests.Session, url: str) -> bytes:
-    with session.get(url, timeout=(20, 60)) as response:
+    with session.get(url, timeout=(20, 60), stream=True) as response:
         response.raise_for_status()
         announced = response.headers.get("Content-Length")
-        if announced is not None and len(response.content) != int(announced):
-            raise requests.ConnectionError(f"{len(response.content)} of {announced} bytes arrived")
-        return response.content
+        content = bytearray()
+        for chunk in response.iter_content(1 << 16):
+            content += chunk
+            if len(content) > _LARGEST:
+                raise DataError(
+                    f"{url} has more than {_LARGEST >> 20} MB, too much for an image: check the "
+                    "address."
+                )
+        if announced is not None and len(content) != int(announced):
+            raise requests.ConnectionError(f"{len(content)} of {announced} bytes arrived")
+        return bytes(content)

@@ -1,11 +1,12 @@
 """One plate of a configured Cell Painting Gallery project: fetching it, and its sample sheet."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.download import fetch
+from morphpipe.datasets.download import demand_first, fetch
 from morphpipe.datasets.fields import Channel
 from morphpipe.datasets.gallery import (
     GalleryBatch,
@@ -97,13 +98,18 @@ def download_gallery_plate(
     archive, load_data
         The two files to write.
     lock
-        See `morphpipe.datasets.download.fetch`.
+        See `morphpipe.datasets.download.fetch`. The planes have no published checksums: what the
+        first time gave is demanded from then on.
     """
     batch = GalleryBatch(settings.project, settings.institution, settings.batch)
     key = batch.load_data_key(plate, settings.load_data)
     fetch(f"{settings.address.rstrip('/')}/{key}", load_data, lock=lock)
     table = _load_data(settings, plate, load_data, read_wells(settings, annotation))
-    fetch_plate(settings.address, table.keys(settings.channels), archive)
+    keys = table.keys(settings.channels)
+    fetch_plate(settings.address, keys, archive)
+    if lock is not None:
+        selection = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+        demand_first(archive, f"{settings.address.rstrip('/')}/{key}#{selection}", lock)
 
 
 def gallery_plate(

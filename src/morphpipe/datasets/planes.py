@@ -27,6 +27,12 @@ _LOCATION = re.compile(
 _TIFF = (".tif", ".tiff")
 _PNG = ".png"
 _TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+# Of a microscope; a file that names more pixels, or unpacks to more bytes, wants to fill memory.
+_LARGEST_PLANE = 1 << 28
+_LARGEST_MEMBER = 1 << 31
+_DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
+# What unpacks to a bounded multiple of itself, or is unpacked by libtiff strip by strip.
+_COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.PACKBITS, *_DEFLATED)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -144,6 +150,8 @@ class PlaneReader:
             if plane.image.lower().endswith(_PNG):
                 return decode_plane(stream.read(), where)
             with _tiff_page(stream, size, plane, where) as (page, index, kind):
+                if page.compression in _DEFLATED:
+                    _check_deflated(stream, page, where)
                 pixels = (
                     # tifffile decodes LZW only with imagecodecs beside it; Pillow brings libtiff.
                     _decode_with_pillow(stream, index)
@@ -183,7 +191,7 @@ class PlaneReader:
         with self._open(plane, where, whole=True) as (stream, _):
             try:
                 array = np.load(stream, allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
+            except (ValueError, EOFError, OSError, MemoryError) as error:
                 raise DataError(f"{where} cannot be read as a NumPy file ({error}).") from None
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise DataError(f"{where} holds {array.dtype} {list(array.shape)}, not a plane.")
@@ -229,9 +237,17 @@ class PlaneReader:
             entry = archive.getinfo(plane.member)
         except KeyError:
             raise DataError(f"{where}: {path} holds no member {plane.member}.") from None
+        if entry.file_size > _LARGEST_MEMBER:
+            raise DataError(
+                f"{where} has {entry.file_size / 1e9:.1f} GB inside the archive; members up to "
+                f"{_LARGEST_MEMBER / 1e9:.1f} GB can be read."
+            )
         try:
-            # Reading to the end is what makes zipfile compare the checksum.
-            stream = io.BytesIO(archive.read(entry)) if whole else archive.open(entry)
+            stream = archive.open(entry)
+            if whole:
+                # Not more than is announced; reading to the end makes zipfile compare the checksum.
+                with stream as member:
+                    stream = io.BytesIO(member.read(entry.file_size + 1))
         except _ZIP_ERRORS as error:
             raise DataError(f"{where} is damaged inside the archive ({error}).") from None
         with stream:
@@ -254,6 +270,8 @@ def _png_shape(stream: IO[bytes], where: str) -> tuple[int, int, np.dtype[Any]]:
             if image.mode not in ("L", "I;16"):
                 raise DataError(f"{where} is not a grey 8- or 16-bit plane (mode {image.mode}).")
             return image.height, image.width, _TYPES[image.mode == "I;16"]
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where} is no plane of a microscope ({error}).") from None
     except (*_ZIP_ERRORS, SyntaxError, ValueError) as error:
         raise DataError(f"{where} cannot be read as PNG ({error}): it is damaged.") from None
 
@@ -309,6 +327,16 @@ def _check_page(page: TiffPage, size: int, where: str) -> np.dtype[Any]:
             f"{where} is a plane of type {page.dtype} and shape {list(page.shape)}; "
             "8- or 16-bit unsigned planes of two dimensions can be read."
         )
+    if math.prod(page.shape) > _LARGEST_PLANE:
+        raise DataError(
+            f"{where} has {page.shape[0]}x{page.shape[1]} pixels: planes up to "
+            f"{_LARGEST_PLANE // 10**6} megapixels can be read."
+        )
+    if page.compression not in _COMPRESSIONS:
+        raise DataError(
+            f"{where} is compressed in an unknown way ({page.compression}): export it uncompressed "
+            "or with LZW or deflate."
+        )
     offsets, lengths = page.dataoffsets, page.databytecounts
     expected = math.prod(page.chunked)
     missing = (
@@ -321,6 +349,17 @@ def _check_page(page: TiffPage, size: int, where: str) -> np.dtype[Any]:
     if missing or (page.compression == COMPRESSION.NONE and sum(lengths) < page.nbytes):
         raise DataError(f"{where} is cut short or damaged: pixels that its header names are gone.")
     return kind
+
+
+def _check_deflated(stream: IO[bytes], page: TiffPage, where: str) -> None:
+    """Stop where a strip or tile unpacks to more than its header says: tifffile has no limit."""
+    announced = math.prod(page.chunks) * page.bitspersample // 8
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        stream.seek(offset)
+        unpacking = zlib.decompressobj()
+        unpacking.decompress(stream.read(length), announced)
+        if not unpacking.eof and unpacking.decompress(unpacking.unconsumed_tail, 1):
+            raise DataError(f"{where} is damaged: it unpacks to more pixels than its header names.")
 
 
 def _decode_with_pillow(stream: IO[bytes], index: int) -> NDArray[Any]:

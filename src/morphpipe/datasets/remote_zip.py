@@ -20,6 +20,7 @@ from morphpipe.datasets.resumable_zip import (
     LOCAL_HEADER,
     LOCAL_SIGNATURE,
     ResumableZip,
+    check_member_name,
     is_intact,
 )
 from morphpipe.errors import DataError
@@ -30,6 +31,8 @@ _GAP = 1 << 16
 _CHUNK = 1 << 16
 # The end of an archive, where the directory's place stands: the longest comment, and the records.
 _TAIL = (1 << 16) + 128
+# An image of 16 bits has a few megabytes.
+_LARGEST_MEMBER = 1 << 28
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 
@@ -139,6 +142,12 @@ def _plan(source: BinaryIO, url: str, wanted: Callable[[str], bool]) -> list[_Wa
                 f"{url}: {member.info.filename} is encrypted or compressed by method "
                 f"{member.info.compress_type}; stored and deflated members can be read."
             )
+        if max(member.info.file_size, member.info.compress_size) > _LARGEST_MEMBER:
+            raise DataError(
+                f"{url}: {member.info.filename} has {member.info.file_size / 1e9:.1f} GB, too much "
+                "for an image: name another mirror in the configuration."
+            )
+        check_member_name(member.info.filename)
     return plan
 
 

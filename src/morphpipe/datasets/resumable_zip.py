@@ -16,6 +16,22 @@ LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
+def check_member_name(name: str) -> None:
+    """Stop at a member that would be written elsewhere, were its archive unpacked into a folder.
+
+    Raises
+    ------
+    DataError
+        When the name is absolute, climbs up, or is not printable.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name.isprintable() or "" in parts or ".." in parts or ":" in parts[0]:
+        raise DataError(
+            f"{name!r} is no name of a file inside an archive: it leads out of the folder that "
+            "the archive would be unpacked into. Name another source in the configuration."
+        )
+
+
 def is_intact(data: bytes | memoryview, *, method: int, size: int, crc: int) -> bool:
     """Whether a member's bytes, as they lie in an archive, have the right length and CRC-32.
 
@@ -100,8 +116,9 @@ class ResumableZip:
         Raises
         ------
         DataError
-            When the member is 2 GB or more.
+            When the member is 2 GB or more, or its name leads out of a folder.
         """
+        check_member_name(name)
         if max(len(data), size) > zipfile.ZIP64_LIMIT:
             raise DataError(f"{name} has {size / 1e9:.1f} GB; members under 2 GB can be fetched.")
         info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))

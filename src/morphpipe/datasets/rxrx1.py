@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from morphpipe.datasets.archive import members, seal
 from morphpipe.datasets.fields import (
     FIELD_SCHEMA,
     Channel,
@@ -18,6 +17,7 @@ from morphpipe.datasets.fields import (
     FieldTable,
     relative_to,
 )
+from morphpipe.datasets.zip_directory import members, seal
 from morphpipe.errors import DataError
 
 MANIFEST = ChannelManifest(
@@ -43,6 +43,8 @@ POSITIVE_CONTROLS = range(1108, 1138)
 # Every published field has this height and width, in pixels; reading checks each plane.
 SIZE = 512
 
+# The published one has 11 MB.
+_LARGEST_TABLE = 1 << 28
 _COLUMNS = (
     "site_id",
     "cell_type",
@@ -71,7 +73,11 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
             tables = [name for name in archive.namelist() if name.endswith("metadata.csv")]
             if len(tables) != 1:
                 raise DataError(f"{path} holds {len(tables)} files metadata.csv; one is expected.")
-            data = archive.read(tables[0])
+            size = archive.getinfo(tables[0]).file_size
+            if size > _LARGEST_TABLE:
+                raise DataError(f"{path}: metadata.csv has {size} bytes, too many for RxRx1's.")
+            with archive.open(tables[0]) as stream:
+                data = stream.read(size + 1)
     try:
         table = pd.read_csv(io.BytesIO(data), dtype={"plate": int, "site": int, "sirna_id": int})
     except ValueError as error:  # also of the parser, of the encoding and of empty cells

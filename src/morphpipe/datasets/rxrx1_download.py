@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets.download import fetch
+from morphpipe.datasets.download import demand_first, fetch
 from morphpipe.datasets.remote_zip import fetch_members
 from morphpipe.datasets.rxrx1 import read_metadata
 from morphpipe.errors import DataError
@@ -24,8 +24,8 @@ def download_rxrx1(
     images, metadata
         The two files.
     lock
-        See `morphpipe.datasets.download.fetch`. A selection has no checksum of its own: every
-        plane is checked against that of the archive's directory instead.
+        See `morphpipe.datasets.download.fetch`. Every plane of a selection is
+        checked against the archive's directory, and the whole against what the first time gave.
 
     Raises
     ------
@@ -38,6 +38,8 @@ def download_rxrx1(
         return
     experiments = selected_experiments(settings, metadata)
     fetch_members(settings.images, images, wanted=lambda name: _experiment_of(name) in experiments)
+    if lock is not None:
+        demand_first(images, f"{settings.images}#{','.join(sorted(experiments))}", lock)
 
 
 def selected_experiments(settings: RxRx1Dataset, metadata: str | Path) -> set[str]:

@@ -4,6 +4,7 @@ Heusel et al. 2017 (arXiv:1706.08500). Images are resized to 299x299 as TensorFl
 features are those of the last pooling layer (2,048).
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,14 +46,18 @@ class InceptionEncoder(Encoder):
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        # torch-fidelity unpickles without restrictions: the file has to prove harmless before.
-        read_state_dict(weights_path)
+        state = read_state_dict(weights_path)
         try:
-            network = FeatureExtractorInceptionV3(
-                "inception-v3-compat",
-                [str(self.width)],
-                feature_extractor_weights_path=str(weights_path),
-            )
+            # torch-fidelity unpickles without restrictions: it is given a file of our own making.
+            # A check of the original would not do, since one file can be of two formats.
+            with tempfile.TemporaryDirectory() as folder:
+                harmless = Path(folder) / "weights.pth"
+                torch.save(state, harmless)
+                network = FeatureExtractorInceptionV3(
+                    "inception-v3-compat",
+                    [str(self.width)],
+                    feature_extractor_weights_path=str(harmless),
+                )
         except RuntimeError as error:
             raise WeightsError(
                 f"{weights_path} does not hold torch-fidelity's Inception v3 "

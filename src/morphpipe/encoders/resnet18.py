@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from morphpipe.checksums import check_recorded
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.errors import ConfigError, WeightsError
 from morphpipe.storage import atomic_path
@@ -104,7 +105,10 @@ class ResNet18(nn.Module):
         ------
         WeightsError
             If the file is missing, damaged, or was not written by `save`.
+        DataError
+            If it is another file than the record beside it says.
         """
+        check_recorded(path)
         try:
             with safe_open(path, framework="pt") as file:
                 description = json.loads((file.metadata() or {}).get("description", "{}"))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from morphpipe.checksums import RECORD, record_files
 from morphpipe.config.networks import ResNet18Encoder
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import FieldTable
@@ -20,9 +21,9 @@ from morphpipe.encoders.resnet18 import RGB_PLANES
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.errors import ConfigError
 from morphpipe.storage import atomic_path, sha256_of_file
-from morphpipe.weights import RECORD, read_record
+from morphpipe.weights import read_record
 
-WEIGHTS_NAME = "weights.safetensors"
+WEIGHTS_NAME, HISTORY = "weights.safetensors", "history.csv"
 
 
 def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
@@ -38,7 +39,7 @@ def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
     record = Path(record)
     if settings["kind"] == "resnet18":
         return record
-    files = list(read_record(record.parent)["sha256"])  # type: ignore[call-overload]
+    files = list(read_record(record.parent)["sha256"])
     return record.parent / files[0]
 
 
@@ -77,13 +78,18 @@ def load_token_encoder(
     return encoder
 
 
-def train_encoder(fields: FieldTable, settings: ResNet18Encoder, path: str | Path) -> pd.DataFrame:
+def train_encoder(fields: FieldTable, settings: ResNet18Encoder, folder: str | Path) -> None:
     """Train a ResNet-18 to tell conditions (cell type and perturbation) apart, and save it.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `epoch`, `loss`, `accuracy`.
+    Parameters
+    ----------
+    fields
+        What it sees.
+    settings
+        As configured.
+    folder
+        Will hold the weights, `history.csv` (`epoch`, `loss`, `accuracy`), and the checksums of
+        both in `weights.json`.
     """
     keys = fields.keys()
     labels, names = pd.factorize(keys["cell_type"] + "\x00" + keys["perturbation"], sort=True)
@@ -105,11 +111,12 @@ def train_encoder(fields: FieldTable, settings: ResNet18Encoder, path: str | Pat
             file=sys.stderr,
         ),
     )
-    trained.network.save(path)
-    return pd.DataFrame(
-        [(epoch.number, epoch.loss, epoch.accuracy) for epoch in trained.history],
-        columns=["epoch", "loss", "accuracy"],
-    )
+    folder = Path(folder)
+    trained.network.save(folder / WEIGHTS_NAME)
+    history = [(epoch.number, epoch.loss, epoch.accuracy) for epoch in trained.history]
+    columns = ["epoch", "loss", "accuracy"]
+    pd.DataFrame(history, columns=columns).to_csv(folder / HISTORY, index=False)
+    record_files(folder, [WEIGHTS_NAME, HISTORY])
 
 
 def extract_shard(

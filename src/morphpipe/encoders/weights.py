@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from morphpipe.checksums import check_recorded
 from morphpipe.errors import WeightsError
 
 
@@ -38,6 +39,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     ------
     WeightsError
         If there is no such file, it is of neither format, or holds more than tensors.
+    DataError
+        If it is another file than the record of its download says.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,6 +48,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             f"There is no weights file {path}: put it there by hand, or let the workflow "
             "download it."
         )
+    check_recorded(path)
     content: Any
     try:
         if _is_safetensors(path):

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from morphpipe.checksums import check_recorded
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.storage import atomic_path
@@ -101,6 +102,8 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
     ------
     WeightsError
         If there is none, a file is missing or damaged, or the weights do not fit `config.json`.
+    DataError
+        If a file is another than the record of its download says.
     """
     place = _place(Path(folder))
     weights = next((name for name in _WEIGHTS if (place / name).is_file()), None)
@@ -108,6 +111,8 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
         raise WeightsError(
             f"{place} has a config.json and no weights: put one of {', '.join(_WEIGHTS)} there."
         )
+    for file in sorted(place.iterdir()):
+        check_recorded(file)
     try:
         network, found = UNet2DConditionModel.from_pretrained(
             place,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -293,7 +292,7 @@ def _failures(stems: Sequence[Path]) -> tuple[int, list[str]]:
 
 
 def _report(image_path: Path, failed: int) -> None:
-    seconds = pq.read_table(image_path, columns=["seconds"])["seconds"].to_numpy()
+    seconds = read_parquet(image_path, ["seconds"])["seconds"].to_numpy()
     if not len(seconds):
         print("no field to measure: the tables have no rows")
         return

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from morphpipe.errors import DataError
-from morphpipe.storage import atomic_path, read_parquet
+from morphpipe.storage import parquet_writer, read_parquet, read_parquet_schema
 
 METADATA_KEY = b"morphpipe.morphology"
 MEASURED = "measured"
@@ -180,7 +179,7 @@ def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
     parts
         Parquet files in order; a column that some of them lack is null there.
     output
-        Written atomically, with page checksums.
+        Written atomically, with checksums.
     source
         For the file's metadata.
 
@@ -192,13 +191,10 @@ def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
     # Columns keep the order in which they are first met.
     columns: dict[str, pa.Field] = {}
     for part in parts:
-        columns |= {f.name: f for f in pq.read_schema(part) if f.name not in columns}
+        columns |= {f.name: f for f in read_parquet_schema(part) if f.name not in columns}
     schema = pa.schema(list(columns.values()), metadata=source.metadata())
     rows = 0
-    with (
-        atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
+    with parquet_writer(output, schema) as writer:
         for part in parts:
             table = read_parquet(part)
             arrays = [
@@ -222,12 +218,7 @@ def read_source(path: str | Path) -> MeasurementSource:
     DataError
         When the file is missing or is no such table.
     """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except FileNotFoundError:
-        raise DataError(f"There is no table of measurements {path}: measure the fields.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}): make it again.") from None
+    metadata = read_parquet_schema(path).metadata or {}
     if METADATA_KEY not in metadata:
         raise DataError(f"{path} is no table of measurements: it names no CellProfiler pipeline.")
     return MeasurementSource(**json.loads(metadata[METADATA_KEY]))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphpipe.checksums import check_recorded
 from morphpipe.config.conditions import (
     Condition,
     ConstantCondition,
@@ -241,9 +242,13 @@ def _folder(kind: str, name: str, weights: Path | None) -> Path:
 
 
 def _table_in(folder: Path, file: str | None) -> Path:
-    """The table among the files of declared weights."""
-    if file is not None:
-        return folder / file
+    """The table among the files of declared weights, after comparing it with their record."""
+    path = _only_table(folder) if file is None else folder / file
+    check_recorded(path)
+    return path
+
+
+def _only_table(folder: Path) -> Path:
     suffixes = (".csv", ".csv.gz", ".parquet")
     tables = sorted(p for p in folder.glob("*") if p.name.lower().endswith(suffixes))
     if len(tables) != 1:

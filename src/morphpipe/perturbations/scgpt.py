@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from morphpipe.checksums import check_recorded
 from morphpipe.encoders.weights import read_state_dict
 from morphpipe.errors import WeightsError
 
@@ -97,6 +98,7 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
 
 
 def _read_object(path: Path) -> dict[str, object]:
+    check_recorded(path)
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

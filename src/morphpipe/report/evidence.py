@@ -1,6 +1,5 @@
 """What the files of an experiment say, read into memory: the edge of the report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphpipe.checksums import check_recorded, read_sealed_json
 from morphpipe.config import Configuration
 from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
@@ -24,6 +24,7 @@ from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
 from morphpipe.storage import read_parquet
+from morphpipe.training.checkpoint import STATE
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,12 @@ def read_training(folder: Path) -> TrainingRecord:
     Raises
     ------
     DataError
-        If `state.json` or `log.csv` is missing or cannot be read.
+        If `state.json` or `log.csv` is missing or damaged.
     """
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
+        state = read_sealed_json(folder / STATE)
+        for name in ("log.csv", "README.md"):
+            check_recorded(folder / name, STATE)
         log = pd.read_csv(folder / "log.csv")
         seed = int(state["settings"]["seed"])
         step, sums = int(state["step"]), dict(state.get("sha256", {}))

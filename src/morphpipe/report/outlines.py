@@ -10,6 +10,7 @@ from skimage.segmentation import find_boundaries
 
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable
+from morphpipe.datasets.zip_directory import ZIP_ERRORS
 from morphpipe.errors import DataError
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.pictures import Tile, display_windows, to_colour
@@ -40,7 +41,7 @@ def read_labels(path: Path) -> dict[str, dict[str, NDArray[np.int32]]]:
             for key in file.files:
                 field_id, _, compartment = key.rpartition("/")
                 found.setdefault(field_id, {})[compartment] = file[key]
-    except (OSError, ValueError, EOFError) as error:
+    except (KeyError, *ZIP_ERRORS) as error:
         raise DataError(
             f"{path} holds no label images ({error}): let the workflow make it again."
         ) from None

@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from morphpipe.checksums import check_recorded
 from morphpipe.report import pictures, tables
 from morphpipe.report.captions import Plot
 from morphpipe.report.comparison import build_comparison
@@ -25,6 +26,7 @@ def _history(folder: Path) -> str:
     path = folder / "history.csv"
     if not path.exists():
         return "no history.csv in its folder"
+    check_recorded(path)
     history = pd.read_csv(path)
     if history.empty:
         return "an empty history"
