@@ -35,9 +35,14 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+# Used with `--sdm apptainer` only: docs/cluster.md says how the image is made.
+container: f"{workflow.basedir}/workflow/envs/morphpipe.sif"
+
+
+# Nothing else runs where Snakemake itself does, which may be a login node.
 localrules:
     all,
-    report,
+    downloads,
 
 
 rule all:

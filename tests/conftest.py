@@ -1,9 +1,11 @@
 """What the tests of several packages share."""
 
 import os
+import resource
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,44 @@ def run_python():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+class SmallDisk:
+    """A folder whose disk can be filled up, and emptied again."""
+
+    def __init__(self, folder: Path, own: bool) -> None:
+        self.folder = folder
+        self._own = own
+        self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(self) -> None:
+        """From now on nothing more fits."""
+        if not self._own:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, self._limits[1]))
+            return
+        with open(self.folder / "filler", "wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while file.write(bytes(size)):
+                        pass
+                except OSError:
+                    continue
+
+    def make_room(self) -> None:
+        """Things fit again."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
+        (self.folder / "filler").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[SmallDisk]:
+    """A disk of 16 MB in memory; without the right to mount one, a limit on the size of files."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    own = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+    disk = SmallDisk(folder, own)
+    yield disk
+    disk.make_room()
+    if own:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

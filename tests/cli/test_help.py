@@ -26,7 +26,7 @@ WIDE = {"COLUMNS": "300", "TERM": "dumb"}
 def test_every_stage_has_a_verb():
     assert set(COMMANDS) >= STAGES
     assert set(COMMANDS) - STAGES == {
-        "check", "environment", "estimate", "measure", "pack-codec", "generate",
+        "check", "downloads", "environment", "estimate", "measure", "pack-codec", "generate",
         "export-diffusers", "distance", "show",
         "datasets check", "datasets sheet", "datasets preprocess", "datasets show",
         "datasets crops", "datasets export",

@@ -57,6 +57,11 @@ wildcard_constraints:
     sampling_seed=r"\d+",
 
 
+def growing(value):
+    """Memory (MB) or time (minutes) of which a job that failed gets more at the next attempt."""
+    return lambda wildcards, attempt: value * attempt
+
+
 def plain(model):
     """A part of the configuration as plain values: what a rule passes on as its params."""
     return model.model_dump(mode="json")

@@ -15,8 +15,8 @@ rule compare:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="30m",
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         comparison=lambda w: plain(comparison_of(w)),
     message:
@@ -47,8 +47,8 @@ rule rank_block:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=growing(16000),
+        runtime=growing(240),
     params:
         evaluation=evaluation_params,
         ranking=lambda w: plain(ranking_of(CONFIGURATION.comparisons, w.experiment)),
@@ -75,8 +75,8 @@ rule rank:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="10m",
+        mem_mb=growing(2000),
+        runtime=growing(10),
     message:
         "Joining the ranks of {wildcards.experiment}"
     script:

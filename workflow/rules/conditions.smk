@@ -13,8 +13,8 @@ rule conditions:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         condition=lambda w: plain(CONFIGURATION.conditions[w.condition]),
     message:

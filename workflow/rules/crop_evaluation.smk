@@ -20,8 +20,8 @@ rule real_crop_features:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         views=lambda w: views_on(w.dataset, w.encoder),
@@ -53,8 +53,8 @@ rule generated_crop_features:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         views=lambda w: experiment_of(w).evaluation.views,
@@ -86,8 +86,8 @@ rule evaluate_crops:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="4h",
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         evaluation=crop_evaluation_params,
     message:

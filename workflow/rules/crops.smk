@@ -17,8 +17,8 @@ rule real_crops:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         nuclear=lambda w: nuclear_channel(w.dataset),
     message:
@@ -45,8 +45,8 @@ rule generated_crops:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         nuclear=lambda w: nuclear_channel(dataset_of(w.experiment)),
     message:

@@ -1,4 +1,14 @@
-# The only rules that need a network, beside weights.smk.
+# The only rules that need a network, beside weights.smk and CellProfiler's environment. All of them
+# at once, where the jobs' machines have none: `snakemake --profile profiles/local downloads`.
+rule downloads:
+    input:
+        weights=[weights_record(name) for name in CONFIGURATION.weights_in_use()],
+        datasets=dataset_downloads,
+        environment=lambda w: (
+            cellprofiler_record(w) if CONFIGURATION.morphology_in_use() else []
+        ),
+
+
 rule download_rxrx1:
     input:
         weights=weights_first,
@@ -15,8 +25,8 @@ rule download_rxrx1:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="24h",
+        mem_mb=growing(2000),
+        runtime=growing(1440),
     params:
         dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
         lock=CONFIGURATION.paths.lock,
@@ -42,8 +52,8 @@ rule download_table:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="1h",
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         address=lambda w: table_address(w.dataset, w.table),
         lock=CONFIGURATION.paths.lock,
@@ -68,8 +78,8 @@ rule download_bbbc021:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="6h",
+        mem_mb=growing(1000),
+        runtime=growing(360),
     params:
         address=lambda w: bbbc021_address(w.dataset, int(w.shard)),
         lock=CONFIGURATION.paths.lock,
@@ -96,8 +106,8 @@ rule download_gallery:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="12h",
+        mem_mb=growing(2000),
+        runtime=growing(720),
     params:
         dataset=lambda w: without_plates(w.dataset),
         plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],

@@ -16,8 +16,8 @@ rule evaluate:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="4h",
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         evaluation=evaluation_params,
     message:

@@ -16,8 +16,8 @@ rule real_features:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         views=lambda w: views_on(w.dataset, w.encoder),
@@ -46,8 +46,8 @@ rule generated_features:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         views=lambda w: experiment_of(w).evaluation.views,

@@ -20,8 +20,8 @@ rule fields:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="30m",
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "The field table of {wildcards.dataset}"
     script:
@@ -43,8 +43,8 @@ rule split:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="30m",
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         split=lambda w: plain(CONFIGURATION.splits[w.split]),
     message:

@@ -1,4 +1,6 @@
 # What the rules need: input functions and params that take more than a line.
+import shlex
+
 from morphpipe.config.comparisons import ranking_of
 from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
 from morphpipe.datasets.bbbc021 import archive_name
@@ -17,6 +19,13 @@ def weights_first(wildcards):
         if dataset_of(name) == wildcards.dataset:
             names.update(CONFIGURATION.weights_of(name))
     return [ancient(weights_record(name)) for name in sorted(names)]
+
+
+def dataset_downloads(wildcards):
+    from morphpipe.downloads import list_downloads
+
+    found = list_downloads(CONFIGURATION)
+    return [d.path for d in found if d.what.startswith("datasets.")]
 
 
 def without_plates(dataset):
@@ -211,6 +220,11 @@ def comparison_files(name):
     }
 
 
+def options(name, files):
+    """A shell command's option for each of these files, quoted."""
+    return shlex.join(word for file in flatten(files) for word in (name, str(file)))
+
+
 def flatten(files):
     """The paths in a list or mapping, however deep."""
     if isinstance(files, str):
@@ -308,3 +322,12 @@ def distance_tables(experiment):
     if CONFIGURATION.experiments[experiment].evaluation.crops is not None:
         tables += expand(rules.evaluate_crops.output.metrics, experiment=experiment)
     return tables
+
+
+def training_of(wildcards):
+    return experiment_of(wildcards).training
+
+
+def over_nodes(value):
+    """A resource of jobs over several nodes; others do not have it."""
+    return lambda w: value(training_of(w)) if training_of(w).nodes > 1 else None

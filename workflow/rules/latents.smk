@@ -16,8 +16,8 @@ rule latents:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
@@ -47,8 +47,8 @@ rule targets:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="2h",
+        mem_mb=growing(8000),
+        runtime=growing(120),
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],

@@ -7,6 +7,7 @@ rule train_codec:
         config=f"{RESULTS}/codecs/{{codec}}/config.json",
         weights=f"{RESULTS}/codecs/{{codec}}/diffusion_pytorch_model.safetensors",
         history=f"{RESULTS}/codecs/{{codec}}/history.csv",
+        record=f"{RESULTS}/codecs/{{codec}}/weights.json",
     log:
         f"{LOGS}/train_codec/{{codec}}.log",
     benchmark:
@@ -15,8 +16,8 @@ rule train_codec:
         "../envs/morphpipe.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=growing(16000),
+        runtime=growing(240),
         gpu=1,
     params:
         codec=lambda w: plain(CONFIGURATION.codecs[w.codec]),
@@ -33,6 +34,7 @@ rule train_encoder:
     output:
         weights=f"{RESULTS}/encoders/{{encoder}}/weights.safetensors",
         history=f"{RESULTS}/encoders/{{encoder}}/history.csv",
+        record=f"{RESULTS}/encoders/{{encoder}}/weights.json",
     log:
         f"{LOGS}/train_encoder/{{encoder}}.log",
     benchmark:
@@ -41,8 +43,8 @@ rule train_encoder:
         "../envs/morphpipe.yaml"
     threads: 8
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=growing(16000),
+        runtime=growing(240),
         gpu=1,
     params:
         encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),

@@ -29,8 +29,8 @@ rule report:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="1h",
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         configuration=config,
         experiments=lambda w: {name: report_files(name) for name in EXPERIMENTS},
@@ -88,8 +88,8 @@ rule figures:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime="1h",
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         configuration=config,
         experiments=lambda w: {w.experiment: report_files(w.experiment)},

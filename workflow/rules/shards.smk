@@ -17,8 +17,8 @@ rule simulate:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="1h",
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         dataset=lambda w: without_plates(w.dataset),
     message:
@@ -45,8 +45,8 @@ rule catalogue_rxrx1:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime="1h",
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
     message:
@@ -75,8 +75,8 @@ rule examine_rxrx1:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="1h",
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
         quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
@@ -105,8 +105,8 @@ rule preprocess:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         preprocessing=lambda w: plain(CONFIGURATION.datasets[w.dataset].preprocessing),
         quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),

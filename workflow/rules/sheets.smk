@@ -18,8 +18,8 @@ rule sheet_bbbc021:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="30m",
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         dataset=lambda w: without_plates(w.dataset),
         plate=lambda w: bbbc021_plate(w.dataset, int(w.shard)),
@@ -49,8 +49,8 @@ rule sheet_gallery:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="30m",
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         dataset=lambda w: without_plates(w.dataset),
         plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
@@ -80,8 +80,8 @@ rule sheet_own:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="30m",
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
         plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],

@@ -11,8 +11,8 @@ rule weights:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         weights=lambda w: plain(CONFIGURATION.weights[w.weights]),
         lock=CONFIGURATION.paths.lock,

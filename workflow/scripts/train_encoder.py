@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import torch
 
 from morphpipe.config.networks import ResNet18Encoder
@@ -10,7 +12,8 @@ log_to(snakemake.log[0], echo=True)
 torch.set_num_threads(snakemake.threads)
 settings = ResNet18Encoder.model_validate(snakemake.params.encoder)
 side = fields_on(read_split(snakemake.input.split), settings.side)
-history = train_encoder(
-    read_fields(snakemake.input.fields).select(side), settings, snakemake.output.weights
+train_encoder(
+    read_fields(snakemake.input.fields).select(side),
+    settings,
+    Path(snakemake.output.weights).parent,
 )
-history.to_csv(snakemake.output.history, index=False)

@@ -1,0 +1,66 @@
+# What a real run seldom shows: jobs that fail once, and jobs that always fail.
+def growing(value):
+    return lambda wildcards, attempt: value * attempt
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        "flaky.txt",
+        "after-broken.txt",
+        "fine.txt",
+        expand("small/{number}.txt", number=range(3)),
+
+
+# Too little memory and time at the first attempt, as it were.
+rule flaky:
+    output:
+        "flaky.txt",
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+    shell:
+        "echo {resources.mem_mb} {resources.runtime} >> attempts.txt;"
+        " test $(wc -l < attempts.txt) = 2 && touch {output}"
+
+
+rule broken:
+    output:
+        "broken.txt",
+    log:
+        "logs/broken.log",
+    shell:
+        "echo 'no such plate' > {log}; exit 1"
+
+
+rule after_broken:
+    input:
+        "broken.txt",
+    output:
+        "after-broken.txt",
+    shell:
+        "touch {output}"
+
+
+rule fine:
+    output:
+        "fine.txt",
+    shell:
+        "touch {output}"
+
+
+# Handed in as one job, which is to have one GPU.
+rule small:
+    output:
+        "small/{number}.txt",
+    group:
+        "small"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
+        gpu=1,
+    shell:
+        "echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES > {output}"
