@@ -1,12 +1,15 @@
+import functools
 import hashlib
+import http.server
 import json
+import threading
 
 import pytest
 
 from morphpipe import weights as module
 from morphpipe.config.weights import Weights
 from morphpipe.errors import WeightsError
-from morphpipe.weights import address, fetch_weights, read_record
+from morphpipe.weights import address, fetch_weights, look_for_weights, read_record
 
 CONTENT = b"weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -75,3 +78,29 @@ def test_file_put_there_by_hand_is_taken_recorded_and_demanded(tmp_path, monkeyp
 def test_missing_record(tmp_path):
     with pytest.raises(WeightsError, match=r"no weights\.json"):
         read_record(tmp_path)
+
+
+def test_what_is_there_is_found_without_fetching_it(source, tmp_path):
+    folder = tmp_path / "weights"
+    look_for_weights("mine", _declare(f"file:{source}"), folder)
+    assert not folder.exists()
+    with pytest.raises(WeightsError, match=r"'mine' cannot be had: There is no file .* by hand"):
+        look_for_weights("mine", _declare(f"file:{tmp_path / 'nowhere'}"), folder)
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(CONTENT)
+    look_for_weights("mine", _declare(f"file:{tmp_path / 'nowhere'}"), folder)
+
+
+def test_an_address_is_asked_for_weights(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a.safetensors").write_bytes(CONTENT)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        look_for_weights("mine", _declare(f"{url}/there"), tmp_path / "weights")
+        with pytest.raises(WeightsError, match="answers with status 404"):
+            look_for_weights("mine", _declare(f"{url}/nowhere"), tmp_path / "weights")
+        server.shutdown()
+    with pytest.raises(WeightsError, match="does not answer"):
+        look_for_weights("mine", _declare(f"{url}/there"), tmp_path / "weights")

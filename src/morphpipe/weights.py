@@ -4,9 +4,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import requests
+
 from morphpipe.checksums import RECORD, read_sealed_json, write_sealed_json
 from morphpipe.config.weights import Weights
-from morphpipe.datasets.download import fetch, record_checksum, recorded_checksum
+from morphpipe.datasets.download import (
+    fetch,
+    local_path,
+    record_checksum,
+    recorded_checksum,
+)
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.storage import sha256_of_file
 
@@ -22,6 +29,51 @@ def address(weights: Weights, file: str) -> str:
         folder = Path(weights.source.removeprefix("file:").removeprefix("//"))
         return f"file:{quote(str((folder / file).absolute()))}"
     return f"{weights.source.rstrip('/')}/{file}"
+
+
+def _unavailable(name: str, file: str, folder: Path, why: object) -> WeightsError:
+    return WeightsError(
+        f"The weights {name!r} cannot be had: {why} Ways out: put {file} into {folder} "
+        f"by hand; point weights.{name}.source to a mirror (https:// or file:); or "
+        "configure a codec of origin `trained` or an encoder of kind `resnet18`, which "
+        "the workflow trains itself (the report will say so)."
+    )
+
+
+def look_for_weights(name: str, weights: Weights, folder: str | Path) -> None:
+    """Ask for declared weights without fetching them, so that a run can stop before any work.
+
+    Parameters
+    ----------
+    name
+        Of the weights in the configuration, for messages.
+    weights
+        What is declared.
+    folder
+        Where they will be. Files that are there already are not asked for.
+
+    Raises
+    ------
+    WeightsError
+        When a file is neither there nor at its source, with the ways out.
+    """
+    folder = Path(folder)
+    for file in weights.files:
+        if (folder / file).is_file():
+            continue
+        url = address(weights, file)
+        try:
+            if local_path(url) is not None:
+                continue
+        except DataError as error:
+            raise _unavailable(name, file, folder, error) from None
+        try:
+            status = requests.head(url, allow_redirects=True, timeout=(20, 60)).status_code
+        except requests.RequestException as error:
+            raise _unavailable(name, file, folder, f"{url} does not answer ({error}).") from None
+        # Other refusals may be of the question alone, such as 405: then fetching will tell.
+        if status in (401, 403, 404, 410):
+            raise _unavailable(name, file, folder, f"{url} answers with status {status}.")
 
 
 def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | Path) -> None:
@@ -68,12 +120,7 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
             else:
                 found = fetch(url, path, sha256=expected, lock=None if local else lock)
         except DataError as error:
-            raise WeightsError(
-                f"The weights {name!r} cannot be had: {error} Ways out: put {file} into {folder} "
-                f"by hand; point weights.{name}.source to a mirror (https:// or file:); or "
-                "configure a codec of origin `trained` or an encoder of kind `resnet18`, which "
-                "the workflow trains itself (the report will say so)."
-            ) from None
+            raise _unavailable(name, file, folder, error) from None
         checksums[file] = found
     write_sealed_json(
         {

@@ -129,6 +129,19 @@ def test_a_pipeline_that_is_not_there_stops_beside_finished_measurements(left_al
     assert "morphology.cells.pipeline: there is no file none.cppipe" in done.stdout + done.stderr
 
 
+def test_an_environment_made_anew_does_not_hide_what_else_has_to_be_done(left_alone, tiny):
+    """Behind a job that has to run, Snakemake skips all that takes its output as `ancient`."""
+    changed = copy.deepcopy(tiny)
+    changed["datasets"]["screen"]["seed"] = 4
+    left_alone.configure(changed)
+    try:
+        jobs = left_alone.scheduled("--forcerun", "cellprofiler_environment")
+    finally:
+        left_alone.configure(tiny)
+    assert jobs["cellprofiler_environment"] == 1
+    assert {"simulate", "train", "measure_real", "report"} <= set(jobs)
+
+
 def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):
     changed = copy.deepcopy(tiny)
     changed["experiments"]["tiny"]["training"]["seeds"] = [1]

@@ -10,8 +10,6 @@ rule downloads:
 
 
 rule download_rxrx1:
-    input:
-        weights=weights_first,
     output:
         images=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-images.zip"),
         metadata=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-metadata.zip"),
@@ -38,8 +36,6 @@ rule download_rxrx1:
 
 # One file by its address: tables of genes, of BBBC021, of wells.
 rule download_table:
-    input:
-        weights=weights_first,
     output:
         table=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv",
     log:
@@ -64,8 +60,6 @@ rule download_table:
 
 
 rule download_bbbc021:
-    input:
-        weights=weights_first,
     output:
         archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),
     log:
@@ -91,7 +85,6 @@ rule download_bbbc021:
 
 rule download_gallery:
     input:
-        weights=weights_first,
         annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv",
     output:
         archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),

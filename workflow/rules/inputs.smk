@@ -12,15 +12,6 @@ CROP_ORDERS = [OWN_ORDER, *NAMED_ORDERS]
 METRICS = ["distances", "effects", "probes"]
 
 
-def weights_first(wildcards):
-    """Weights that a dataset's experiments need: had before the first download or simulation."""
-    names = set()
-    for name, experiment in CONFIGURATION.experiments.items():
-        if dataset_of(name) == wildcards.dataset:
-            names.update(CONFIGURATION.weights_of(name))
-    return [ancient(weights_record(name)) for name in sorted(names)]
-
-
 def dataset_downloads(wildcards):
     from morphpipe.downloads import list_downloads
 

@@ -11,8 +11,7 @@ PACKAGE = os.path.relpath(package_path())
 CELLPROFILER_LOCK = os.path.relpath(
     f"{workflow.basedir}/workflow/envs/cellprofiler.lock"
 )
-# Named after the lock: an older record is another file. As an output that is older than an input it
-# would have to be made again, and because it is read as `ancient` Snakemake would then do nothing else.
+# Named after the lock: another lock, another environment.
 CELLPROFILER_RECORD = str(record_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS)))
 MEASUREMENTS = ["image", "objects", "labels"]
 
@@ -37,7 +36,7 @@ def cellprofiler_record(wildcards):
     """CellProfiler's environment, but where conda makes it."""
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
         return []
-    return ancient(CELLPROFILER_RECORD)
+    return CELLPROFILER_RECORD
 
 
 def cellprofiler_python(wildcards):

@@ -1,7 +1,5 @@
 # One shard of good fields a plate, and a table of what was found when each was looked at.
 rule simulate:
-    input:
-        weights=weights_first,
     output:
         archive=protected(f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip"),
         quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",

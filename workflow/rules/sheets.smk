@@ -63,7 +63,6 @@ rule sheet_gallery:
 # The user's sheet may grow: a plate's own rows, not the file's date, decide what is made anew.
 rule sheet_own:
     input:
-        weights=weights_first,
         sheet=lambda w: ancient(CONFIGURATION.datasets[w.dataset].sheet),
     output:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",

@@ -1,3 +1,20 @@
+# No job waits for weights that it does not read (an input that is `ancient` can hide what else has
+# to be done): what cannot be had is noticed here.
+onstart:
+    from morphpipe.weights import look_for_weights
+
+    try:
+        for name in CONFIGURATION.weights_in_use():
+            if not os.path.exists(weights_record(name)):
+                look_for_weights(
+                    name,
+                    CONFIGURATION.weights[name],
+                    os.path.dirname(weights_record(name)),
+                )
+    except MorphpipeError as error:
+        sys.exit(f"\n{error}\n")
+
+
 rule weights:
     output:
         record=f"{CACHE}/weights/{{weights}}/weights.json",
@@ -5,7 +22,7 @@ rule weights:
         f"{LOGS}/weights/{{weights}}.log",
     benchmark:
         f"{BENCHMARKS}/weights/{{weights}}.tsv"
-    # Before any work: a weight that cannot be had stops the run early.
+    # Before other work: a weight that is not what it should be stops the run early.
     priority: 100
     conda:
         "../envs/morphpipe.yaml"
