@@ -172,7 +172,7 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(left_alone, tiny, t
         return any(scratch.glob("training/**/step-*10"))
 
     def sampling() -> bool:
-        return any(scratch.glob("samples/**/batch-*.npy"))
+        return any(scratch.glob("samples/**/batch-*.npz"))
 
     effects = "results/experiments/tiny/metrics/effects.parquet"
     assert workflow.kill_when(latents, "--", effects)
