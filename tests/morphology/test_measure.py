@@ -262,7 +262,7 @@ def test_a_missing_and_a_wrong_shaped_field_fail_and_the_others_go_on(loose, mea
     images = images_of(result)
     assert images["status"].tolist() == ["failed", "measured", "failed"]
     assert "No such file" in images["reason"]["f0"]
-    assert "is uint8 128x128, the field table says uint8 80x128" in images["reason"]["f2"]
+    assert "has 128x128 pixels, the field table says 80x128" in images["reason"]["f2"]
     # Put back, it is measured.
     away.rename(loose / "f0_ER.png")
     again = measure(loose / "fields.parquet", pipeline, loose, "--maximum-failed", 1)
