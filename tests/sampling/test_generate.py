@@ -26,7 +26,8 @@ from morphpipe.sampling.generate import (
     manifest_without_data,
     sample_latents,
 )
-from morphpipe.training.checkpoint import CheckpointState, save_checkpoint
+from morphpipe.training.checkpoint import save_checkpoint
+from morphpipe.training.checkpoint_state import CheckpointState
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.settings import TrainingSettings
 

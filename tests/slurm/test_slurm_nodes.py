@@ -20,7 +20,7 @@ from morphpipe.codecs.array_shards import write_shard
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
 from morphpipe.evaluation.split_table import write_split
-from morphpipe.training.checkpoint import read_state
+from morphpipe.training.checkpoint_state import read_state
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (2, 8, 4, 4)

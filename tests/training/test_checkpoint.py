@@ -6,15 +6,14 @@ from torch import nn
 
 from morphpipe.errors import DataError
 from morphpipe.training.checkpoint import (
-    CheckpointState,
     checkpoint_path,
     checkpoints,
     load_average,
     load_checkpoint,
-    read_state,
     remove_older,
     save_checkpoint,
 )
+from morphpipe.training.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
 
 

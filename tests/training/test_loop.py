@@ -15,7 +15,8 @@ from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.errors import ConfigError, DataError, StorageError, TrainingError
 from morphpipe.training import loop
-from morphpipe.training.checkpoint import checkpoints, read_state
+from morphpipe.training.checkpoint import checkpoints
+from morphpipe.training.checkpoint_state import read_state
 from morphpipe.training.loop import device_rows, learning_rate_at, train
 
 PARTS = ("model", "ema", "optimizer")

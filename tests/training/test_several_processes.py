@@ -21,7 +21,8 @@ from morphpipe.cli import main
 from morphpipe.codecs.array_shards import ArrayShards, write_shard
 from morphpipe.datasets.archive import write_archive
 from morphpipe.evaluation.split_table import write_split
-from morphpipe.training.checkpoint import checkpoints, read_state
+from morphpipe.training.checkpoint import checkpoints
+from morphpipe.training.checkpoint_state import read_state
 
 FIELDS, STEPS = 12, 20
 

@@ -233,7 +233,7 @@ def export_diffusers(
     from morphpipe.generators.unet_folder import save_unet
     from morphpipe.sampling.generate import load_generator
     from morphpipe.sampling.released import averaged_unet
-    from morphpipe.training.checkpoint import read_state
+    from morphpipe.training.checkpoint_state import read_state
 
     generator = load_generator(checkpoint, read_state(checkpoint).latent_shape)
     save_unet(output, averaged_unet(generator))

@@ -24,7 +24,7 @@ from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
 from morphpipe.storage import read_parquet
-from morphpipe.training.checkpoint import STATE
+from morphpipe.training.checkpoint_state import STATE
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,11 @@ class Evidence:
 
     @cached_property
     def generated_keys(self) -> pd.DataFrame:
-        """The generated fields' columns, with the number of their archive as `archive`."""
-        parts = [table.keys().assign(archive=i) for i, table in enumerate(self.generated)]
+        """The generated fields' columns, their archive's number (`archive`) and `row` in it."""
+        parts = [
+            table.keys().assign(archive=i, row=np.arange(len(table)))
+            for i, table in enumerate(self.generated)
+        ]
         return pd.concat(parts, ignore_index=True)
 
     @cached_property

@@ -29,7 +29,8 @@ from morphpipe.generators.unet import UNetGenerator
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.storage import atomic_path, sha256_of_file
-from morphpipe.training.checkpoint import load_average, read_state
+from morphpipe.training.checkpoint import load_average
+from morphpipe.training.checkpoint_state import read_state
 from morphpipe.training.settings import TrainingSettings
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided

@@ -2,44 +2,19 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from morphpipe.checksums import read_sealed_json, write_sealed_json
+from morphpipe.checksums import write_sealed_json
 from morphpipe.errors import DataError
 from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
 
-STATE = "state.json"
 _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
-
-
-@dataclass(frozen=True)
-class CheckpointState:
-    """What a checkpoint belongs to.
-
-    Attributes
-    ----------
-    step
-        Optimizer steps that have been done. Together with the seed it is the position in the
-        data and in all random draws (see `morphpipe.training.data`).
-    identity
-        Hash of everything that the weights depend on: settings, data, seed.
-    settings
-        What was trained, in plain values.
-    latent_shape
-        [C', h, w] of the latents that it was trained on.
-    """
-
-    step: int
-    identity: str
-    settings: dict[str, Any]
-    latent_shape: tuple[int, int, int]
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -89,33 +64,6 @@ def save_checkpoint(
             "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }
         write_sealed_json(content, temporary / STATE)
-
-
-def read_state(folder: str | Path) -> CheckpointState:
-    """What a checkpoint belongs to, after comparing its files with their checksums.
-
-    Raises
-    ------
-    DataError
-        When a file is missing or is not the one that was written.
-    """
-    folder = Path(folder)
-    try:
-        content = read_sealed_json(folder / STATE)
-        for name, checksum in content["sha256"].items():
-            if sha256_of_file(folder / name) != checksum:
-                raise DataError(
-                    f"{folder / name} is damaged (other checksum than {STATE} says): delete the "
-                    "folder, and training goes on from the checkpoint before it."
-                )
-        channels, height, width = content["latent_shape"]
-        return CheckpointState(
-            content["step"], content["identity"], content["settings"], (channels, height, width)
-        )
-    except FileNotFoundError as error:
-        raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / STATE} cannot be read ({error!r}).") from None
 
 
 def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:

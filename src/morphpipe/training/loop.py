@@ -17,16 +17,15 @@ from morphpipe.folder_lock import only_user
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.checkpoint import (
-    CheckpointState,
     checkpoint_path,
     checkpoints,
     load_checkpoint,
     load_weights,
-    read_state,
     remove_older,
     remove_partial,
     save_checkpoint,
 )
+from morphpipe.training.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.data import TrainingData
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.log import TrainingLog
