@@ -17,9 +17,10 @@ def profile():
     return yaml.safe_load((PROFILE / "config.yaml").read_text())
 
 
-def test_slurm_profile_groups_what_the_rules_call_so(profile):
-    groups = set(re.findall(r'group:\n\s+"(\w+)"', RULES))
-    assert {line.split("=")[0] for line in profile["group-components"]} <= groups
+def test_slurm_profile_groups_rules_that_there_are(profile):
+    groups = dict(line.split("=") for line in profile["groups"])
+    assert set(groups) <= set(re.findall(r"^rule (\w+):", RULES, re.MULTILINE))
+    assert {line.split("=")[0] for line in profile["group-components"]} == set(groups.values())
 
 
 def test_slurm_profile_names_all_rules_that_need_a_network():
@@ -30,7 +31,7 @@ def test_slurm_profile_names_all_rules_that_need_a_network():
 
 
 def test_slurm_rules_leave_the_cluster_to_the_profile():
-    assert not re.search(r"slurm_(partition|account)|qos|retries:", RULES)
+    assert not re.search(r"slurm_(partition|account)|qos|retries:|group:", RULES)
     # Whatever is asked for grows where a job failed.
     assert not re.search(r"^\s+(mem_mb|runtime)=[\"\d]", RULES, re.MULTILINE)
 

@@ -41,8 +41,6 @@ rule rank_block:
         f"{BENCHMARKS}/rank_block/{{experiment}}_{{block}}.tsv"
     wildcard_constraints:
         block=r"\d+",
-    group:
-        "rank"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

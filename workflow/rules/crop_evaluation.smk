@@ -14,8 +14,6 @@ rule real_crop_features:
     wildcard_constraints:
         order=one_of(CROP_ORDERS),
         size=r"\d+",
-    group:
-        "crop_features"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -47,8 +45,6 @@ rule generated_crop_features:
     wildcard_constraints:
         order=one_of(CROP_ORDERS),
         size=r"\d+",
-    group:
-        "crop_features"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

@@ -11,8 +11,6 @@ rule real_crops:
     wildcard_constraints:
         order=one_of(CROP_ORDERS),
         size=r"\d+",
-    group:
-        "crops"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -39,8 +37,6 @@ rule generated_crops:
     wildcard_constraints:
         order=one_of(CROP_ORDERS),
         size=r"\d+",
-    group:
-        "crops"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

@@ -10,8 +10,6 @@ rule real_features:
         f"{LOGS}/real_features/{{dataset}}_{{encoder}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/real_features/{{dataset}}_{{encoder}}_{{shard}}.tsv"
-    group:
-        "features"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -40,8 +38,6 @@ rule generated_features:
         f"{LOGS}/generated_features/{{experiment}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/generated_features/{{experiment}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    group:
-        "features"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

@@ -10,8 +10,6 @@ rule latents:
         f"{LOGS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
-    group:
-        "latents"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -41,8 +39,6 @@ rule targets:
         f"{LOGS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
-    group:
-        "targets"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

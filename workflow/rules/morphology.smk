@@ -37,8 +37,6 @@ rule measure_real:
         f"{LOGS}/measure_real/{{morphology}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/measure_real/{{morphology}}_{{shard}}.tsv"
-    group:
-        "measure"
     conda:
         "../envs/cellprofiler.yaml"
     threads: 1
@@ -76,8 +74,6 @@ rule measure_generated:
         f"{LOGS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    group:
-        "measure"
     conda:
         "../envs/cellprofiler.yaml"
     threads: 1

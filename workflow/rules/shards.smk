@@ -9,8 +9,6 @@ rule simulate:
         f"{BENCHMARKS}/simulate/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from("simulated")),
-    group:
-        "simulate"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -67,8 +65,6 @@ rule examine_rxrx1:
         f"{BENCHMARKS}/examine/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from("rxrx1")),
-    group:
-        "examine"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -97,8 +93,6 @@ rule preprocess:
         f"{BENCHMARKS}/preprocess/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from(*RAW_SOURCES)),
-    group:
-        "preprocess"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

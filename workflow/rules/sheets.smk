@@ -12,8 +12,6 @@ rule sheet_bbbc021:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from("bbbc021")),
-    group:
-        "sheets"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -43,8 +41,6 @@ rule sheet_gallery:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from("gallery")),
-    group:
-        "sheets"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -73,8 +69,6 @@ rule sheet_own:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
         dataset=one_of(datasets_from("sheet")),
-    group:
-        "sheets"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
