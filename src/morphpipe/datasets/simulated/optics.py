@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when used: each start of Snakemake needs the programmes alone
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
 
 from morphpipe.datasets.simulated.scene import PIXEL_SIZE, Floats
 
@@ -86,8 +86,10 @@ def take_image(
     for channel, wavelength in enumerate(_WAVELENGTHS):
         diffraction = 0.21 * wavelength / _NUMERICAL_APERTURE
         width = np.hypot(diffraction, _DEFOCUS) / PIXEL_SIZE
-        sharp = gaussian_filter(light[channel], width, mode="nearest", truncate=3)
-        haze = uniform_filter(uniform_filter(light[channel], _HAZE_WIDTH), _HAZE_WIDTH)
+        sharp = scipy.ndimage.gaussian_filter(light[channel], width, mode="nearest", truncate=3)
+        haze = scipy.ndimage.uniform_filter(
+            scipy.ndimage.uniform_filter(light[channel], _HAZE_WIDTH), _HAZE_WIDTH
+        )
         seen[channel] = ((1 - _HAZE) * sharp + _HAZE * haze)[field]
     seen *= plate.illumination(size) * np.asarray(plate.intensity, np.float32)[:, None, None]
     # Shot noise as a Gaussian of the same variance, together with the camera's read noise. Where

@@ -1,8 +1,8 @@
 """The six stains of a scene: how much light each structure of each cell sends out."""
 
 import numpy as np
+import scipy  # its parts load when used: each start of Snakemake needs the programmes alone
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from morphpipe.datasets.simulated.scene import PIXEL_SIZE, Floats, Scene
 
@@ -85,8 +85,8 @@ class _Texture:
 
     def __init__(self, shape: tuple[int, int], generator: np.random.Generator) -> None:
         white = generator.standard_normal((2, *shape), dtype=np.float32)
-        self.coarse = _standard(gaussian_filter(white[0], 1.8, mode="wrap"))
-        self.fine = _standard(gaussian_filter(white[1], 0.9, mode="wrap"))
+        self.coarse = _standard(scipy.ndimage.gaussian_filter(white[0], 1.8, mode="wrap"))
+        self.fine = _standard(scipy.ndimage.gaussian_filter(white[1], 0.9, mode="wrap"))
 
 
 def _standard(noise: Floats) -> Floats:
@@ -200,7 +200,7 @@ def _line(
         for over, horizontal in ((0, 1 - right), (1, right)):
             amount = bright * vertical * horizontal
             lines += _deposit(cell, owner, top + down, left + over, amount)
-    return gaussian_filter(np.minimum(lines, 1.6), 0.65, mode="constant")
+    return scipy.ndimage.gaussian_filter(np.minimum(lines, 1.6), 0.65, mode="constant")
 
 
 def _golgi_ribbons(scene: Scene, generator: np.random.Generator) -> Floats:
