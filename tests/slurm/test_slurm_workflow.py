@@ -96,8 +96,9 @@ def ended(on_cluster):
         "--configfile",
         str(HERE / "screen.yaml"),
         *SMALL,
-        # Jobs of a second each, in which Snakemake would wait for SLURM ten times as long.
-        *("--groups", "fields=tables", "split=tables", "figures=page", "report=page"),
+        # Jobs of seconds each, for which Snakemake would wait for SLURM ten times as long.
+        *("--groups", "simulate=data", "fields=data", "split=data"),
+        *("generated_features=page", "evaluate=page", "figures=page", "report=page"),
         # However often a job fails, it fits on a node beside others.
         *("--resources", "mem_mb=4000", "runtime=2880", "in_turn=1"),
         # A node of its own for the one that is preempted.
