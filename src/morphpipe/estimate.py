@@ -251,7 +251,9 @@ def _estimate_experiment(
                 fields * orientations * latent * 2 * 2.0,
             )
         )
-    if experiment.generator.kind == "sit" and experiment.generator.alignment is not None:
+    # What another experiment trains is counted there.
+    trains = experiment.trained_by is None
+    if trains and experiment.generator.kind == "sit" and experiment.generator.alignment:
         tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
         estimate.stages.append(
             (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
@@ -259,15 +261,16 @@ def _estimate_experiment(
     forward, parameters = generator_operations(experiment.generator, size // 8)
     steps = training.steps * len(training.seeds)
     # Forward and backward are three forward passes.
-    estimate.stages.append(
-        (
-            f"{name}: train {experiment.generator.architecture}",
-            training.slices * len(training.seeds),
-            3 * forward * training.batch_size * steps,
-            # Weights, average and two moments of the optimizer, float32.
-            training.slices * len(training.seeds) * parameters * 16.0,
+    if trains:
+        estimate.stages.append(
+            (
+                f"{name}: train {experiment.generator.architecture}",
+                training.slices * len(training.seeds),
+                3 * forward * training.batch_size * steps,
+                # Weights, average and two moments of the optimizer, float32.
+                training.slices * len(training.seeds) * parameters * 16.0,
+            )
         )
-    )
     conditions = _conditions(configuration, experiment, dataset)
     images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
     passes = sampling.steps * (2 if sampling.guidance.scale != 1 else 1)

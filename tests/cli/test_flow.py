@@ -114,6 +114,23 @@ def test_whole_run_by_verbs(morphpipe, tmp_path, config):
             "--output", tables[-1],
         )  # fmt: skip
         assert read_parquet(tables[-1]).schema.equals(METRIC_SCHEMA)
+    counts = []
+    for name, fields in (("real", at("fields.parquet")), ("made", at("samples.zip"))):
+        counts += ["--counts", at(f"{name}-counts.parquet")]
+        said = call("count-cells", "--fields", fields, "--output", counts[-1])
+        assert "cells in" in said
+    for metrics, options in (("matched", counts), ("memorisation", ["--pairs", at("pairs")])):
+        call(
+            "evaluate", metrics, "tiny", *use, *data, "--samples", at("samples.zip"), *features,
+            *options, "--output", at(f"{metrics}.parquet"),
+        )  # fmt: skip
+        assert read_parquet(at(f"{metrics}.parquet")).schema.equals(METRIC_SCHEMA)
+    assert read_parquet(at("pairs"))["training_field_id"].to_pylist()
+    call(
+        "reconstruct", "tiny", *use, *data, "--codec", at("codec"),
+        "--output", at("reconstruction.parquet"),
+    )  # fmt: skip
+    assert "channels-to-rgb" in read_parquet(at("reconstruction.parquet"))["view"].to_pylist()
     call(
         "report", "tiny", *use, *data, "--quarantine", at("quarantine.parquet"),
         "--samples", at("samples.zip"), "--checkpoint", at("checkpoint"), *features,

@@ -57,7 +57,8 @@ def test_order_by_name_turns_channels(make_manifest, make_row, tmp_path, fields)
     [
         (("actin", "tubulin", "DNA"), ("actin", "tubulin", "DNA")),
         (("actin", "ER", "DNA"), None),
-        (None, None),
+        # IMPA's distances are on the first three channels.
+        (None, ("actin", "tubulin", "DNA")),
     ],
 )
 def test_colours_stay_where_their_channels_do(make_manifest, make_row, tmp_path, fields, rgb, kept):
@@ -70,6 +71,12 @@ def test_colours_stay_where_their_channels_do(make_manifest, make_row, tmp_path,
         read_fields(tmp_path / "four.zip"), tmp_path / "c.zip", order="impa-bbbc021", size=32
     )
     assert read_fields(tmp_path / "c.zip").manifest.rgb == kept
+
+
+def test_fields_of_other_cell_types_are_left_out(fields, tmp_path):
+    assert write_crops(fields, tmp_path / "a.zip", size=32, cell_types=["HUVEC"]) == 4
+    assert write_crops(fields, tmp_path / "b.zip", size=32, cell_types=["U2OS"]) == 0
+    assert len(read_fields(tmp_path / "b.zip")) == 0
 
 
 def test_mistakes(fields, tmp_path):

@@ -7,7 +7,7 @@ import morphpipe  # noqa: F401
 from morphpipe.evaluation.feature_set import FeatureSet
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_features():
     """Make a feature set of Gaussian features.
 

@@ -14,7 +14,8 @@ from morphpipe.evaluation.metric_table import metric_table
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.5, ("B", "control"): 4.0, ("B", "1"): 5.5}
-FAST = DistanceSettings(floor_repeats=4, kernel_subset_size=50, kernel_subsets=10)
+# Few images on a side are measured where it is about them.
+FAST = DistanceSettings(floor_repeats=4, kernel_subset_size=50, kernel_subsets=10, low_sample=1000)
 
 
 def measure(generated, real, training=None, settings=FAST):
@@ -105,7 +106,14 @@ def test_shuffled_conditions_tell_whether_the_condition_is_obeyed(sets, make_fea
     assert shuffled["value"] == pytest.approx(obeyed["value"], rel=0.25)
     assert (
         table.query("cell_type == 'all' and perturbation == 'all'")["comparison"]
-        .isin(["real-real", "generated-real", "generated-real@floor-n"])
+        .isin(
+            [
+                "real-real",
+                "generated-real",
+                "generated-real@floor-n",
+                "generated-real@real-mix",
+            ]
+        )
         .all()
     )
 
@@ -117,6 +125,7 @@ def test_every_condition_has_its_rows_and_few_images_give_a_reason(sets):
     scopes = table.groupby(["cell_type", "perturbation"]).size()
     assert len(scopes) == 1 + 2 + 2 + 4
     pairs = table.query("cell_type != 'all' and perturbation != 'all'")
+    pairs = pairs[~pairs["comparison"].str.endswith("@low-n")]
     assert pairs["value"].isna().all()
     assert all("fewer than the minimum of 40" in s["reason"] for s in pairs["settings"])
     assert (pairs["comparison"] == "shuffled-real").sum() == 8
@@ -124,6 +133,41 @@ def test_every_condition_has_its_rows_and_few_images_give_a_reason(sets):
     floor = pick(table, "kernel_distance", "real-real")
     assert floor["settings"]["estimator"] == "unbiased MMD over all images"
     assert "subset_standard_deviation" not in floor["settings"]
+
+
+def test_the_mix_of_real_images_is_followed(make_features):
+    # Of the real images of cell type A most are of the control, of the generated ones a half.
+    means = {("A", "control"): 0.0, ("A", "1"): 6.0}
+    generated = make_features(means, seed=1, origin="generated", wells=20)
+    real = make_features({**means, ("A", "2"): 9.0}, seed=2, wells=16)
+    few = real.column("well")
+    kept = (real.column("perturbation") != "1") | np.isin(few, [f"1-{n}" for n in range(4)])
+    table = measure(generated, real.select(kept))
+    alike = pick(table, "frechet_distance", "generated-real@real-mix", "A")
+    assert (alike["n_left"], alike["n_right"]) == (80, 80)
+    assert alike["settings"]["share_matched"] == 1
+    # 64 of the control, 16 of "1" and 64 of "2", which was not generated.
+    assert alike["settings"]["share_of_real"] == pytest.approx(80 / 144, abs=1e-4)
+    mixed = pick(table, "frechet_distance", "generated-real", "A")["value"]
+    assert alike["value"] < 0.2 * mixed
+    assert alike["ci_low"] <= alike["value"] <= alike["ci_high"]
+
+
+def test_few_images_on_both_sides(sets):
+    generated, real, training = sets
+    settings = DistanceSettings(floor_repeats=2, low_sample=8)
+    table = measure(generated, real, training, settings)
+    for comparison in ("real-real@low-n", "generated-real@low-n", "copy-real@low-n"):
+        row = pick(table, "frechet_distance", comparison, "A", "1")
+        assert (row["n_left"], row["n_right"]) == (8, 8)
+        assert row["value"] > 0
+    # One set of 24 of the 32 held-out images of a condition, but no two.
+    large = measure(generated, real, training, DistanceSettings(floor_repeats=2, low_sample=24))
+    floor = pick(large, "frechet_distance", "real-real@low-n", "A", "1")
+    assert "halves of 16 images, fewer than the minimum of 24" in floor["settings"]["reason"]
+    for comparison in ("generated-real@low-n", "copy-real@low-n"):
+        assert pick(large, "frechet_distance", comparison, "A", "1")["n_left"] == 24
+    assert not large[large["perturbation"] == "all"]["comparison"].str.endswith("@low-n").any()
 
 
 def test_seeds_share_one_floor(sets, make_features):
@@ -231,5 +275,6 @@ def test_mechanisms_and_unseen_perturbations_have_rows_of_their_own(make_feature
     assert plain["group"].isna().all()
     rest = table[table["group"].isna()]
     assert len(rest) == len(plain)
-    same = rest["comparison"] != "copy-real"
-    assert rest.loc[same, "value"].tolist() == plain.loc[same.to_numpy(), "value"].tolist()
+    same = ~rest["comparison"].str.startswith("copy-real")
+    values = [of["value"][same.to_numpy()].fillna(-1).tolist() for of in (rest, plain)]
+    assert values[0] == values[1]

@@ -7,7 +7,7 @@ import pytest
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.probing import ProbeSettings, probing_rows
+from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 UNIT = np.eye(8)
@@ -135,3 +135,24 @@ def test_one_generated_image_per_class_gives_a_row_with_a_reason(sets):
     alone = table[table["regime"] == "generated-generated"]
     assert alone["value"].isna().all()
     assert "single well" in alone["settings"].iloc[0]["reason"]
+
+
+def test_a_set_of_perturbations_is_probed_on_its_own(sets):
+    rows = probing_set_rows(*sets, ["control", "2"], name="two", context=CONTEXT)
+    table = metric_table(rows).to_pandas()
+    assert set(table["group"]) == {"set: two"}
+    of_class = table[(table["metric"] == "class_accuracy") & (table["task"] == "perturbation")]
+    assert set(of_class["perturbation"]) == {"control", "2"}
+    rest = table[table["metric"] != "class_accuracy"]
+    assert set(rest["perturbation"]) == {"set: two"}
+    assert {json.loads(s)["classes"] for s in rest["settings"]} == {2}
+    # The same probe as on a selection by hand.
+    chosen = [s.select(s.column("perturbation") != "1") for s in sets]
+    alone = measure(*chosen)
+    for task in ("perturbation", "cell_type"):
+        values = [t[(t["metric"] == "accuracy") & (t["task"] == task)]["value"].tolist()
+                  for t in (table, alone)]  # fmt: skip
+        assert values[0] == values[1]
+    missing = probing_set_rows(*sets, ["3", "4"], name="none", context=CONTEXT)
+    assert {row["value"] for row in missing} == {None}
+    assert "no image of 3, 4 on a side" in missing[0]["settings"]

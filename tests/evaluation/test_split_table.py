@@ -40,6 +40,16 @@ def test_held_out_conditions_are_for_the_test_only():
     assert set(held["split"]) == {"test"}
 
 
+def test_held_out_to_nowhere_keeps_the_test_side_as_it_is():
+    pair = [{"cell_type": "HUVEC", "perturbation": "b"}]
+    whole = make_split(_fields(), Split(dataset="d"))
+    split = make_split(_fields(), Split(dataset="d", hold_out=pair, hold_out_to="nowhere"))
+    assert fields_on(split, "test") == fields_on(whole, "test")
+    lost = set(whole["field_id"]) - set(split["field_id"])
+    expected = whole[(whole["split"] != "test") & whole["field_id"].str.startswith("b")]
+    assert lost == set(expected["field_id"])
+
+
 def test_too_few_wells_stop_with_the_way_out():
     with pytest.raises(DataError, match=r"1 well\(s\), too few.*`single_well: all-sides`"):
         make_split(_fields(wells=1), Split(dataset="d"))

@@ -119,6 +119,14 @@ def dataset_shards(dataset):
     return range(CONFIGURATION.datasets[dataset].shards)
 
 
+def shards_with(dataset, cell_types):
+    """Shards that can hold fields of these cell types (none: of all)."""
+    settings = CONFIGURATION.datasets[dataset]
+    if settings.source == "rxrx1":
+        return settings.shards_with(cell_types)
+    return dataset_shards(dataset)
+
+
 def shard_fields(dataset, shard):
     """The fields of one plate: RxRx1's are a table beside its archive, others an archive."""
     folder = f"{RESULTS}/datasets/{dataset}"
@@ -178,9 +186,9 @@ def targets(experiment):
 
 
 def checkpoint(experiment, seed, slice_number):
-    return (
-        f"{RESULTS}/experiments/{experiment}/training/seed-{seed}/slice-{slice_number}"
-    )
+    """A checkpoint's folder: of the experiment itself, or of the one that it is trained by."""
+    trained = CONFIGURATION.experiments[experiment].trained_by or experiment
+    return f"{RESULTS}/experiments/{trained}/training/seed-{seed}/slice-{slice_number}"
 
 
 def last_checkpoint(experiment, seed):

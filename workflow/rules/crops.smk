@@ -19,6 +19,7 @@ rule real_crops:
         runtime=growing(120),
     params:
         nuclear=lambda w: nuclear_channel(w.dataset),
+        cell_types=lambda w: crop_cell_types(w.dataset),
     message:
         "Single cells of {wildcards.dataset}, shard {wildcards.shard}"
     script:

@@ -154,6 +154,54 @@ def evaluation_params(wildcards):
     }
 
 
+def reconstruction_params(wildcards):
+    experiment = experiment_of(wildcards)
+    return {
+        "experiment": wildcards.experiment,
+        "dataset": dataset_of(wildcards.experiment),
+        "generator": experiment.generator.architecture,
+        "codec": experiment.codec,
+        "image_mode": experiment.image_mode,
+        "scaling_factor": scaling_factor(experiment.codec),
+        "fields_at_most": experiment.evaluation.reconstruction_fields,
+        "batch_size": getattr(CONFIGURATION.codecs[experiment.codec], "batch_size", 8),
+        "seed": experiment.evaluation.seed,
+    }
+
+
+def cell_counts(experiment):
+    """Cell counts of all real fields of an experiment's dataset, and of its generated ones."""
+    dataset = dataset_of(experiment)
+    real = expand(
+        rules.real_cell_counts.output.counts,
+        dataset=dataset,
+        shard=dataset_shards(dataset),
+    )
+    return real + [
+        path
+        for t, s, k in sets_of(experiment)
+        for path in expand(
+            rules.generated_cell_counts.output.counts,
+            experiment=experiment,
+            training_seed=t,
+            sampling_seed=s,
+            shard=k,
+        )
+    ]
+
+
+def measure_files(experiment):
+    """Metric tables beside distances, effects and probes, by the name of the measure."""
+    folder = f"{RESULTS}/experiments/{experiment}/metrics"
+    files = {
+        name: f"{folder}/{name}.parquet"
+        for name in CONFIGURATION.experiments[experiment].measures
+    }
+    if "memorisation" in files:
+        files["memorisation_pairs"] = f"{folder}/memorisation_pairs.parquet"
+    return files
+
+
 def trained_codecs():
     """Codecs that the workflow trains and some experiment uses."""
     used = {CONFIGURATION.experiments[name].codec for name in EXPERIMENTS}
@@ -198,6 +246,15 @@ def report_files(name):
     }
 
 
+def shown_files(experiment):
+    """All that the report shows of an experiment, by kind: with every metric table there is."""
+    files = report_files(experiment)
+    measures = measure_files(experiment)
+    pairs = measures.pop("memorisation_pairs", None)
+    files["metrics"] = files["metrics"] + list(measures.values())
+    return files if pairs is None else {**files, "pairs": pairs}
+
+
 def comparison_files(name):
     """All that the report shows of a comparison, by kind."""
     comparison = CONFIGURATION.comparisons[name]
@@ -228,6 +285,18 @@ def crops_of(experiment):
     return CONFIGURATION.experiments[experiment].evaluation.crops
 
 
+def crop_cell_types(dataset):
+    """Cell types of which an experiment wants crops; none where one wants those of all."""
+    wanted = [
+        CONFIGURATION.experiments[name].sampling.cell_types
+        for name in WITH_CROPS
+        if dataset_of(name) == dataset
+    ]
+    if any(types is None for types in wanted):
+        return None
+    return sorted({cell_type for types in wanted for cell_type in types})
+
+
 def real_crop_archives(experiment):
     dataset, crops = dataset_of(experiment), crops_of(experiment)
     return expand(
@@ -235,7 +304,7 @@ def real_crop_archives(experiment):
         dataset=dataset,
         order=crops.order,
         size=crops.size,
-        shard=dataset_shards(dataset),
+        shard=shards_with(dataset, crop_cell_types(dataset)),
     )
 
 
@@ -264,7 +333,7 @@ def real_crop_features(experiment, encoder):
         order=crops.order,
         size=crops.size,
         encoder=encoder,
-        shard=dataset_shards(dataset),
+        shard=shards_with(dataset, crop_cell_types(dataset)),
     )
 
 

@@ -65,7 +65,7 @@ def real_measurements(name):
         kind: expand(
             rules.measure_real.output[kind],
             morphology=name,
-            shard=dataset_shards(dataset),
+            shard=shards_with(dataset, CONFIGURATION.morphology[name].cell_types),
         )
         for kind in MEASUREMENTS
     }

@@ -9,4 +9,5 @@ write_crops(
     nuclear=snakemake.params.nuclear,
     order=snakemake.wildcards.order,
     size=int(snakemake.wildcards.size),
+    cell_types=snakemake.params.get("cell_types"),
 )

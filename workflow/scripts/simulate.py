@@ -7,5 +7,11 @@ log_to(snakemake.log[0])
 # One plate is a function of the screen's seed and its own number.
 plate = int(snakemake.wildcards.shard) + 1
 dataset = SimulatedDataset.model_validate(snakemake.params.dataset | {"plates": plate})
-simulate_plate(screen_design(dataset), plate, snakemake.wildcards.dataset, snakemake.output.archive)
+simulate_plate(
+    screen_design(dataset),
+    plate,
+    snakemake.wildcards.dataset,
+    snakemake.output.archive,
+    dataset.rgb,
+)
 write_quality(snakemake.output.archive, snakemake.output.quality)

@@ -7,6 +7,7 @@ import typer
 
 from morphpipe.cli.options import (
     CONFIG,
+    CodecFolder,
     Config,
     EncoderFolder,
     Fields,
@@ -57,7 +58,13 @@ def features(
 
 
 def evaluate(
-    metrics: Annotated[str, typer.Argument(help="distances, effects or probes.")],
+    metrics: Annotated[
+        str,
+        typer.Argument(
+            help="distances, effects, probes, manifold, memorisation, variance, "
+            "cross_perturbation, retrieval, batches or matched."
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
     fields: Fields,
     split: Split,
@@ -73,6 +80,17 @@ def evaluate(
         typer.Option(help="Folder of generated images' features; repeat per encoder and archive."),
     ],
     output: Annotated[Path, typer.Option(help="Metric table (.parquet) to write.")],
+    counts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Cell counts, as `count-cells` writes them, of real and generated fields; repeat "
+            "for several. Of matched alone."
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Table of the closest pairs (.parquet) to write. Of memorisation alone."),
+    ] = None,
     config: Config = CONFIG,
     threads: Threads = None,
     log: Log = None,
@@ -90,7 +108,12 @@ def evaluate(
     """
     prepare(threads, log)
     from morphpipe.evaluation.metric_table import metric_table
-    from morphpipe.evaluation.stage import MEASURES, EvaluationInputs, by_encoder
+    from morphpipe.evaluation.stage import (
+        MEASURES,
+        EvaluationInputs,
+        by_encoder,
+        measure_memorisation,
+    )
     from morphpipe.storage import write_parquet
 
     if metrics not in MEASURES:
@@ -109,8 +132,82 @@ def evaluate(
         evaluation=experiment.evaluation.model_dump(mode="json"),
         real=by_encoder(real, encoders),
         generated=by_encoder(generated, encoders),
+        counts=[str(path) for path in counts or []],
     )
-    rows = MEASURES[metrics](inputs)
+    if pairs is not None and metrics == "memorisation":
+        rows, closest = measure_memorisation(inputs)
+        write_parquet(closest, pairs)
+    else:
+        rows = MEASURES[metrics](inputs)
+    write_parquet(metric_table(rows), output)
+    print(f"{len(rows)} rows in {output}")
+
+
+def count_cells(
+    fields: Fields,
+    output: Annotated[Path, typer.Option(help="Table of cell counts (.parquet) to write.")],
+    nuclear: Annotated[str, typer.Option(help="The channel that nuclei are found in.")] = "DNA",
+    log: Log = None,
+) -> None:
+    r"""Count the cells of real or generated fields by their nuclei.
+
+    Example:
+
+    ```
+    morphpipe count-cells --fields samples.zip --output counts.parquet
+    ```
+    """
+    prepare(None, log)
+    from morphpipe.datasets.fields import read_fields
+    from morphpipe.evaluation import cell_counts
+    from morphpipe.storage import write_parquet
+
+    counts = cell_counts.count_cells(read_fields(fields), nuclear)
+    write_parquet(counts, output)
+    print(f"{sum(counts['cells'].to_pylist())} cells in {len(counts)} fields: {output}")
+
+
+def reconstruct(
+    name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
+    fields: Fields,
+    split: Split,
+    codec: CodecFolder,
+    output: Annotated[Path, typer.Option(help="Metric table (.parquet) to write.")],
+    config: Config = CONFIG,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Measure what an experiment's codec loses of held-out fields.
+
+    Example:
+
+    ```
+    morphpipe reconstruct demo --config config/demo.yaml \
+        --fields fields.parquet --split split.parquet \
+        --codec weights/simulated-codec --output reconstruction.parquet
+    ```
+    """
+    prepare(threads, log)
+    from morphpipe.evaluation.metric_table import metric_table
+    from morphpipe.evaluation.reconstruction import measure_reconstruction
+    from morphpipe.storage import write_parquet
+
+    configuration, experiment = configured(config, "experiments", name)
+    settings = configuration.codecs[experiment.codec]
+    rows = measure_reconstruction(
+        fields,
+        split,
+        codec,
+        experiment=name,
+        dataset=configuration.splits[experiment.split].dataset,
+        generator=experiment.generator.architecture,
+        codec=experiment.codec,
+        image_mode=experiment.image_mode,
+        scaling_factor=getattr(settings, "scaling_factor", None),
+        fields_at_most=experiment.evaluation.reconstruction_fields,
+        batch_size=settings.batch_size,
+        seed=experiment.evaluation.seed,
+    )
     write_parquet(metric_table(rows), output)
     print(f"{len(rows)} rows in {output}")
 
@@ -163,5 +260,5 @@ def distance(
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (features, evaluate, distance):
+    for verb in (features, evaluate, count_cells, reconstruct, distance):
         app.command(rich_help_panel="Evaluate and report")(verb)

@@ -14,6 +14,8 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.messages import faults
 from morphpipe.config.morphology import Morphology, check_morphology
 from morphpipe.config.networks import Codec, Encoder
+from morphpipe.config.papers import Papers, check_papers, without_left_out
+from morphpipe.config.shared_trainings import check_shared_trainings
 from morphpipe.config.splits import Split
 from morphpipe.config.weights import Licences, Weights
 from morphpipe.errors import ConfigError, DataError
@@ -60,6 +62,7 @@ class Configuration(Model):
     morphology: dict[Name, Morphology] = Field(default_factory=dict)
     experiments: dict[Name, Experiment]
     comparisons: dict[Name, Comparison] = Field(default_factory=dict)
+    papers: Papers = Field(default_factory=Papers)
 
     @model_validator(mode="before")
     @classmethod
@@ -76,13 +79,17 @@ class Configuration(Model):
                 f"(declared: {', '.join(map(str, experiments))})"
             )
         compared = content.get("comparisons") or {}
+        kept = {
+            name: comparison
+            for name, comparison in compared.items()
+            if {comparison.get("model"), comparison.get("baseline")} <= set(only)
+        }
         return content | {
             "experiments": {n: e for n, e in experiments.items() if n in only},
-            "comparisons": {
-                name: comparison
-                for name, comparison in compared.items()
-                if {comparison.get("model"), comparison.get("baseline")} <= set(only)
-            },
+            "comparisons": kept,
+            "papers": without_left_out(
+                content.get("papers") or {}, set(experiments) - set(only), set(compared) - set(kept)
+            ),
         }
 
     @model_validator(mode="after")
@@ -288,7 +295,9 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _comparisons(self) -> "Configuration":
+        check_shared_trainings(self.experiments)
         check_comparisons(self.comparisons, self.experiments)
+        check_papers(self.papers, self.experiments, self.comparisons, self.encoders)
         check_morphology(self.morphology, self.experiments)
         return self
 

@@ -28,6 +28,11 @@ class SimulatedDataset(Model):
     plates: PositiveInt = Field(2, description="Plates, one shard of images each.")
     replicates: PositiveInt = Field(8, description="Wells per condition and plate.")
     sites: PositiveInt = Field(2, description="Fields per well.")
+    rgb: tuple[str, str, str] | None = Field(
+        None,
+        description="Channels shown as red, green and blue, where RGB is asked for; null: the six "
+        "by RxRx1's table.",
+    )
     licence: str = "none needed (simulated)"
 
     @property
@@ -119,6 +124,22 @@ class RxRx1Dataset(Model):
     def all_cell_types(self) -> tuple[str, ...]:
         """What the fields are of."""
         return tuple(self.cell_types or RXRX1_EXPERIMENTS)
+
+    def shards_with(self, cell_types: list[str] | None) -> list[int]:
+        """Shards that hold fields of these cell types; all where that is not known beforehand.
+
+        Plates are sorted by experiment, whose name begins with its cell type, and an experiment
+        is of one cell type: those of the complete archive are counted.
+        """
+        number = 0
+        found: list[int] = []
+        for name in sorted(self.all_cell_types):
+            plates = RXRX1_EXPERIMENTS[name] * RXRX1_PLATES_PER_EXPERIMENT
+            if cell_types is None or name in cell_types:
+                found += range(number, number + plates)
+            number += plates
+        complete = self.batches is None and number == self.shards
+        return found if complete else list(range(self.shards))
 
     @property
     def all_perturbations(self) -> tuple[str, ...]:

@@ -11,6 +11,17 @@ from morphpipe.config.generators import Generator, SiT
 FlowSampler = Literal["euler-maruyama", "euler", "heun"]
 DiffusionSampler = Literal["ddpm", "ddim", "dpm++", "euler", "pndm"]
 
+Measure = Literal[
+    "manifold",
+    "memorisation",
+    "variance",
+    "cross_perturbation",
+    "retrieval",
+    "batches",
+    "matched",
+    "reconstruction",
+]
+
 SAMPLERS = {"sit": get_args(FlowSampler), "unet": get_args(DiffusionSampler)}
 """What can sample from a generator of a kind; the first is its paper's."""
 
@@ -141,6 +152,31 @@ class Evaluation(Model):
         16, description="Fewer images on a side give no distance, and the table says why."
     )
     floor_repeats: PositiveInt = Field(5, description="Random halvings that the floor averages.")
+    measures: list[Measure] | None = Field(
+        None,
+        description="What is measured beside distances, effects and probes (docs/metrics.md); "
+        "null: all that apply.",
+    )
+    perturbation_sets: dict[Name, list[str]] = Field(
+        default_factory=dict,
+        description="Perturbations that are probed, and compared with one another, on their own, "
+        "for instance `{frequent: ['1108', '1124', '1137', '1138']}` (MorphGen, table 11).",
+    )
+    low_sample: int = Field(
+        16, ge=2, description="Images of a set in the regime of few images (MorphGen, table 10)."
+    )
+    neighbours: PositiveInt = Field(
+        5, description="Precision, recall, density, coverage: balls reach to this neighbour."
+    )
+    at_most: PositiveInt = Field(
+        10_000, description="Images of a set in a search for neighbours; more are drawn from."
+    )
+    count_bins: PositiveInt = Field(
+        5, description="Classes of cell count within which fields are matched."
+    )
+    reconstruction_fields: PositiveInt = Field(
+        200, description="Held-out fields that go through the codec and back."
+    )
     bootstrap: PositiveInt = Field(200, description="Bootstrap replicates over wells.")
     crops: Crops | None = Field(
         None, description="Measure distances of single-cell crops as well; null: not."
@@ -164,6 +200,11 @@ class Experiment(Model):
     sampling: Sampling = Field(default_factory=Sampling)
     evaluation: Evaluation
     fidelity: Fidelity = Field(default_factory=Fidelity)
+    trained_by: Name | None = Field(
+        None,
+        description="Another experiment whose generators are sampled: this one trains nothing, "
+        "and has the same split, generator and training.",
+    )
     note: str = Field("", description="Shown at the head of the report.")
 
     @model_validator(mode="after")
@@ -180,6 +221,16 @@ class Experiment(Model):
                 "is guided at every step"
             )
         return self
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What is measured beside distances, effects and probes: what is wanted and applies.
+
+        Cells are counted in the nuclear channel, which an RGB image does not have.
+        """
+        wanted = self.evaluation.measures
+        chosen = list(get_args(Measure)) if wanted is None else wanted
+        return [name for name in chosen if name != "matched" or self.image_mode == "channels"]
 
     @property
     def sampler(self) -> str:

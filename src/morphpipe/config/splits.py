@@ -35,6 +35,12 @@ class Split(Model):
         "name a pair, for instance `{cell_type: HUVEC, perturbation: '1137'}` (MorphGen, "
         "section 4.5).",
     )
+    hold_out_to: Literal["test", "nowhere"] = Field(
+        "test",
+        description="`test`: all of them are test fields. `nowhere`: those that the draw would put "
+        "on another side are left out, and the test side is that of the same split without a "
+        "hold-out, so that two models can be judged by the same real images.",
+    )
     duplicates: Literal["stop", "list"] = Field(
         "stop",
         description="What to do when two fields with the same pixels stand on different sides: "

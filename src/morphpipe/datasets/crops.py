@@ -1,5 +1,6 @@
 """Single-cell crops of whole archives, real or generated alike."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def write_crops(
     nuclear: str = "DNA",
     order: str = OWN_ORDER,
     size: int = 96,
+    cell_types: Collection[str] | None = None,
 ) -> int:
     """Cut a square around every nucleus of every field, and write them as an image archive.
 
@@ -45,6 +47,8 @@ def write_crops(
         One of `morphpipe.imaging.nuclei.CROP_ORDERS`, or `fields` for the order they have.
     size
         Height and width of a crop, pixels.
+    cell_types
+        Fields of others are left out, all of them if need be; None takes all fields.
 
     Returns
     -------
@@ -78,9 +82,15 @@ def write_crops(
         )
     channels = tuple(fields.manifest.channels[names.index(name)] for name in wanted)
     rgb = fields.manifest.rgb
+    if rgb is None and order != OWN_ORDER:
+        # IMPA measures distances on the first three channels.
+        rgb = (wanted[0], wanted[1], wanted[2])
     if rgb is not None and not set(rgb) <= set(wanted):
         rgb = None
     manifest = replace(fields.manifest, channels=channels, rgb=rgb, intensity_windows={})
+    if cell_types is not None:
+        chosen = fields.keys()["cell_type"].isin(list(cell_types)).to_numpy()
+        fields = fields.take(chosen.nonzero()[0])
     rows = fields.rows()
     written = 0
     with FieldReader(fields) as reader, write_archive(path, manifest) as archive:
@@ -92,7 +102,7 @@ def write_crops(
                 kept = {key: row[key] for key in FIELD_SCHEMA.names if key != "channels"}
                 archive.add(kept | {"field_id": f"{row['field_id']}_c{index:03d}"}, crop)
             written += len(crops)
-        if not written:
+        if rows and not written:
             raise DataError(
                 f"None of the {len(rows)} fields in {fields.folder} holds a nucleus whose crop of "
                 f"{size}x{size} pixels lies inside it: choose a smaller crop, or another channel."

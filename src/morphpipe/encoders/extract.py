@@ -72,7 +72,9 @@ def extract_features(
                 f"The encoder {encoder.name} cannot see the view {view!r}; it can see "
                 f"{', '.join(encoder.views)}."
             )
-    collected: dict[str, list[NDArray[np.float32]]] = {view: [] for view in outputs}
+    # An archive of crops may hold none: then there are features of no image, and their width.
+    nothing = np.zeros((0, encoder.width), np.float32)
+    collected: dict[str, list[NDArray[np.float32]]] = {view: [nothing] for view in outputs}
     with FieldReader(fields) as reader, _progress(fields, batch_size, encoder.name) as progress:
         for _, images in reader.batches(batch_size):
             stacks = torch.from_numpy(images)

@@ -144,7 +144,7 @@ def crop_sets(inputs: CropInputs) -> Iterator[tuple[FeatureSet, FeatureSet, Feat
         (inputs.real_crops, draw_crops(inputs.real_crops, train, number, seed)),
     ]
     for encoder, folders in inputs.real.items():
-        for view in _views(folders[0]):
+        for view in _views(inputs.generated[encoder][0]):
             places = [inputs.generated[encoder], folders, folders]
             generated, held_out, training = (
                 _named(
@@ -199,6 +199,7 @@ def measure_crop_distances(inputs: CropInputs) -> list[dict[str, Any]]:
                 floor_repeats=evaluation.floor_repeats,
                 minimum_fields=evaluation.minimum_images,
                 seed=evaluation.seed,
+                low_sample=evaluation.low_sample,
             ),
         )
     return [

@@ -158,3 +158,14 @@ def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
             f"features of {left.extractor} have {left.features.shape[1]} columns on one side and "
             f"{right.features.shape[1]} on the other; the weights differ"
         )
+
+
+def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
+    """Images of both sets, of the same encoder and view, none of them in both."""
+    check_comparable(left, right)
+    return FeatureSet(
+        pd.concat([left.keys, right.keys], ignore_index=True),
+        np.concatenate([left.features, right.features]),
+        left.extractor,
+        left.view,
+    )

@@ -19,7 +19,13 @@ from scipy.optimize import brentq
 from morphpipe.evaluation.distance_measures import DistanceMeasure
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.splits import halves
-from morphpipe.evaluation.statistics import Array, Interval
+from morphpipe.evaluation.statistics import (
+    Array,
+    Contributions,
+    Interval,
+    Linearised,
+    linearised_interval,
+)
 
 Indices = npt.NDArray[np.intp]
 # The upper end of a ratio's interval is looked for up to 2^10 times the ratio.
@@ -55,6 +61,19 @@ def halvings(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list
     # Wells of unequal size make halves of unequal size: every halving gets the smallest.
     size = min(len(halving.first) for halving in result)
     return [Halving(halving.first[:size], halving.second[:size]) for halving in result]
+
+
+def draw_halvings(
+    real: FeatureSet, *, repeats: int, at_most: int, minimum: int, seed: int
+) -> tuple[list[Halving], str]:
+    """Draw halvings as `halvings` does, or give none and the reason why there are none."""
+    if len(np.unique(real.groups)) < 2:
+        return [], "the real fields come from fewer than two wells"
+    drawn = halvings(real, repeats=repeats, at_most=at_most, seed=seed)
+    size = len(drawn[0].first)
+    if size < minimum:
+        return [], f"halves of {size} images, fewer than the minimum of {minimum}"
+    return drawn, ""
 
 
 def draw_matched(
@@ -113,6 +132,45 @@ class Averaged:
         return float(self.values.var(ddof=1)) / number if number > 1 else 0.0
 
 
+def from_several_wells(*sets: FeatureSet | None) -> bool:
+    """Whether every set is from two wells at least (None is no set), as an interval needs it."""
+    return all(images is None or len(np.unique(images.groups)) >= 2 for images in sets)
+
+
+def interval_between_wells(
+    result: Linearised | Averaged, left: FeatureSet | None, real: FeatureSet, *, level: float
+) -> Interval:
+    """Linearised interval of a measure, or of a difference of measures.
+
+    Uncertainty lies between wells of a condition; the mix of conditions was chosen.
+
+    Parameters
+    ----------
+    result
+        As measured: its contributions on the right are those of `real`, on the left of `left`.
+    left
+        None where real fields are on both sides.
+    real
+        The real fields.
+    level
+        Confidence level.
+
+    Raises
+    ------
+    DataError
+        If a set is from a single well, see `from_several_wells`.
+    """
+    contributions = [Contributions(result.right, real.groups, real.conditions)]
+    if left is not None:
+        contributions.append(Contributions(result.left, left.groups, left.conditions))
+    return linearised_interval(
+        result.value,
+        contributions,
+        draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
+        level=level,
+    )
+
+
 def measure_floor(
     measure: DistanceMeasure, real: FeatureSet, drawn: list[Halving]
 ) -> tuple[Averaged, dict[str, Any]]:
@@ -160,7 +218,7 @@ def measure_against_halves(
         The distance, both halves of a halving averaged, and what is to be known.
     """
     generator = np.random.default_rng(seed)
-    pool, target = _conditions(candidates, match), _conditions(real, match)
+    pool, target = conditions_by(candidates, match), conditions_by(real, match)
     notes: dict[str, Any] = {}
     values = np.zeros(len(drawn))
     left, right = np.zeros((len(drawn), len(candidates))), np.zeros((len(drawn), len(real)))
@@ -177,7 +235,7 @@ def measure_against_halves(
     return Averaged(values, left, right), notes | {"share_matched": matched}
 
 
-def _conditions(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
+def conditions_by(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
     """Name the condition of each image by which a mix is told."""
     if match is None:
         return np.full(len(images), "", dtype=object)

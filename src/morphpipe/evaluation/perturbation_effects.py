@@ -131,9 +131,16 @@ def perturbation_effects(
         # Draws of their own for every cell type: their errors are independent.
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         result[name] = _of_cell_type(images.select(cell_types == name), replicates, generator)
+    return with_mean_effects(result)
+
+
+def with_mean_effects(
+    effects: dict[str, dict[str, PerturbationEffect]],
+) -> dict[str, dict[str, PerturbationEffect]]:
+    """Add under ``all`` the means over the cell types that have a perturbation."""
     pooled = {}
-    for name in sorted({p for effects in result.values() for p in effects}):
-        parts = [effects[name] for effects in result.values() if name in effects]
+    for name in sorted({p for of_type in effects.values() for p in of_type}):
+        parts = [of_type[name] for of_type in effects.values() if name in of_type]
         deviations = [part.deviations for part in parts if part.deviations is not None]
         pooled[name] = PerturbationEffect(
             float(np.mean([part.biased for part in parts])),
@@ -143,4 +150,4 @@ def perturbation_effects(
             sum(part.n_treated for part in parts),
             f"mean over {len(parts)} cell types",
         )
-    return {**result, "all": pooled}
+    return {**effects, "all": pooled}

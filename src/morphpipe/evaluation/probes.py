@@ -41,6 +41,8 @@ class ProbeResult:
         Whether the fit ended before its iterations did.
     correct
         bool [n_test], for intervals over wells.
+    told
+        str [n_test], the class that each test image was taken for.
     """
 
     accuracy: float
@@ -51,6 +53,7 @@ class ProbeResult:
     chance: float
     converged: bool
     correct: npt.NDArray[np.bool_] = field(repr=False)
+    told: npt.NDArray[np.str_] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def probe(
         chance=max(1 / len(classes), float(counts.max() / counts.sum())),
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         correct=correct,
+        told=told,
     )
 
 

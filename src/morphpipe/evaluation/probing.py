@@ -11,6 +11,7 @@ from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.probes import cross_validated, probe, split_by_group
+from morphpipe.evaluation.scopes import PERTURBATION_SET
 from morphpipe.evaluation.statistics import wilson_interval
 
 TASKS = ("perturbation", "cell_type")
@@ -275,6 +276,68 @@ def probing_rows(
                     rows.append(metric_row(**columns, metric="accuracy", settings=empty))
                 else:
                     rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
+    return rows
+
+
+def probing_set_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet,
+    perturbations: Sequence[str],
+    *,
+    name: str,
+    context: Mapping[str, Any],
+    settings: ProbeSettings | None = None,
+) -> list[dict[str, Any]]:
+    """Probe a set of perturbations on its own, as `probing_rows` probes all of them.
+
+    MorphGen's table 11 has 4 perturbations, tables 13 and 14 have 10: the more there are, the
+    harder they are to tell.
+
+    Parameters
+    ----------
+    generated, real, training, context, settings
+        See `probing_rows`.
+    perturbations
+        The set.
+    name
+        Of the set: the rows are of the group "set: <name>".
+
+    Returns
+    -------
+    list of dict
+        Rows as of `probing_rows`; the column perturbation names the set wherever it would have
+        been ``all``.
+    """
+    group = f"{PERTURBATION_SET}: {name}"
+    wanted = list(perturbations)
+    chosen = [
+        images.select(images.keys["perturbation"].isin(wanted).to_numpy(bool))
+        for images in (generated, real, training)
+    ]
+    missing = sorted(
+        set(wanted) - set.intersection(*(set(i.column("perturbation")) for i in chosen))
+    )
+    if not all(len(images) for images in chosen):
+        reason = f"no image of {', '.join(missing[:3])} on a side: generate and measure them"
+        return [
+            metric_row(
+                **context,
+                extractor=real.extractor,
+                view=real.view,
+                metric="accuracy",
+                task=task,
+                perturbation=group,
+                group=group,
+                settings={"reason": reason, "left_out": missing},
+            )
+            for task in TASKS
+        ]
+    rows = probing_rows(*chosen, context=context, settings=settings)
+    for row in rows:
+        row["group"] = group
+        if row["perturbation"] in (None, "all"):
+            row["perturbation"] = group
     return rows
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from morphpipe.evaluation.feature_set import FeatureSet
 
-# Names of groups: "moa: Eg5 inhibitors", "distribution: out".
-MECHANISM, DISTRIBUTION = "moa", "distribution"
+# Names of groups: "moa: Eg5 inhibitors", "distribution: out", "set: frequent".
+MECHANISM, DISTRIBUTION, PERTURBATION_SET = "moa", "distribution", "set"
 
 
 @dataclass(frozen=True)

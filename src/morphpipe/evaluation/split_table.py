@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from morphpipe.config.splits import Split
 from morphpipe.errors import DataError
-from morphpipe.evaluation.splits import split_by_well
+from morphpipe.evaluation.splits import held_out, split_by_well
 from morphpipe.storage import read_parquet, write_parquet
 
 
@@ -37,6 +37,10 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     """
     fields = with_scaffolds(fields, split)
     try:
+        if split.hold_out_to == "nowhere":
+            drawn = split_by_well(fields, split.fractions, split.seed)
+            held = drawn["field_id"].isin(fields["field_id"][held_out(fields, split.hold_out)])
+            return drawn[~held | (drawn["split"] == "test")].reset_index(drop=True)
         return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
     except DataError as error:
         # Fails again where few wells are not the reason.

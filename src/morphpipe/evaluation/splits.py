@@ -137,6 +137,11 @@ def _held_out(
     return held
 
 
+def held_out(fields: pd.DataFrame, hold_outs: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.bool_]:
+    """Which fields some hold-out takes: bool [n]; see `split_by_well` for both arguments."""
+    return _held_out(fields, well_index(fields), hold_outs)
+
+
 def split_by_well(
     fields: pd.DataFrame,
     fractions: Mapping[str, float],

@@ -6,20 +6,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from morphpipe.config.experiments import Evaluation
 from morphpipe.datasets.simulated import true_effect
 from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.encoders.feature_table import read_extraction
 from morphpipe.errors import DataError
+from morphpipe.evaluation.batches import BatchSettings, batch_rows
+from morphpipe.evaluation.cell_counts import cell_count_rows, read_counts
+from morphpipe.evaluation.cross_perturbation import (
+    CrossSettings,
+    cross_perturbation_rows,
+    most_frequent,
+)
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
-from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.feature_set import FeatureSet, joined
 from morphpipe.evaluation.load import load_feature_set
-from morphpipe.evaluation.probing import ProbeSettings, probing_rows
+from morphpipe.evaluation.manifold_rows import ManifoldSettings, manifold_rows
+from morphpipe.evaluation.matched import (
+    MatchedSettings,
+    count_probe_rows,
+    matched_measures,
+)
+from morphpipe.evaluation.memorisation import MemorisationSettings, memorisation, pair_table
+from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
+from morphpipe.evaluation.retrieval_rows import RetrievalSettings, retrieval_rows
+from morphpipe.evaluation.scopes import of_generated_conditions
 from morphpipe.evaluation.split_table import fields_on, read_split
 from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+from morphpipe.evaluation.variance import VarianceSettings, variance_rows
 
 Rows = list[dict[str, Any]]
+
+# The views of whole images; the others are single channels.
+_WHOLE = frozenset({"all", "rgb"})
+# Perturbations that are compared with one another where no set of them is configured.
+_MOST_FREQUENT = 10
 
 
 def _views(folder: str | Path) -> list[str]:
@@ -76,6 +99,8 @@ class EvaluationInputs:
         The experiment's `evaluation`, plain values.
     real, generated
         Folders of feature tables by encoder.
+    counts
+        Tables of cell counts, of real and of generated fields: for ``matched`` alone.
     """
 
     fields: str
@@ -88,6 +113,7 @@ class EvaluationInputs:
     evaluation: Mapping[str, Any]
     real: Mapping[str, Sequence[str]]
     generated: Mapping[str, Sequence[str]]
+    counts: Sequence[str] = ()
 
     @property
     def settings(self) -> Evaluation:
@@ -110,7 +136,8 @@ class EvaluationInputs:
         sides = read_split(self.split)
         test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
         for encoder, folders in self.real.items():
-            for view in filter(views, _views(folders[0])):
+            # Another experiment on the same data may want more views of the real images.
+            for view in filter(views, _views(self.generated[encoder][0])):
                 everything = load_feature_set(
                     [f"{folder}/{view}.parquet" for folder in folders], [self.fields]
                 )
@@ -142,6 +169,7 @@ def measure_distances(inputs: EvaluationInputs) -> Rows:
                 floor_repeats=settings.floor_repeats,
                 minimum_fields=settings.minimum_images,
                 seed=settings.seed,
+                low_sample=settings.low_sample,
             ),
         )
     return rows
@@ -184,18 +212,165 @@ def _true_effects(images: FeatureSet) -> dict[str, float]:
     return {name: size for name, size in effects.items() if name in ranked or size == 0}
 
 
-def measure_probes(inputs: EvaluationInputs) -> Rows:
-    """Linear probes on whole images (`all`, `rgb`)."""
+def _shared(inputs: EvaluationInputs) -> bool:
+    """Whether fields are on both sides, as on data too small to be split."""
     sides = read_split(inputs.split)
-    shared = bool(set(fields_on(sides, "test")) & set(fields_on(sides, "train")))
+    return bool(set(fields_on(sides, "test")) & set(fields_on(sides, "train")))
+
+
+def measure_probes(inputs: EvaluationInputs) -> Rows:
+    """Linear probes on whole images (`all`, `rgb`), of all perturbations and of each set."""
+    settings = ProbeSettings(seed=inputs.settings.seed, shared_wells=_shared(inputs))
     rows: Rows = []
-    for images, test, train in inputs.feature_sets({"all", "rgb"}.__contains__):
-        rows += probing_rows(
+    for sets in inputs.feature_sets(_WHOLE.__contains__):
+        rows += probing_rows(*sets, context=inputs.context, settings=settings)
+        for name, perturbations in inputs.settings.perturbation_sets.items():
+            rows += probing_set_rows(
+                *sets, perturbations, name=name, context=inputs.context, settings=settings
+            )
+    return rows
+
+
+def measure_manifold(inputs: EvaluationInputs) -> Rows:
+    """Precision, recall, density and coverage on whole images."""
+    settings = inputs.settings
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        rows += manifold_rows(
             images,
             test,
             train,
             context=inputs.context,
-            settings=ProbeSettings(seed=inputs.settings.seed, shared_wells=shared),
+            settings=ManifoldSettings(
+                neighbours=settings.neighbours,
+                at_most=settings.at_most,
+                floor_repeats=settings.floor_repeats,
+                minimum_fields=settings.minimum_images,
+                seed=settings.seed,
+            ),
+        )
+    return rows
+
+
+def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
+    """Distances to the nearest training images on whole images, and the closest pairs."""
+    settings = inputs.settings
+    rows: Rows = []
+    pairs = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        found, closest = memorisation(
+            images,
+            test,
+            train,
+            context=inputs.context,
+            settings=MemorisationSettings(
+                at_most=settings.at_most, replicates=settings.bootstrap, seed=settings.seed
+            ),
+        )
+        rows += found
+        pairs.append(closest)
+    return rows, pair_table(pairs)
+
+
+def measure_variance(inputs: EvaluationInputs) -> Rows:
+    """Variance of features within conditions, of every view."""
+    settings = inputs.settings
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets():
+        rows += variance_rows(
+            images,
+            test,
+            train,
+            context=inputs.context,
+            settings=VarianceSettings(floor_repeats=settings.floor_repeats, seed=settings.seed),
+        )
+    return rows
+
+
+def _compared(inputs: EvaluationInputs, generated: FeatureSet, real: FeatureSet) -> list[str]:
+    """Perturbations that are compared with one another: those of the sets, or the most frequent."""
+    named = [name for names in inputs.settings.perturbation_sets.values() for name in names]
+    if named:
+        return list(dict.fromkeys(named))
+    return most_frequent(of_generated_conditions(real, generated), _MOST_FREQUENT)
+
+
+def measure_cross_perturbation(inputs: EvaluationInputs) -> Rows:
+    """Distances between real images of different perturbations, training images among them.
+
+    No generator is judged here, and the sets are as large as they can be.
+    """
+    settings = inputs.settings
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        new = ~train.keys["field_id"].isin(test.keys["field_id"]).to_numpy(bool)
+        real = joined(test, train.select(new))
+        rows += cross_perturbation_rows(
+            real,
+            _compared(inputs, images, real),
+            context=inputs.context,
+            settings=CrossSettings(
+                kernel_subset_size=settings.subset_size,
+                kernel_subsets=settings.subsets,
+                repeats=settings.floor_repeats,
+                minimum_fields=settings.minimum_images,
+                seed=settings.seed,
+            ),
+        )
+    return rows
+
+
+def measure_retrieval(inputs: EvaluationInputs) -> Rows:
+    """Retrieval of perturbations and mechanisms on whole images."""
+    settings = inputs.settings
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        rows += retrieval_rows(
+            images,
+            test,
+            train,
+            context=inputs.context,
+            settings=RetrievalSettings(halvings=settings.floor_repeats, seed=settings.seed),
+        )
+    return rows
+
+
+def measure_batches(inputs: EvaluationInputs) -> Rows:
+    """Probes and effects within and across batches, raw and corrected, on whole images."""
+    settings = inputs.settings
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        rows += batch_rows(
+            images,
+            test,
+            train,
+            _compared(inputs, images, train),
+            context=inputs.context,
+            settings=BatchSettings(replicates=settings.bootstrap, seed=settings.seed),
+        )
+    return rows
+
+
+def measure_matched(inputs: EvaluationInputs) -> Rows:
+    """Effects and probes among fields of the same cell count, on whole images."""
+    counts = read_counts(inputs.counts)
+    matching = MatchedSettings(
+        bins=inputs.settings.count_bins,
+        replicates=inputs.settings.bootstrap,
+        shared_wells=_shared(inputs),
+        seed=inputs.settings.seed,
+    )
+    rows: Rows = []
+    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+        compared = _compared(inputs, images, train)
+        if not rows:
+            # Counts are the same whatever the encoder.
+            rows += cell_count_rows(images, test, counts, context=inputs.context)
+            rows += count_probe_rows(
+                [images, test, train], counts, compared, context=inputs.context, settings=matching
+            )
+        rows += matched_measures(
+            images, test, train, counts, compared, context=inputs.context, settings=matching
         )
     return rows
 
@@ -204,5 +379,12 @@ MEASURES: dict[str, Callable[[EvaluationInputs], Rows]] = {
     "distances": measure_distances,
     "effects": measure_effects,
     "probes": measure_probes,
+    "manifold": measure_manifold,
+    "memorisation": lambda inputs: measure_memorisation(inputs)[0],
+    "variance": measure_variance,
+    "cross_perturbation": measure_cross_perturbation,
+    "retrieval": measure_retrieval,
+    "batches": measure_batches,
+    "matched": measure_matched,
 }
 """By the name of the metric table."""

@@ -13,7 +13,7 @@ from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.perturbation_effects import PerturbationEffect, perturbation_effects
 from morphpipe.evaluation.splits import halves
-from morphpipe.evaluation.statistics import Array, interval_from_replicates
+from morphpipe.evaluation.statistics import Array, Interval, interval_from_replicates
 
 Effects = dict[str, dict[str, PerturbationEffect]]
 
@@ -40,13 +40,29 @@ class EffectSettings:
     level: float = 0.95
 
 
-class _Rows:
-    """Collects the rows of one extractor and view."""
+class EffectRows:
+    """Collects the rows of one extractor and view.
 
-    def __init__(self, common: dict[str, Any], settings: EffectSettings) -> None:
+    Attributes
+    ----------
+    rows
+        Of the metric table.
+    settings
+        How effects are measured.
+    notes
+        What all rows have in their settings.
+    """
+
+    def __init__(
+        self,
+        common: Mapping[str, Any],
+        settings: EffectSettings,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
         self.settings = settings
-        self._common = common
+        self.notes = dict(notes or {})
+        self._common = dict(common)
 
     def add(
         self,
@@ -55,32 +71,33 @@ class _Rows:
         value: float | None,
         *,
         deviations: Array | None = None,
+        interval: Interval | None = None,
         notes: Mapping[str, Any] | None = None,
         **columns: Any,
     ) -> None:
-        """Add one row, with a bootstrap interval where there are deviations."""
-        settings = dict(notes or {})
+        """Add one row, with an interval that is given or comes from bootstrapped deviations."""
+        settings = self.notes | dict(notes or {})
         if value is not None and not np.isfinite(value):
             value, settings["reason"] = None, "a set is a single image, its noise is not known"
-        interval: dict[str, float] = {}
         if value is not None and deviations is not None:
             level = self.settings.level
-            low, high = interval_from_replicates(value, deviations, level=level, method="centred")
-            if metric == "cate":
-                # A squared distance cannot be negative; the unbiased estimate can.
-                low = max(low, 0.0)
-            interval = {"ci_low": low, "ci_high": high}
+            interval = interval_from_replicates(value, deviations, level=level, method="centred")
             settings |= {
                 "interval": "centred bootstrap over wells",
                 "level": level,
                 "replicates": self.settings.replicates,
                 "seed": self.settings.seed,
             }
+        ends: dict[str, float] = {}
+        if value is not None and interval is not None:
+            # A squared distance cannot be negative; the unbiased estimate can.
+            low = max(interval.low, 0.0) if metric == "cate" else interval.low
+            ends = {"ci_low": low, "ci_high": interval.high}
         self.rows.append(
             metric_row(
                 **self._common,
                 **columns,
-                **interval,
+                **ends,
                 metric=metric,
                 comparison=comparison,
                 value=value,
@@ -92,6 +109,13 @@ class _Rows:
         """Add the papers' value and the unbiased one of each effect."""
         for cell_type, of_type in effects.items():
             for perturbation, effect in of_type.items():
+                columns: dict[str, Any] = {
+                    "cell_type": cell_type,
+                    "perturbation": perturbation,
+                    "n_left": effect.n_control,
+                    "n_right": effect.n_treated,
+                    **seeds,
+                }
                 for metric, value in (("cate", effect.biased), ("cate_unbiased", effect.unbiased)):
                     self.add(
                         metric,
@@ -99,11 +123,7 @@ class _Rows:
                         value,
                         deviations=effect.deviations,
                         notes={"units": effect.units},
-                        cell_type=cell_type,
-                        perturbation=perturbation,
-                        n_left=effect.n_control,
-                        n_right=effect.n_treated,
-                        **seeds,
+                        **columns,
                     )
 
     def add_floor(self, real: FeatureSet) -> None:
@@ -229,7 +249,7 @@ class _Rows:
         )
 
 
-def _sizes(effects: Mapping[str, PerturbationEffect]) -> dict[str, float]:
+def sizes_of(effects: Mapping[str, PerturbationEffect]) -> dict[str, float]:
     """Give the unbiased size of each effect."""
     return {name: effect.unbiased for name, effect in effects.items()}
 
@@ -278,7 +298,7 @@ def treatment_effect_rows(
     check_comparable(generated, real)
     if not generated.is_generated or real.is_generated:
         raise DataError("treatment effects need generated images and real held-out images")
-    rows = _Rows({**context, "extractor": real.extractor, "view": real.view}, settings)
+    rows = EffectRows({**context, "extractor": real.extractor, "view": real.view}, settings)
     for images, comparison, kind in (
         (real, "real", "real held-out"),
         (generated, "generated", "generated"),
@@ -298,7 +318,7 @@ def treatment_effect_rows(
     rows.add_floor(real)
     if true_effects is not None:
         for cell_type, effects in of_real.items():
-            rows.add_ranking("real-true", cell_type, _sizes(effects), true_effects)
+            rows.add_ranking("real-true", cell_type, sizes_of(effects), true_effects)
     for training_seed, sampling_seed, images in generated.by_seed():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
         of_generated = perturbation_effects(
@@ -307,9 +327,9 @@ def treatment_effect_rows(
         rows.add_effects("generated", of_generated, **seeds)
         rows.add_differences(of_real, of_generated, **seeds)
         for cell_type, effects in of_generated.items():
-            sizes = _sizes(effects)
+            sizes = sizes_of(effects)
             if cell_type in of_real:
-                real_sizes = _sizes(of_real[cell_type])
+                real_sizes = sizes_of(of_real[cell_type])
                 rows.add_ranking("generated-real", cell_type, sizes, real_sizes, **seeds)
             if true_effects is not None:
                 rows.add_ranking("generated-true", cell_type, sizes, true_effects, **seeds)

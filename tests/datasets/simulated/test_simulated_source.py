@@ -83,3 +83,9 @@ def test_same_seed_gives_the_same_bytes(dataset, plates, tmp_path):
 def test_unknown_names_stop(dataset):
     with pytest.raises(ConfigError, match="nonsense"):
         screen_design(dataset.model_copy(update={"cell_types": ["nonsense"]}))
+
+
+def test_colours_are_those_of_the_configuration():
+    design = screen_design(SimulatedDataset(source="simulated"))
+    assert manifest(design).rgb is None
+    assert manifest(design, ("actin", "ER", "DNA")).rgb == ("actin", "ER", "DNA")

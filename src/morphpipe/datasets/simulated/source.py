@@ -35,14 +35,15 @@ def screen_design(dataset: SimulatedDataset) -> ScreenDesign:
     )
 
 
-def manifest(design: ScreenDesign) -> ChannelManifest:
-    """Channels of a simulated screen: RxRx1's stains in RxRx1's order."""
+def manifest(design: ScreenDesign, rgb: tuple[str, str, str] | None = None) -> ChannelManifest:
+    """Channels of a simulated screen: RxRx1's stains in RxRx1's order, and which are its RGB."""
     return ChannelManifest(
         channels=tuple(Channel(name, stain) for name, stain in zip(CHANNELS, STAINS, strict=True)),
         pixel_size=(PIXEL_SIZE, PIXEL_SIZE),
         bit_depth=BIT_DEPTH,
         licence="none needed (simulated)",
         source=f"simulated screen of morphpipe, seed {design.seed}",
+        rgb=rgb,
     )
 
 
@@ -64,7 +65,13 @@ def field_row(dataset: str, well: Well, site: int) -> dict[str, Any]:
     }
 
 
-def simulate_plate(design: ScreenDesign, plate: int, dataset: str, path: str | Path) -> None:
+def simulate_plate(
+    design: ScreenDesign,
+    plate: int,
+    dataset: str,
+    path: str | Path,
+    rgb: tuple[str, str, str] | None = None,
+) -> None:
     """Simulate one plate and write its image archive.
 
     Parameters
@@ -77,6 +84,8 @@ def simulate_plate(design: ScreenDesign, plate: int, dataset: str, path: str | P
         Name in the configuration; a part of every field_id.
     path
         The archive.
+    rgb
+        Channels shown as red, green and blue; None leaves that to whoever shows them.
     """
 
     def sites() -> Iterator[tuple[Well, int]]:
@@ -85,7 +94,7 @@ def simulate_plate(design: ScreenDesign, plate: int, dataset: str, path: str | P
                 yield well, site
 
     total = design.wells_per_plate * design.sites
-    with write_archive(path, manifest(design)) as archive:
+    with write_archive(path, manifest(design, rgb)) as archive:
         for well, site in tqdm(
             sites(), total=total, desc=f"plate {plate}", unit="field", mininterval=5
         ):

@@ -1,0 +1,252 @@
+"""What a codec loses: images through it and back, by channel and as RGB (MorphGen, table 5).
+
+No generator can show what its codec cannot.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.codecs.latents import codec_input
+from morphpipe.config.base import ImageMode
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.datasets.fields import FieldTable, read_fields
+from morphpipe.devices import best_device
+from morphpipe.errors import DataError
+from morphpipe.evaluation.metric_table import metric_row
+from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.evaluation.splits import well_index
+from morphpipe.evaluation.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.subsample import thinned
+
+Rows = list[dict[str, Any]]
+COMPARISON = "reconstruction"
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """How reconstruction is measured.
+
+    Attributes
+    ----------
+    fields
+        Held-out fields that are sent through the codec, drawn at random.
+    batch_size
+        Fields at once.
+    seed, level
+        Of the draw; confidence level.
+    """
+
+    fields: int = 200
+    batch_size: int = 8
+    seed: int = 2020
+    level: float = 0.95
+
+
+def mean_squared_errors(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray:
+    """Mean squared error of every image, of intensities from 0 to 1.
+
+    Parameters
+    ----------
+    left, right
+        uint8 [n, ...].
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [n].
+    """
+    difference = left.astype(np.float64) - right
+    errors = (difference**2).reshape(len(left), -1).mean(axis=1) / 255**2
+    return np.asarray(errors)
+
+
+def _and_back(codec: Codec, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Images [n, C, H, W] from the means of their latents."""
+    moments = codec.moments(torch.from_numpy(np.ascontiguousarray(images)))
+    return codec.decode(moments[:, 0], images.shape[1]).numpy()
+
+
+def reconstruction_rows(
+    fields: FieldTable,
+    codecs: Sequence[Codec],
+    *,
+    codec: str,
+    context: Mapping[str, Any],
+    settings: ReconstructionSettings | None = None,
+) -> Rows:
+    """Measure what is lost on the way through a codec and back.
+
+    Parameters
+    ----------
+    fields
+        Real held-out fields.
+    codecs
+        The codec in the modes that are measured: ``channels``, ``rgb``, or both.
+    codec
+        Its name, which stands in the column extractor.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `ReconstructionSettings`.
+
+    Returns
+    -------
+    list of dict
+        Rows ``mse``, of 8-bit images scaled to [0, 1], by view: ``channels`` (the mean over all
+        planes, each through the codec alone), each channel by name, ``channels-to-rgb`` (planes
+        that came back, rendered as RGB, against the rendering of the original) and ``rgb`` (the
+        rendering through the codec). Over all fields, and by cell type. What has no RGB rendering
+        is null, with the reason.
+
+    Raises
+    ------
+    DataError
+        If there are no fields, or they cannot be encoded.
+    """
+    settings = settings or ReconstructionSettings()
+    ids = fields.field_ids
+    if not ids:
+        raise DataError("a reconstruction needs at least one held-out field")
+    chosen = thinned(ids, np.zeros(len(ids)), settings.fields, settings.seed)
+    fields = fields.take(np.flatnonzero(chosen))
+    errors, reasons = _errors(fields, codecs, settings)
+    keys = fields.keys()
+    wells = well_index(keys)
+    cell_types = keys["cell_type"].to_numpy()
+    columns = {**context, "extractor": codec, "metric": "mse", "comparison": COMPARISON}
+    rows: Rows = [
+        metric_row(**columns, view=view, cell_type="all", settings={"reason": reason})
+        for view, reason in reasons.items()
+    ]
+    for view, values in errors.items():
+        for cell_type in ["all", *sorted(set(cell_types))]:
+            mask = np.ones(len(values), bool) if cell_type == "all" else cell_types == cell_type
+            value = float(values[mask].mean())
+            interval: dict[str, float] = {}
+            notes: dict[str, Any] = {
+                "intensities": "8 bit, scaled to [0, 1]",
+                "latents": "means",
+                "seed": settings.seed,
+            }
+            if len(np.unique(wells[mask])) > 1:
+                contributions = (values[mask] - value) / mask.sum()
+                low, high = linearised_interval(
+                    value,
+                    [Contributions(contributions, wells[mask], cell_types[mask])],
+                    level=settings.level,
+                )
+                interval = {"ci_low": max(low, 0.0), "ci_high": high}
+                notes |= {
+                    "interval": "linearised, wells within cell types as units",
+                    "level": settings.level,
+                }
+            rows.append(
+                metric_row(
+                    **columns,
+                    **interval,
+                    view=view,
+                    cell_type=cell_type,
+                    perturbation="all",
+                    n_left=int(mask.sum()),
+                    value=value,
+                    settings=notes,
+                )
+            )
+    return rows
+
+
+def measure_reconstruction(
+    fields: str | Path,
+    split: str | Path,
+    folder: str | Path,
+    *,
+    experiment: str,
+    dataset: str,
+    generator: str,
+    codec: str,
+    image_mode: ImageMode,
+    scaling_factor: float | None,
+    fields_at_most: int,
+    batch_size: int,
+    seed: int,
+) -> Rows:
+    """Reconstruction of an experiment's held-out fields by its codec.
+
+    Parameters
+    ----------
+    fields, split
+        Field table and split table.
+    folder
+        Of the codec.
+    experiment, dataset, generator, codec
+        Names for the table.
+    image_mode
+        Of the experiment. Of channels all three ways of MorphGen's table 5 are measured, of an RGB
+        image its own.
+    scaling_factor
+        See `morphpipe.codecs.autoencoder.load_codec`.
+    fields_at_most, batch_size, seed
+        See `ReconstructionSettings`.
+    """
+    modes: tuple[ImageMode, ...] = ("channels", "rgb") if image_mode == "channels" else ("rgb",)
+    codecs = [
+        load_codec(folder, mode, scaling_factor=scaling_factor, device=best_device())
+        for mode in modes
+    ]
+    return reconstruction_rows(
+        read_fields(fields).select(fields_on(read_split(split), "test")),
+        codecs,
+        codec=codec,
+        context={"experiment": experiment, "dataset": dataset, "generator": generator},
+        settings=ReconstructionSettings(fields=fields_at_most, batch_size=batch_size, seed=seed),
+    )
+
+
+def _errors(
+    fields: FieldTable, codecs: Sequence[Codec], settings: ReconstructionSettings
+) -> tuple[dict[str, npt.NDArray], dict[str, str]]:
+    """Errors of every field by view, and why there are none of a view."""
+    found: dict[str, list[npt.NDArray]] = {}
+    reasons: dict[str, str] = {}
+
+    def add(view: str, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> None:
+        found.setdefault(view, []).append(mean_squared_errors(left, right))
+
+    with FieldReader(fields) as reader:
+        for _, images in tqdm(
+            reader.batches(settings.batch_size),
+            total=-(-len(fields) // settings.batch_size),
+            desc="reconstruction",
+            unit="batch",
+            mininterval=5,
+        ):
+            try:
+                rendered = codec_input(images, fields.manifest, "rgb")
+            except DataError as error:
+                rendered, reasons = None, {"rgb": str(error), "channels-to-rgb": str(error)}
+            for codec in codecs:
+                if codec.mode == "rgb":
+                    if rendered is not None:
+                        add("rgb", _and_back(codec, rendered), rendered)
+                    continue
+                planes = _and_back(codec, images)
+                add("channels", planes, images)
+                for place, name in enumerate(fields.manifest.names):
+                    add(name, planes[:, place], images[:, place])
+                if rendered is not None:
+                    again = codec_input(planes, fields.manifest, "rgb")
+                    add("channels-to-rgb", again, rendered)
+    measured = {codec.mode for codec in codecs}
+    if "rgb" not in measured:
+        reasons.pop("rgb", None)
+    if "channels" not in measured:
+        reasons.pop("channels-to-rgb", None)
+    return {view: np.concatenate(parts) for view, parts in found.items()}, reasons

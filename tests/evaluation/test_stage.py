@@ -1,0 +1,197 @@
+"""All measures on feature tables alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from morphpipe.config.experiments import Evaluation, Experiment, Measure
+from morphpipe.datasets import archive
+from morphpipe.datasets.fields import write_fields
+from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.errors import DataError
+from morphpipe.evaluation.cell_counts import COUNT_SCHEMA
+from morphpipe.evaluation.memorisation import PAIR_SCHEMA
+from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.split_table import write_split
+from morphpipe.evaluation.stage import (
+    MEASURES,
+    EvaluationInputs,
+    by_encoder,
+    measure_memorisation,
+)
+from morphpipe.storage import write_parquet
+
+PERTURBATIONS = ["control", "1", "2"]
+ENCODER = Extraction("judge", "resnet18", "", "all", ("DNA", "ER"))
+
+
+@pytest.fixture
+def inputs(make_fields, make_row, tmp_path):
+    """A screen of 2 plates, 3 perturbations, 8 wells and 2 fields each; 12 generated of each.
+
+    Features and cell counts are on the disk, the images are not.
+    """
+    generator = np.random.default_rng(0)
+    real = [
+        make_row(
+            f"real-{plate}-{perturbation}-{well}-{site}",
+            plate=f"p{plate}",
+            well=f"{perturbation}-{well}",
+            site=site,
+            perturbation=perturbation,
+            control="negative" if perturbation == "control" else "none",
+            moa=None if perturbation == "control" else "inhibitor",
+        )
+        for plate in range(2)
+        for perturbation in PERTURBATIONS
+        for well in range(8)
+        for site in range(2)
+    ]
+    made = {"origin": "generated", "batch": None, "plate": None, "well": None, "site": None}
+    generated = [
+        make_row(
+            f"made-{perturbation}-{index}",
+            perturbation=perturbation,
+            control="negative" if perturbation == "control" else "none",
+            experiment="tiny",
+            training_seed=0,
+            sampling_seed=1,
+            sample_index=index,
+            **made,
+        )
+        for perturbation in PERTURBATIONS
+        for index in range(12)
+    ]
+    for name, rows in (("real", real), ("generated", generated)):
+        fields, _ = make_fields(tmp_path / f"{name}.zip", len(rows), size=(8, 8), rows=rows)
+        write_fields(fields, tmp_path / f"{name}.parquet")
+        (tmp_path / f"{name}.zip").unlink()
+        shift = [3 * PERTURBATIONS.index(row["perturbation"]) for row in rows]
+        values = generator.standard_normal((len(rows), 4)) + np.array(shift)[:, None]
+        (tmp_path / name).mkdir()
+        write_features(
+            FeatureTable(
+                tuple(row["field_id"] for row in rows),
+                np.zeros(len(rows), np.int8),
+                values.astype(np.float32),
+                ENCODER,
+            ),
+            tmp_path / name / "all.parquet",
+        )
+        cells = generator.integers(5, 9, len(rows)).tolist()
+        ids = [row["field_id"] for row in rows]
+        write_parquet(
+            pa.table({"field_id": ids, "cells": cells}, schema=COUNT_SCHEMA),
+            tmp_path / f"{name}-counts.parquet",
+        )
+    ids = [row["field_id"] for row in real]
+    side = ["train" if int(name.split("-")[3]) < 4 else "test" for name in ids]
+    write_split(pd.DataFrame({"field_id": ids, "split": side}), tmp_path / "split.parquet")
+    return EvaluationInputs(
+        fields=str(tmp_path / "real.parquet"),
+        split=str(tmp_path / "split.parquet"),
+        samples=[str(tmp_path / "generated.parquet")],
+        experiment="tiny",
+        dataset="screen",
+        generator="SiT",
+        source="own",
+        evaluation={
+            "encoders": ["judge"],
+            "minimum_images": 4,
+            "low_sample": 4,
+            "floor_repeats": 2,
+            "bootstrap": 10,
+            "subset_size": 8,
+            "subsets": 2,
+            "neighbours": 2,
+            "count_bins": 2,
+            "perturbation_sets": {"pair": ["control", "2"]},
+        },
+        real={"judge": [str(tmp_path / "real")]},
+        generated={"judge": [str(tmp_path / "generated")]},
+        counts=[str(tmp_path / f"{name}-counts.parquet") for name in ("real", "generated")],
+    )
+
+
+# What each measure has to give, of all cell types and perturbations where it has such rows.
+EXPECTED = {
+    "distances": {"frechet_distance", "kernel_distance", "relative_frechet_distance"},
+    "effects": {"cate", "cate_unbiased", "delta_cate"},
+    "probes": {"accuracy", "macro_f1", "class_accuracy", "cross_validated_accuracy"},
+    "manifold": {"precision", "recall", "density", "coverage"},
+    "memorisation": {
+        "nearest_training_distance",
+        "nearest_training_ratio",
+        "data_copying",
+        "memorised_share",
+    },
+    "variance": {"feature_variance", "variance_difference"},
+    "cross_perturbation": {"frechet_distance", "kernel_distance"},
+    "retrieval": {"mean_average_precision"},
+    "batches": {"accuracy", "macro_f1", "cate", "cate_unbiased"},
+    "matched": {"mean_cell_count", "accuracy", "cate", "cate_unbiased"},
+}
+
+
+def test_no_measure_looks_at_an_image(inputs, monkeypatch):
+    reads = []
+    monkeypatch.setattr(archive.FieldReader, "read", lambda *_: reads.append(1))
+    monkeypatch.setattr(archive.FieldReader, "batches", lambda *_: reads.append(1))
+    assert set(MEASURES) == set(EXPECTED)
+    for name, measure in MEASURES.items():
+        table = metric_table(measure(inputs)).to_pandas()
+        known = table[table["value"].notna()]
+        assert set(known["metric"]) >= EXPECTED[name], name
+        assert set(known["experiment"]) == {"tiny"}
+    assert not reads
+
+
+def test_measures_come_without_any_network():
+    script = (
+        "import sys, morphpipe.evaluation.stage\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'torch', 'timm', 'torchvision', 'diffusers'}, loaded\n"
+        "assert 'morphpipe.encoders.extract' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_sets_and_pairs(inputs):
+    probes = metric_table(MEASURES["probes"](inputs)).to_pandas()
+    assert set(probes["group"].dropna()) == {"set: pair"}
+    crossed = metric_table(MEASURES["cross_perturbation"](inputs)).to_pandas()
+    assert set(crossed["perturbation"]) == {"control", "2"}
+    _, pairs = measure_memorisation(inputs)
+    assert pairs.schema == PAIR_SCHEMA
+    assert len(pairs) == 24 + 24
+
+
+def test_by_encoder_names_what_is_missing(inputs):
+    folders = inputs.real["judge"]
+    assert by_encoder(folders, ["judge"]) == {"judge": folders}
+    with pytest.raises(DataError, match="features of the encoder 'other'"):
+        by_encoder(folders, ["judge", "other"])
+
+
+def test_measures_that_apply():
+    def experiment(mode, measures):
+        return Experiment.model_validate(
+            {
+                "split": "s",
+                "codec": "c",
+                "image_mode": mode,
+                "evaluation": {"encoders": ["e"], "measures": measures},
+            }
+        )
+
+    everything = list(Measure.__args__)
+    assert experiment("channels", None).measures == everything
+    assert set(experiment("rgb", None).measures) == set(everything) - {"matched"}
+    assert experiment("channels", ["variance"]).measures == ["variance"]
+    assert experiment("channels", []).measures == []
+    assert set(everything) - {"reconstruction"} <= set(MEASURES)
+    assert Evaluation(encoders=["e"]).measures is None

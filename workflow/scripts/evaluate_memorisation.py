@@ -1,0 +1,15 @@
+from morphpipe.console import log_to
+from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.stage import EvaluationInputs, measure_memorisation
+from morphpipe.storage import write_parquet
+
+log_to(snakemake.log[0])
+inputs = EvaluationInputs(
+    fields=snakemake.input.fields,
+    split=snakemake.input.split,
+    samples=snakemake.input.samples,
+    **snakemake.params.evaluation,
+)
+rows, pairs = measure_memorisation(inputs)
+write_parquet(metric_table(rows), snakemake.output.metrics)
+write_parquet(pairs, snakemake.output.pairs)
