@@ -1,5 +1,6 @@
 # make demo      the whole workflow on a simulated screen, ending with a report (16 minutes, 2 older cores)
 # make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
+# make demo-tables  every table and figure of both papers on a simulated screen (an hour on 2 cores)
 # make test      all tests
 # make check     formatting, types and the workflow's linter
 # make lock      pin the environment anew from pyproject.toml
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment demo showcase test check schema lock clean
+.PHONY: environment demo showcase demo-tables test check schema lock clean
 
 environment: $(READY)
 
@@ -30,6 +31,12 @@ showcase: $(READY)
 	@$(BIN)/morphpipe estimate config/showcase.yaml
 	@$(BIN)/snakemake --profile profiles/local --configfile config/showcase.yaml
 	@echo "The report: $(CURDIR)/results/showcase/report/index.html"
+
+demo-tables: $(READY)
+	@$(BIN)/morphpipe estimate config/demo-tables.yaml
+	@$(BIN)/snakemake --profile profiles/local --configfile config/demo-tables.yaml
+	@echo "The report: $(CURDIR)/results/demo-tables/report/index.html"
+	@echo "The tables and figures: $(CURDIR)/results/demo-tables/papers"
 
 # The workflow makes CellProfiler's environment by itself; the tests share this one.
 test: $(READY)

@@ -29,6 +29,8 @@ include: "workflow/rules/crop_evaluation.smk"
 include: "workflow/rules/morphology_inputs.smk"
 include: "workflow/rules/morphology.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/papers_inputs.smk"
+include: "workflow/rules/papers.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -49,5 +51,7 @@ rule all:
     default_target: True
     input:
         rules.report.output.page,
+        rules.report.output.single,
         expand(rules.figures.output.samples, experiment=EXPERIMENTS),
         expand(rules.evaluate_crops.output.metrics, experiment=WITH_CROPS),
+        paper_items(),

@@ -1,0 +1,1 @@
+"""The tables and figures of the two papers, made from a run and put beside the published values."""

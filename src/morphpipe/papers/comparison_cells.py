@@ -1,0 +1,93 @@
+"""A model and its baseline as cells, from the table of a comparison."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from morphpipe.papers.cells import FLOOR, PaperTable
+from morphpipe.papers.distance_cells import column_of, metric_of
+from morphpipe.papers.measured import Estimate, absent
+from morphpipe.papers.run import PaperRun
+from morphpipe.storage import read_parquet
+
+MODEL, BASELINE = "MorphoDiff", "Stable Diffusion"
+
+
+@cache
+def _read(path: str | Path) -> pd.DataFrame:
+    return read_parquet(path).to_pandas()
+
+
+def _row(run: PaperRun, role: str, metric: str, encoder: str, view: str) -> pd.Series | str:
+    """The row over all perturbations, or why there is none."""
+    name = run.papers.morphodiff.roles[role]
+    table = _read(run.paths(name, "comparison"))
+    rows = table[
+        (table["metric"] == metric)
+        & (table["extractor"] == encoder)
+        & (table["view"] == view)
+        & (table["cell_type"] == "all")
+        & (table["group"] == "all")
+    ]
+    if rows.empty:
+        return f"the comparison {name} has no {metric} of {encoder}"
+    row = rows.iloc[0]
+    return str(row["reason"]) if pd.isna(row["mean_model"]) else row
+
+
+def add_comparison(
+    table: PaperTable, run: PaperRun, role: str, place: str, *, measures_are_rows: bool = False
+) -> None:
+    """Add what a comparison found of FID and KID; nothing where its role is empty.
+
+    Parameters
+    ----------
+    table, run
+        Where to, and what of.
+    role
+        Of MorphoDiff's comparison.
+    place
+        The row; the column where measures are rows.
+    measures_are_rows
+        As in MorphGen's table 2.
+    """
+    facts = run.experiment(role, "morphodiff")
+    if facts is None:
+        return
+    encoder = run.encoder(facts, "distances", "morphodiff")
+    for measure in ("FID", "KID"):
+        found = _row(run, role, metric_of(facts, encoder, measure), encoder, "rgb")
+        shown = column_of(facts, encoder, measure)
+        where = (shown, place) if measures_are_rows else (place, shown)
+        for system, column in ((MODEL, "model"), (BASELINE, "baseline"), (FLOOR, "floor")):
+            if system == FLOOR and table.item.paper == "morphgen":
+                continue
+            estimate = absent(found) if isinstance(found, str) else _mean(found, column)
+            table.add(*where, system, estimate, role=role, encoder=encoder, paper="morphodiff")
+        if table.item.paper == "morphodiff" and not isinstance(found, str):
+            _add_test(table, found, where, encoder, role)
+
+
+def _add_test(
+    table: PaperTable, found: pd.Series, where: tuple[str, str], encoder: str, role: str
+) -> None:
+    apart = Estimate(
+        _known(found["difference"]), _known(found["ci_low"]), _known(found["ci_high"]),
+        parts=int(found["perturbations"]),
+    )  # fmt: skip
+    table.add(*where, f"{MODEL} less {BASELINE}", apart, role=role, encoder=encoder)
+    for name in ("paired", "student", "welch"):
+        p = Estimate(_known(found[f"{name}_p"]), reason=str(found["reason"] or ""))
+        table.add(*where, f"p, {name} t-test", p, role=role, encoder=encoder)
+
+
+def _mean(found: pd.Series, column: str) -> Estimate:
+    value = _known(found[f"mean_{column}"])
+    parts = int(found["perturbations"])
+    reason = "" if value is not None else "the floor is at other numbers of images"
+    return Estimate(value, parts=parts, reason=reason)
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)

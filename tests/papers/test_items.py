@@ -1,0 +1,59 @@
+"""The list of items against the papers', and against the workflow's targets."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from morphpipe.config.papers import Papers
+from morphpipe.papers.items import ITEMS
+from morphpipe.papers.setups import SETUPS
+from morphpipe.papers.stage import FIGURES, TABLES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# MorphGen: tables 1 to 19, figures 1 to 16, and the experiment of section 4.5. MorphoDiff: the
+# tables and figures that its text tells of as results (figure 1 is a diagram; figures 3 and 4 and
+# table 3 stand in the part that is not there).
+EXPECTED = [
+    *(f"morphgen_table{n}" for n in range(1, 20)), "morphgen_instrument",
+    *(f"morphgen_figure{n}" for n in range(1, 17)),
+    "morphodiff_table1", "morphodiff_table2", "morphodiff_table4", "morphodiff_table5",
+    "morphodiff_figure2", "morphodiff_figure5", "morphodiff_figure6",
+]  # fmt: skip
+
+
+def test_every_table_and_figure_of_the_papers_is_an_item():
+    assert list(ITEMS) == EXPECTED
+    assert [n for n, item in ITEMS.items() if item.kind == "table"] == list(TABLES)
+    assert [n for n, item in ITEMS.items() if item.kind == "figure"] == list(FIGURES)
+
+
+def test_every_role_has_a_published_setup():
+    needed = {(need.paper, need.role) for item in ITEMS.values() for need in item.needs}
+    assert needed == set(SETUPS)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "demo-tables.yaml"])
+def test_roles_of_the_reproduction_and_of_the_demonstration_are_filled(name):
+    content = yaml.safe_load((REPOSITORY / "config" / name).read_text("utf-8"))
+    papers = Papers.model_validate(content["papers"])
+    for item in ITEMS.values():
+        filled = [getattr(papers, need.paper).roles.get(need.role) for need in item.needs]
+        assert any(filled), item.name
+        if name == "config.yaml":
+            assert all(filled), item.name
+
+
+def test_every_item_is_in_the_graph_of_all_and_a_target_of_its_own():
+    """`all` alone for the graph; and all names as targets, which fails on an unknown one."""
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/demo-tables.yaml"]
+    for targets in (["all"], EXPECTED):
+        done = subprocess.run(
+            [*command, "-n", "--forceall", "--", *targets],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300,
+        )  # fmt: skip
+        planned = done.stdout + done.stderr
+        for name in EXPECTED:
+            assert f"papers/{name}/item.json" in planned, (name, targets[0])
