@@ -23,7 +23,6 @@ from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole workflows first: they take minutes each, and the many short tests fill the gaps."""
     items.sort(key=lambda item: not {"slurm", "workflow"} & set(item.path.parts))

@@ -33,8 +33,12 @@ from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.probing import probing_rows
 from morphpipe.evaluation.splits import split_by_well
 from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+from morphpipe.report.content import gather
 from morphpipe.report.inputs import ExperimentFiles, ReportInputs
-from morphpipe.storage import write_parquet
+from morphpipe.report.site import write_site
+from morphpipe.storage import read_parquet, write_parquet
+
+from . import extras
 
 CELL_TYPES = ("epithelial", "fibroblast")
 PERTURBATIONS = ("control", "inert", "graded-low", "graded-mid", "graded-high")
@@ -154,7 +158,8 @@ def metric_rows(real, train, generated, strengths, extractor, shift, view="all",
         rows += treatment_effect_rows(
             *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings(replicates=50)
         )
-    return rows + probing_rows(*sets, context=CONTEXT)
+    # Single channels have no probes, as in the workflow.
+    return rows + (probing_rows(*sets, context=CONTEXT) if view == "all" else [])
 
 
 # Distance in feature space by perturbation: squares are the effects.
@@ -284,20 +289,75 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
     )
 
 
+def with_extras(inputs, folder, text="Fréchet distances"):
+    """A run with all that a larger one has: further metrics, pairs, papers, benchmarks."""
+    files = inputs.experiments[0]
+    generated = read_fields(files.samples[0]).field_ids[:8]
+    split = read_parquet(files.split).to_pandas().groupby("split")["field_id"].agg(list)
+    benchmarks, logs = extras.write_benchmarks(folder)
+    files = replace(
+        files,
+        metrics=(*files.metrics, *extras.write_measures(folder)),
+        pairs=extras.write_pairs(folder, generated, split["test"][:3], split["train"]),
+    )
+    papers = extras.write_items(folder / "papers", text)
+    return replace(inputs, experiments=(files,), papers=papers, benchmarks=benchmarks, logs=logs)
+
+
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory):
     """A run that came out well."""
-    return make_inputs(tmp_path_factory.mktemp("good"))
+    folder = tmp_path_factory.mktemp("good")
+    return with_extras(make_inputs(folder), folder)
+
+
+@pytest.fixture(scope="session")
+def content(inputs):
+    """All that the report on it says."""
+    return gather(inputs)
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """Figures that are drawn already, so that no two tests draw the same."""
+    return {}
+
+
+def with_plots(content, wanted):
+    """The same report with fewer figures, which take long to draw."""
+    sections = []
+    for section in content.sections:
+        plots = {topic: list(filter(wanted, of)) for topic, of in section.plots.items()}
+        measures = [
+            replace(part, plots=list(filter(wanted, part.plots))) for part in section.measures
+        ]
+        sections.append(replace(section, plots=plots, measures=measures))
+    stage_plots = list(filter(wanted, content.stage_plots))
+    return replace(content, sections=sections, stage_plots=stage_plots)
+
+
+@pytest.fixture(scope="session")
+def bare(content):
+    """The same report without a figure, and with few pictures."""
+    made = with_plots(content, lambda plot: False)
+    return replace(made, sections=[replace(s, samples=s.samples[:1]) for s in made.sections])
+
+
+@pytest.fixture(scope="session")
+def site(content, drawn, tmp_path_factory):
+    """Its pages, with the first figure of each kind."""
+    folder = tmp_path_factory.mktemp("site") / "report"
+    folder.mkdir()
+    write_site(with_plots(content, lambda plot: not plot.aside), folder, drawn)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def hostile_inputs(tmp_path_factory):
     """A run whose effects come out in the wrong order, with a perturbation named as a script."""
-    return make_inputs(
-        tmp_path_factory.mktemp("hostile"),
-        strengths=WRONG_STRENGTHS,
-        rename={"inert": SCRIPT},
-    )
+    folder = tmp_path_factory.mktemp("hostile")
+    made = make_inputs(folder, strengths=WRONG_STRENGTHS, rename={"inert": SCRIPT})
+    return with_extras(made, folder, SCRIPT)
 
 
 @pytest.fixture(scope="session")

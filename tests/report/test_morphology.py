@@ -10,11 +10,12 @@ from morphpipe.errors import DataError
 from morphpipe.evaluation.morphology_stage import evaluate_morphology
 from morphpipe.morphology.profiles import METADATA_COLUMNS, Profiles, write_profiles
 from morphpipe.morphology.tables import FieldMeasurements, MeasurementSource, image_table, join
+from morphpipe.report.content import gather
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.inputs import MorphologyFiles
 from morphpipe.report.morphology import build_morphology
 from morphpipe.report.morphology_figures import compartments, figure_correlations, figure_families
-from morphpipe.report.page import build_report
+from morphpipe.report.site import one_file
 from morphpipe.storage import write_parquet
 
 from .conftest import CONTEXT, SCRIPT, configuration_of
@@ -135,7 +136,7 @@ def test_the_page_has_the_section_and_escapes_reasons(inputs, files):
     content["experiments"]["small"]["evaluation"]["morphology"] = "cells"
     configuration = type(inputs.configuration).model_validate(content)
     experiments = (replace(inputs.experiments[0], morphology=files),)
-    page = build_report(replace(inputs, configuration=configuration, experiments=experiments))
+    page = one_file(gather(replace(inputs, configuration=configuration, experiments=experiments)))
     assert "Are the cells shaped and stained like real ones?" in page
     assert "Where CellProfiler saw nuclei and cells" in page
     assert SCRIPT not in page

@@ -4,8 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from morphpipe.errors import ConfigError
-from morphpipe.report.page import build_report, write_report
+from morphpipe.errors import ConfigError, DataError
+from morphpipe.report.content import gather
+from morphpipe.report.site import one_file
 
 from .conftest import CELL_TYPES, QUARANTINED, SCRIPT
 
@@ -43,18 +44,18 @@ def parsed(page):
 
 
 @pytest.fixture(scope="module")
-def page(inputs):
-    return build_report(inputs)
+def page(content, drawn):
+    return one_file(content, drawn)
 
 
 @pytest.fixture(scope="module")
 def hostile_page(hostile_inputs):
-    return build_report(hostile_inputs)
+    return one_file(gather(hostile_inputs))
 
 
 @pytest.fixture(scope="module")
 def own_page(own_inputs):
-    return build_report(own_inputs)
+    return one_file(gather(own_inputs))
 
 
 @pytest.mark.parametrize("name", ["page", "own_page"])
@@ -73,16 +74,19 @@ def test_nothing_is_loaded_from_elsewhere(page):
     for tag, attributes in parsed(page).elements:
         for name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
             value = attributes.get(name) or "#"
-            assert value.startswith(("#", "data:image/")), (tag, name, value[:80])
+            embedded = ("#", "data:image/", "data:text/csv;")
+            assert value.startswith(embedded), (tag, name, value[:80])
     assert "@import" not in page
     assert not re.search(r"url\(\s*['\"]?(?!#|data:)", page)
     assert "@font-face" not in page
-    assert not [tag for tag, _ in parsed(page).elements if tag in ("script", "link", "iframe")]
+    assert not [tag for tag, _ in parsed(page).elements if tag in ("link", "iframe")]
+    scripts = [attributes for tag, attributes in parsed(page).elements if tag == "script"]
+    assert scripts == [{}]
 
 
 def test_names_from_tables_are_escaped(hostile_page):
     parser = parsed(hostile_page)
-    assert "script" not in {tag for tag, _ in parser.elements}
+    assert [attributes for tag, attributes in parser.elements if tag == "script"] == [{}]
     for _, attributes in parser.elements:
         assert not [name for name in attributes if name.startswith("on")]
         assert not str(attributes.get("href", "")).startswith("javascript:")
@@ -97,9 +101,11 @@ def test_images_and_figures_have_alternatives(page):
     for cell_type in CELL_TYPES:
         for side in ("real", "generated"):
             assert any(f"{side} field, {cell_type}, control" in a["alt"] for a in images)
-    assert len([tag for tag, _ in parser.elements if tag == "svg"]) == len(
-        [a for tag, a in parser.elements if tag == "div" and a.get("role") == "img"]
-    )
+    hidden = [a for tag, a in parser.elements if tag == "svg" and "aria-hidden" in a]
+    told = [a for tag, a in parser.elements if tag == "div" and a.get("role") == "img"]
+    assert len(hidden) == len(told) > 0
+    rulers = [a for tag, a in parser.elements if tag == "svg" and a.get("class") == "ruler"]
+    assert all(a["aria-label"] for a in rulers)
 
 
 def test_pictures_come_before_tables(page):
@@ -131,8 +137,9 @@ def test_missing_values_give_their_reason(page):
 def test_failing_claims_are_shown(page, hostile_page):
     good, bad = parsed(page).words, parsed(hostile_page).words
     assert good.count("does not hold Generated") == 0
-    assert good.count("holds Generated treatment effects") == 3
-    assert bad.count("does not hold Generated treatment effects") == 3
+    # On the overview, and on the page of the experiment.
+    assert good.count("holds Generated treatment effects") == 6
+    assert bad.count("does not hold Generated treatment effects") == 6
     assert "does not hold A probe trained on generated images alone" in bad
 
 
@@ -149,13 +156,9 @@ def test_provenance_is_on_the_page(page):
 def test_unknown_experiment_is_named(inputs):
     other = replace(inputs, experiments=(replace(inputs.experiments[0], name="other"),))
     with pytest.raises(ConfigError, match="'other'"):
-        build_report(other)
-
-
-def test_written_page_is_the_same_again(inputs, page, tmp_path):
-    write_report(inputs, tmp_path / "folder" / "report.html")
-    assert (tmp_path / "folder" / "report.html").read_text("utf-8") == page
-    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["report.html"]
+        gather(other)
+    with pytest.raises(DataError, match="needs an experiment"):
+        gather(replace(inputs, experiments=()))
 
 
 def test_own_plates_say_what_cannot_be_said(own_page):
@@ -172,7 +175,7 @@ def test_own_plates_say_what_cannot_be_said(own_page):
     ):  # fmt: skip
         assert text in words
     for text in ("simulated", "six stains", "mean over cell types", "all cell types", "nan "):
-        assert text not in words[: words.index("This run", words.index("What not to believe"))]
+        assert text not in words[: words.index("What this report rests on")]
 
 
 def test_the_data_of_the_small_run(page):
@@ -187,6 +190,6 @@ def test_the_data_of_the_small_run(page):
 
 def test_nobody_looked_at_quality_or_leakage(inputs):
     files = replace(inputs.experiments[0], quality=None, leakage=None)
-    words = parsed(build_report(replace(inputs, experiments=(files,)))).words
+    words = parsed(one_file(gather(replace(inputs, experiments=(files,))))).words
     assert "not checked Nobody looked for leakage" in words
     assert "The quality of the fields was not looked at" in words

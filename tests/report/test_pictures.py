@@ -1,10 +1,7 @@
-import base64
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import Channel
@@ -106,13 +103,3 @@ def test_both_sides_of_a_channel_share_the_window(evidence):
             for plane, tile, white in zip(stack, side, windows.values(), strict=True):
                 expected = np.minimum(plane / white, 1) * 255
                 np.testing.assert_allclose(tile.pixels, expected, atol=0.51)
-
-
-@pytest.mark.parametrize("shape", [(9, 11), (9, 11, 3)])
-def test_inlined_pictures_are_exact(shape):
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    head, data = pictures.data_uri(pixels).split(",")
-    assert head == "data:image/webp;base64"
-    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        found = np.asarray(image.convert("RGB"))
-    np.testing.assert_array_equal(found, pixels if len(shape) == 3 else np.stack([pixels] * 3, -1))

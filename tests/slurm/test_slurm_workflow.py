@@ -137,7 +137,7 @@ def ended(on_cluster):
 
 
 def test_slurm_whole_workflow_ends_with_its_report(ended):
-    page = (ended.folder / "results/report/index.html").read_text()
+    page = (ended.folder / "results/report.html").read_text()
     assert "on a cluster" in page
 
 

@@ -36,7 +36,7 @@ def test_from_download_to_report(workflow_in, configuration, mirror):
     plane = np.asarray(Image.open(io.BytesIO(member)))
     control = fields.field_ids.index("HEPG2-01_1_B02_1")
     np.testing.assert_array_equal(images[control, 4], plane)
-    page = (results / "report/index.html").read_text()
+    page = (results / "report.html").read_text()
     assert "five-fields" in page
     assert "overfit" in page
     generated = next((results / "experiments/five-fields/samples").rglob("*.zip"))

@@ -1,7 +1,8 @@
+# The report: a folder of pages, and the same as one file for sending.
 rule report:
     input:
         files=lambda w: [
-            path for name in EXPERIMENTS for path in flatten(report_files(name))
+            path for name in EXPERIMENTS for path in flatten(shown_files(name))
         ],
         comparisons=lambda w: [
             path for name in COMPARISONS for path in flatten(comparison_files(name))
@@ -15,9 +16,12 @@ rule report:
         encoders=lambda w: expand(
             rules.train_encoder.output.history, encoder=trained_encoders()
         ),
+        papers=lambda w: paper_items(),
     output:
-        page=report(
-            f"{RESULTS}/report/index.html",
+        # The other pages, pictures, tables and figures stand beside it; the folder is made anew.
+        page=f"{RESULTS}/report/index.html",
+        single=report(
+            f"{RESULTS}/report.html",
             caption="../report/page.rst",
             category="Report",
         ),
@@ -33,7 +37,9 @@ rule report:
         runtime=growing(60),
     params:
         configuration=config,
-        experiments=lambda w: {name: report_files(name) for name in EXPERIMENTS},
+        benchmarks=BENCHMARKS,
+        logs=LOGS,
+        experiments=lambda w: {name: shown_files(name) for name in EXPERIMENTS},
         comparisons=lambda w: {name: comparison_files(name) for name in COMPARISONS},
     message:
         "Writing the report"

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 from morphpipe.console import log_to
 from morphpipe.report.collect import collect
-from morphpipe.report.page import write_report
+from morphpipe.report.site import write_report
 
 log_to(snakemake.log[0])
 inputs = collect(
@@ -10,5 +12,8 @@ inputs = collect(
     weights=snakemake.input.weights,
     codecs=snakemake.input.codecs,
     encoders=snakemake.input.encoders,
+    papers=snakemake.input.papers,
+    benchmarks=snakemake.params.benchmarks,
+    logs=snakemake.params.logs,
 )
-write_report(inputs, snakemake.output.page)
+write_report(inputs, page=snakemake.output.single, folder=Path(snakemake.output.page).parent)

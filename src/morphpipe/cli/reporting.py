@@ -26,7 +26,7 @@ def report(
         list[Path], typer.Option(help="Last checkpoint; repeat per training seed.")
     ],
     metrics: Annotated[
-        list[Path], typer.Option(help="Metric table, as `evaluate` writes it; repeat per table.")
+        list[Path], typer.Option(help="Metric table by the name of its measure; repeat per table.")
     ],
     real: Annotated[
         list[Path], typer.Option(help="Folder of real images' features, of the first encoder.")
@@ -34,7 +34,19 @@ def report(
     generated: Annotated[
         list[Path], typer.Option(help="Folder of generated images' features, likewise.")
     ],
-    output: Annotated[Path, typer.Option(help="Page (.html) to write.")],
+    output: Annotated[Path, typer.Option(help="The whole report as one file (.html).")],
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); what "
+            "stands there before is deleted. None: not written."
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Closest pairs of generated and training images; none: not shown."),
+    ] = None,
+    paper: Annotated[list[Path] | None, _folders("a paper's table or figure")] = None,
     quality: Annotated[
         Path | None,
         typer.Option(help="Quality table of all fields, as `fields` writes it; none: not shown."),
@@ -49,7 +61,7 @@ def report(
     config: Config = CONFIG,
     log: Log = None,
 ) -> None:
-    r"""Write the report on an experiment: one page that needs nothing else.
+    r"""Write the report on an experiment: one file that needs nothing else, and pages beside it.
 
     Example:
 
@@ -60,13 +72,13 @@ def report(
         --samples samples.zip \
         --checkpoint checkpoint --metrics distances.parquet \
         --metrics effects.parquet --metrics probes.parquet \
-        --real features --generated generated-features --output report.html
+        --real features --generated generated-features --output report.html --site report
     ```
     """
     prepare(None, log)
     from morphpipe.checksums import RECORD
     from morphpipe.report.collect import collect
-    from morphpipe.report.page import write_report
+    from morphpipe.report.site import write_report
 
     configuration, _ = configured(config, "experiments", name)
     files = {
@@ -78,6 +90,7 @@ def report(
         "samples": samples,
         "checkpoints": checkpoint,
         "metrics": metrics,
+        "pairs": pairs,
         "features": real,
         "generated_features": generated,
     }
@@ -87,8 +100,9 @@ def report(
         weights=[str(folder / RECORD) for folder in weights or []],
         codecs=[str(folder / "history.csv") for folder in codec or []],
         encoders=[str(folder / "history.csv") for folder in encoder or []],
+        papers=[str(folder / "item.json") for folder in paper or []],
     )
-    write_report(inputs, output)
+    write_report(inputs, page=output, folder=site)
     print(output)
 
 

@@ -1,6 +1,7 @@
 """Gathering a report's inputs from the paths that the workflow hands over."""
 
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +35,9 @@ def collect(
     weights: Sequence[str] = (),
     codecs: Sequence[str] = (),
     encoders: Sequence[str] = (),
+    papers: Sequence[str] = (),
+    benchmarks: str | None = None,
+    logs: str | None = None,
 ) -> ReportInputs:
     """Make a report's inputs.
 
@@ -42,8 +46,8 @@ def collect(
     configuration
         Of the run, plain values.
     experiments
-        By name: paths by the attributes of `ExperimentFiles`; `quality` and `leakage` may be
-        missing; `features` and `generated_features` are folders, of which the view `all` is
+        By name: paths by the attributes of `ExperimentFiles`; `quality`, `leakage` and `pairs` may
+        be missing; `features` and `generated_features` are folders, of which the view `all` is
         shown, or `rgb`.
     comparisons
         By name: `tests`, a path, and `rankings`, paths by experiment.
@@ -51,11 +55,17 @@ def collect(
         `weights.json` of every pretrained weight in use.
     codecs, encoders
         `history.csv` of what the workflow trained.
+    papers
+        `item.json` of every table and figure of the papers, in their order.
+    benchmarks, logs
+        Folders of the workflow's.
     """
     files = []
     for name, paths in experiments.items():
         features = [Path(folder) for folder in paths["features"]]
-        view = "all" if (features[0] / "all.parquet").exists() else "rgb"
+        generated = [Path(folder) for folder in paths["generated_features"]]
+        # Real images may have views that another experiment on the same dataset asked for.
+        view = "all" if (generated[0] / "all.parquet").exists() else "rgb"
         files.append(
             ExperimentFiles(
                 name=name,
@@ -68,10 +78,9 @@ def collect(
                 quality=_optional(paths.get("quality")),
                 leakage=_optional(paths.get("leakage")),
                 features=tuple(folder / f"{view}.parquet" for folder in features),
-                generated_features=tuple(
-                    Path(folder) / f"{view}.parquet" for folder in paths["generated_features"]
-                ),
+                generated_features=tuple(folder / f"{view}.parquet" for folder in generated),
                 morphology=_morphology(paths.get("morphology")),
+                pairs=_optional(paths.get("pairs")),
             )
         )
     parsed = parse_configuration(configuration)
@@ -89,8 +98,12 @@ def collect(
         weights={Path(path).parent.name: read_record(Path(path).parent) for path in weights},
         codecs={Path(path).parent.name: Path(path).parent for path in codecs},
         encoders={Path(path).parent.name: Path(path).parent for path in encoders},
-        versions={name: _version(name) for name in _SOFTWARE},
+        versions={"Python": platform.python_version()}
+        | {name: _version(name) for name in _SOFTWARE},
         checksums=_recorded(Path(parsed.paths.lock)),
+        papers=tuple(Path(path).parent for path in papers),
+        benchmarks=_optional(benchmarks),
+        logs=_optional(logs),
     )
 
 

@@ -90,6 +90,9 @@ def inline_svg(figure: Figure, name: str) -> str:
     name
         Unique on the page; letters, digits and hyphens. Keeps the ids of figures apart.
     """
+    # The layout takes as long as drawing, and the figure is drawn once more for each format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     buffer = StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(

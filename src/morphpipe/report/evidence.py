@@ -1,7 +1,7 @@
 """What the files of an experiment say, read into memory: the edge of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,17 @@ from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.encoders.feature_table import Extraction, read_features
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
+from morphpipe.evaluation.memorisation import PAIR_SCHEMA
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
 from morphpipe.storage import read_parquet
 from morphpipe.training.checkpoint_state import STATE
+
+# Metric tables with a part of the page of their own, which repeat names of metrics of the others.
+MEASURES = (
+    "manifold", "memorisation", "retrieval", "variance", "cross_perturbation", "reconstruction",
+    "batches", "matched",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,15 @@ class Evidence:
     trainings
         One per training seed.
     metrics
-        All rows of the metric tables, see `morphpipe.report.results.read_metrics`.
+        All rows of the tables of distances, effects and probes, see
+        `morphpipe.report.results.read_metrics`.
     points
         For the principal components; None where no features were given.
+    measures
+        Rows of the other metric tables, by the name of their file (`MEASURES`).
+    pairs
+        The images closest to a training image, see `morphpipe.evaluation.memorisation`; None
+        where nobody looked for them.
     """
 
     name: str
@@ -113,6 +126,8 @@ class Evidence:
     trainings: tuple[TrainingRecord, ...]
     metrics: pd.DataFrame
     points: FeaturePoints | None
+    measures: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pairs: pd.DataFrame | None = None
 
     @property
     def is_simulated(self) -> bool:
@@ -274,7 +289,8 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     split = _read_table(files.split, ["field_id", "split"])[["field_id", "split"]]
     generated = [read_fields(path) for path in files.samples]
     test = set(split.loc[split["split"] == "test", "field_id"])
-    metrics = read_metrics(files.metrics)
+    apart = [path for path in files.metrics if path.stem in MEASURES]
+    metrics = read_metrics([path for path in files.metrics if path not in apart])
     return Evidence(
         name=files.name,
         experiment=experiment,
@@ -292,4 +308,6 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
         ),
         metrics=metrics[metrics["experiment"] == files.name].reset_index(drop=True),
         points=_read_points(files, real, test, generated),
+        measures={path.stem: read_metrics([path]) for path in apart},
+        pairs=_read_optional(files.pairs, PAIR_SCHEMA.names),
     )

@@ -51,7 +51,8 @@ class ExperimentFiles:
     checkpoints
         The folder of the last slice of every training, one per training seed.
     metrics
-        Metric tables (Parquet).
+        Metric tables (Parquet); those named as `morphpipe.report.evidence.MEASURES` have parts of
+        their own.
     quality
         Table of the quality of all fields that were looked at; None where nobody looked.
     leakage
@@ -61,6 +62,8 @@ class ExperimentFiles:
         principal components; empty tuples leave the figure out.
     morphology
         None where CellProfiler measured nothing.
+    pairs
+        The closest pairs of generated and training images; None where nobody looked for them.
     """
 
     name: str
@@ -75,6 +78,7 @@ class ExperimentFiles:
     features: tuple[Path, ...] = ()
     generated_features: tuple[Path, ...] = ()
     morphology: MorphologyFiles | None = None
+    pairs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,11 @@ class ReportInputs:
         Software by name.
     checksums
         SHA-256 of downloaded files by address, as the lock file holds them.
+    papers
+        Folders of the papers' tables and figures, in the papers' order.
+    benchmarks, logs
+        Folders in which Snakemake measures its jobs, and in which each leaves a log; None where
+        there was no workflow.
     """
 
     configuration: Configuration
@@ -127,3 +136,6 @@ class ReportInputs:
     encoders: Mapping[str, Path] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
+    papers: tuple[Path, ...] = ()
+    benchmarks: Path | None = None
+    logs: Path | None = None

@@ -34,6 +34,8 @@ class MorphologySection:
     """What the page shows of morphology; tables that few will open are `details`."""
 
     pipeline: str
+    recipe: str
+    summary: pd.DataFrame
     statements: list[str]
     real: list[Tile]
     generated: list[Tile]
@@ -378,6 +380,8 @@ def build_morphology(evidence: Evidence, files: MorphologyFiles, recipe: str) ->
         details.append((title, table(caption, ["field", "side", "reason"], rows)))
     return MorphologySection(
         pipeline=measured.pipeline,
+        recipe=recipe,
+        summary=summary,
         statements=_statements(measured, summary, differences, recipe),
         real=real,
         generated=generated,

@@ -4,15 +4,12 @@ Nothing is picked by hand: of every condition the first site of the first held-o
 first samples of the first seeds.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import ChannelManifest, FieldTable
@@ -25,11 +22,13 @@ from morphpipe.report.composite import (
     white_levels,
 )
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.thumbnails import shrunk
 
 PER_CONDITION = 4
+# A report on many experiments shows fewer fields of each, so that it stays small enough to send.
+PER_CONDITION_OF_MANY, MANY_EXPERIMENTS = 2, 5
 MOST_CELL_TYPES = 4
 MOST_PERTURBATIONS = 6
-_LONGEST_SIDE = 192
 _WINDOW_FIELDS = 32
 _COLOURS = ("red", "green", "blue")
 
@@ -61,6 +60,11 @@ class ChannelRow:
     channels: tuple[str, ...]
     real: tuple[Tile, ...]
     generated: tuple[Tile, ...]
+
+
+def fields_per_condition(experiments: int) -> int:
+    """How many fields a side of each condition are shown, by the number of experiments."""
+    return PER_CONDITION if experiments < MANY_EXPERIMENTS else PER_CONDITION_OF_MANY
 
 
 def display_windows(evidence: Evidence) -> dict[str, float]:
@@ -147,34 +151,27 @@ def colour_note(evidence: Evidence) -> str:
     return f"Colours are for display only: {shown}; each channel {scaled} is white."
 
 
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    longest = max(pixels.shape[:2])
-    if longest <= _LONGEST_SIDE:
-        return pixels
-    image = Image.fromarray(pixels)
-    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def _real_choice(evidence: Evidence, keys: pd.DataFrame, condition: tuple[str, str]) -> list[int]:
-    """Positions of the first site of the first held-out wells."""
+def real_choice(keys: pd.DataFrame, condition: tuple[str, str], most: int) -> list[int]:
+    """Positions, in `keys`, of the first site of the first wells of a condition."""
     mask = (keys["cell_type"] == condition[0]) & (keys["perturbation"] == condition[1])
     chosen = keys[mask].sort_values(["site", "field_id"], na_position="last")
-    return [int(i) for i in chosen.index[:PER_CONDITION]]
+    return [int(i) for i in chosen.index[:most]]
 
 
-def _generated_choice(evidence: Evidence, condition: tuple[str, str]) -> list[tuple[int, int]]:
-    """Archive and position of the first samples of the first seeds."""
-    chosen = []
-    for archive, table in enumerate(evidence.generated):
-        keys = table.keys()
-        mask = (keys["cell_type"] == condition[0]) & (keys["perturbation"] == condition[1])
-        part = keys[mask].assign(archive=archive)
-        chosen.append(part.rename_axis("row").reset_index())
+def generated_choice(
+    keys: pd.DataFrame, condition: tuple[str, str], most: int
+) -> list[tuple[int, int]]:
+    """Archive and position in it of the first samples of the first seeds of a condition.
+
+    Parameters
+    ----------
+    keys
+        `Evidence.generated_keys`.
+    """
+    mask = (keys["cell_type"] == condition[0]) & (keys["perturbation"] == condition[1])
     order = ["training_seed", "sampling_seed", "sample_index", "field_id"]
-    joined = pd.concat(chosen, ignore_index=True).sort_values(order)
-    joined = joined.head(PER_CONDITION)
-    return [(int(a), int(r)) for a, r in zip(joined["archive"], joined["row"], strict=True)]
+    chosen = keys[mask].sort_values(order).head(most)
+    return [(int(a), int(r)) for a, r in zip(chosen["archive"], chosen["row"], strict=True)]
 
 
 def shown_conditions(evidence: Evidence) -> list[tuple[str, str]]:
@@ -194,14 +191,16 @@ def shown_conditions(evidence: Evidence) -> list[tuple[str, str]]:
     ]
 
 
-def sample_rows(evidence: Evidence, windows: dict[str, float]) -> list[SampleRow]:
+def sample_rows(
+    evidence: Evidence, windows: dict[str, float], per_condition: int = PER_CONDITION
+) -> list[SampleRow]:
     """Real and generated fields of every condition that is shown, in colour."""
     fields = evidence.test_fields
     keys = fields.keys()
 
     def tile(source: FieldTable, reader: FieldReader, row: int) -> Tile:
         colour = to_colour(reader.read(row), source.manifest, windows, evidence)
-        return Tile(source.field_ids[row], _shrunk(colour))
+        return Tile(source.field_ids[row], shrunk(colour))
 
     rows = []
     readers = [FieldReader(part) for part in evidence.generated]
@@ -210,11 +209,13 @@ def sample_rows(evidence: Evidence, windows: dict[str, float]) -> list[SampleRow
             for condition in shown_conditions(evidence):
                 real = [
                     tile(fields, real_reader, row)
-                    for row in _real_choice(evidence, keys, condition)
+                    for row in real_choice(keys, condition, per_condition)
                 ]
                 made = [
                     tile(evidence.generated[archive], readers[archive], row)
-                    for archive, row in _generated_choice(evidence, condition)
+                    for archive, row in generated_choice(
+                        evidence.generated_keys, condition, per_condition
+                    )
                 ]
                 rows.append(SampleRow(*condition, tuple(real), tuple(made)))
     finally:
@@ -238,7 +239,8 @@ def channel_rows(evidence: Evidence, windows: dict[str, float]) -> list[ChannelR
         first.setdefault(cell_type, perturbation)
     rows = []
     for condition in first.items():
-        real, made = _real_choice(evidence, keys, condition), _generated_choice(evidence, condition)
+        real = real_choice(keys, condition, 1)
+        made = generated_choice(evidence.generated_keys, condition, 1)
         if not real or not made:
             continue
         archive, row = made[0]
@@ -248,16 +250,9 @@ def channel_rows(evidence: Evidence, windows: dict[str, float]) -> list[ChannelR
                 stack = reader.read(position)
             sides.append(
                 tuple(
-                    Tile(source.field_ids[position], _shrunk(stretched(plane, windows[name])))
+                    Tile(source.field_ids[position], shrunk(stretched(plane, windows[name])))
                     for name, plane in zip(names, stack, strict=True)
                 )
             )
         rows.append(ChannelRow(*condition, names, sides[0], sides[1]))
     return rows
-
-
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """A picture for the page itself: lossless WebP."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=60, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

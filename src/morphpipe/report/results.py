@@ -10,8 +10,7 @@ import pandas as pd
 
 from morphpipe.config import Configuration
 from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import METRIC_SCHEMA
-from morphpipe.storage import read_parquet
+from morphpipe.evaluation.metric_table import read_metric_table
 
 FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
 GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
@@ -25,26 +24,30 @@ DISTANCE_NAMES = {
 
 _IDENTITY = [
     "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
+    "variant",
 ]  # fmt: skip
+# Settings that tell rows apart which agree in every column; "none" is the plain case.
+_VARIANTS = ("correction", "other")
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     """Join metric tables; `notes` holds the settings as a dictionary, `reason` what they give.
+
+    `variant` names what tells rows apart beside the columns: a correction, another perturbation.
 
     Raises
     ------
     DataError
         If a file has other columns than a metric table.
     """
-    parts = []
-    for path in paths:
-        table = read_parquet(path)
-        if set(table.schema.names) != set(METRIC_SCHEMA.names):
-            raise DataError(f"{path} is not a metric table: let the workflow make it again.")
-        parts.append(table.select(METRIC_SCHEMA.names).to_pandas())
+    parts = [read_metric_table(path).to_pandas() for path in paths]
     frame = pd.concat(parts, ignore_index=True)
     frame["notes"] = [json.loads(text) for text in frame["settings"]]
     frame["reason"] = [notes.get("reason", "") for notes in frame["notes"]]
+    frame["variant"] = [
+        ", ".join(str(notes[key]) for key in _VARIANTS if notes.get(key) not in (None, "none"))
+        for notes in frame["notes"]
+    ]
     for column in _IDENTITY:
         frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
     return frame
@@ -58,36 +61,41 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The mean `value` of the seeds that have one, the widest interval (`ci_low`, `ci_high`),
         the fewest images (`n_left`, `n_right`), how many `seeds` there are, the mean `chance`
-        where the settings name it, and the `reason` of values that are missing.
+        (or `expected_share`) where the settings name it, and the `reason` of values that are
+        missing.
     """
     columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
     columns += ["seeds", "chance", "reason"]
     if frame.empty:
         return pd.DataFrame(columns=columns)
-    rows = []
-    for key, group in frame.groupby(_IDENTITY, sort=False, dropna=False):
-        known = group[group["value"].notna()]
-        reasons = sorted({reason for reason in group["reason"] if reason})
-        reason = "; ".join(reasons)
-        if reason and len(known):
-            reason = f"{len(group) - len(known)} of {len(group)} seeds have no value: {reason}"
-        chances = [n["chance"] for n in known["notes"] if n.get("chance") is not None]
+    known = frame["value"].notna()
+    told = [notes.get("chance", notes.get("expected_share")) for notes in frame["notes"]]
+    work = frame[[*_IDENTITY, "value", "n_left", "n_right"]].assign(
+        ci_low=frame["ci_low"].where(known),
+        ci_high=frame["ci_high"].where(known),
+        chance=pd.Series(told, index=frame.index, dtype=float).where(known),
         # An interval without an upper end is the widest.
-        is_open = bool((known["ci_low"].notna() & known["ci_high"].isna()).any())
-        rows.append(
-            dict(zip(_IDENTITY, key, strict=True))
-            | {
-                "value": known["value"].mean(),
-                "ci_low": known["ci_low"].min(),
-                "ci_high": np.nan if is_open else known["ci_high"].max(),
-                "n_left": group["n_left"].min(),
-                "n_right": group["n_right"].min(),
-                "seeds": len(group),
-                "chance": float(np.mean(chances)) if chances else np.nan,
-                "reason": reason,
-            }
-        )
-    return pd.DataFrame(rows, columns=columns)
+        is_open=known & frame["ci_low"].notna() & frame["ci_high"].isna(),
+        without=~known,
+    )
+    summary = work.groupby(_IDENTITY, sort=False, as_index=False).agg(
+        value=("value", "mean"), ci_low=("ci_low", "min"), ci_high=("ci_high", "max"),
+        n_left=("n_left", "min"), n_right=("n_right", "min"), seeds=("without", "size"),
+        chance=("chance", "mean"), is_open=("is_open", "any"), without=("without", "sum"),
+    )  # fmt: skip
+    summary["ci_high"] = summary["ci_high"].mask(summary["is_open"])
+    return _with_reasons(summary, frame)[columns]
+
+
+def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Why values are missing, and of how many of the seeds."""
+    given = frame[frame["reason"] != ""].groupby(_IDENTITY, sort=False, as_index=False)
+    told = given["reason"].agg(lambda reasons: "; ".join(sorted(set(reasons))))
+    joined = summary.merge(told, on=_IDENTITY, how="left")
+    partly = joined["reason"].notna() & (joined["without"] < joined["seeds"])
+    counts = joined["without"].astype(str) + " of " + joined["seeds"].astype(str)
+    said = counts + " seeds have no value: " + joined["reason"].fillna("")
+    return joined.assign(reason=joined["reason"].fillna("").mask(partly, said))
 
 
 def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.DataFrame:

@@ -1,15 +1,18 @@
 """All that the page shows of one experiment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from morphpipe.config import Configuration
 from morphpipe.config.experiments import Experiment
 from morphpipe.report import pictures, statements
 from morphpipe.report.captions import Plot, experiment_plots, marker
 from morphpipe.report.claims import Claim, check_claims
+from morphpipe.report.closest_pairs import ClosePair, close_pairs
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.inputs import MorphologyFiles
+from morphpipe.report.key_figures import KeyFigure, key_figures
 from morphpipe.report.leakage import Leakage, leakage
+from morphpipe.report.measures import MeasureSection, build_measures
 from morphpipe.report.morphology import MorphologySection, build_morphology
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
 from morphpipe.report.quality import aside_table, looked_at, nuclei_table
@@ -23,6 +26,7 @@ from morphpipe.report.tables import (
     quarantine_table,
     split_table,
 )
+from morphpipe.report.trust import Check, trust
 
 # A table of nuclei up to this length stands on the page, longer ones are folded.
 _SHORT = 12
@@ -30,7 +34,7 @@ _SHORT = 12
 
 @dataclass
 class Section:
-    """What `template.html.j2` is filled with; tables that few will open are `details`."""
+    """What an experiment's page is filled with; tables that few will open are `details`."""
 
     evidence: Evidence
     encoder: str
@@ -39,6 +43,8 @@ class Section:
     made: str
     numbers: list[statements.KeyNumber]
     reading: list[str]
+    key_figures: list[KeyFigure]
+    checks: list[Check]
     claims: list[Claim]
     samples: list[pictures.SampleRow]
     channels: list[pictures.ChannelRow]
@@ -47,6 +53,8 @@ class Section:
     looked_at: int
     no_effects: list[str]
     held_out: bool
+    pairs: dict[str, list[ClosePair]]
+    measures: list[MeasureSection]
     morphology: MorphologySection | None = None
     plots: dict[str, list[Plot]] = field(default_factory=dict)
     tables: dict[str, list[Table]] = field(default_factory=dict)
@@ -183,15 +191,58 @@ def _morphology(
     return build_morphology(evidence, files, configuration.morphology[name].recipe)
 
 
+def _named(section: Section) -> None:
+    """Give every table the name that its file has: by its topic, numbered where there are more."""
+    name = section.evidence.name
+
+    def named(made: Table, topic: str, number: int) -> Table:
+        return replace(made, name=f"{name}-{topic}{f'-{number}' if number else ''}")
+
+    for topic, found in section.tables.items():
+        section.tables[topic] = [named(made, topic, i) for i, made in enumerate(found)]
+    for topic, pairs in section.details.items():
+        start = len(section.tables.get(topic, []))
+        section.details[topic] = [
+            (title, named(made, topic, start + i)) for i, (title, made) in enumerate(pairs)
+        ]
+    parts: list[tuple[str, MeasureSection | MorphologySection]] = [
+        (part.measure.name, part) for part in section.measures
+    ]
+    if section.morphology is not None:
+        parts.append(("morphology", section.morphology))
+    for topic, part in parts:
+        start = len(part.tables)
+        part.tables[:] = [named(made, topic, i) for i, made in enumerate(part.tables)]
+        part.details[:] = [
+            (title, named(made, topic, start + i)) for i, (title, made) in enumerate(part.details)
+        ]
+
+
 def build_section(
-    configuration: Configuration, evidence: Evidence, morphology: MorphologyFiles | None = None
+    configuration: Configuration,
+    evidence: Evidence,
+    morphology: MorphologyFiles | None = None,
+    per_condition: int = pictures.PER_CONDITION,
 ) -> Section:
-    """Put together pictures, plots, tables and sentences of one experiment."""
+    """Put together pictures, plots, tables and sentences of one experiment.
+
+    Parameters
+    ----------
+    configuration
+        Of the run.
+    evidence
+        Of the experiment.
+    morphology
+        What CellProfiler measured; None where it was not asked.
+    per_condition
+        Fields a side of each condition that are shown.
+    """
     summary = over_seeds(evidence.metrics)
     shown = named_cell_type(summary, evidence.cell_types)
     mark = marker(configuration, evidence.name)
     encoder, view = primary_encoder(configuration, evidence.name, evidence.metrics) or ("", "")
     windows = pictures.display_windows(evidence)
+    measured = _morphology(configuration, evidence, morphology)
     section = Section(
         evidence=evidence,
         encoder=encoder,
@@ -200,15 +251,19 @@ def build_section(
         made=statements.what_was_made(evidence),
         numbers=statements.key_numbers(evidence, summary, extractor=encoder, view=view),
         reading=statements.reading(evidence, summary, extractor=encoder, view=view),
+        key_figures=key_figures(evidence, summary, measured, extractor=encoder, view=view),
+        checks=trust(configuration, evidence, summary, extractor=encoder, view=view),
         claims=check_claims(evidence, extractor=encoder, view=view),
-        samples=pictures.sample_rows(evidence, windows),
+        samples=pictures.sample_rows(evidence, windows, per_condition),
         channels=pictures.channel_rows(evidence, windows),
         colours=pictures.colour_note(evidence),
         leakage=leakage(evidence),
         looked_at=looked_at(evidence),
         no_effects=statements.missing_controls(evidence),
         held_out=not statements.not_held_out(evidence),
-        morphology=_morphology(configuration, evidence, morphology),
+        pairs=close_pairs(evidence, windows, encoder, view),
+        measures=build_measures(evidence, mark, encoder),
+        morphology=measured,
         plots=experiment_plots(configuration, evidence),
         facts=_facts(configuration, evidence),
         data=_data_facts(evidence),
@@ -249,4 +304,5 @@ def build_section(
         title = f"Probes on other encoders and views ({len(elsewhere.rows)} rows)"
         section.details["probes"] = [(title, elsewhere)]
     _show_data(section)
+    _named(section)
     return section

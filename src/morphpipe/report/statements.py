@@ -8,14 +8,13 @@ import pandas as pd
 from morphpipe.config import Configuration
 from morphpipe.report.claims import effect_order
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.key_figures import heeded
 from morphpipe.report.leakage import leakage
 from morphpipe.report.papers import PAPERS
 from morphpipe.report.quality import COUNT_CHANGE, count_changes, looked_at
 from morphpipe.report.results import (
     FRECHET,
     GENERATED,
-    GENERATED_AT_FLOOR,
-    SHUFFLED,
     select,
     served_alignment,
     single,
@@ -205,15 +204,10 @@ def reading(evidence: Evidence, summary: pd.DataFrame, *, extractor: str, view: 
             text = "not measurably further from real images than real images are from each other"
             text += ", at this number of images"
         said.append(f"By {extractor} on view “{view}” the generated images are {text}.")
-    pairs = select(rows, metric=FRECHET, comparison=(GENERATED_AT_FLOOR, SHUFFLED))
-    pairs = pairs[(pairs["cell_type"] != "all") & (pairs["perturbation"] != "all")]
-    wide = pairs.pivot_table(
-        index=["cell_type", "perturbation"], columns="comparison", values="value"
-    ).dropna()
-    if {GENERATED_AT_FLOOR, SHUFFLED} <= set(wide.columns) and len(wide):
-        better = int((wide[GENERATED_AT_FLOOR] < wide[SHUFFLED]).sum())
+    better, conditions = heeded(rows)
+    if conditions:
         said.append(
-            f"In {better} of {_plural(len(wide), 'condition')} the images generated for the "
+            f"In {better} of {_plural(conditions, 'condition')} the images generated for the "
             "condition are closer to its real images than images generated for other conditions."
         )
     order = effect_order(rows, "all", "real"), effect_order(rows, "all", "generated")

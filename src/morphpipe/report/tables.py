@@ -22,33 +22,46 @@ from morphpipe.report.results import (
 )
 
 MOST_ROWS = 400
+# Sums in double precision leave this much of nothing.
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
 class Cell:
     """One cell: its text, and `kind`: text, number, long, mono, fault, absent (why no value).
 
-    A `fault` is shown in red. `note` stands small below the text: an interval, for instance.
+    A `fault` is shown in red. `note` stands small below the text, line by line: an interval, for
+    instance. `value`, `low` and `high` are the number and its interval unrounded, for the file.
     """
 
     text: str
     kind: str = "text"
     note: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: caption, headers and rows of cells."""
+    """A table: caption, headers and rows of cells; `name` is that of its file."""
 
     caption: str
     headers: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    name: str = ""
+
+    @property
+    def shown(self) -> tuple[tuple[Cell, ...], ...]:
+        """The rows that stand on a page; the file has them all."""
+        return self.rows[:MOST_ROWS]
 
 
 def number(value: float) -> str:
-    """Three significant digits, whole numbers from 1,000 on in full."""
+    """Three significant digits, whole numbers from 1,000 on in full; what rounding leaves is 0."""
     if not np.isfinite(value):
         return "–"
+    value = 0.0 if abs(value) < _ROUNDING else value
     if abs(value) >= 999.5:
         return f"{value:,.0f}"
     if value != 0 and abs(value) < 0.001:
@@ -78,10 +91,13 @@ def value_cell(row: pd.Series | None) -> Cell:
     if not np.isfinite(row["value"]):
         return Cell(row["reason"] or "no value, no reason given", "absent")
     notes = [note for note in (interval(row), row["reason"]) if note]
-    return Cell(number(row["value"]), "number", "; ".join(notes))
+    low, high = (
+        float(row[end]) if np.isfinite(row[end]) else None for end in ("ci_low", "ci_high")
+    )
+    return Cell(number(row["value"]), "number", "; ".join(notes), float(row["value"]), low, high)
 
 
-def _once(cells: Sequence[Cell]) -> list[Cell]:
+def once(cells: Sequence[Cell]) -> list[Cell]:
     """A reason that several values of a row share is told once."""
     told: set[str] = set()
     found = []
@@ -95,14 +111,12 @@ def _once(cells: Sequence[Cell]) -> list[Cell]:
 def table(
     caption: str, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]], numbers: int = 0
 ) -> Table:
-    """Make a table; the last `numbers` columns are headed as numbers, long ones are cut."""
+    """Make a table; the last `numbers` columns are headed as numbers."""
     heads = [Cell(h, "number" if i >= len(headers) - numbers else "text")
              for i, h in enumerate(headers)]  # fmt: skip
     if len(rows) > MOST_ROWS:
-        caption += f" The first {MOST_ROWS} of {len(rows)} rows; the metric tables hold them all."
-    cells = [
-        tuple(c if isinstance(c, Cell) else Cell(str(c)) for c in row) for row in rows[:MOST_ROWS]
-    ]
+        caption += f" The first {MOST_ROWS} of {len(rows)} rows; the file (CSV) holds them all."
+    cells = [tuple(c if isinstance(c, Cell) else Cell(str(c)) for c in row) for row in rows]
     return Table(caption, tuple(heads), tuple(cells))
 
 
@@ -165,7 +179,7 @@ def distance_table(
             if everything is None
             else Cell(f"{count(everything['n_left'])} / {count(everything['n_right'])}", "number")
         )
-        found.append([*cells, *_once(values)])
+        found.append([*cells, *once(values)])
     headers = ["encoder", "view", "cell type"]
     headers += ["perturbation"] if by_perturbation else []
     headers += ["multiple of floor"] if relative else []
@@ -201,14 +215,14 @@ def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, v
                 values.append(
                     Cell("not known", "absent") if value is None else Cell(number(value), "number")
                 )
-            found.append([shown, perturbation, *_once(values)])
+            found.append([shown, perturbation, *once(values)])
         floors = [
             single(here, metric=metric, comparison="real-control-floor")
             for metric in ("cate", "cate_unbiased")
         ]
         if present and floors[0] is not None:
             dash = Cell("–", "number")
-            biased, unbiased = _once([value_cell(floor) for floor in floors])
+            biased, unbiased = once([value_cell(floor) for floor in floors])
             cells: list[Cell | str] = [shown, "floor: control against control"]
             cells += [biased, dash, unbiased, dash, *([dash] if known else [])]
             found.append(cells)

@@ -1,0 +1,93 @@
+"""The images that are closest to a training image, beside it: generated ones and held-out ones."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.datasets.archive import FieldReader
+from morphpipe.report.evidence import Evidence
+from morphpipe.report.pictures import Tile, to_colour
+from morphpipe.report.thumbnails import shrunk
+
+MOST_PAIRS = 6
+
+
+@dataclass(frozen=True)
+class ClosePair:
+    """An image and the training image nearest to it.
+
+    Attributes
+    ----------
+    image, training
+        The two, and below them what condition each is of.
+    nearness
+        Distance to it, as a share of that to the next training images.
+    near
+        Whether the image counts as memorised; None where that is not known.
+    """
+
+    image: Tile
+    training: Tile
+    condition: str
+    training_condition: str
+    nearness: float
+    near: bool | None
+
+
+def _chosen(pairs: pd.DataFrame, comparison: str, extractor: str, view: str) -> pd.DataFrame:
+    """The pairs of a comparison that stand out most, each image once, by one encoder and view."""
+    of = pairs[pairs["comparison"] == comparison]
+    wanted = of[(of["extractor"] == extractor) & (of["view"] == view)]
+    of = wanted if len(wanted) else of
+    if len(of):
+        first = of.iloc[0]
+        of = of[(of["extractor"] == first["extractor"]) & (of["view"] == first["view"])]
+    return of.sort_values("nearness", kind="stable").drop_duplicates("field_id")
+
+
+def close_pairs(
+    evidence: Evidence, windows: dict[str, float], extractor: str, view: str
+) -> dict[str, list[ClosePair]]:
+    """The pairs that stand out most as pictures: `generated`, and for comparison `real`.
+
+    Parameters
+    ----------
+    evidence
+        With its pairs; without them both lists are empty.
+    windows
+        Grey value shown as white, by channel of the real images.
+    extractor, view
+        Those that are shown, if they are there.
+    """
+    pairs = evidence.pairs
+    if pairs is None:
+        return {"generated": [], "real": []}
+    tables = (evidence.real, *evidence.generated)
+    places = {f: (table, row) for table in tables for row, f in enumerate(table.field_ids)}
+    with ExitStack() as stack:
+        readers = {id(table): stack.enter_context(FieldReader(table)) for table in tables}
+
+        def tile(field_id: str) -> Tile:
+            table, row = places[field_id]
+            image = readers[id(table)].read(row)
+            return Tile(field_id, shrunk(to_colour(image, table.manifest, windows, evidence)))
+
+        return {
+            side: [
+                ClosePair(
+                    tile(pair.field_id),
+                    tile(pair.training_field_id),
+                    f"{pair.cell_type}, {pair.perturbation}",
+                    f"{pair.training_cell_type}, {pair.training_perturbation}",
+                    float(pair.nearness),
+                    None if not np.isfinite(pair.threshold) else pair.distance < pair.threshold,
+                )
+                for pair in _chosen(pairs, f"{side}-training", extractor, view)
+                .head(MOST_PAIRS)
+                .itertuples()
+                if {pair.field_id, pair.training_field_id} <= places.keys()
+            ]
+            for side in ("generated", "real")
+        }

@@ -1,0 +1,343 @@
+"""The ten numbers that matter, each beside its floor and its controls."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.report.evidence import Evidence
+from morphpipe.report.measures import headline_row
+from morphpipe.report.morphology import MorphologySection
+from morphpipe.report.results import (
+    COPY,
+    FLOOR,
+    FRECHET,
+    GENERATED_AT_FLOOR,
+    SHUFFLED,
+    over_seeds,
+    select,
+    single,
+)
+from morphpipe.report.tables import count, number
+
+_MADE = ("generated-real@floor-n", "generated-real")
+_PER_CENT = "per cent"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A value to hold a number against: its role in colour, what it is, and the value."""
+
+    role: str
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One of the ten numbers.
+
+    Attributes
+    ----------
+    question
+        That it answers.
+    reading
+        What is good, and what is bad.
+    value, low, high
+        NaN where there is none.
+    beside
+        Floor, ceiling, controls and chance.
+    unit
+        `per cent`, `×` or nothing.
+    reason
+        Why there is no value.
+    note
+        What else is to be known.
+    """
+
+    question: str
+    reading: str
+    value: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
+    beside: tuple[Beside, ...] = ()
+    unit: str = ""
+    reason: str = "not measured in this run"
+    note: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a value."""
+        return bool(np.isfinite(self.value))
+
+    def shown(self, value: float) -> str:
+        """A value in this number's unit."""
+        if self.unit == _PER_CENT:
+            return f"{number(100 * value)} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+        return number(value) + self.unit
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval in words; empty where there is none."""
+        if not np.isfinite(self.low):
+            return ""
+        if not np.isfinite(self.high):
+            return f"{self.shown(self.low)} or more"
+        return f"{self.shown(self.low)} to {self.shown(self.high)}"
+
+    def place(self, value: float) -> float:
+        """Where a value stands on this number's line: 0 to 100."""
+        ends = [self.value, *(b.value for b in self.beside), 0.0]
+        ends += [end for end in (self.low, self.high) if np.isfinite(end)]
+        low, high = min(ends), max(max(ends), 1.0 if self.unit == _PER_CENT else 0.0)
+        if high == low:
+            return 50.0
+        return float(np.clip(100 * (value - low) / (high - low), 0, 100))
+
+
+def _beside(*found: tuple[str, str, pd.Series | float | None]) -> tuple[Beside, ...]:
+    values = []
+    for role, label, value in found:
+        plain = value["value"] if isinstance(value, pd.Series) else value
+        if plain is not None and np.isfinite(plain):
+            values.append(Beside(role, label, float(plain)))
+    return tuple(values)
+
+
+def _valued(figure: KeyFigure, row: pd.Series | None) -> KeyFigure:
+    """The number with the value of a row of `over_seeds`, or with the reason why there is none."""
+    if row is None:
+        return figure
+    if not np.isfinite(row["value"]):
+        return replace(figure, reason=row["reason"] or "no value, no reason given")
+    return replace(
+        figure,
+        value=float(row["value"]),
+        low=float(row["ci_low"]),
+        high=float(row["ci_high"]),
+    )
+
+
+def _distance(rows: pd.DataFrame) -> KeyFigure:
+    overall = select(rows, cell_type="all", perturbation="all")
+    ratio = single(overall, metric=tuple(f"relative_{metric}" for metric in FRECHET))
+    floor = single(overall, metric=FRECHET, comparison=FLOOR)
+    copy = single(overall, metric=FRECHET, comparison=COPY)
+    copied = None
+    if floor is not None and copy is not None and floor["value"] > 0:
+        copied = float(copy["value"] / floor["value"])
+    figure = KeyFigure(
+        question="How far are generated images from real ones?",
+        reading="As a multiple of what two halves of the real images are apart: 1× would be as "
+        "close as real images are, less is no merit.",
+        beside=_beside(
+            ("floor", "real against real", 1.0), ("copy", "training images replayed", copied)
+        ),
+        unit="×",
+    )
+    return _valued(figure, ratio)
+
+
+def _manifold(evidence: Evidence, metric: str, question: str, reading: str,
+              where: Mapping[str, str]) -> KeyFigure:  # fmt: skip
+    def row(*comparison: str) -> pd.Series | None:
+        return headline_row(evidence, "manifold", metric, comparison, **where)
+
+    figure = KeyFigure(
+        question=question,
+        reading=reading,
+        unit=_PER_CENT,
+        beside=_beside(
+            ("floor", "real against real", row("real-real")),
+            ("copy", "training images replayed", row("copy-real")),
+            ("shuffled", "labels shuffled", row("shuffled-real")),
+        ),
+    )
+    return _valued(figure, row(*_MADE))
+
+
+def _memorised(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
+    def row(comparison: str) -> pd.Series | None:
+        return headline_row(evidence, "memorisation", "memorised_share", [comparison], **where)
+
+    made = row("generated-training")
+    figure = KeyFigure(
+        question="How many look like copies of a training image?",
+        reading="Share whose nearest training image stands out more than for nearly all real "
+        "images that the generator never saw. More than is expected of new images is copying.",
+        unit=_PER_CENT,
+        beside=_beside(
+            ("floor", "expected of new images", None if made is None else made["chance"]),
+            ("copy", "training images replayed", row("copy-training")),
+        ),
+    )
+    return _valued(figure, made)
+
+
+def heeded(rows: pd.DataFrame) -> tuple[int, int]:
+    """In how many conditions generated images are closer than those of other conditions.
+
+    Parameters
+    ----------
+    rows
+        Of `over_seeds`, by one encoder and view.
+
+    Returns
+    -------
+    tuple
+        The number of such conditions, and of all that could be looked at.
+    """
+    pairs = select(rows, metric=FRECHET, comparison=(GENERATED_AT_FLOOR, SHUFFLED))
+    pairs = pairs[(pairs["cell_type"] != "all") & (pairs["perturbation"] != "all")]
+    wide = pairs.pivot_table(
+        index=["cell_type", "perturbation"], columns="comparison", values="value"
+    ).dropna()
+    if not {GENERATED_AT_FLOOR, SHUFFLED} <= set(wide.columns):
+        return 0, 0
+    return int((wide[GENERATED_AT_FLOOR] < wide[SHUFFLED]).sum()), len(wide)
+
+
+def _heeded(rows: pd.DataFrame) -> KeyFigure:
+    better, conditions = heeded(rows)
+    figure = KeyFigure(
+        question="Does the generator heed the condition it is given?",
+        reading="Share of conditions whose generated images are closer to their real images "
+        "than images generated for other conditions are.",
+        unit=_PER_CENT,
+        beside=_beside(("shuffled", "chance", 0.5)),
+    )
+    if not conditions:
+        return figure
+    return replace(figure, value=better / conditions, note=f"of {conditions:,} conditions")
+
+
+def _order(rows: pd.DataFrame) -> KeyFigure:
+    row = single(rows, metric="cate_rank_correlation", comparison="generated-real",
+                 cell_type="all")  # fmt: skip
+    figure = KeyFigure(
+        question="Are the treatment effects in the real order?",
+        reading="Rank correlation of generated with real effects: 1 is the same order, 0 none.",
+        beside=_beside(("shuffled", "no order", 0.0)),
+        note="" if row is None else f"over {count(row['n_left'])} perturbations",
+    )
+    return _valued(figure, row)
+
+
+def _probe(
+    rows: pd.DataFrame, figure: KeyFigure, *, made: str, floor: tuple[str, str]
+) -> KeyFigure:
+    """How many perturbations a probe tells, by what it was trained and tested on."""
+    tasks = select(rows, metric="accuracy", task="perturbation", variant="")
+    tasks = tasks[tasks["cell_type"].isin(["all", ""])]
+    row = single(tasks, regime=made)
+    beside = _beside(
+        ("floor", floor[1], single(tasks, regime=floor[0])),
+        ("shuffled", "chance", None if row is None else row["chance"]),
+    )
+    return _valued(replace(figure, unit=_PER_CENT, beside=beside), row)
+
+
+def _retrieval(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
+    def row(*comparison: str) -> pd.Series | None:
+        wanted = {**where, "task": "perturbation"}
+        return headline_row(evidence, "retrieval", "mean_average_precision", comparison, **wanted)
+
+    figure = KeyFigure(
+        question="Do generated profiles find the real ones of their perturbation?",
+        reading="Mean average precision: 1 where they always come first.",
+        beside=_beside(
+            ("floor", "one half of the real images asking for the other", row("real-real")),
+            ("shuffled", "shuffled labels", row("shuffled-real", "shuffled")),
+        ),
+    )
+    return _valued(figure, row(*_MADE))
+
+
+def _morphology(morphology: MorphologySection | None) -> KeyFigure:
+    figure = KeyFigure(
+        "Do CellProfiler's measurements agree?",
+        "Correlation of mean profiles of generated and real fields of one condition.",
+    )
+    if morphology is None:
+        return figure
+    rows = select(morphology.summary, view=morphology.recipe, metric="profile_correlation",
+                  cell_type="all", perturbation="all")  # fmt: skip
+    beside = _beside(
+        ("floor", "two halves of the real fields", single(rows, comparison="real-real")),
+        ("shuffled", "other perturbations", single(rows, comparison="shuffled-real")),
+    )
+    return _valued(replace(figure, beside=beside), single(rows, comparison="generated-real"))
+
+
+def key_figures(
+    evidence: Evidence,
+    summary: pd.DataFrame,
+    morphology: MorphologySection | None,
+    *,
+    extractor: str,
+    view: str,
+) -> list[KeyFigure]:
+    """The ten numbers, in the order of a reader's questions.
+
+    Parameters
+    ----------
+    evidence
+        Of the experiment.
+    summary
+        Of its metrics, from `over_seeds`.
+    morphology
+        What CellProfiler said; None where it was not asked.
+    extractor, view
+        By which all but the last are measured.
+    """
+    rows = select(summary, extractor=extractor, view=view)
+    where = {"extractor": extractor, "view": view}
+    return [
+        _distance(rows),
+        _manifold(
+            evidence,
+            "precision",
+            "How many generated images look like real ones?",
+            "Share that lies among real images (precision).",
+            where,
+        ),
+        _manifold(
+            evidence,
+            "recall",
+            "How much of what real cells do is generated?",
+            "Share of real images that lies among generated ones (recall).",
+            where,
+        ),
+        _memorised(evidence, where),
+        _heeded(rows),
+        _order(rows),
+        _probe(
+            rows,
+            KeyFigure(
+                "Can one learn from generated images alone?",
+                "Perturbations told rightly on real images, after learning from generated ones.",
+            ),
+            made="generated-real",
+            floor=("real-real", "after learning from real images"),
+        ),
+        _probe(
+            _on_other_batches(evidence, where),
+            KeyFigure(
+                "Do generated images help on a batch never seen?",
+                "Perturbations told rightly on real images of other batches, after learning from "
+                "real and generated ones.",
+            ),
+            made="real+generated-real@across-batches",
+            floor=("real-real@across-batches", "after learning from real images alone"),
+        ),
+        _retrieval(evidence, where),
+        _morphology(morphology),
+    ]
+
+
+def _on_other_batches(evidence: Evidence, where: Mapping[str, str]) -> pd.DataFrame:
+    frame = evidence.measures.get("batches")
+    if frame is None:
+        frame = evidence.metrics.iloc[:0]
+    return select(over_seeds(frame), **where)

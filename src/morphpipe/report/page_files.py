@@ -1,0 +1,195 @@
+"""Where pages find what is no text: pictures, tables and drawings, beside them or in them."""
+
+import base64
+import io
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from morphpipe.report import plots
+from morphpipe.report.captions import Plot
+from morphpipe.report.comma_separated import comma_separated
+from morphpipe.report.paper_items import PaperItem
+from morphpipe.report.section import Section
+from morphpipe.report.tables import Table
+from morphpipe.report.thumbnails import PictureFolder, embedded
+
+# Bytes of all drawings (PNG). With pictures, gallery and pages a report has to stay small enough
+# to send; drawings of many experiments are therefore coarser.
+FIGURES_BYTES = 8_000_000
+# A figure of a paper may be a page of images.
+_PAPER_FIGURE_BYTES = 400_000
+_RESOLUTIONS = (150, 110, 80)
+Downloads = list[tuple[str, str]]
+
+
+class PageFiles(Protocol):
+    """How a page refers to what is no text."""
+
+    def picture(self, picture: NDArray[np.uint8] | bytes) -> str:
+        """Address of a picture: pixels, or a JPEG file's content."""
+
+    def table(self, table: Table) -> str:
+        """Address of a table as CSV."""
+
+    def drawing(self, plot: Plot, owner: str) -> Downloads:
+        """Formats and addresses of a figure."""
+
+    def sheets(self, section: Section) -> Downloads:
+        """Formats and addresses of an experiment's pictures side by side."""
+
+    def paper_figure(self, item: PaperItem) -> str:
+        """Address of a paper's figure."""
+
+    def paper_downloads(self, item: PaperItem) -> Downloads:
+        """Formats and addresses of it."""
+
+
+class EmbeddedFiles:
+    """Everything in the page itself; drawings are there already."""
+
+    def picture(self, picture: NDArray[np.uint8] | bytes) -> str:
+        """Address of a picture: the picture itself."""
+        return embedded(picture)
+
+    def table(self, table: Table) -> str:
+        """Address of a table: the table itself."""
+        text = comma_separated(table).encode()
+        return "data:text/csv;base64," + base64.b64encode(text).decode()
+
+    def drawing(self, plot: Plot, owner: str) -> Downloads:
+        """None: the page draws it."""
+        return []
+
+    def sheets(self, section: Section) -> Downloads:
+        """None: the page shows them."""
+        return []
+
+    def paper_figure(self, item: PaperItem) -> str:
+        """Address of a paper's figure: the figure itself."""
+        assert item.figure is not None
+        with Image.open(item.figure) as image:
+            content = _fitting(image, _PAPER_FIGURE_BYTES)
+        return "data:image/png;base64," + base64.b64encode(content).decode()
+
+    def paper_downloads(self, item: PaperItem) -> Downloads:
+        """None: the page shows it."""
+        return []
+
+
+class SiteFiles:
+    """Files in folders beside the pages, written when a page refers to them first.
+
+    Parameters
+    ----------
+    site
+        Folder of the pages.
+    figures
+        How many drawings there will be, which share `FIGURES_BYTES`.
+    """
+
+    def __init__(self, site: Path, figures: int) -> None:
+        self._site = site
+        self._most = FIGURES_BYTES // max(figures, 1)
+        for folder in ("tables", "figures"):
+            (site / folder).mkdir(parents=True, exist_ok=True)
+        self._pictures = PictureFolder(site)
+
+    def picture(self, picture: NDArray[np.uint8] | bytes) -> str:
+        """Address of a picture: pixels, or a JPEG file's content."""
+        return self._pictures(picture)
+
+    def table(self, table: Table) -> str:
+        """Address of a table as CSV."""
+        address = f"tables/{table.name}.csv"
+        # Spreadsheets take CSV for Latin-1 unless it begins with a byte-order mark.
+        (self._site / address).write_text(comma_separated(table), "utf-8-sig", newline="")
+        return address
+
+    def drawing(self, plot: Plot, owner: str) -> Downloads:
+        """A figure as PNG and PDF."""
+        return self._save(plot.figure, f"{owner}-{plot.name}")
+
+    def sheets(self, section: Section) -> Downloads:
+        """The pictures of the experiment side by side, as PNG and PDF."""
+        if not section.samples:
+            return []
+        name = f"{section.evidence.name}-samples"
+        image = _rendered(plots.figure_samples(section.samples), _RESOLUTIONS[-1])
+        return self._save_image(image, name)
+
+    def paper_figure(self, item: PaperItem) -> str:
+        """Address of a paper's figure."""
+        address = f"figures/{item.name}.png"
+        place = self._site / address
+        if not place.exists():
+            assert item.figure is not None
+            with Image.open(item.figure) as image:
+                place.write_bytes(_fitting(image, _PAPER_FIGURE_BYTES))
+        return address
+
+    def paper_downloads(self, item: PaperItem) -> Downloads:
+        """A paper's figure as PNG and PDF."""
+        drawn, address = item.folder / "figure.pdf", f"figures/{item.name}.pdf"
+        if drawn.exists() and drawn.stat().st_size <= _PAPER_FIGURE_BYTES:
+            shutil.copyfile(drawn, self._site / address)
+        else:
+            assert item.figure is not None
+            with Image.open(item.figure) as image:
+                _save_pdf(image, self._site / address)
+        return [("PNG", self.paper_figure(item)), ("PDF", address)]
+
+    def _save(self, figure: Figure, name: str) -> Downloads:
+        png, pdf = f"figures/{name}.png", f"figures/{name}.pdf"
+        for resolution in _RESOLUTIONS:
+            content = _png(_rendered(figure, resolution))
+            if len(content) <= self._most:
+                break
+        (self._site / png).write_bytes(content)
+        figure.savefig(self._site / pdf, dpi=_RESOLUTIONS[0], metadata={"CreationDate": None})
+        return [("PNG", png), ("PDF", pdf)]
+
+    def _save_image(self, image: Image.Image, name: str) -> Downloads:
+        png, pdf = f"figures/{name}.png", f"figures/{name}.pdf"
+        (self._site / png).write_bytes(_fitting(image, max(self._most, _PAPER_FIGURE_BYTES)))
+        _save_pdf(image, self._site / pdf)
+        return [("PNG", png), ("PDF", pdf)]
+
+
+def _rendered(figure: Figure, resolution: int) -> Image.Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=resolution)
+    return Image.open(buffer).convert("RGB")
+
+
+def _png(image: Image.Image) -> bytes:
+    """PNG with at most 256 colours, which drawings do not exceed to the eye."""
+    buffer = io.BytesIO()
+    image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        buffer, "PNG", optimize=True
+    )
+    return buffer.getvalue()
+
+
+def _fitting(image: Image.Image, most: int) -> bytes:
+    """PNG of at most so many bytes: with fewer colours, then smaller, where it has to be."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    small = image.convert("RGB")
+    content = buffer.getvalue()
+    while len(content) > most and max(small.size) > 200:
+        content = _png(small)
+        small = small.resize((small.width * 4 // 5, small.height * 4 // 5))
+    return content
+
+
+def _save_pdf(image: Image.Image, place: Path) -> None:
+    """A picture as a page of its own, its pixels as JPEG; the same at every run."""
+    image.convert("RGB").save(
+        place, "PDF", resolution=100.0, quality=85, subsampling=0, creationDate=None, modDate=None
+    )

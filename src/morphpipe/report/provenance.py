@@ -1,0 +1,94 @@
+"""Seeds and checksums: what it takes to make a run again, and to know that it is the same."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from morphpipe.checksums import check_recorded
+from morphpipe.report import tables
+from morphpipe.report.inputs import ReportInputs
+from morphpipe.report.section import Section
+from morphpipe.storage import sha256_of_file
+
+
+def _history(folder: Path) -> str:
+    """Last entry of the training of a codec or encoder, in words."""
+    path = folder / "history.csv"
+    if not path.exists():
+        return "no history.csv in its folder"
+    check_recorded(path)
+    history = pd.read_csv(path)
+    if history.empty:
+        return "an empty history"
+    last = history.iloc[-1]
+    return ", ".join(f"{name} {tables.number(float(value))}" for name, value in last.items()
+                     if isinstance(value, int | float))  # fmt: skip
+
+
+def trained_table(inputs: ReportInputs) -> tables.Table:
+    """Codecs and encoders that the run trained, and where their training ended."""
+    rows = [
+        [kind, name, _history(folder)]
+        for kind, folders in (("codec", inputs.codecs), ("encoder", inputs.encoders))
+        for name, folder in folders.items()
+    ]
+    caption = "Codecs and encoders that this run trained itself, and where their training ended."
+    return tables.table(caption, ["kind", "name", "last entry of the history"], rows)
+
+
+def seed_table(inputs: ReportInputs) -> tables.Table:
+    """Every seed of the configuration that is in use."""
+    configuration = inputs.configuration
+    rows: list[list[tables.Cell | str]] = []
+
+    def add(what: str, name: str, seeds: object) -> None:
+        rows.append([what, name, tables.Cell(str(seeds), "number")])
+
+    splits = dict.fromkeys(e.split for e in configuration.experiments.values())
+    for dataset in dict.fromkeys(configuration.splits[name].dataset for name in splits):
+        seed = getattr(configuration.datasets[dataset], "seed", None)
+        if seed is not None:
+            add("simulated screen", dataset, seed)
+    for name in splits:
+        add("split", name, configuration.splits[name].seed)
+    for kind, declared in (
+        ("a codec", configuration.codecs),
+        ("an encoder", configuration.encoders),
+    ):
+        for name, network in declared.items():
+            seed = getattr(network, "seed", None)
+            if seed is not None:
+                add(f"training of {kind}", name, seed)
+    for name, experiment in configuration.experiments.items():
+        add("training", name, ", ".join(map(str, experiment.training.seeds)))
+        add("sampling", name, ", ".join(map(str, experiment.sampling.seeds)))
+        add("evaluation: halves, draws, bootstrap", name, experiment.evaluation.seed)
+    caption = (
+        "Seeds. The noise of a sample follows from experiment, training seed, sampling seed, its "
+        "index and the step alone."
+    )
+    return tables.table(caption, ["of what", "name", "seeds"], rows, 1)
+
+
+def checksum_table(inputs: ReportInputs, sections: list[Section]) -> tables.Table:
+    """SHA-256 of the tables that the report was made of, and of the checkpoints behind them."""
+    rows: list[list[tables.Cell | str]] = []
+
+    def add(what: str, name: str, value: str) -> None:
+        rows.append([what, tables.Cell(name, "mono"), tables.Cell(value, "mono")])
+
+    for files, section in zip(inputs.experiments, sections, strict=True):
+        for path in (files.fields, files.split, *files.metrics):
+            add(files.name, path.name, sha256_of_file(path))
+        for training in section.evidence.trainings:
+            for name, value in training.sha256.items():
+                add(f"{files.name}, training seed {training.seed}", name, value)
+    for comparison in inputs.comparisons:
+        add(comparison.name, comparison.tests.name, sha256_of_file(comparison.tests))
+    for folder in inputs.papers:
+        add(folder.name, "item.json", sha256_of_file(folder / "item.json"))
+    caption = (
+        "SHA-256 of the tables that this report was made of, and of the networks behind the "
+        "images as their checkpoints hold them. Those of downloads stand with the licences."
+    )
+    return tables.table(caption, ["of what", "file", "SHA-256"], rows)
