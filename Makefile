@@ -1,4 +1,4 @@
-# make demo      the whole workflow on a simulated screen, ending with a report (16 minutes, 2 older cores)
+# make demo      the whole workflow on a simulated screen, ending with a report (17 minutes, 2 older cores)
 # make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
 # make demo-tables  every table and figure of both papers on a simulated screen (an hour on 2 cores)
 # make test      all tests
