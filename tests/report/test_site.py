@@ -98,7 +98,7 @@ def test_overview_says_what_was_run_and_what_can_be_trusted(site):
     words = words_of(site, "index.html")
     for text in (
         "What was run A SiT-S/2 generator", "The ten numbers that matter",
-        "How many generated images look like real ones? 60 %", "real against real 80 %",
+        "Do generated images lie where real ones do? 60 %", "real against real 80 %",
         "training images replayed 100 %", "expected of new images 1.00 %",
         "2 of these ten numbers have no value here",
         "no The cells are real.", "yes The judge did not take part in training.",

@@ -298,14 +298,16 @@ def key_figures(
         _manifold(
             evidence,
             "precision",
-            "How many generated images look like real ones?",
-            "Share that lies among real images (precision).",
+            # Not "look like real ones": blurred fields of the right intensities lie there too.
+            "Do generated images lie where real ones do?",
+            "Share in the neighbourhood of real images (precision). It says little of single "
+            "cells: few images reach far. Look at the pictures.",
             where,
         ),
         _manifold(
             evidence,
             "recall",
-            "How much of what real cells do is generated?",
+            "Do they reach everywhere that real ones are?",
             "Share of real images that lies among generated ones (recall).",
             where,
         ),
