@@ -95,9 +95,12 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
     assert set(jobs) - {"total", "all"} == {
         "sample",
         "generated_features",
+        "generated_cell_counts",
         "measure_generated",
         "generated_profiles",
         "evaluate",
+        "evaluate_matched",
+        "evaluate_memorisation",
         "evaluate_morphology",
         "figures",
         "report",
