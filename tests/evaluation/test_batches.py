@@ -159,5 +159,5 @@ def test_a_single_batch_is_said(make_features):
     reasons = " ".join(row["settings"] for row in rows)
     assert "1 batches have held-out negative controls" in reasons
     assert "0 perturbations have held-out and training wells in both folds" in reasons
-    with pytest.raises(DataError, match="beside the real ones"):
+    with pytest.raises(DataError, match="no generated images"):
         batch_rows(test, test, training, ["control"], context=CONTEXT)

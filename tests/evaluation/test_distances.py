@@ -240,7 +240,7 @@ def test_mixed_up_sets_are_refused(sets, make_features):
     generated, real, _ = sets
     with pytest.raises(DataError, match="where real ones belong"):
         measure(generated, generated)
-    with pytest.raises(DataError, match="at least one generated"):
+    with pytest.raises(DataError, match="no generated images"):
         measure(real, real)
     with pytest.raises(DataError, match="other on view rgb"):
         measure(generated, make_features(MEANS, seed=0, extractor="other"))

@@ -122,7 +122,7 @@ def test_mixed_up_sets_and_tasks_are_refused(sets):
     generated, real, training = sets
     with pytest.raises(DataError, match="where real ones belong"):
         measure(generated, real, generated)
-    with pytest.raises(DataError, match="need generated"):
+    with pytest.raises(DataError, match="no generated images"):
         measure(real, real, training)
     with pytest.raises(DataError, match="not gene"):
         measure(*sets, tasks=["gene"])

@@ -143,5 +143,5 @@ def test_without_mechanisms_or_wells(make_features):
     alone = real.select(real.column("well") == "a1-0")
     table = metric_table(retrieval_rows(generated, alone, context=CONTEXT)).to_pandas()
     assert table["value"].isna().all()
-    with pytest.raises(DataError, match="needs generated images"):
+    with pytest.raises(DataError, match="no generated images"):
         retrieval_rows(real, real, context=CONTEXT)

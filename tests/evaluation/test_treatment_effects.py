@@ -166,5 +166,5 @@ def test_effects_need_controls(sets):
     assert set(table["comparison"]) == {"generated"}
     assert table["value"].isna().all()
     assert "no negative control among the generated" in table["settings"].iloc[0]["reason"]
-    with pytest.raises(DataError, match="generated images and real"):
+    with pytest.raises(DataError, match="no generated images"):
         measure(real, generated)

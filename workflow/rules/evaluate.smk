@@ -124,7 +124,7 @@ rule evaluate_matched:
     message:
         "Evaluating {wildcards.experiment}: matched for cell count"
     script:
-        "../scripts/evaluate_matched.py"
+        "../scripts/evaluate.py"
 
 
 rule reconstruct:

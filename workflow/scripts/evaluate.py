@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from morphpipe.console import log_to
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.stage import MEASURES, EvaluationInputs
@@ -10,5 +12,5 @@ inputs = EvaluationInputs(
     samples=snakemake.input.samples,
     **snakemake.params.evaluation,
 )
-rows = MEASURES[snakemake.wildcards.metrics](inputs)
+rows = MEASURES[Path(snakemake.output.metrics).stem](inputs)
 write_parquet(metric_table(rows), snakemake.output.metrics)

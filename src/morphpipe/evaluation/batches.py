@@ -17,7 +17,7 @@ from morphpipe.errors import DataError
 from morphpipe.evaluation.batch_correction import CORRECTIONS, Correction, corrected
 from morphpipe.evaluation.batch_effects import batch_effect_rows
 from morphpipe.evaluation.batch_probes import BatchProbes, FoldedSets
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable, joined
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides, joined
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.scopes import of_generated_conditions
 from morphpipe.evaluation.treatment_effects import EffectSettings
@@ -115,12 +115,7 @@ def batch_rows(
         If the sets do not fit together.
     """
     settings = settings or BatchSettings()
-    for images in (real, training):
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated:
-        raise DataError("batches need generated images beside the real ones")
+    check_sides(generated, real, training)
     common = {**context, "extractor": real.extractor, "view": real.view}
     chosen = [_named(images, perturbations) for images in (generated, real, training)]
     chosen[1:] = [of_generated_conditions(images, chosen[0]) for images in chosen[1:]]

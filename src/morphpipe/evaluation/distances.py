@@ -27,7 +27,7 @@ import numpy as np
 from morphpipe.errors import DataError
 from morphpipe.evaluation.distance_measures import DistanceMeasure, Frechet, Kernel
 from morphpipe.evaluation.distance_scoring import DistanceSettings, GeneratedSet, Scoring
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.floor import Halving, draw_halvings
 from morphpipe.evaluation.scopes import (
     Scope,
@@ -76,12 +76,9 @@ def distance_rows(
         real.
     """
     settings = settings or DistanceSettings()
-    for images in [real] if training is None else [real, training]:
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated or len(real) == 0:
-        raise DataError("distances need at least one generated and one real held-out image")
+    check_sides(generated, real, training)
+    if len(real) == 0:
+        raise DataError("distances need at least one real held-out image")
     groups = perturbation_groups(generated, real, training)
     every_real = real
     real = of_generated_conditions(real, generated)

@@ -160,6 +160,18 @@ def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
         )
 
 
+def check_sides(
+    generated: FeatureSet, real: FeatureSet, training: FeatureSet | None = None
+) -> None:
+    """Raise DataError unless each set is of its kind and all are of one encoder and view."""
+    if not generated.is_generated:
+        raise DataError("there are no generated images where they belong")
+    for images in [real] if training is None else [real, training]:
+        check_comparable(generated, images)
+        if images.is_generated:
+            raise DataError("generated images were given where real ones belong")
+
+
 def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
     """Images of both sets, of the same encoder and view, none of them in both."""
     check_comparable(left, right)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.floor import (
     Averaged,
     Halving,
@@ -236,12 +236,9 @@ def manifold_rows(
         real.
     """
     settings = settings or ManifoldSettings()
-    for images in [real] if training is None else [real, training]:
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated or len(real) == 0:
-        raise DataError("manifolds need at least one generated and one real held-out image")
+    check_sides(generated, real, training)
+    if len(real) == 0:
+        raise DataError("manifolds need at least one real held-out image")
     groups = perturbation_groups(generated, real, training)
     real = of_generated_conditions(real, generated)
     training = None if training is None else of_generated_conditions(training, generated)

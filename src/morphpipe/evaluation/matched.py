@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from morphpipe.errors import DataError
 from morphpipe.evaluation.cell_counts import COUNTED, counts_of
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.morphology_matching import Indices, count_bins, matched_rows
 from morphpipe.evaluation.perturbation_effects import perturbation_effects, with_mean_effects
@@ -128,12 +127,7 @@ def matched_measures(
         If the sets do not fit together, or an image has no count.
     """
     settings = settings or MatchedSettings()
-    for images in (real, training):
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated:
-        raise DataError("matching needs generated images beside the real ones")
+    check_sides(generated, real, training)
     real, training = (of_generated_conditions(images, generated) for images in (real, training))
     common = {**context, "extractor": real.extractor, "view": real.view}
     return [

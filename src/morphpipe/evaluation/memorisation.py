@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_arrays import Array
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.nearest_training import (
     OTHERS,
@@ -301,12 +301,9 @@ def memorisation(
         If the sets do not fit together, or one is empty.
     """
     settings = settings or MemorisationSettings()
-    for images in (real, training):
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated or not len(real) or not len(training):
-        raise DataError("memorisation needs generated, real held-out and training images")
+    check_sides(generated, real, training)
+    if not (len(real) and len(training)):
+        raise DataError("memorisation needs real held-out images and training images")
     real = of_generated_conditions(real, generated)
     common = {**context, "extractor": generated.extractor, "view": generated.view}
     named: dict[str, Any] = {

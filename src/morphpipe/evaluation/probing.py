@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.probes import cross_validated, probe, split_by_group
 from morphpipe.evaluation.scopes import PERTURBATION_SET
@@ -229,12 +229,7 @@ def probing_rows(
         If the sets do not fit together or share a well or a field.
     """
     settings = settings or ProbeSettings()
-    for images in (real, training):
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated:
-        raise DataError("probes need generated images")
+    check_sides(generated, real, training)
     shared = _shared_wells(training, real, allowed=settings.shared_wells)
     rows: list[dict[str, Any]] = []
     for task in tasks:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.retrieval import (
     ProfileSet,
@@ -95,9 +94,7 @@ def retrieval_rows(
         If the sets do not fit together.
     """
     settings = settings or RetrievalSettings()
-    check_comparable(generated, real)
-    if not generated.is_generated or real.is_generated:
-        raise DataError("retrieval needs generated images and real held-out images")
+    check_sides(generated, real)
     common = {**context, "extractor": real.extractor, "view": real.view}
     mechanisms = _mechanisms(real, training)
     real = of_generated_conditions(real, generated)

@@ -39,10 +39,17 @@ from morphpipe.evaluation.variance import VarianceSettings, variance_rows
 
 Rows = list[dict[str, Any]]
 
-# The views of whole images; the others are single channels.
-_WHOLE = frozenset({"all", "rgb"})
 # Perturbations that are compared with one another where no set of them is configured.
 _MOST_FREQUENT = 10
+
+
+def _every(view: str) -> bool:
+    return True
+
+
+def _whole(view: str) -> bool:
+    """Whether a view is one of whole images; the others are single channels."""
+    return view in {"all", "rgb"}
 
 
 def _views(folder: str | Path) -> list[str]:
@@ -130,7 +137,7 @@ class EvaluationInputs:
         }
 
     def feature_sets(
-        self, views: Callable[[str], bool] = lambda view: True
+        self, views: Callable[[str], bool] = _every
     ) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
         """Generated, held-out real and training real features, encoder by encoder and view."""
         sides = read_split(self.split)
@@ -153,26 +160,35 @@ class EvaluationInputs:
                 )
 
 
+def _rows_of(
+    measure: Callable[..., Rows],
+    inputs: EvaluationInputs,
+    settings: Any,
+    views: Callable[[str], bool] = _whole,
+) -> Rows:
+    """Rows of a measure of generated, held-out and training images: every encoder and view."""
+    rows: Rows = []
+    for sets in inputs.feature_sets(views):
+        rows += measure(*sets, context=inputs.context, settings=settings)
+    return rows
+
+
 def measure_distances(inputs: EvaluationInputs) -> Rows:
     """Fréchet and kernel distances of every encoder and view, with floors and controls."""
     settings = inputs.settings
-    rows: Rows = []
-    for images, test, train in inputs.feature_sets():
-        rows += distance_rows(
-            images,
-            test,
-            train,
-            context=inputs.context,
-            settings=DistanceSettings(
-                kernel_subset_size=settings.subset_size,
-                kernel_subsets=settings.subsets,
-                floor_repeats=settings.floor_repeats,
-                minimum_fields=settings.minimum_images,
-                seed=settings.seed,
-                low_sample=settings.low_sample,
-            ),
-        )
-    return rows
+    return _rows_of(
+        distance_rows,
+        inputs,
+        DistanceSettings(
+            kernel_subset_size=settings.subset_size,
+            kernel_subsets=settings.subsets,
+            floor_repeats=settings.floor_repeats,
+            minimum_fields=settings.minimum_images,
+            seed=settings.seed,
+            low_sample=settings.low_sample,
+        ),
+        views=_every,
+    )
 
 
 def measure_effects(inputs: EvaluationInputs) -> Rows:
@@ -222,7 +238,7 @@ def measure_probes(inputs: EvaluationInputs) -> Rows:
     """Linear probes on whole images (`all`, `rgb`), of all perturbations and of each set."""
     settings = ProbeSettings(seed=inputs.settings.seed, shared_wells=_shared(inputs))
     rows: Rows = []
-    for sets in inputs.feature_sets(_WHOLE.__contains__):
+    for sets in inputs.feature_sets(_whole):
         rows += probing_rows(*sets, context=inputs.context, settings=settings)
         for name, perturbations in inputs.settings.perturbation_sets.items():
             rows += probing_set_rows(
@@ -234,22 +250,17 @@ def measure_probes(inputs: EvaluationInputs) -> Rows:
 def measure_manifold(inputs: EvaluationInputs) -> Rows:
     """Precision, recall, density and coverage on whole images."""
     settings = inputs.settings
-    rows: Rows = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
-        rows += manifold_rows(
-            images,
-            test,
-            train,
-            context=inputs.context,
-            settings=ManifoldSettings(
-                neighbours=settings.neighbours,
-                at_most=settings.at_most,
-                floor_repeats=settings.floor_repeats,
-                minimum_fields=settings.minimum_images,
-                seed=settings.seed,
-            ),
-        )
-    return rows
+    return _rows_of(
+        manifold_rows,
+        inputs,
+        ManifoldSettings(
+            neighbours=settings.neighbours,
+            at_most=settings.at_most,
+            floor_repeats=settings.floor_repeats,
+            minimum_fields=settings.minimum_images,
+            seed=settings.seed,
+        ),
+    )
 
 
 def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
@@ -257,7 +268,7 @@ def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
     settings = inputs.settings
     rows: Rows = []
     pairs = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+    for images, test, train in inputs.feature_sets(_whole):
         found, closest = memorisation(
             images,
             test,
@@ -275,16 +286,12 @@ def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
 def measure_variance(inputs: EvaluationInputs) -> Rows:
     """Variance of features within conditions, of every view."""
     settings = inputs.settings
-    rows: Rows = []
-    for images, test, train in inputs.feature_sets():
-        rows += variance_rows(
-            images,
-            test,
-            train,
-            context=inputs.context,
-            settings=VarianceSettings(floor_repeats=settings.floor_repeats, seed=settings.seed),
-        )
-    return rows
+    return _rows_of(
+        variance_rows,
+        inputs,
+        VarianceSettings(floor_repeats=settings.floor_repeats, seed=settings.seed),
+        views=_every,
+    )
 
 
 def _compared(inputs: EvaluationInputs, generated: FeatureSet, real: FeatureSet) -> list[str]:
@@ -302,7 +309,7 @@ def measure_cross_perturbation(inputs: EvaluationInputs) -> Rows:
     """
     settings = inputs.settings
     rows: Rows = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+    for images, test, train in inputs.feature_sets(_whole):
         new = ~train.keys["field_id"].isin(test.keys["field_id"]).to_numpy(bool)
         real = joined(test, train.select(new))
         rows += cross_perturbation_rows(
@@ -323,23 +330,18 @@ def measure_cross_perturbation(inputs: EvaluationInputs) -> Rows:
 def measure_retrieval(inputs: EvaluationInputs) -> Rows:
     """Retrieval of perturbations and mechanisms on whole images."""
     settings = inputs.settings
-    rows: Rows = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
-        rows += retrieval_rows(
-            images,
-            test,
-            train,
-            context=inputs.context,
-            settings=RetrievalSettings(halvings=settings.floor_repeats, seed=settings.seed),
-        )
-    return rows
+    return _rows_of(
+        retrieval_rows,
+        inputs,
+        RetrievalSettings(halvings=settings.floor_repeats, seed=settings.seed),
+    )
 
 
 def measure_batches(inputs: EvaluationInputs) -> Rows:
     """Probes and effects within and across batches, raw and corrected, on whole images."""
     settings = inputs.settings
     rows: Rows = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+    for images, test, train in inputs.feature_sets(_whole):
         rows += batch_rows(
             images,
             test,
@@ -361,7 +363,7 @@ def measure_matched(inputs: EvaluationInputs) -> Rows:
         seed=inputs.settings.seed,
     )
     rows: Rows = []
-    for images, test, train in inputs.feature_sets(_WHOLE.__contains__):
+    for images, test, train in inputs.feature_sets(_whole):
         compared = _compared(inputs, images, train)
         if not rows:
             # Counts are the same whatever the encoder.

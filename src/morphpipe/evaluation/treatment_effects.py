@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from morphpipe.errors import DataError
 from morphpipe.evaluation.effects import cate, cate_unbiased
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.perturbation_effects import PerturbationEffect, perturbation_effects
 from morphpipe.evaluation.splits import halves
@@ -295,9 +294,7 @@ def treatment_effect_rows(
         If the sets do not fit together.
     """
     settings = settings or EffectSettings()
-    check_comparable(generated, real)
-    if not generated.is_generated or real.is_generated:
-        raise DataError("treatment effects need generated images and real held-out images")
+    check_sides(generated, real)
     rows = EffectRows({**context, "extractor": real.extractor, "view": real.view}, settings)
     for images, comparison, kind in (
         (real, "real", "real held-out"),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_arrays import checked
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.floor import Halving, draw_halvings, from_several_wells
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.scopes import Scope, of_generated_conditions, scopes
@@ -243,12 +243,9 @@ def variance_rows(
         If the sets do not fit together.
     """
     settings = settings or VarianceSettings()
-    for images in [real] if training is None else [real, training]:
-        check_comparable(generated, images)
-        if images.is_generated:
-            raise DataError("generated images were given where real ones belong")
-    if not generated.is_generated or len(real) == 0:
-        raise DataError("variances need at least one generated and one real held-out image")
+    check_sides(generated, real, training)
+    if len(real) == 0:
+        raise DataError("variances need at least one real held-out image")
     real = of_generated_conditions(real, generated)
     training = None if training is None else of_generated_conditions(training, generated)
     common = {**context, "extractor": generated.extractor, "view": generated.view}
