@@ -6,13 +6,9 @@ import pytest
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.memorisation import (
-    PAIR_SCHEMA,
-    MemorisationSettings,
-    memorisation,
-    pair_table,
-)
+from morphpipe.evaluation.memorisation import MemorisationSettings, memorisation, pair_table
 from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 2.0, ("B", "control"): 4.0}

@@ -4,12 +4,12 @@ from scipy import stats
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.morphology_differences import (
-    DIFFERENCE_SCHEMA,
     corrected,
     difference_table,
     feature_differences,
     rank_test,
 )
+from morphpipe.evaluation.table_schemas import DIFFERENCE_SCHEMA
 
 
 def brute_force_delta(left, right):

@@ -14,7 +14,6 @@ from morphpipe.datasets.fields import write_fields
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import DataError
 from morphpipe.evaluation.cell_counts import COUNT_SCHEMA
-from morphpipe.evaluation.memorisation import PAIR_SCHEMA
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.split_table import write_split
 from morphpipe.evaluation.stage import (
@@ -23,6 +22,7 @@ from morphpipe.evaluation.stage import (
     by_encoder,
     measure_memorisation,
 )
+from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
 from morphpipe.storage import write_parquet
 
 PERTURBATIONS = ["control", "1", "2"]

@@ -30,35 +30,10 @@ from morphpipe.evaluation.scopes import Scope, of_generated_conditions
 from morphpipe.evaluation.splits import halves
 from morphpipe.evaluation.statistics import bootstrap_interval, wilson_interval
 from morphpipe.evaluation.subsample import thinned
+from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
 
 Rows = list[dict[str, Any]]
 Indices = npt.NDArray[np.intp]
-
-PAIR_SCHEMA = pa.schema(
-    [
-        pa.field("experiment", pa.string(), nullable=False),
-        pa.field("extractor", pa.string(), nullable=False),
-        pa.field("view", pa.string(), nullable=False),
-        # generated-training; real-training: held-out real images, for comparison.
-        pa.field("comparison", pa.string(), nullable=False),
-        pa.field("training_seed", pa.int64()),
-        pa.field("sampling_seed", pa.int64()),
-        # 1 is the pair that stands out most, see nearness.
-        pa.field("rank", pa.int64(), nullable=False),
-        pa.field("field_id", pa.string(), nullable=False),
-        pa.field("cell_type", pa.string()),
-        pa.field("perturbation", pa.string()),
-        pa.field("training_field_id", pa.string(), nullable=False),
-        pa.field("training_cell_type", pa.string()),
-        pa.field("training_perturbation", pa.string()),
-        pa.field("distance", pa.float64(), nullable=False),
-        # The distance divided by the mean distance to the next training images; pairs are ranked
-        # by it.
-        pa.field("nearness", pa.float64(), nullable=False),
-        # Below this distance this image would count as memorised.
-        pa.field("threshold", pa.float64()),
-    ]
-)
 
 
 @dataclass(frozen=True)

@@ -21,36 +21,11 @@ from scipy import stats
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.statistics import Array
+from morphpipe.evaluation.table_schemas import DIFFERENCE_SCHEMA
 from morphpipe.morphology.feature_names import parse_feature
 
 # Columns at a time, so that ranks of some thousand fields by some thousand features fit.
 _CHUNK = 256
-
-DIFFERENCE_SCHEMA = pa.schema(
-    [
-        # generated-real, or real-real: two halves of the real fields, the floor.
-        pa.field("comparison", pa.string(), nullable=False),
-        # "condition", or "cell count": what both sides have the same mix of.
-        pa.field("matched", pa.string(), nullable=False),
-        pa.field("training_seed", pa.int64()),
-        pa.field("sampling_seed", pa.int64()),
-        pa.field("feature", pa.string(), nullable=False),
-        pa.field("compartment", pa.string(), nullable=False),
-        pa.field("family", pa.string(), nullable=False),
-        pa.field("channel", pa.string(), nullable=False),
-        # Fields in which the feature could be measured.
-        pa.field("n_real", pa.int64(), nullable=False),
-        pa.field("n_generated", pa.int64(), nullable=False),
-        pa.field("mean_real", pa.float64()),
-        pa.field("mean_generated", pa.float64()),
-        pa.field("median_real", pa.float64()),
-        pa.field("median_generated", pa.float64()),
-        # Positive where generated values are larger.
-        pa.field("cliffs_delta", pa.float64()),
-        pa.field("p_value", pa.float64()),
-        pa.field("p_corrected", pa.float64()),
-    ]
-)
 
 
 class RankTest(NamedTuple):

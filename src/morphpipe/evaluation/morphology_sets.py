@@ -11,11 +11,10 @@ import pandas as pd
 from morphpipe.evaluation.feature_set import FeatureSet
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.morphology_matching import condition_labels, match_sets
+from morphpipe.evaluation.table_schemas import MATCHED
 from morphpipe.morphology.recipes import FittedRecipe, Prepared
 
 EXTRACTOR = "cellprofiler"
-# Behind a recipe's name in the column `view`: the same, with fields matched for cell count.
-MATCHED = ", cell count matched"
 
 
 @dataclass(frozen=True)

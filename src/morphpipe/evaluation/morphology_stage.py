@@ -11,8 +11,9 @@ from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.morphology_comparison import compare_morphology
 from morphpipe.evaluation.morphology_differences import difference_table
 from morphpipe.evaluation.morphology_sets import MorphologySettings
-from morphpipe.evaluation.morphology_tables import CORRELATION_SCHEMA, joined_scores
+from morphpipe.evaluation.morphology_tables import joined_scores
 from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.evaluation.table_schemas import CORRELATION_SCHEMA
 from morphpipe.morphology.profiles import Profiles, read_profiles
 from morphpipe.morphology.recipes import RECIPES, Recipe
 from morphpipe.storage import write_parquet

@@ -10,44 +10,8 @@ import pyarrow as pa
 
 from morphpipe.evaluation.morphology_correlation import correlation_matrix
 from morphpipe.evaluation.morphology_sets import MorphologySets
+from morphpipe.evaluation.table_schemas import CORRELATION_SCHEMA, SCORE_SCHEMA, SCORES, SCORES_KEY
 from morphpipe.morphology.recipes import FittedRecipe, Prepared
-
-SCORES = ("pc1", "pc2", "pc3", "pc4")
-SCORES_KEY = b"morphpipe.scores"
-
-CORRELATION_SCHEMA = pa.schema(
-    [
-        pa.field("recipe", pa.string(), nullable=False),
-        pa.field("training_seed", pa.int64()),
-        pa.field("sampling_seed", pa.int64()),
-        # From 1: the feature of which principal components explain the most.
-        pa.field("rank_a", pa.int32(), nullable=False),
-        pa.field("rank_b", pa.int32(), nullable=False),
-        pa.field("feature_a", pa.string(), nullable=False),
-        pa.field("feature_b", pa.string(), nullable=False),
-        # Null where a feature does not vary.
-        pa.field("real", pa.float64()),
-        pa.field("generated", pa.float64()),
-    ]
-)
-
-# Explained variance stands in the metadata, under SCORES_KEY: a list of
-# {recipe, training_seed, sampling_seed, explained_variance}.
-SCORE_SCHEMA = pa.schema(
-    [
-        pa.field("recipe", pa.string(), nullable=False),
-        # Of the generated images that real ones are shown beside, also in the rows of real ones.
-        pa.field("training_seed", pa.int64()),
-        pa.field("sampling_seed", pa.int64()),
-        pa.field("field_id", pa.string(), nullable=False),
-        pa.field("origin", pa.string(), nullable=False),
-        pa.field("cell_type", pa.string()),
-        pa.field("perturbation", pa.string()),
-        pa.field("moa", pa.string()),
-        pa.field("control", pa.string()),
-        *(pa.field(name, pa.float64()) for name in SCORES),
-    ]
-)
 
 
 def correlation_table(sets: MorphologySets, features: Sequence[str], **seeds: Any) -> pa.Table:

@@ -9,13 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from sklearn.decomposition import PCA
 
 from morphpipe.datasets.fields import read_fields
 from morphpipe.errors import DataError
 from morphpipe.evaluation.load import load_feature_set
-from morphpipe.evaluation.morphology_tables import SCORES_KEY
 from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.evaluation.table_schemas import SCORES_KEY
 from morphpipe.papers.drawing import (
     CONTROL_GREY,
     GENERATED,
@@ -107,6 +106,9 @@ def components(keys: pd.DataFrame, features: np.ndarray) -> tuple[pd.DataFrame, 
     real = (keys["origin"] == "real").to_numpy()
     if real.sum() < 3:
         raise DataError(f"{real.sum()} real images are too few for principal components")
+    # Here, as no other item needs it: each is a job of its own.
+    from sklearn.decomposition import PCA
+
     fitted = PCA(n_components=2, svd_solver="full").fit(features[real].astype(np.float64))
     first, second = fitted.transform(features.astype(np.float64)).T
     shares = [float(share) for share in fitted.explained_variance_ratio_]

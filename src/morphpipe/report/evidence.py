@@ -21,7 +21,7 @@ from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.encoders.feature_table import Extraction, read_features
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
-from morphpipe.evaluation.memorisation import PAIR_SCHEMA
+from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
 from morphpipe.storage import read_parquet

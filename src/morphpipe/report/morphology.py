@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_differences import DIFFERENCE_SCHEMA
-from morphpipe.evaluation.morphology_sets import MATCHED
-from morphpipe.evaluation.morphology_tables import CORRELATION_SCHEMA, SCORE_SCHEMA, SCORES_KEY
+from morphpipe.evaluation.table_schemas import (
+    CORRELATION_SCHEMA,
+    DIFFERENCE_SCHEMA,
+    MATCHED,
+    SCORE_SCHEMA,
+    SCORES_KEY,
+)
 from morphpipe.morphology.tables import FAILED, common_source, read_image_measurements
 from morphpipe.report import plots
 from morphpipe.report.captions import Plot
