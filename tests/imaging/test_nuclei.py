@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from morphpipe.errors import DataError
+from morphpipe.imaging.crop_orders import CROP_ORDERS
 from morphpipe.imaging.nuclei import (
-    CROP_ORDERS,
     crop_nuclei,
     in_order,
     nucleus_centres,

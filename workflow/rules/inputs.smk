@@ -4,9 +4,9 @@ import shlex
 from morphpipe.config.comparisons import ranking_of
 from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
 from morphpipe.datasets.bbbc021 import archive_name
-from morphpipe.datasets.crops import OWN_ORDER
 from morphpipe.datasets.sheet_plates import rows_sha256
-from morphpipe.imaging.nuclei import CROP_ORDERS as NAMED_ORDERS
+from morphpipe.imaging.crop_orders import CROP_ORDERS as NAMED_ORDERS
+from morphpipe.imaging.crop_orders import OWN_ORDER
 
 CROP_ORDERS = [OWN_ORDER, *NAMED_ORDERS]
 METRICS = ["distances", "effects", "probes"]

@@ -9,16 +9,13 @@ from tqdm import tqdm
 from morphpipe.datasets.archive import FieldReader, write_archive
 from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.imaging.crop_orders import CROP_ORDERS, OWN_ORDER
 from morphpipe.imaging.nuclei import (
-    CROP_ORDERS,
     crop_nuclei,
     in_order,
     nucleus_centres,
     segment_nuclei,
 )
-
-# The channels as the fields have them.
-OWN_ORDER = "fields"
 
 
 def write_crops(
@@ -44,7 +41,7 @@ def write_crops(
     nuclear
         The channel that nuclei are found in, by Otsu's threshold.
     order
-        One of `morphpipe.imaging.nuclei.CROP_ORDERS`, or `fields` for the order they have.
+        One of `morphpipe.imaging.crop_orders.CROP_ORDERS`, or `fields` for the order they have.
     size
         Height and width of a crop, pixels.
     cell_types

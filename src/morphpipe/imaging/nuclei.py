@@ -14,14 +14,6 @@ from skimage.filters import threshold_otsu
 
 from morphpipe.errors import DataError
 
-# The orders that IMPA stores its channels in: RxRx1 from w6 to w1, BBBC021 as actin, tubulin,
-# nucleus, cpg0000 (JUMP's pilot) as Mito, AGP, ER, RNA, DNA.
-CROP_ORDERS: dict[str, tuple[str, ...]] = {
-    "impa-rxrx1": ("Golgi", "mito", "RNA", "actin", "ER", "DNA"),
-    "impa-bbbc021": ("actin", "tubulin", "DNA"),
-    "impa-cpg0000": ("Mito", "AGP", "ER", "RNA", "DNA"),
-}
-
 
 def segment_nuclei(
     dna: npt.NDArray[Any], *, sigma: float = 1.0, min_area: int = 40, max_area: int | None = None
@@ -149,8 +141,8 @@ def in_order(
     names
         The C channels' names, in the stack's order.
     order
-        The names wanted, for instance one of `CROP_ORDERS`. Channels that it does not name are
-        left out.
+        The names wanted, for instance one of `morphpipe.imaging.crop_orders.CROP_ORDERS`. Channels
+        that it does not name are left out.
 
     Returns
     -------
