@@ -45,6 +45,10 @@ _RESNET18 = 3.6e9
 # CellProfiler, on one core: a field of 512x512 with six channels. It is by the cells: 8 were
 # measured at 70 of them, 25 at 200.
 _CELLPROFILER_SECONDS = 15
+# Counting the nuclei of a field of 512x512, on one core, with the reading of the plane.
+_COUNTING_SECONDS = 0.04
+# A measure on the tables of features, on one core; most take less, where fields are few.
+_MEASURE_SECONDS = 15
 
 
 @dataclass
@@ -305,7 +309,18 @@ def _estimate_experiment(
         estimate.stages.append(
             (f"{name}: CellProfiler", shards + sets, seconds * estimate.cpu_rate, number * 1e5)
         )
-    estimate.stages.append((f"{name}: metrics, figures, report", 5, 60 * estimate.cpu_rate, 2e7))
+    measures = experiment.measures
+    if "matched" in measures:
+        seconds = (fields + images) * _COUNTING_SECONDS * (size / 512) ** 2 / 2
+        estimate.stages.append(
+            (f"{name}: count cells", shards + sets, seconds * estimate.cpu_rate, 0.0)
+        )
+    # Beside the measures: distances, effects, probes, the figures and the report.
+    seconds = 60 + len(measures) * _MEASURE_SECONDS / 2
+    jobs = 5 + len(measures)
+    estimate.stages.append(
+        (f"{name}: metrics, figures, report", jobs, seconds * estimate.cpu_rate, 2e7)
+    )
 
 
 def _measured_share(configuration: Configuration, settings: Morphology, dataset: str) -> float:
