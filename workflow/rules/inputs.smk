@@ -123,6 +123,11 @@ def views_on(dataset, encoder):
     return views
 
 
+def sampling_settings(sampling):
+    """What images follow from: not from the number of cores."""
+    return json.dumps({k: v for k, v in plain(sampling).items() if k != "threads"})
+
+
 def evaluation_input(wildcards):
     """Features of all encoders of an experiment, real and generated."""
     name = wildcards.experiment

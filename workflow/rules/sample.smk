@@ -14,13 +14,13 @@ rule sample:
         f"{BENCHMARKS}/sample/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
-    threads: 8
+    threads: lambda w: experiment_of(w).sampling.threads
     resources:
         mem_mb=growing(16000),
         runtime=growing(720),
         gpu=1,
     params:
-        settings=lambda w: json.dumps(plain(experiment_of(w).sampling)),
+        settings=lambda w: sampling_settings(experiment_of(w).sampling),
         codec=lambda w, input: os.path.dirname(input.codec),
         scaling=lambda w: (
             ""

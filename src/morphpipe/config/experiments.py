@@ -126,6 +126,11 @@ class Sampling(Model):
     )
     shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
     batch_size: PositiveInt = 32
+    threads: PositiveInt = Field(
+        8,
+        description="Cores of a job. Without a GPU, shards on one core each, side by side, are "
+        "faster than one after the other on all.",
+    )
 
 
 class Crops(Model):

@@ -24,7 +24,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
             message = f"is not a known key; allowed: {', '.join(parent.get('properties', {}))}"
         elif not isinstance(fault["input"], dict | list):
             message = f"{message} (found {fault['input']!r})"
-        lines.append(f"{key or '(whole file)'}: {message}")
+        lines.append(f"{key}: {message}" if key else message)
     return lines
 
 

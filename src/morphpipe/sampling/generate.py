@@ -396,6 +396,6 @@ def _fingerprint(
     if generator.conditions is not None:
         digest.update(generator.conditions.matrix.tobytes())
     digest.update(plan.to_csv(index=False).encode())
-    digest.update(settings.model_dump_json(exclude={"seeds", "shards"}).encode())
+    digest.update(settings.model_dump_json(exclude={"seeds", "shards", "threads"}).encode())
     digest.update(str(sampling_seed).encode())
     return digest.hexdigest()[:16]
