@@ -116,7 +116,12 @@ def components(keys: pd.DataFrame, features: np.ndarray) -> tuple[pd.DataFrame, 
 
 
 def _scatter(
-    axes: Axes, points: pd.DataFrame, column: str, colours: dict[str, str], title: str
+    axes: Axes,
+    points: pd.DataFrame,
+    column: str,
+    colours: dict[str, str],
+    title: str,
+    shares: Sequence[float],
 ) -> None:
     """Points coloured by a column, real ones as circles and generated ones as crosses."""
     for origin, marker in (("real", REAL_MARKER), ("generated", GENERATED_MARKER)):
@@ -128,6 +133,8 @@ def _scatter(
                 rasterized=True, mec=colour, mfc=face,
             )  # fmt: skip
     axes.set_title(title)
+    axes.set_xlabel(f"PC1 ({shares[0]:.0%})")
+    axes.set_ylabel(f"PC2 ({shares[1]:.0%})")
     axes.tick_params(labelsize=6, length=2)
 
 
@@ -178,7 +185,8 @@ def figure_5(run: PaperRun, notes: Notes) -> Figure:
     ):
         keys, features, encoder = read_points(run, None, types, treatments)
         points, shares = components(keys, features)
-        _scatter(axes, points, column, hues, ", ".join(types if column != "cell_type" else one))
+        title = ", ".join(types if column != "cell_type" else one)
+        _scatter(axes, points, column, hues, title, shares)
         axes.legend(
             handles=[Line2D([], [], ls="", marker="s", color=c, label=n) for n, c in hues.items()]
         )
@@ -198,9 +206,9 @@ def figure_6(run: PaperRun, notes: Notes) -> Figure:
         figure.subplots(len(perturbations), 2, squeeze=False), perturbations, strict=True
     ):
         keys, features, encoder = read_points(run, None, cell_types, [perturbation])
-        points, _ = components(keys, features)
-        _scatter(line[0], points, "origin", _ORIGINS, f"{perturbation}, by origin")
-        _scatter(line[1], points, "cell_type", hues, f"{perturbation}, by cell type")
+        points, shares = components(keys, features)
+        _scatter(line[0], points, "origin", _ORIGINS, f"{perturbation}, by origin", shares)
+        _scatter(line[1], points, "cell_type", hues, f"{perturbation}, by cell type", shares)
     notes.append(
         f"Features of {encoder}; components of each row are fitted to its real held-out images. "
         "Circles real, crosses generated."
@@ -226,11 +234,12 @@ def effects_figure(label: str, organelle: str | None = None) -> Callable[[PaperR
             figure = new_figure(8, 6)
             grid = figure.add_gridspec(2, max(len(others), 1), height_ratios=[3, 2])
             title = f"{cell_type[0]}: all perturbations"
-            _scatter(figure.add_subplot(grid[0, :]), points, "perturbation", hues, title)
+            _scatter(figure.add_subplot(grid[0, :]), points, "perturbation", hues, title, shares)
             for place, name in enumerate(others):
                 chosen = {name: hues[name]} | ({control: hues[control]} if control in hues else {})
                 axes = figure.add_subplot(grid[1, place])
-                _scatter(axes, points, "perturbation", chosen, f"{name} and {control}")
+                title = f"{name} and {control}"
+                _scatter(axes, points, "perturbation", chosen, title, shares)
             _legend(figure, hues, by_origin=False)
         seen = f"the channel {view}" if view else "whole images"
         notes.append(f"Features of {encoder} on {seen}. {_shares(shares)}")
@@ -239,8 +248,8 @@ def effects_figure(label: str, organelle: str | None = None) -> Callable[[PaperR
     return draw
 
 
-def _scores(run: PaperRun, notes: Notes) -> pd.DataFrame:
-    """Principal components of CellProfiler profiles, of the first pair of seeds."""
+def _scores(run: PaperRun, notes: Notes) -> tuple[pd.DataFrame, list[float]]:
+    """Principal components of CellProfiler profiles, of the first pair of seeds; their shares."""
     facts = _model(run)
     if facts.morphology is None:
         raise DataError("CellProfiler measures nothing of this experiment")
@@ -257,24 +266,28 @@ def _scores(run: PaperRun, notes: Notes) -> pd.DataFrame:
     cell_type = _names(run, [_HUVEC], "cell type", notes)
     perturbations = _names(run, FREQUENT, "perturbation", notes)
     metadata = read_parquet_schema(path).metadata or {}
-    for entry in json.loads(metadata.get(SCORES_KEY, b"[]")):
-        if entry["recipe"] == recipe:
-            shares = entry["explained_variance"]
-            notes.append(
-                f"CellProfiler profiles by the recipe {recipe!r}; the first two components explain "
-                f"{shares[0]:.0%} and {shares[1]:.0%} of the variance that they were fitted to."
-            )
-            break
-    return scores[scores["cell_type"].isin(cell_type) & scores["perturbation"].isin(perturbations)]
+    explained = {
+        entry["recipe"]: entry["explained_variance"]
+        for entry in json.loads(metadata.get(SCORES_KEY, b"[]"))
+    }
+    if recipe not in explained:
+        raise DataError(f"the components of the recipe {recipe} do not say what they explain")
+    shares = explained[recipe]
+    notes.append(
+        f"CellProfiler profiles by the recipe {recipe!r}; the first two components explain "
+        f"{shares[0]:.0%} and {shares[1]:.0%} of the variance that they were fitted to."
+    )
+    chosen = scores["cell_type"].isin(cell_type) & scores["perturbation"].isin(perturbations)
+    return scores[chosen], shares
 
 
 @mpl.rc_context(STYLE)
 def figure_3(run: PaperRun, notes: Notes) -> Figure:
     """CellProfiler profiles by perturbation and origin."""
-    scores = _scores(run, notes)
+    scores, shares = _scores(run, notes)
     hues = _hues(_names(run, FREQUENT, "perturbation", []), _control(run))
     figure = new_figure(5, 4)
-    _scatter(figure.subplots(), scores, "perturbation", hues, "CellProfiler features")
+    _scatter(figure.subplots(), scores, "perturbation", hues, "CellProfiler features", shares)
     _legend(figure, hues, by_origin=False)
     return figure
 
@@ -282,7 +295,7 @@ def figure_3(run: PaperRun, notes: Notes) -> Figure:
 @mpl.rc_context(STYLE)
 def figure_12(run: PaperRun, notes: Notes) -> Figure:
     """CellProfiler profiles, a panel a perturbation, by origin."""
-    scores = _scores(run, notes)
+    scores, shares = _scores(run, notes)
     perturbations = _names(run, FREQUENT, "perturbation", [])
     figure = new_figure(2.3 * len(perturbations), 2.7)
     for axes, name in zip(
@@ -290,7 +303,8 @@ def figure_12(run: PaperRun, notes: Notes) -> Figure:
         perturbations,
         strict=True,
     ):
-        _scatter(axes, scores[scores["perturbation"] == name], "origin", _ORIGINS, name)
+        _scatter(axes, scores[scores["perturbation"] == name], "origin", _ORIGINS, name, shares)
+        axes.label_outer()
     _legend(figure, _ORIGINS, by_origin=True)
     return figure
 
