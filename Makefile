@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Each job is a process of its own: without bytecode it compiles a thousand modules anew. Containers
+# often forbid to write it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: environment demo showcase demo-tables test check schema lock clean
 
