@@ -57,3 +57,32 @@ def test_every_item_is_in_the_graph_of_all_and_a_target_of_its_own():
         planned = done.stdout + done.stderr
         for name in EXPECTED:
             assert f"papers/{name}/item.json" in planned, (name, targets[0])
+
+
+def dry_run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--forceall", *arguments],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_all_makes_the_items_that_are_chosen_and_others_are_made_when_named():
+    chosen = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text())["papers"]["items"]
+    other = "morphgen_table1"
+    assert other not in chosen
+    for targets, expected in (("all", set(chosen)), (other, {other})):
+        done = dry_run("--configfile", "config/demo.yaml", "--", targets)
+        planned = done.stdout + done.stderr
+        assert {name for name in EXPECTED if f"papers/{name}/item.json" in planned} == expected
+
+
+def test_chosen_item_that_the_papers_do_not_have_is_named(tmp_path):
+    content = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text())
+    content["papers"]["items"] = ["morphgen_table4", "morphgen_table20"]
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    done = dry_run("--configfile", str(path))
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "papers.items: the papers have no morphgen_table20; there are morphgen_table1" in said
+    assert "Traceback" not in said

@@ -7,6 +7,13 @@ from morphpipe.papers.items import ITEMS
 PAPER_TABLES = [name for name, item in ITEMS.items() if item.kind == "table"]
 PAPER_FIGURES = [name for name, item in ITEMS.items() if item.kind == "figure"]
 
+_unknown = [n for n in CONFIGURATION.papers.items or [] if n not in ITEMS]
+if _unknown:
+    sys.exit(
+        f"\npapers.items: the papers have no {', '.join(_unknown)}; there are "
+        f"{', '.join(ITEMS)}.\n"
+    )
+
 
 def role_experiments(need):
     """The experiments behind a need: one of MorphGen's, two of a comparison of MorphoDiff's."""
@@ -102,7 +109,8 @@ def paper_run(wildcards):
         if n.paper == "morphodiff" and roles.get(n.role) is not None
     }
     return {
-        "papers": plain(CONFIGURATION.papers),
+        # Without the choice of items, of which none depends on the others.
+        "papers": plain(CONFIGURATION.papers) | {"items": None},
         "facts": {
             name: asdict(experiment_facts(CONFIGURATION, name))
             for name in dict.fromkeys(used)
@@ -116,9 +124,14 @@ def paper_run(wildcards):
 
 
 def paper_items():
-    """`item.json` of the items that this run has an experiment for, in the papers' order."""
+    """`item.json` of the items that `all` makes, in the papers' order."""
+    chosen = CONFIGURATION.papers.items
     return [
         f"{RESULTS}/papers/{name}/item.json"
         for name, item in ITEMS.items()
-        if any(role_experiments(need) for need in item.needs)
+        if (
+            any(role_experiments(need) for need in item.needs)
+            if chosen is None
+            else name in chosen
+        )
     ]

@@ -107,6 +107,11 @@ class Papers(Model):
 
     morphgen: MorphGenItems = Field(default_factory=MorphGenItems)
     morphodiff: MorphoDiffItems = Field(default_factory=MorphoDiffItems)
+    items: list[str] | None = Field(
+        None,
+        description="Those that `all` makes and the report shows, such as `morphgen_table4`; null: "
+        "all that a role is filled for. The others can still be asked for by name.",
+    )
 
 
 def without_left_out(
