@@ -108,6 +108,15 @@ def slice_before(wildcards):
     return checkpoint(wildcards.experiment, wildcards.training_seed, number - 1)
 
 
+def first_slice(wildcards, files):
+    """Files that a training's first slice waits for.
+
+    The slices after it read them as well, but wait for the slice before alone: with hundreds of
+    shards and slices, Snakemake would spend a fifth of its time on looking at them again.
+    """
+    return files if int(wildcards.slice) == 0 else []
+
+
 def slice_end(wildcards):
     training = experiment_of(wildcards).training
     return training.steps // training.slices * (int(wildcards.slice) + 1)

@@ -5,8 +5,8 @@ rule train:
     input:
         fields=real_fields,
         split=split_table,
-        moments=lambda w: moments(w.experiment),
-        targets=lambda w: targets(w.experiment),
+        moments=lambda w: first_slice(w, moments(w.experiment)),
+        targets=lambda w: first_slice(w, targets(w.experiment)),
         before=slice_before,
         conditions=lambda w: conditions(w.experiment),
         weights=lambda w: starting_weights(w.experiment),
@@ -50,8 +50,8 @@ rule train:
         ),
         work=lambda w: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
         until=slice_end,
-        targets=lambda w, input: options("--targets", input.targets),
-        moments=lambda w, input: options("--moments", input.moments),
+        targets=lambda w: options("--targets", targets(w.experiment)),
+        moments=lambda w: options("--moments", moments(w.experiment)),
         before=lambda w, input: options("--before", input.before),
         conditions=lambda w, input: options("--conditions", input.conditions),
         weights=lambda w, input: options(
