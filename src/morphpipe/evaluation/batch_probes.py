@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import f1_score
 
 from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.macro_f1 import macro_f1_row
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.probes import probe
 from morphpipe.evaluation.statistics import wilson_interval
@@ -176,14 +176,7 @@ class BatchProbes:
                     settings=notes | {"interval": "Wilson, wells as units", "level": self.level},
                 )
             )
-            rows.append(
-                metric_row(
-                    **columns,
-                    metric="macro_f1",
-                    value=float(f1_score(labels, told, average="macro", zero_division=0)),
-                    settings=notes,
-                )
-            )
+            rows.append(macro_f1_row(columns, notes, labels, told, wells, level=self.level))
         return rows
 
 

@@ -1,27 +1,24 @@
-"""Rows on how real and generated profiles agree: feature correlations and mean profiles.
+"""Rows on how the correlations between features agree, of real and of generated fields.
 
-Both are measured as the floor of a distance is: real wells are halved at random, one half against
-the other is what real images reach among themselves, and as many generated fields are held
-against each half. Numbers of fields and noise are then the same on both sides.
+Measured as the floor of a distance is: real wells are halved at random, one half against the
+other is what real images reach among themselves, and as many generated fields are held against
+each half. Numbers of fields and noise are then the same on both sides.
 """
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.floor import Halving, draw_matched, halvings
-from morphpipe.evaluation.morphology_correlation import (
-    MatrixAgreement,
-    correlation_matrix,
-    matrix_agreement,
-)
+from morphpipe.evaluation.floor import Averaged, Indices, draw_matched
+from morphpipe.evaluation.morphology_correlation import linearised_agreement
+from morphpipe.evaluation.morphology_intervals import drawn_halvings, interval_columns
 from morphpipe.evaluation.morphology_sets import MorphologySets
-from morphpipe.evaluation.statistics import Array
 
 Rows = list[dict[str, Any]]
+# The ends of their ranges.
+_RANGES = {"agreement": (-1.0, 1.0), "rms": (0.0, 2.0)}
 
 
 def feature_correlation_rows(sets: MorphologySets) -> Rows:
@@ -31,266 +28,108 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
     -------
     list of dict
         ``feature_correlation_agreement`` (Pearson's r between the entries above the diagonal) and
-        ``feature_correlation_rms`` (of their differences), generated-real and real-real. Where
-        real fields cannot be halved, all of them are compared with all generated ones, and
-        real-real is null.
+        ``feature_correlation_rms`` (of their differences), generated-real and real-real, with
+        linearised intervals. Where real fields cannot be halved, all of them are compared with
+        all generated ones, and real-real is null.
     """
     real, generated = sets.real.images, sets.generated.images
-    columns: dict[str, Any] = {"cell_type": "all", "perturbation": "all"}
-    found: dict[str, list[MatrixAgreement]] = {"generated-real": [], "real-real": []}
     notes: dict[str, Any] = {"features": len(sets.top)}
     size = 0
+    draws: dict[str, _Draws] = {
+        "generated-real": _Draws(sets, generated),
+        "real-real": _Draws(sets, None),
+    }
+    reasons: dict[str, str] = {}
     try:
-        drawn = _halvings(sets)
+        drawn = drawn_halvings(sets)
     except DataError as error:
         drawn, reasons = [], {"real-real": str(error)}
     else:
-        reasons = {}
         notes |= {"halvings": len(drawn), "seed": sets.settings.seed}
         size = len(drawn[0].first)
     try:
         if not drawn:
-            found["generated-real"] = [_agreement(sets, generated, real)]
+            everything = np.arange(len(generated)), np.arange(len(real))
+            draws["generated-real"].add([everything])
         generator = np.random.default_rng(sets.settings.seed)
         pool, target = generated.conditions, real.conditions
         for halving in drawn:
-            first, second = real.select(halving.first), real.select(halving.second)
-            found["real-real"].append(_agreement(sets, first, second))
-            for half, positions in ((first, halving.first), (second, halving.second)):
-                chosen, _ = draw_matched(pool, target[positions], generator)
-                found["generated-real"].append(_agreement(sets, generated.select(chosen), half))
+            halves = (halving.first, halving.second)
+            draws["real-real"].add([halves])
+            draws["generated-real"].add(
+                [(draw_matched(pool, target[half], generator)[0], half) for half in halves]
+            )
     except DataError as error:
-        found = {name: [] for name in found}
-        reasons = dict.fromkeys(found, str(error))
+        draws = {name: _Draws(sets, one.left) for name, one in draws.items()}
+        reasons = dict.fromkeys(draws, str(error))
     rows: Rows = []
-    for comparison, results in found.items():
-        for metric, part in (("agreement", "pearson"), ("rms", "rms")):
-            values = [getattr(result, part) for result in results]
+    for comparison, found in draws.items():
+        for metric in _RANGES:
+            result = found.averaged(metric)
             settings = dict(notes)
-            if values:
-                settings["standard_deviation_over_draws"] = float(np.std(values))
-            else:
+            interval: dict[str, float] = {}
+            if result is None:
                 settings["reason"] = reasons[comparison]
+            else:
+                settings["standard_deviation_over_draws"] = float(np.std(found.single[metric]))
+                interval = interval_columns(
+                    sets, [(1.0, result, found.left, real)], settings, _RANGES[metric]
+                )
             rows.append(
                 sets.row(
                     f"feature_correlation_{metric}",
-                    float(np.mean(values)) if values else None,
+                    None if result is None else result.value,
                     comparison=comparison,
                     n_left=size or len(generated),
                     n_right=size or len(real),
                     settings=settings,
-                    **columns,
+                    cell_type="all",
+                    perturbation="all",
+                    **interval,
                 )
             )
     return rows
 
 
-def _halvings(sets: MorphologySets) -> list[Halving]:
-    return halvings(
-        sets.real.images,
-        repeats=sets.settings.floor_repeats,
-        at_most=len(sets.generated),
-        seed=sets.settings.seed,
-    )
+class _Draws:
+    """Agreements in several draws, and what each field contributed to them.
 
-
-def _agreement(sets: MorphologySets, left: FeatureSet, right: FeatureSet) -> MatrixAgreement:
-    return matrix_agreement(
-        correlation_matrix(left.features[:, sets.top]),
-        correlation_matrix(right.features[:, sets.top]),
-    )
-
-
-def _row_correlations(left: Array, right: Array) -> Array:
-    """Pearson's r between the rows of two sets of mean profiles: [c, d] and [c, d] to [c, c]."""
-
-    def unit(profiles: Array) -> Array:
-        centred = profiles - profiles.mean(axis=1, keepdims=True)
-        norms = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-        result: Array = np.divide(
-            centred, norms, out=np.full_like(centred, np.nan), where=norms > 0
-        )
-        return result
-
-    correlations: Array = unit(left) @ unit(right).T
-    return correlations
-
-
-def profile_correlation_rows(sets: MorphologySets) -> Rows:
-    """Correlation of mean profiles, condition by condition.
-
-    Returns
-    -------
-    list of dict
-        ``profile_correlation``: Pearson's r over features between mean profiles, generated-real,
-        real-real (two halves by well: what is within reach) and shuffled-real (generated fields
-        against real ones of every other perturbation of the cell type: what a pattern that all
-        perturbations share is worth). By cell type and perturbation; perturbation by cell type
-        ``all`` is the mean over cell types, and ``all`` by ``all`` the mean over perturbations,
-        without the negative control where it is the centre of the profiles. Conditions of a
-        single real well cannot be halved: all their fields are compared, and they enter means
-        only where no condition can be halved.
+    Parameters
+    ----------
+    sets
+        What is compared.
+    left
+        The generated fields; None where real fields are on both sides.
     """
-    real, generated = sets.real.images, sets.generated.images
-    pairs = sorted(
-        set(zip(real.column("cell_type"), real.column("perturbation"), strict=True))
-        & set(zip(generated.column("cell_type"), generated.column("perturbation"), strict=True))
-    )
-    pairs = [(cell, name) for cell, name in pairs if cell and name]
-    if not pairs or real.features.shape[1] < 3:
-        reason = "no condition has real and generated fields, or fewer than three features stand"
-        return [
-            sets.row(
-                "profile_correlation",
-                None,
-                comparison="generated-real",
-                cell_type="all",
-                perturbation="all",
-                settings={"reason": reason},
-            )
+
+    def __init__(self, sets: MorphologySets, left: FeatureSet | None) -> None:
+        self.left = left
+        self._features = [
+            side.features[:, sets.top] for side in (left or sets.real.images, sets.real.images)
         ]
-    values, sizes, halved = _profile_correlations(sets, pairs)
-    controls = set(real.column("perturbation")[real.column("control") == "negative"])
-    averaged = halved or set(pairs)
-    rows: Rows = []
-    for comparison, found in values.items():
-        of_condition = dict(zip(pairs, found, strict=True))
-        for pair, value in of_condition.items():
-            rows.append(
-                _profile_row(
-                    sets, comparison, *pair, float(value), n=sizes[pair], halved=pair in halved
-                )
-            )
-        means: list[float] = []
-        for name in sorted({perturbation for _, perturbation in pairs}):
-            known = [
-                value
-                for pair, value in of_condition.items()
-                if pair[1] == name and pair in averaged and np.isfinite(value)
-            ]
-            value = float(np.mean(known)) if known else float("nan")
-            rows.append(_profile_row(sets, comparison, "all", name, value, mean_over=len(known)))
-            if known and not (sets.centred_on_controls and name in controls):
-                means.append(value)
-        mean = float(np.mean(means)) if means else float("nan")
-        rows.append(_profile_row(sets, comparison, "all", "all", mean, mean_over=len(means)))
-    return rows
+        self._parts: dict[str, list[tuple[float, Any, Any]]] = {name: [] for name in _RANGES}
+        self.single: dict[str, list[float]] = {name: [] for name in _RANGES}
 
-
-def _profile_row(
-    sets: MorphologySets,
-    comparison: str,
-    cell_type: str,
-    perturbation: str,
-    value: float,
-    *,
-    mean_over: int | None = None,
-    n: int | None = None,
-    halved: bool = True,
-) -> dict[str, Any]:
-    notes: dict[str, Any] = {"seed": sets.settings.seed}
-    if mean_over is None:
-        notes["halvings"] = sets.settings.floor_repeats if halved else 0
-    else:
-        notes["mean_over"] = mean_over
-    known = bool(np.isfinite(value))
-    if not known:
-        notes["reason"] = (
-            "there is no other perturbation to hold it against"
-            if comparison == "shuffled-real"
-            else "real fields come from fewer than two wells, which cannot be halved, or a mean "
-            "profile is flat"
-        )
-    return sets.row(
-        "profile_correlation",
-        value if known else None,
-        comparison=comparison,
-        cell_type=cell_type,
-        perturbation=perturbation,
-        n_left=n,
-        n_right=n,
-        settings=notes,
-    )
-
-
-def _profile_correlations(
-    sets: MorphologySets, pairs: list[tuple[str, str]]
-) -> tuple[dict[str, Array], dict[tuple[str, str], int], set[tuple[str, str]]]:
-    """Mean correlations over halvings, by comparison and condition.
-
-    With the number of fields in each mean profile, and the conditions that could be halved.
-    """
-    real, generated = sets.real.images, sets.generated.images
-    names = ["\x1f".join(pair) for pair in pairs]
-    of_real, of_generated = real.conditions, generated.conditions
-    pool = [np.flatnonzero(of_generated == name) for name in names]
-    try:
-        drawn = _halvings(sets)
-    except DataError:
-        drawn = []
-    same_cell = np.array([[a[0] == b[0] and a != b for b in pairs] for a in pairs])
-    sizes = dict.fromkeys(pairs, 0)
-    collected: dict[str, list[Array]] = {
-        name: [] for name in ("generated-real", "real-real", "shuffled-real")
-    }
-    generator = np.random.default_rng([sets.settings.seed, 1])
-
-    def against(mean: Array, size: list[int]) -> dict[str, Array]:
-        """Correlate mean profiles of generated fields, drawn anew, with those of real ones."""
-        drawn_fields = [generator.permutation(rows) for rows in pool]
-        correlations = _row_correlations(_means(generated, drawn_fields, size), mean)
-        others = np.where(same_cell & np.isfinite(correlations), correlations, np.nan)
-        found = {
-            "generated-real": np.diag(correlations).copy(),
-            "shuffled-real": _mean_of_known(others, axis=1),
+    def add(self, pairs: list[tuple[Indices, Indices]]) -> None:
+        """Add a draw: the mean over pairs of positions on the left and on the right."""
+        sizes = [0 if self.left is None else len(self._features[0]), len(self._features[1])]
+        totals: dict[str, list[Any]] = {
+            name: [0.0, np.zeros(sizes[0]), np.zeros(sizes[1])] for name in _RANGES
         }
-        for name, values in found.items():
-            collected[name].append(values)
-        return found
+        for left, right in pairs:
+            found = linearised_agreement(self._features[0][left], self._features[1][right])
+            for (name, total), result in zip(totals.items(), found, strict=True):
+                self.single[name].append(result.value)
+                total[0] += result.value / len(pairs)
+                total[2][right] += result.right / len(pairs)
+                # Real fields stand on the right, wherever they were drawn to.
+                total[2 if self.left is None else 1][left] += result.left / len(pairs)
+        for name, (value, of_left, of_right) in totals.items():
+            self._parts[name].append((value, of_left, of_right))
 
-    for halving in drawn:
-        halves = [
-            [half[of_real[half] == name] for name in names]
-            for half in (halving.first, halving.second)
-        ]
-        size = [
-            min(len(a), len(b), len(c)) for a, b, c in zip(halves[0], halves[1], pool, strict=True)
-        ]
-        sizes = {
-            pair: (n if not sizes[pair] else min(n, sizes[pair]))
-            for pair, n in zip(pairs, size, strict=True)
-        }
-        means = [_means(real, half, size) for half in halves]
-        collected["real-real"].append(np.diag(_row_correlations(*means)).copy())
-        for mean in means:
-            against(mean, size)
-    result = {
-        name: (_mean_of_known(np.array(values), axis=0) if values else np.full(len(pairs), np.nan))
-        for name, values in collected.items()
-    }
-    lacking = ~np.isfinite(result["generated-real"])
-    if lacking.any():
-        whole = [generator.permutation(np.flatnonzero(of_real == name)) for name in names]
-        size = [min(len(a), len(b)) for a, b in zip(whole, pool, strict=True)]
-        for name, values in against(_means(real, whole, size), size).items():
-            result[name][lacking] = values[lacking]
-        sizes |= {pair: n for pair, n, lack in zip(pairs, size, lacking, strict=True) if lack}
-    return result, sizes, {pair for pair, lack in zip(pairs, lacking, strict=True) if not lack}
-
-
-def _means(images: FeatureSet, rows: list[npt.NDArray[np.intp]], sizes: list[int]) -> Array:
-    """Mean profile of the first so many rows of every condition; NaN where there are none."""
-    result = np.full((len(rows), images.features.shape[1]), np.nan)
-    for place, (chosen, size) in enumerate(zip(rows, sizes, strict=True)):
-        if size:
-            result[place] = images.features[chosen[:size]].mean(axis=0, dtype=np.float64)
-    return result
-
-
-def _mean_of_known(values: Array, axis: int) -> Array:
-    """Mean of what is not NaN; NaN where nothing is."""
-    known = np.isfinite(values)
-    number = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    result: Array = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
-    return result
+    def averaged(self, metric: str) -> Averaged | None:
+        """The mean over the draws; None without any."""
+        if not self._parts[metric]:
+            return None
+        values, left, right = zip(*self._parts[metric], strict=True)
+        return Averaged(np.array(values), np.array(left), np.array(right))

@@ -4,18 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.floor import halvings
+from morphpipe.evaluation.floor import Averaged, halvings
 from morphpipe.evaluation.metric_table import metric_row
-from morphpipe.evaluation.morphology_agreement import (
-    feature_correlation_rows,
-    profile_correlation_rows,
-)
+from morphpipe.evaluation.morphology_agreement import feature_correlation_rows
 from morphpipe.evaluation.morphology_correlation import top_features
 from morphpipe.evaluation.morphology_differences import feature_differences
+from morphpipe.evaluation.morphology_intervals import interval_columns
 from morphpipe.evaluation.morphology_labels import (
     classification_rows,
     clustering_rows,
@@ -37,6 +36,7 @@ from morphpipe.evaluation.morphology_tables import (
     profiles_of,
     score_table,
 )
+from morphpipe.evaluation.profile_correlation import profile_correlation_rows
 from morphpipe.morphology.feature_names import is_position
 from morphpipe.morphology.profiles import Profiles, feature_columns
 from morphpipe.morphology.recipes import FittedRecipe, Prepared, Recipe, fit_recipe
@@ -292,8 +292,7 @@ def _preparation_rows(
         )
         for variant, fields in ((sets, of), (matched, alike)):
             if len(fields):
-                mean = float(fields.counts.mean())
-                rows.append(variant.row("mean_cell_count", mean, n_left=len(fields), **columns))
+                rows.append(mean_count_row(variant, fields, columns))
     if len(matched.real) < _MINIMUM:
         reason = (
             f"{len(matched.real)} generated fields have a real one of the same condition and cell "
@@ -309,6 +308,18 @@ def _preparation_rows(
             )
         )
     return rows
+
+
+def mean_count_row(
+    sets: MorphologySets, fields: Side, columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The mean number of nuclei in a field, with its interval over wells."""
+    mean, size = float(fields.counts.mean()), len(fields)
+    contributions = (fields.counts - mean)[None] / size
+    result = Averaged(np.array([mean]), np.zeros((1, 0)), contributions)
+    notes: dict[str, Any] = {}
+    interval = interval_columns(sets, [(1.0, result, None, fields.images)], notes, (0.0, np.inf))
+    return sets.row("mean_cell_count", mean, n_left=size, settings=notes, **{**columns, **interval})
 
 
 def _differences(

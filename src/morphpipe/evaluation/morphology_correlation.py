@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_arrays import checked
-from morphpipe.evaluation.statistics import Array
+from morphpipe.evaluation.statistics import Array, Linearised
 
 
 class MatrixAgreement(NamedTuple):
@@ -92,3 +92,73 @@ def matrix_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> MatrixAgreeme
         raise DataError("all correlations of one side are equal: their pattern cannot be compared")
     pearson = float(np.corrcoef(x, y)[0, 1])
     return MatrixAgreement(pearson, float(np.sqrt(np.mean((x - y) ** 2))), len(x))
+
+
+class LinearisedAgreement(NamedTuple):
+    """`MatrixAgreement` of two sets of fields, with what each field contributes to it."""
+
+    pearson: Linearised
+    rms: Linearised
+
+
+def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> LinearisedAgreement:
+    """Compare the correlation matrices of two sets, and linearise the result in the fields.
+
+    The derivative of a correlation C_ab with respect to the weight of a field whose standardised
+    features are z is z_a z_b - C_ab (z_a^2 + z_b^2) / 2.
+
+    Parameters
+    ----------
+    left, right
+        [n, d] and [m, d]: the same features of two sets of fields.
+
+    Raises
+    ------
+    DataError
+        As `matrix_agreement` and `correlation_matrix`.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (left, right)]
+    matrices = [correlation_matrix(side) for side in sides]
+    agreement = matrix_agreement(*matrices)
+    rows, columns = np.triu_indices(len(matrices[0]), k=1)
+    both = np.isfinite(matrices[0][rows, columns]) & np.isfinite(matrices[1][rows, columns])
+    upper = (rows[both], columns[both])
+    x, y = (matrix[upper] for matrix in matrices)
+    of_pearson = correlation_gradients(x, y)
+    apart = (x - y) / (agreement.pairs * agreement.rms) if agreement.rms > 0 else np.zeros_like(x)
+    return LinearisedAgreement(
+        Linearised(agreement.pearson, *_contributions(sides, matrices, upper, of_pearson)),
+        Linearised(agreement.rms, *_contributions(sides, matrices, upper, (apart, -apart))),
+    )
+
+
+def correlation_gradients(x: Array, y: Array) -> tuple[Array, Array]:
+    """Derivatives of Pearson's r between two vectors with respect to each; they must vary."""
+    centred = [values - values.mean() for values in (x, y)]
+    norms = [float(np.linalg.norm(values)) for values in centred]
+    a, b = (values / norm for values, norm in zip(centred, norms, strict=True))
+    r = float(a @ b)
+    return (b - r * a) / norms[0], (a - r * b) / norms[1]
+
+
+def _contributions(
+    sides: list[Array],
+    matrices: list[Array],
+    upper: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    gradients: tuple[Array, Array],
+) -> tuple[Array, Array]:
+    """What each field of both sides contributes, given derivatives by correlations."""
+    found = []
+    for values, matrix, gradient in zip(sides, matrices, gradients, strict=True):
+        centred = values - values.mean(axis=0)
+        scale = centred.std(axis=0)
+        varies = np.isfinite(np.diag(matrix))
+        z = np.divide(centred, scale, out=np.zeros_like(centred), where=varies & (scale > 0))
+        weights = np.zeros_like(matrix)
+        weights[upper] = gradient / 2
+        weights += weights.T
+        # Entries of weight 0 may be NaN.
+        known = np.where(weights == 0, 0.0, matrix)
+        products = np.einsum("ia,ab,ib->i", z, weights, z, optimize=True)
+        found.append((products - z**2 @ (weights * known).sum(axis=1)) / len(z))
+    return found[0], found[1]

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -28,8 +27,6 @@ class ProbeResult:
     ----------
     accuracy
         Share of test images told rightly.
-    macro_f1
-        Mean F1 over the classes of the test images.
     per_class
         Share told rightly of each class of the test images.
     n_train, n_test
@@ -46,7 +43,6 @@ class ProbeResult:
     """
 
     accuracy: float
-    macro_f1: float
     per_class: dict[str, float]
     n_train: int
     n_test: int
@@ -122,7 +118,6 @@ def probe(
     present, counts = np.unique(wanted, return_counts=True)
     return ProbeResult(
         accuracy=float(correct.mean()),
-        macro_f1=float(f1_score(wanted, told, labels=present, average="macro", zero_division=0)),
         per_class={str(name): float(correct[wanted == name].mean()) for name in present},
         n_train=len(train),
         n_test=len(test),

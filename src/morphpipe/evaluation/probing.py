@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet, check_sides
+from morphpipe.evaluation.macro_f1 import macro_f1_row
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.probes import cross_validated, probe, split_by_group
 from morphpipe.evaluation.scopes import PERTURBATION_SET
@@ -145,7 +146,7 @@ def _probe_rows(
         ci_high=high,
         settings=notes | wilson,
     )
-    yield metric_row(**columns, metric="macro_f1", value=result.macro_f1, settings=notes)
+    yield macro_f1_row(columns, notes, test.labels, result.told, groups, level=settings.level)
     for name, accuracy in result.per_class.items():
         of_class = test.labels == name
         low, high = wilson_interval(
