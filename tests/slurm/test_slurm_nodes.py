@@ -82,20 +82,27 @@ def locally(workflow, *arguments):
     return done.stdout + done.stderr
 
 
-def stop_first_process(work, workflow):
-    """Stop the process that writes as soon as there is a checkpoint."""
+def stop_first_process(work, workflow, before=0):
+    """Stop the process that writes, as soon as there is a checkpoint and it is another than before.
+
+    Gives its number.
+    """
     end = time.monotonic() + 300
-    while not any(work.glob("step-*")):
+    number = before
+    while number == before or not any(work.glob("step-*")):
         assert workflow.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)
-    word = re.search(r"process (\d+) on", (work / "lock").read_text())
-    os.kill(int(word[1]), signal.SIGSTOP)
+        lock = work / "lock"
+        word = re.search(r"process (\d+) on", lock.read_text() if lock.exists() else "")
+        number = int(word[1]) if word else before
+    os.kill(number, signal.SIGSTOP)
+    return number
 
 
 @pytest.fixture(scope="module")
 def over_nodes(on_cluster):
-    """A slice of training over two nodes, pushed aside by an urgent job and put back."""
+    """A slice of training over two nodes, pushed aside by an urgent job, then without a node."""
     workflow = on_cluster("nodes", REPOSITORY / "Snakefile")
     make_inputs(workflow.folder)
     configure(workflow.folder, nodes=2)
@@ -105,12 +112,19 @@ def over_nodes(on_cluster):
         *("train:slurm_extra='--nodelist=n3,n4'", "--", SLICES[0]),
     )
     try:
-        stop_first_process(workflow.folder / "scratch/training/tiny/seed-0", process)
+        work = workflow.folder / "scratch/training/tiny/seed-0"
+        first = stop_first_process(work, process)
         # SLURM lets it go on when it asks it to end.
         workflow.cluster.run(
             *("sbatch", "--partition=urgent", "--nodelist=n4", "--exclusive"),
             *("--output=/dev/null", "--wrap=sleep 1"),
         )
+        stop_first_process(work, process, first)
+        # What SLURM itself does with a node that does not answer any more, and with one that is
+        # back: nobody is asked to end.
+        node = ("scontrol", "update", "NodeName=n4")
+        workflow.cluster.run(*node, "State=DOWN", "Reason=lost")
+        workflow.cluster.run(*node, "State=RESUME")
         status = process.wait(timeout=400)
     finally:
         if process.poll() is None:
@@ -123,8 +137,9 @@ def over_nodes(on_cluster):
 
 @pytest.mark.timeout(700)
 def test_slurm_training_over_nodes_is_put_back_into_the_queue_and_ends(over_nodes):
+    """Once for the urgent job and once for the lost node, under the same number."""
     (job,) = [job for job in over_nodes.jobs() if job["Comment"].startswith("rule_train")]
-    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "2")
     assert (job["NumNodes"], job["NumTasks"], job["TresPerNode"]) == ("2", "2", "gres:gpu:1")
     (log,) = over_nodes.folder.glob("results/logs/train/tiny_0_0.log")
     assert "Going on from" in log.read_text()
