@@ -144,7 +144,17 @@ def test_a_table_that_is_no_metric_table_is_refused(tmp_path):
 
 
 def test_a_single_cell_type_is_not_shown_twice():
-    summary = pd.DataFrame({"cell_type": ["all", "HeLa", "all"], "value": [1.0, 1.0, 2.0]})
+    columns = ["metric", "extractor", "view", "comparison", "regime", "task", "perturbation",
+               "variant"]  # fmt: skip
+    summary = pd.DataFrame(
+        {
+            "metric": ["a", "a", "b", "never pooled"],
+            "cell_type": ["all", "HeLa", "all", "HeLa"],
+            "value": [1.0, 1.0, 2.0, 3.0],
+        }
+    ).reindex(columns=["metric", "cell_type", "value", *columns[1:]], fill_value="")
     shown = named_cell_type(summary, ["HeLa"])
-    assert shown.to_dict("list") == {"cell_type": ["HeLa", "HeLa"], "value": [1.0, 2.0]}
+    assert shown["metric"].tolist() == ["a", "b", "never pooled"]
+    assert shown["cell_type"].tolist() == ["HeLa"] * 3
+    assert shown["value"].tolist() == [1.0, 2.0, 3.0]
     assert named_cell_type(summary, ["HeLa", "U2OS"]) is summary

@@ -101,12 +101,15 @@ def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.DataFrame:
     """Rows as they are shown: with a single cell type nothing is said twice.
 
-    Its own rows equal those over all cell types, which then take its name.
+    Its own rows equal those over all cell types, which then take its name. Measures that are never
+    pooled over cell types have its own rows alone.
     """
     if len(cell_types) != 1:
         return summary
-    pooled = summary[summary["cell_type"] != cell_types[0]]
-    return pooled.assign(cell_type=pooled["cell_type"].replace("all", cell_types[0]))
+    others = pd.MultiIndex.from_frame(summary[[c for c in _IDENTITY if c != "cell_type"]])
+    twice = others.isin(others[summary["cell_type"] == "all"])
+    kept = summary[~(twice & (summary["cell_type"] == cell_types[0]))]
+    return kept.assign(cell_type=kept["cell_type"].replace("all", cell_types[0]))
 
 
 def select(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
