@@ -4,13 +4,20 @@ import csv
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from morphpipe.checksums import read_sealed_json
+from morphpipe.config.papers import Papers
+from morphpipe.evaluation.comparison import compare
+from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.papers.cells import COPY, FLOOR, at_floor
 from morphpipe.papers.items import ITEMS
 from morphpipe.papers.measured import Metrics
+from morphpipe.papers.run import PaperRun
 from morphpipe.papers.stage import TABLES, build_table, make_figure, make_table
+from morphpipe.storage import write_parquet
 
 AT_FLOOR = at_floor("MorphGen")
 
@@ -206,3 +213,53 @@ def test_a_figure_without_a_run_says_why(make_run, tmp_path):
     assert content["files"] == ["figure.png", "figure.pdf"]
     assert all(path.stat().st_size for path in paths)
     assert set(ITEMS["morphgen_figure8"].needs)
+
+
+def test_means_of_a_comparison_have_intervals_over_perturbations(
+    make_metric, paper_facts, tmp_path
+):
+    """As scipy has them; and where there is nothing to explain there is no reason."""
+    values = {"model": [10.0, 14.0, 9.0, 12.0], "baseline": [13.0, 15.0, 14.0, 12.5]}
+    where = {"extractor": "inception", "view": "rgb"}
+
+    def table(name, numbers):
+        rows = [
+            make_metric(metric, value, comparison=comparison, perturbation=f"p{i}", **where)
+            for metric in ("FID", "KID")
+            for comparison, numbers_of in (
+                ("generated-real@floor-n", numbers),
+                ("real-real", [5.0, 6.0, 5.5, 4.0]),
+            )
+            for i, value in enumerate(numbers_of)
+        ]
+        return metric_table(
+            [row | {"experiment": name, "n_left": 40, "n_right": 40} for row in rows]
+        ).to_pandas()
+
+    path = tmp_path / "tests.parquet"
+    write_parquet(compare(*(table(*side) for side in values.items())), path)
+    model, baseline = (replace(paper_facts, name=name) for name in values)
+    run = PaperRun(
+        Papers.model_validate({"morphodiff": {"rxrx1_all": "pair"}}),
+        {"model": model, "baseline": baseline},
+        {"pair": ("model", "baseline")},
+        {"pair": {"comparison": str(path)}},
+    )
+    _, content = build_table("morphodiff_table1", run)
+    found = {
+        c["system"]: c
+        for c in content["cells"]
+        if (c["row"], c["column"]) == ("RxRx1, All Batches", "FID")
+    }
+    for system, numbers in (
+        ("MorphoDiff", values["model"]),
+        ("Stable Diffusion", values["baseline"]),
+    ):
+        interval = stats.ttest_1samp(numbers, 0).confidence_interval(0.95)
+        cell = found[system]
+        assert cell["produced"] == pytest.approx(np.mean(numbers))
+        assert (cell["ci_low"], cell["ci_high"]) == pytest.approx((interval.low, interval.high))
+    paired = stats.ttest_rel(values["model"], values["baseline"])
+    assert found["p, paired t-test"]["produced"] == pytest.approx(paired.pvalue)
+    assert found["p, paired t-test"]["reason"] == ""
+    assert "4 perturbations" in content["notes"][0]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from morphpipe.evaluation.statistics import t_interval
 from morphpipe.papers.cells import FLOOR, PaperTable
 from morphpipe.papers.distance_cells import column_of, metric_of
 from morphpipe.papers.measured import Estimate, absent
@@ -33,7 +34,7 @@ def _row(run: PaperRun, role: str, metric: str, encoder: str, view: str) -> pd.S
     if rows.empty:
         return f"the comparison {name} has no {metric} of {encoder}"
     row = rows.iloc[0]
-    return str(row["reason"]) if pd.isna(row["mean_model"]) else row
+    return _said(row["reason"]) if pd.isna(row["mean_model"]) else row
 
 
 def add_comparison(
@@ -56,8 +57,11 @@ def add_comparison(
     if facts is None:
         return
     encoder = run.encoder(facts, "distances", "morphodiff")
+    over: set[int] = set()
     for measure in ("FID", "KID"):
         found = _row(run, role, metric_of(facts, encoder, measure), encoder, "rgb")
+        if not isinstance(found, str):
+            over.add(int(found["perturbations"]))
         shown = column_of(facts, encoder, measure)
         where = (shown, place) if measures_are_rows else (place, shown)
         for system, column in ((MODEL, "model"), (BASELINE, "baseline"), (FLOOR, "floor")):
@@ -67,6 +71,12 @@ def add_comparison(
             table.add(*where, system, estimate, role=role, encoder=encoder, paper="morphodiff")
         if table.item.paper == "morphodiff" and not isinstance(found, str):
             _add_test(table, found, where, encoder, role)
+    if over:
+        number = " and ".join(map(str, sorted(over)))
+        table.notes.append(
+            f"{place}: means over {number} perturbations that model and baseline share, with "
+            "t-intervals over them."
+        )
 
 
 def _add_test(
@@ -78,15 +88,24 @@ def _add_test(
     )  # fmt: skip
     table.add(*where, f"{MODEL} less {BASELINE}", apart, role=role, encoder=encoder)
     for name in ("paired", "student", "welch"):
-        p = Estimate(_known(found[f"{name}_p"]), reason=str(found["reason"] or ""))
+        p = Estimate(_known(found[f"{name}_p"]), reason=_said(found["reason"]))
         table.add(*where, f"p, {name} t-test", p, role=role, encoder=encoder)
 
 
 def _mean(found: pd.Series, column: str) -> Estimate:
+    """A mean over perturbations with the t-interval over them: the paper tests over them."""
     value = _known(found[f"mean_{column}"])
     parts = int(found["perturbations"])
-    reason = "" if value is not None else "the floor is at other numbers of images"
-    return Estimate(value, parts=parts, reason=reason)
+    if value is None:
+        return Estimate(parts=parts, reason="the floor is at other numbers of images")
+    values = [pair[column] for pair in found["pairs"]]
+    low, high = t_interval(values)[1] if len(values) > 1 else (None, None)
+    return Estimate(value, low, high, parts=parts)
+
+
+def _said(reason: str | float | None) -> str:
+    """A reason from a table, in which there may be none."""
+    return "" if pd.isna(reason) else str(reason)
 
 
 def _known(value: float) -> float | None:
