@@ -114,3 +114,8 @@ def test_a_reason_of_one_row_stands_in_it_once():
         "paper 2",
         "paper 3",
     ]
+
+
+def test_a_whole_number_is_a_setting_or_a_count_and_has_no_decimals():
+    assert item_cell(cell_of() | {"produced": 16}).text == "16"
+    assert item_cell(cell_of() | {"produced": 16.0}).text == "16.0"

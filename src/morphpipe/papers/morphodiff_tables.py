@@ -99,8 +99,13 @@ def _add_details(table: PaperTable, row: str, system: str, facts: ExperimentFact
     }
     for column, value in numbers.items():
         if value is not None:
-            table.cells.append(Cell(row, column, system, Estimate(float(value))))
-    chosen = ", ".join(f"{key} {value}" for key, value in facts.selection.items())
+            # Whole numbers stay whole, and are shown so.
+            table.cells.append(Cell(row, column, system, Estimate(value)))
+    chosen = "; ".join(
+        f"{key.replace('_', ' ')} "
+        + (", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for key, value in facts.selection.items()
+    )
     table.notes.append(
         f"{row}, {system} ({facts.name}): {facts.network} from "
         f"{facts.starting_weights or 'scratch'}, codec {facts.codec}, condition "

@@ -166,7 +166,8 @@ def item_cell(cell: Mapping[str, Any] | None, told: Collection[str] = ()) -> Cel
         notes.append(f"n = {' / '.join(sizes)}")
     if reason and reason not in told:
         notes.append(reason)
-    return Cell(number(produced), "number", "\n".join(notes), produced, low, high)
+    shown = count(produced) if isinstance(produced, int) else number(produced)
+    return Cell(shown, "number", "\n".join(notes), produced, low, high)
 
 
 def item_table(item: PaperItem) -> Table | None:
