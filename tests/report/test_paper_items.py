@@ -117,5 +117,5 @@ def test_a_reason_of_one_row_stands_in_it_once():
 
 
 def test_a_whole_number_is_a_setting_or_a_count_and_has_no_decimals():
-    assert item_cell(cell_of() | {"produced": 16}).text == "16"
-    assert item_cell(cell_of() | {"produced": 16.0}).text == "16.0"
+    assert item_cell({"produced": 16}).text == "16"
+    assert item_cell({"produced": 16.0}).text == "16.0"
