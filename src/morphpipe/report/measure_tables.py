@@ -1,6 +1,7 @@
 """Tables of metrics with parts of their own: a row per scope, a column per comparison."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,9 +112,14 @@ def _table(rows: pd.DataFrame, caption: str, mark: Mark, words: Mapping[str, str
     order = {name: i for i, name in enumerate(dict.fromkeys(rows["metric"]))}
     rows = rows.sort_values("metric", key=lambda names: names.map(order), kind="stable")
     made: list[list[Cell | str]] = []
-    for _, part in rows.groupby(list(_SCOPE), sort=False):
-        by = {row["asked"]: row for _, row in part.iterrows()}
-        cells: list[Cell | str] = [_scope_cell(name, part.iloc[0][name], mark) for name in scopes]
+    # By hand: there may be thousands of rows, and pandas takes milliseconds for each group.
+    parts: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows.to_dict("records"):
+        scope = tuple(row[name] for name in _SCOPE)
+        parts.setdefault(scope, {})[row["asked"]] = row
+    for scope, by in parts.items():
+        of = dict(zip(_SCOPE, scope, strict=True))
+        cells: list[Cell | str] = [_scope_cell(name, of[name], mark) for name in scopes]
         cells += once([_value(by.get(name)) for name in asked])
         sizes = [(by[name]["n_left"], by[name]["n_right"]) for name in asked if name in by]
         made.append([*cells, Cell(_sizes(sizes), "number")])
@@ -134,7 +140,7 @@ def _scope_cell(name: str, value: str, mark: Mark) -> Cell:
     return Cell(value or "–")
 
 
-def _value(row: pd.Series | None) -> Cell:
+def _value(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return Cell("–", "number")
     cell = value_cell(row)

@@ -196,6 +196,13 @@ def distance_points(
         comparison=(FLOOR, GENERATED_AT_FLOOR, COPY, SHUFFLED),
     )  # fmt: skip
     floors = select(chosen, comparison=FLOOR).set_index(["view", "cell_type"])["value"]
+    ratios = select(
+        summary, metric=f"relative_{metric}", extractor=extractor, perturbation="all"
+    )  # fmt: skip
+    limits = {
+        (row.view, row.cell_type): (row.ci_low, row.ci_high)
+        for row in ratios.drop_duplicates(["view", "cell_type"]).itertuples()
+    }
     rows = []
     for row in chosen[chosen["value"].notna()].itertuples():
         low, high, divisor = row.ci_low, row.ci_high, 1.0
@@ -204,12 +211,8 @@ def distance_points(
             if not divisor > 0:
                 continue
             low, high = low / divisor, high / divisor
-            ratio = single(
-                summary, metric=f"relative_{metric}", extractor=extractor, view=row.view,
-                cell_type=row.cell_type, perturbation="all",
-            )  # fmt: skip
-            if row.comparison == GENERATED_AT_FLOOR and ratio is not None:
-                low, high = ratio["ci_low"], ratio["ci_high"]
+            if row.comparison == GENERATED_AT_FLOOR:
+                low, high = limits.get((row.view, row.cell_type), (low, high))
         rows.append((row.view, row.cell_type, row.comparison, row.value / divisor, low, high))
     names = ["view", "cell_type", "comparison", "value", "low", "high"]
     return pd.DataFrame(rows, columns=names)

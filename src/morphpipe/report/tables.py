@@ -84,7 +84,7 @@ def interval(row: Mapping[str, Any] | pd.Series) -> str:
     return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
 
 
-def value_cell(row: pd.Series | None) -> Cell:
+def value_cell(row: Mapping[str, Any] | pd.Series | None) -> Cell:
     """Value with interval, or the reason why there is none."""
     if row is None:
         return Cell("not measured", "absent")
