@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import shutil
 from pathlib import Path
 from typing import Protocol
@@ -72,10 +73,7 @@ class EmbeddedFiles:
 
     def paper_figure(self, item: PaperItem) -> str:
         """Address of a paper's figure: the figure itself."""
-        assert item.figure is not None
-        with Image.open(item.figure) as image:
-            content = _fitting(image, _PAPER_FIGURE_BYTES)
-        return "data:image/png;base64," + base64.b64encode(content).decode()
+        return "data:image/png;base64," + base64.b64encode(_paper_figure(item)).decode()
 
     def paper_downloads(self, item: PaperItem) -> Downloads:
         """None: the page shows it."""
@@ -128,9 +126,7 @@ class SiteFiles:
         address = f"figures/{item.name}.png"
         place = self._site / address
         if not place.exists():
-            assert item.figure is not None
-            with Image.open(item.figure) as image:
-                place.write_bytes(_fitting(image, _PAPER_FIGURE_BYTES))
+            place.write_bytes(_paper_figure(item))
         return address
 
     def paper_downloads(self, item: PaperItem) -> Downloads:
@@ -156,7 +152,10 @@ class SiteFiles:
 
     def _save_image(self, image: Image.Image, name: str) -> Downloads:
         png, pdf = f"figures/{name}.png", f"figures/{name}.pdf"
-        (self._site / png).write_bytes(_fitting(image, max(self._most, _PAPER_FIGURE_BYTES)))
+        most, buffer = max(self._most, _PAPER_FIGURE_BYTES), io.BytesIO()
+        image.save(buffer, "PNG", optimize=True)
+        content = buffer.getvalue()
+        (self._site / png).write_bytes(content if len(content) <= most else _smaller(image, most))
         _save_pdf(image, self._site / pdf)
         return [("PNG", png), ("PDF", pdf)]
 
@@ -176,15 +175,25 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _fitting(image: Image.Image, most: int) -> bytes:
+def _paper_figure(item: PaperItem) -> bytes:
+    """A paper's figure as the workflow drew it, or smaller where that is too much for a page."""
+    assert item.figure is not None
+    content = item.figure.read_bytes()
+    if len(content) <= _PAPER_FIGURE_BYTES:
+        return content
+    with Image.open(io.BytesIO(content)) as image:
+        return _smaller(image, _PAPER_FIGURE_BYTES)
+
+
+def _smaller(image: Image.Image, most: int) -> bytes:
     """PNG of at most so many bytes: with fewer colours, then smaller, where it has to be."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
     small = image.convert("RGB")
-    content = buffer.getvalue()
+    content = _png(small)
     while len(content) > most and max(small.size) > 200:
+        # Bytes follow the area, roughly: a little below what fits, so that two tries are enough.
+        scale = min(0.9, 0.95 * math.sqrt(most / len(content)))
+        small = small.resize((round(small.width * scale), round(small.height * scale)))
         content = _png(small)
-        small = small.resize((small.width * 4 // 5, small.height * 4 // 5))
     return content
 
 
