@@ -27,7 +27,7 @@ def test_table_of_settings(morphpipe, tmp_path, fields):
     ended = morphpipe("conditions", "--settings", settings, "--fields", fields, "--output", output)
     assert ended.code == 0, ended.err
     assert "p3\tno SMILES" in ended.out
-    assert "4 conditions, 1 perturbations without an embedding; 16 numbers each" in ended.out
+    assert "conditions: 4, perturbations without an embedding: 1; 16 numbers each" in ended.out
     table = ConditionTable.read(output)
     assert table.width == 16
     np.testing.assert_array_equal(table.matrix[table.rows(["control"], [None])], np.zeros((1, 16)))
@@ -40,7 +40,7 @@ def test_listing_writes_nothing(morphpipe, fields):
     assert ended.code == 0, ended.err
     assert ended.out.splitlines() == [
         "p3\tno SMILES",
-        "4 conditions, 1 perturbations without an embedding",
+        "conditions: 4, perturbations without an embedding: 1",
     ]
 
 

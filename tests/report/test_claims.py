@@ -90,6 +90,13 @@ def test_probe_against_twice_chance(check, accuracy, chance, holds):
     assert check(rows_of({}, accuracy, chance))["probe"].holds is holds
 
 
+@pytest.mark.parametrize(("accuracy", "holds"), [(0.75, True), (0.74, False)])
+def test_probe_of_two_perturbations_goes_half_way_to_perfection(check, accuracy, holds):
+    claim = check(rows_of({}, accuracy, 0.5))["probe"]
+    assert claim.holds is holds
+    assert "half-way" in claim.text
+
+
 def test_missing_value_is_not_checked_and_gives_the_reason(check):
     claims = check(rows_of({("fibroblast", 0): RIGHT | {"graded-mid": None}}, 0.41))
     assert claims["fibroblast"].holds is None

@@ -32,7 +32,18 @@ def test_what_was_made_counts_what_is_there(evidence):
     text = what_was_made(evidence)
     assert "trained for 600 steps on 60 fields" in text
     assert "made 240 images" in text
-    assert "30 real fields held out" in text
+    assert "30 real fields of the same conditions held out" in text
+
+
+def test_real_fields_of_conditions_that_were_not_generated_are_not_counted(evidence):
+    here = evidence.generated[0].keys()
+    cell_type, perturbation = here.loc[0, ["cell_type", "perturbation"]]
+    chosen = here[(here["cell_type"] == cell_type) & (here["perturbation"] == perturbation)]
+    one = replace(evidence, generated=(evidence.generated[0].select(set(chosen["field_id"])),))
+    held_out = evidence.test_fields.keys()
+    alike = (held_out["cell_type"] == cell_type) & (held_out["perturbation"] == perturbation)
+    assert 0 < alike.sum() < len(held_out)
+    assert f"{alike.sum()} real fields of the same condition held out" in what_was_made(one)
 
 
 def test_caveats_of_the_small_run(evidence, summary, inputs):

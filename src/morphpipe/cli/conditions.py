@@ -65,7 +65,7 @@ def conditions(
     table = build(read_fields(fields).keys(), wanted, weights)
     for perturbation, reason in table.missing.itertuples(index=False):
         print(f"{perturbation}\t{reason}")
-    summary = f"{len(table)} conditions, {len(table.missing)} perturbations without an embedding"
+    summary = f"conditions: {len(table)}, perturbations without an embedding: {len(table.missing)}"
     if output is None:
         print(summary)
     else:

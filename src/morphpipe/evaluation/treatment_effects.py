@@ -234,7 +234,7 @@ class EffectRows:
         value: float | None = None
         notes: dict[str, Any] = {"of": "cate_unbiased, Spearman"}
         if len(names) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
-            notes["reason"] = f"{len(names)} perturbations with effects to rank, three are needed"
+            notes["reason"] = f"perturbations with effects to rank: {len(names)}, three are needed"
         else:
             value = float(stats.spearmanr(a, b).statistic)
             for side, effects in (("left", a), ("right", b)):
