@@ -7,9 +7,11 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # Tests run side by side, one for each core: threads beside them would wait for one another, five
 # times as long. Said before torch is imported, and to all that the tests start.
@@ -23,9 +25,40 @@ from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 
 
+# Minutes each: whole workflows, and the report's, which one process runs. The many short tests fill
+# the gaps behind them.
+LONGEST = (
+    "workflow/test_workflow.py",
+    "slurm/test_slurm_workflow.py",
+    "workflow/test_morphodiff.py",
+    "report/",
+    "workflow/",
+    "slurm/",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole workflows first: they take minutes each, and the many short tests fill the gaps."""
-    items.sort(key=lambda item: not {"slurm", "workflow"} & set(item.path.parts))
+    """Begin with what takes longest."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return next((i for i, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
+
+
+class TogetherByFixtures(LoadFileScheduling):
+    """A file at a time to each process; all of the report's to one, which make their run once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "report" if Path(file).parent.name == "report" else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherByFixtures:
+    """Who runs which tests."""
+    return TogetherByFixtures(config, log)
 
 
 @pytest.fixture(scope="session")
