@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.decomposition import PCA
 
 from morphpipe.errors import DataError
@@ -14,7 +15,7 @@ from morphpipe.report.results import (
     read_metrics,
     served_alignment,
 )
-from morphpipe.report.tables import interval
+from morphpipe.report.tables import interval, number, value_cell
 from morphpipe.storage import write_parquet
 
 from .conftest import CONTEXT, configuration_of
@@ -39,6 +40,9 @@ def test_over_seeds_takes_mean_widest_interval_and_reason(tmp_path):
     ]  # fmt: skip
     (row,) = summary_of(rows, tmp_path).to_dict("records")
     assert (row["value"], row["ci_low"], row["ci_high"]) == (3.0, 1.5, 5.0)
+    low, high = stats.t.interval(0.95, 1, 3.0, stats.sem([2.0, 4.0]))
+    assert (row["seeds_low"], row["seeds_high"]) == pytest.approx((low, high))
+    assert f"over seeds {number(low)} to {number(high)}" in value_cell(row).note
     assert row["n_left"] == 4
     assert row["reason"] == "1 of 3 seeds have no value: too few"
 
@@ -53,6 +57,7 @@ def test_an_interval_without_an_upper_end_is_the_widest(tmp_path):
     ]  # fmt: skip
     (row,) = summary_of(rows, tmp_path).to_dict("records")
     assert row["ci_low"] == 1.1
+    assert row["seeds_low"] == row["seeds_high"] == 2.0
     assert np.isnan(row["ci_high"])
     assert interval(row) == "1.10 or more"
 

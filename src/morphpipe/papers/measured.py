@@ -19,10 +19,7 @@ import pandas as pd
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import read_metric_table
-from morphpipe.evaluation.statistics import t_interval
-
-Seeds = tuple[int | None, int | None]
-"""Training seed and sampling seed; None where a number has none."""
+from morphpipe.evaluation.seed_interval import Seeds, seed_interval
 
 
 @dataclass(frozen=True)
@@ -60,10 +57,8 @@ class Estimate:
 
     @cached_property
     def over_seeds(self) -> tuple[float, float] | None:
-        """95 % t-interval over seeds (the papers' ±); None with fewer than two."""
-        if len(self.by_seed) < 2:
-            return None
-        return tuple(t_interval(list(self.by_seed.values()))[1])  # type: ignore[return-value]
+        """The interval over seeds (the papers' ±); None with fewer than two."""
+        return seed_interval(self.by_seed)
 
 
 def absent(reason: str) -> Estimate:

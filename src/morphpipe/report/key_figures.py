@@ -45,7 +45,7 @@ class KeyFigure:
     reading
         What is good, and what is bad.
     value, low, high
-        NaN where there is none.
+        With the widest interval within a seed; NaN where there is none.
     beside
         Floor, ceiling, controls and chance.
     unit
@@ -54,6 +54,8 @@ class KeyFigure:
         Why there is no value.
     note
         What else is to be known.
+    seeds_low, seeds_high
+        Interval over seeds; NaN where there are not several.
     """
 
     question: str
@@ -65,6 +67,8 @@ class KeyFigure:
     unit: str = ""
     reason: str = "not measured in this run"
     note: str = ""
+    seeds_low: float = float("nan")
+    seeds_high: float = float("nan")
 
     @property
     def is_known(self) -> bool:
@@ -85,6 +89,13 @@ class KeyFigure:
         if not np.isfinite(self.high):
             return f"{self.shown(self.low)} or more"
         return f"{self.shown(self.low)} to {self.shown(self.high)}"
+
+    @property
+    def seeds_interval(self) -> str:
+        """The interval over seeds in words; empty where there is none."""
+        if not np.isfinite(self.seeds_low):
+            return ""
+        return f"{self.shown(self.seeds_low)} to {self.shown(self.seeds_high)}"
 
     def place(self, value: float) -> float:
         """Where a value stands on this number's line: 0 to 100."""
@@ -116,6 +127,8 @@ def _valued(figure: KeyFigure, row: pd.Series | None) -> KeyFigure:
         value=float(row["value"]),
         low=float(row["ci_low"]),
         high=float(row["ci_high"]),
+        seeds_low=float(row["seeds_low"]),
+        seeds_high=float(row["seeds_high"]),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from morphpipe.config import Configuration
 from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import read_metric_table
+from morphpipe.evaluation.seed_interval import Seeds, seed_interval
 
 FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
 GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
@@ -60,12 +61,12 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The mean `value` of the seeds that have one, the widest interval (`ci_low`, `ci_high`),
-        the fewest images (`n_left`, `n_right`), how many `seeds` there are, the mean `chance`
-        (or `expected_share`) where the settings name it, and the `reason` of values that are
-        missing.
+        the fewest images (`n_left`, `n_right`), how many `seeds` there are and the interval over
+        them (`seeds_low`, `seeds_high`), the mean `chance` (or `expected_share`) where the
+        settings name it, and the `reason` of values that are missing.
     """
     columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
-    columns += ["seeds", "chance", "reason"]
+    columns += ["seeds", "seeds_low", "seeds_high", "chance", "reason"]
     if frame.empty:
         return pd.DataFrame(columns=columns)
     known = frame["value"].notna()
@@ -84,7 +85,30 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         chance=("chance", "mean"), is_open=("is_open", "any"), without=("without", "sum"),
     )  # fmt: skip
     summary["ci_high"] = summary["ci_high"].mask(summary["is_open"])
+    summary = summary.join(_seed_intervals(frame[known]), on=_IDENTITY)
     return _with_reasons(summary, frame)[columns]
+
+
+def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Ends of the intervals over seeds of what has several, by what it is."""
+    values: dict[tuple[Any, ...], dict[Seeds, float]] = {}
+    seeds = frame[["training_seed", "sampling_seed"]].astype(object)
+    pairs = seeds.where(seeds.notna(), None).itertuples(index=False, name=None)
+    of = frame[_IDENTITY].itertuples(index=False, name=None)
+    for identity, pair, value in zip(of, pairs, frame["value"], strict=True):
+        values.setdefault(identity, {})[pair] = value
+    found = {
+        identity: interval
+        for identity, by_seed in values.items()
+        if len(by_seed) > 1 and (interval := seed_interval(by_seed)) is not None
+    }
+    index = (
+        pd.MultiIndex.from_tuples(list(found), names=_IDENTITY)
+        if found
+        else (pd.MultiIndex.from_arrays([[] for _ in _IDENTITY], names=_IDENTITY))
+    )
+    columns = ["seeds_low", "seeds_high"]
+    return pd.DataFrame(list(found.values()), index=index, columns=columns, dtype=float)
 
 
 def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

@@ -84,13 +84,19 @@ def interval(row: Mapping[str, Any] | pd.Series) -> str:
     return f"{number(row['ci_low'])} to {number(row['ci_high'])}"
 
 
+def seeds_note(row: Mapping[str, Any] | pd.Series) -> str:
+    """The interval over seeds as text, empty where there are not several."""
+    low, high = row.get("seeds_low", np.nan), row.get("seeds_high", np.nan)
+    return f"over seeds {number(low)} to {number(high)}" if np.isfinite(low) else ""
+
+
 def value_cell(row: Mapping[str, Any] | pd.Series | None) -> Cell:
     """Value with interval, or the reason why there is none."""
     if row is None:
         return Cell("not measured", "absent")
     if not np.isfinite(row["value"]):
         return Cell(row["reason"] or "no value, no reason given", "absent")
-    notes = [note for note in (interval(row), row["reason"]) if note]
+    notes = [note for note in (interval(row), seeds_note(row), row["reason"]) if note]
     low, high = (
         float(row[end]) if np.isfinite(row[end]) else None for end in ("ci_low", "ci_high")
     )
