@@ -46,12 +46,13 @@ def test_what_is_no_item_is_named(tmp_path, broken):
 def test_a_cell_says_value_interval_published_and_difference():
     cell = item_cell(
         cell_of("r", "c", "s", 52.25, ci_low=50.04, ci_high=55.0, n=500, n_real=480,
-                published=50.2, published_ci=0.6, difference=2.05, difference_low=-0.7,
-                difference_high=5.0)
+                seeds_low=49.9, seeds_high=54.6, published=50.2, published_ci=0.6,
+                difference=2.05, difference_low=-0.7, difference_high=5.0)
     )  # fmt: skip
     assert cell.text == "52.2"
     assert cell.note.split("\n") == [
-        "50.0 to 55.0", "paper 50.2 ± 0.6 (+2.05, −0.700 to +5.00)", "n = 500 / 480",
+        "50.0 to 55.0", "over seeds 49.9 to 54.6", "paper 50.2 ± 0.6 (+2.05, −0.700 to +5.00)",
+        "n = 500 / 480",
     ]  # fmt: skip
     assert (cell.value, cell.low, cell.high) == (52.25, 50.04, 55.0)
 

@@ -159,6 +159,9 @@ def item_cell(cell: Mapping[str, Any] | None, told: Collection[str] = ()) -> Cel
     if low is not None:
         notes.append(f"{number(low)} to {number(high)}" if high is not None else
                      f"{number(low)} or more")  # fmt: skip
+    seeds_low, seeds_high = cell.get("seeds_low"), cell.get("seeds_high")
+    if _known(seeds_low) and _known(seeds_high):
+        notes.append(f"over seeds {number(seeds_low)} to {number(seeds_high)}")
     if paper:
         notes.append(f"paper {paper}{_apart(cell)}")
     sizes = [count(cell[key]) for key in ("n", "n_real") if _known(cell.get(key))]
