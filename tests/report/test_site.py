@@ -97,7 +97,7 @@ def test_the_navigation_is_the_same_on_all_pages(site):
 def test_overview_says_what_was_run_and_what_can_be_trusted(site):
     words = words_of(site, "index.html")
     for text in (
-        "What was run A SiT-S/2 generator", "The ten numbers that matter",
+        "What was run A generator SiT-S/2", "The ten numbers that matter",
         "Do generated images lie where real ones do? 60 %", "real against real 80 %",
         "training images replayed 100 %", "expected of new images 1.00 %",
         "2 of these ten numbers have no value here",

@@ -87,9 +87,9 @@ def _add_test(
         parts=int(found["perturbations"]),
     )  # fmt: skip
     table.add(*where, f"{MODEL} less {BASELINE}", apart, role=role, encoder=encoder)
-    for name in ("paired", "student", "welch"):
+    for name, words in (("paired", "paired"), ("student", "Student's"), ("welch", "Welch's")):
         p = Estimate(_known(found[f"{name}_p"]), reason=_said(found["reason"]))
-        table.add(*where, f"p, {name} t-test", p, role=role, encoder=encoder)
+        table.add(*where, f"p, {words} t-test", p, role=role, encoder=encoder)
 
 
 def _mean(found: pd.Series, column: str) -> Estimate:

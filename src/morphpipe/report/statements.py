@@ -99,7 +99,7 @@ def what_was_made(evidence: Evidence) -> str:
         else "RGB images"
     )
     return (
-        f"A {experiment.generator.architecture} generator, trained for "
+        f"A generator {experiment.generator.architecture}, trained for "
         f"{' and '.join(f'{step:,}' for step in steps) or 'an unknown number of'} steps on "
         f"{_plural(trained, 'field')} of view of {name}, made {_plural(len(keys), 'image')} "
         f"({mode}) of {_plural(len(conditions), 'condition')}. "
