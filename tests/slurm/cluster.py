@@ -209,7 +209,9 @@ def _configuration(folder: Path) -> str:
             MinJobAge=3600
             GresTypes=gpu
             AccountingStorageType=accounting_storage/none
-            JobAcctGatherType=jobacct_gather/none
+            JobAcctGatherType=jobacct_gather/linux
+            JobAcctGatherFrequency=task=1
+            JobAcctGatherParams=OverMemoryKill
             JobCompType=jobcomp/none
             PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE
             PartitionName=gpu Nodes=n3,n4 MaxTime=INFINITE

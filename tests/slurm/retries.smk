@@ -12,6 +12,7 @@ rule all:
         "flaky.txt",
         "after-broken.txt",
         "fine.txt",
+        "hungry.txt",
         expand("small/{number}.txt", number=range(3)),
 
 
@@ -25,6 +26,16 @@ rule flaky:
     shell:
         "echo {resources.mem_mb} {resources.runtime} >> attempts.txt;"
         " test $(wc -l < attempts.txt) = 2 && touch {output}"
+
+
+# Takes 600 MB, and is killed for it at the first attempt.
+rule hungry:
+    output:
+        "hungry.txt",
+    resources:
+        mem_mb=growing(500),
+    shell:
+        "python3 -c \"import time; held = b'x' * (600 << 20); time.sleep(6)\" && touch {output}"
 
 
 rule broken:

@@ -30,6 +30,15 @@ def test_slurm_flaky_job_gets_more_memory_and_time(ended):
     assert asked == [("1000M", "01:00:00"), ("2000M", "02:00:00")]
 
 
+def test_slurm_job_killed_for_its_memory_gets_more(ended):
+    killed, finished = jobs_of(ended, "hungry")
+    assert (killed["JobState"], killed["MinMemoryNode"]) == ("FAILED", "500M")
+    assert (finished["JobState"], finished["MinMemoryNode"]) == ("COMPLETED", "1000M")
+    kept = (ended.folder / "results/logs/slurm/rule_hungry").rglob(f"{killed['JobId']}.log")
+    assert any("exceeded memory limit" in path.read_text() for path in kept)
+    assert (ended.folder / "hungry.txt").exists()
+
+
 def test_slurm_failing_job_is_tried_again_and_reported_with_its_log(ended):
     said = ended.log.read_text()
     assert [job["JobState"] for job in jobs_of(ended, "broken")] == ["FAILED", "FAILED"]
