@@ -39,8 +39,13 @@ def in_process(measure, tmp_path_factory):
     return run
 
 
-def assert_same(found, expected, kind):
-    """Every value of every row and column is the same float32."""
+# Units in the last place of a float32. Another processor than the reference's sums in another order:
+# seen was 1, in 2 of 330 values of whole images.
+ELSEWHERE = 4
+
+
+def assert_same(found, expected, kind, units=0):
+    """Every value of every row and column is the same float32, or so many units apart."""
     keys = KEYS[kind]
     # A measurement that no object has is a column of nulls here and is left out there.
     found, expected = (
@@ -52,7 +57,8 @@ def assert_same(found, expected, kind):
     assert sorted(found.index) == sorted(expected.index)
     left = found.loc[expected.index, expected.columns].to_numpy(np.float32)
     right = expected.to_numpy(np.float32)
-    differ = ~((left == right) | (np.isnan(left) & np.isnan(right)))
+    near = np.abs(left - right) <= units * np.spacing(np.abs(right))
+    differ = ~((left == right) | near | (np.isnan(left) & np.isnan(right)))
     wrong = list(expected.columns[differ.any(axis=0)])
     assert not wrong, f"{differ.sum()} of {differ.size} values differ, in {wrong[:20]}"
 
@@ -60,7 +66,7 @@ def assert_same(found, expected, kind):
 @by_pipeline
 def test_values_are_those_of_the_committed_reference(in_process, case):
     for kind, table in zip(KEYS, read_reference(case.pipeline), strict=True):
-        assert_same(in_process(case)[kind], table, kind)
+        assert_same(in_process(case)[kind], table, kind, ELSEWHERE)
 
 
 @by_pipeline
