@@ -39,8 +39,8 @@ def in_process(measure, tmp_path_factory):
     return run
 
 
-# Units in the last place of a float32. Another processor than the reference's sums in another order:
-# seen was 1, in 2 of 330 values of whole images.
+# Units in the last place of a float32. Another processor than the reference's sums in another
+# order: seen was 1, in 2 of 330 values of whole images.
 ELSEWHERE = 4
 
 

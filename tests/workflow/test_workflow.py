@@ -110,11 +110,11 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
 def test_added_plate_makes_only_its_own_shards(left_alone, tiny):
     """With networks that are there already: those trained on the data see the new plate."""
     changed = copy.deepcopy(tiny)
-    changed["datasets"]["screen"]["plates"] = 3
+    changed["datasets"]["screen"]["plates"] = 2
     left_alone.configure(changed)
     shards = [
-        *(f"results/datasets/screen/images/shard-{k}.zip" for k in range(3)),
-        *(f"results/datasets/screen/quality/shard-{k}.parquet" for k in range(3)),
+        *(f"results/datasets/screen/images/shard-{k}.zip" for k in range(2)),
+        *(f"results/datasets/screen/quality/shard-{k}.parquet" for k in range(2)),
         "results/datasets/screen/fields.parquet",
     ]
     try:
