@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from morphpipe.config.datasets import RxRx1Dataset
+from morphpipe.datasets.archive import FieldReader
 from morphpipe.errors import DataError
+from morphpipe.report.composite import composite
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.outlines import MOST_FIELDS, outline_tiles, outlined, read_labels
+from morphpipe.report.pictures import display_windows
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,20 @@ def test_tiles_are_the_kept_fields_of_both_sides(evidence, tmp_path):
     found = outline_tiles(evidence, [tmp_path / "real.npz"], [tmp_path / "generated.npz"])
     assert [tile.field_id for tile in found[0]] == list(real)[:MOST_FIELDS]
     assert [tile.field_id for tile in found[1]] == list(generated)
+
+
+def test_crowded_fields_of_rxrx1_do_not_turn_white(evidence, tmp_path):
+    """Recursion's colours add up to white where all stains are bright."""
+    dataset = RxRx1Dataset.model_validate({"source": "rxrx1"})
+    bright = replace(evidence, dataset=dataset)
+    field_id = evidence.real.field_ids[0]
+    size = evidence.real.table["height"][0].as_py()
+    np.savez_compressed(tmp_path / "real.npz", **{f"{field_id}/Nuclei": square(size, 0, 0)})
+    ((tile,), _) = outline_tiles(bright, [tmp_path / "real.npz"], [])
+    windows = display_windows(bright)
+    with FieldReader(bright.real.select({field_id})) as reader:
+        shown = composite(reader.read(0), bright.real.manifest, windows)
+    assert (tile.pixels == outlined(shown, {})).all()
 
 
 def test_a_damaged_file_is_named(tmp_path):

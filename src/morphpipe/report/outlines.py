@@ -12,8 +12,15 @@ from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable
 from morphpipe.datasets.zip_directory import ZIP_ERRORS
 from morphpipe.errors import DataError
+from morphpipe.report.composite import composite
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.pictures import Tile, display_windows, to_colour
+from morphpipe.report.pictures import (
+    Tile,
+    display_windows,
+    shown_as_trained,
+    to_colour,
+    uses_recursion_table,
+)
 
 MOST_FIELDS = 4
 # Small fields are enlarged to about this side, so that an outline does not cover a nucleus.
@@ -81,6 +88,8 @@ def _tiles(
     evidence: Evidence,
 ) -> list[Tile]:
     windows = display_windows(evidence)
+    # Recursion's colours turn crowded fields white, in which no outline could be judged.
+    scaled = uses_recursion_table(evidence) and not shown_as_trained(evidence)
     tiles: list[Tile] = []
     for table in tables:
         ids = [i for i in table.field_ids if i in labels]
@@ -89,7 +98,12 @@ def _tiles(
             for row, field_id in enumerate(chosen.field_ids):
                 if len(tiles) == MOST_FIELDS:
                     return tiles
-                colour = to_colour(reader.read(row), chosen.manifest, windows, evidence)
+                image = reader.read(row)
+                colour = (
+                    composite(image, chosen.manifest, windows)
+                    if scaled
+                    else to_colour(image, chosen.manifest, windows, evidence)
+                )
                 tiles.append(Tile(field_id, outlined(colour, labels[field_id])))
     return tiles
 
