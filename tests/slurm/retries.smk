@@ -13,6 +13,7 @@ rule all:
         "after-broken.txt",
         "fine.txt",
         "hungry.txt",
+        "late.txt",
         expand("small/{number}.txt", number=range(3)),
 
 
@@ -36,6 +37,14 @@ rule hungry:
         mem_mb=growing(500),
     shell:
         "python3 -c \"import time; held = b'x' * (600 << 20); time.sleep(6)\" && touch {output}"
+
+
+# Seen only seconds after the job has ended, as on a file system that nodes share.
+rule late:
+    output:
+        "late.txt",
+    shell:
+        "setsid --fork sh -c 'sleep 3; touch {output}' > /dev/null 2>&1 < /dev/null"
 
 
 rule broken:

@@ -39,6 +39,11 @@ def test_slurm_job_killed_for_its_memory_gets_more(ended):
     assert (ended.folder / "hungry.txt").exists()
 
 
+def test_slurm_file_that_is_seen_late_is_waited_for(ended):
+    assert [job["JobState"] for job in jobs_of(ended, "late")] == ["COMPLETED"]
+    assert (ended.folder / "late.txt").exists()
+
+
 def test_slurm_failing_job_is_tried_again_and_reported_with_its_log(ended):
     said = ended.log.read_text()
     assert [job["JobState"] for job in jobs_of(ended, "broken")] == ["FAILED", "FAILED"]
