@@ -2,6 +2,7 @@ import json
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from morphpipe.errors import DataError
@@ -145,3 +146,23 @@ def test_without_mechanisms_or_wells(make_features):
     assert table["value"].isna().all()
     with pytest.raises(DataError, match="no generated images"):
         retrieval_rows(real, real, context=CONTEXT)
+
+
+def test_average_precision_and_chance_are_those_of_copairs():
+    """The package of Kalinin et al.; it is no part of the environment (`pip install copairs`)."""
+    reason = "copairs is not in the environment"
+    average_precision = pytest.importorskip("copairs.map", reason=reason).average_precision
+    random = np.random.default_rng(0)
+    names = np.repeat(np.array([f"p{i}" for i in range(6)], dtype=object), 10)
+    sides = [random.normal(size=(60, 12)) + np.repeat(np.arange(6), 10)[:, None] for _ in "ab"]
+    ours, chance = average_precisions(
+        *(ProfileSet(v, np.full(60, "c"), names, np.full(60, "")) for v in sides), "perturbation"
+    )
+    keys = pd.DataFrame({"perturbation": np.tile(names, 2), "side": np.repeat(["a", "b"], 60)})
+    theirs = average_precision(
+        keys.astype(object), np.concatenate(sides), pos_sameby=["perturbation"],
+        pos_diffby=["side"], neg_sameby=[], neg_diffby=["perturbation", "side"],
+    ).iloc[:60]  # fmt: skip
+    np.testing.assert_allclose(ours, theirs["average_precision"], rtol=1e-12)
+    above = (ours - chance) / (1 - chance)
+    np.testing.assert_allclose(above, theirs["normalized_average_precision"], atol=1e-12)
