@@ -85,7 +85,7 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         chance=("chance", "mean"), is_open=("is_open", "any"), without=("without", "sum"),
     )  # fmt: skip
     summary["ci_high"] = summary["ci_high"].mask(summary["is_open"])
-    summary = summary.join(_seed_intervals(frame[known]), on=_IDENTITY)
+    summary = summary.merge(_seed_intervals(frame[known]), on=_IDENTITY, how="left")
     return _with_reasons(summary, frame)[columns]
 
 
@@ -97,18 +97,13 @@ def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     of = frame[_IDENTITY].itertuples(index=False, name=None)
     for identity, pair, value in zip(of, pairs, frame["value"], strict=True):
         values.setdefault(identity, {})[pair] = value
-    found = {
-        identity: interval
+    rows = [
+        (*identity, *interval)
         for identity, by_seed in values.items()
         if len(by_seed) > 1 and (interval := seed_interval(by_seed)) is not None
-    }
-    index = (
-        pd.MultiIndex.from_tuples(list(found), names=_IDENTITY)
-        if found
-        else (pd.MultiIndex.from_arrays([[] for _ in _IDENTITY], names=_IDENTITY))
-    )
-    columns = ["seeds_low", "seeds_high"]
-    return pd.DataFrame(list(found.values()), index=index, columns=columns, dtype=float)
+    ]
+    ends = ["seeds_low", "seeds_high"]
+    return pd.DataFrame(rows, columns=[*_IDENTITY, *ends]).astype(dict.fromkeys(ends, float))
 
 
 def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
