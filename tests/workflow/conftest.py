@@ -116,7 +116,7 @@ def mirror_address(mirror: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tiny() -> dict:
     content = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
-    # One plate instead of two: eight jobs fewer, each of which imports for seconds.
+    # One plate instead of two: six jobs fewer, each of which imports for seconds.
     content["datasets"]["screen"] |= {"plates": 1, "replicates": 8}
     # Made once for all folders: `make test` has it made before.
     content["paths"] = {"environments": str(REPOSITORY / "environments")}
