@@ -18,10 +18,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 environment: $(READY)
 
-$(READY): requirements.lock pyproject.toml
-	@echo "Making the environment in $(VENV): some 2 GB, one or two minutes ..."
+# torch is taken as the index offers it, with the CUDA libraries that its build names (or none).
+$(READY): requirements.lock torch.lock pyproject.toml
+	@echo "Making the environment in $(VENV): 2 GB, 6 GB with CUDA; one to three minutes ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-deps --no-compile --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-compile --requirement torch.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $(READY)
 
@@ -59,10 +61,16 @@ schema: $(READY)
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet '.[workflow,develop]'
-	@{ echo "# Every package of the environment, pinned: pip install -r requirements.lock"; \
-	   echo "# Made with Python 3.11 from pyproject.toml; torch and torchvision belong together."; \
-	   $(VENV)-lock/bin/pip freeze --exclude morphpipe | sed 's/+cpu//'; } > requirements.lock
+	$(VENV)-lock/bin/pip install --quiet uv '.[workflow,develop]'
+	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude uv --exclude morphpipe | \
+	  sed 's/+cpu//' > $(VENV)-lock/pins
+	@{ echo "# torch, whose builds for CPUs and for CUDA have one version and many checksums."; \
+	   grep -E '^(torch|torchvision)==' $(VENV)-lock/pins; } > torch.lock
+	@{ echo "# Every other package of the environment, with the checksums of its files."; \
+	   echo "# Made by make lock with Python 3.11 from pyproject.toml."; \
+	   grep -vE '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' $(VENV)-lock/pins | \
+	   $(VENV)-lock/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header \
+	     --no-annotate --python $(VENV)-lock/bin/python -; } > requirements.lock
 	rm -r $(VENV)-lock
 
 clean:
