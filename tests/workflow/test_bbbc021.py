@@ -34,7 +34,7 @@ def configuration(mirror: Path, mirror_address: str) -> dict:
 
 
 def test_from_download_to_fields_and_features(workflow_in, configuration, mirror):
-    """What follows is the same for all datasets: test_own_plates.py goes on to the report."""
+    """What follows is the same for all datasets: test_rxrx1.py goes on to the report."""
     workflow = workflow_in("bbbc021", configuration)
     features = "results/datasets/bbbc021/features/judge/shard-0"
     workflow.run("--", "results/datasets/bbbc021/quality.parquet", features)
