@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -29,6 +30,14 @@ MINIMAL = yaml.safe_load(
         generator: {kind: sit}
         evaluation: {encoders: [resnet]}
     """
+)
+
+
+# The reference lists keys and is no configuration.
+SHIPPED = sorted(
+    path
+    for path in (Path(__file__).resolve().parents[2] / "config").glob("*.yaml")
+    if path.name != "reference.yaml"
 )
 
 
@@ -188,3 +197,22 @@ def test_files_that_hold_no_configuration(tmp_path, text, message):
 def test_missing_file(tmp_path):
     with pytest.raises(ConfigError, match=r"no configuration file .*c\.yaml"):
         read_configuration(tmp_path / "c.yaml")
+
+
+# Those that config.yaml names; a person accepts them.
+LICENCES = [
+    "CC BY-NC-SA 4.0",
+    "MIT",
+    "OpenPhenom non-commercial",
+    "Apache-2.0",
+    "CreativeML OpenRAIL-M",
+    "AstraZeneca / Broad Bioimage Benchmark Collection terms",
+    "CC0 1.0",
+]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.name for path in SHIPPED])
+def test_what_is_shipped_is_valid_once_licences_are_accepted(path):
+    content = yaml.safe_load(path.read_text("utf-8"))
+    content["licences"] = {"accept": LICENCES}
+    assert parse_configuration(content, path.name).experiments or path.name == "codec.yaml"

@@ -117,9 +117,23 @@ def test_pixel_size_names_colours_and_ranges(make_fields, make_row, tmp_path):
     assert channels[0]["window"] == {"min": 0, "max": 255, "start": 0, "end": 255}
 
 
+def test_a_rule_for_rgb_says_what_is_shown_and_how(make_row, tmp_path):
+    names = ("AGP", "DNA", "ER", "Mito")
+    manifest = ChannelManifest(
+        tuple(Channel(n, n) for n in names), None, 16, "MIT", "own", rgb=("AGP", "ER", "DNA")
+    )
+    with write_archive(tmp_path / "a.zip", manifest) as archive:
+        archive.add(make_row("f"), np.zeros((4, 32, 32), np.uint16))
+    export_plate(read_fields(tmp_path / "a.zip"), tmp_path / "plate.ome.zarr")
+    group = zarr.open_group(str(tmp_path / "plate.ome.zarr" / "B/02/0"), mode="r")
+    channels = group.attrs["ome"]["omero"]["channels"]
+    assert [channel["active"] for channel in channels] == [True, True, True, False]
+    assert [channel["color"] for channel in channels[:3]] == ["FF0000", "0000FF", "00FF00"]
+
+
 def test_rxrx1_is_shown_as_its_display_table_says(make_row, tmp_path):
     names = tuple(colour.channel for colour in RXRX1_COLOURS)
-    manifest = ChannelManifest(tuple(Channel(n, n) for n in names), None, 8, None, "x", "RxRx1")
+    manifest = ChannelManifest(tuple(Channel(n, n) for n in names), None, 8, "MIT", "RxRx1")
     with write_archive(tmp_path / "a.zip", manifest) as archive:
         archive.add(make_row("f"), np.zeros((6, 32, 32), np.uint8))
     export_plate(read_fields(tmp_path / "a.zip"), tmp_path / "plate.ome.zarr")

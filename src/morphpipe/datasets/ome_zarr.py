@@ -217,8 +217,14 @@ def _write_field(
 
 
 def _display(manifest: ChannelManifest) -> dict[str, Any]:
-    """Names, colours and ranges of display, as OMERO's metadata."""
+    """Names, colours and ranges of display, as OMERO's metadata.
+
+    Where the data have a rule for RGB its three channels are shown in these colours, and the others
+    are there but switched off.
+    """
     top = 2**manifest.bit_depth - 1
+    colours = ("FF0000", "00FF00", "0000FF")
+    rgb = dict(zip(manifest.rgb, colours, strict=True)) if manifest.rgb else {}
     of_rxrx1 = manifest.bit_depth == 8 and manifest.names == tuple(
         colour.channel for colour in RXRX1_COLOURS
     )
@@ -229,9 +235,11 @@ def _display(manifest: ChannelManifest) -> dict[str, Any]:
         channels.append(
             {
                 "label": channel.name,
-                "color": "".join(f"{part:02X}" for part in shown.red_green_blue),
+                "color": rgb.get(
+                    channel.name, "".join(f"{part:02X}" for part in shown.red_green_blue)
+                ),
                 "window": {"min": 0, "max": top, "start": 0, "end": end},
-                "active": True,
+                "active": not rgb or channel.name in rgb,
             }
         )
     return {"channels": channels}
