@@ -67,7 +67,8 @@ def test_addresses_licences_and_checksums(papers, tmp_path):
     revision = papers["weights"]["sd-vae-ft-mse"]["revision"]
     assert vae.source.endswith(f"/stabilityai/sd-vae-ft-mse/resolve/{revision}/config.json")
     assert (vae.licence, vae.sha256, vae.note) == ("MIT", None, "")
-    assert found["cache/weights/openphenom/model.safetensors"].note.startswith("no revision")
+    network = found["cache/weights/sd-vae-ft-mse/diffusion_pytorch_model.safetensors"]
+    assert network.sha256 == papers["weights"]["sd-vae-ft-mse"]["sha256"][Path(network.path).name]
     metadata = found["cache/datasets/rxrx1/rxrx1-metadata.zip"]
     assert (metadata.source, metadata.sha256) == (url, "0" * 64)
     assert found["cache/datasets/rxrx1/rxrx1-images.zip"].size == 47_000_000_000
@@ -77,6 +78,14 @@ def test_addresses_licences_and_checksums(papers, tmp_path):
     assert "small parts" in some.note
     # MorphoDiff's table of wells is not under the licence of the images.
     assert found["cache/datasets/rohban-5/annotation.csv"].licence is None
+
+
+def test_weights_of_no_revision_are_said_to_be_the_newest(papers):
+    weights = papers["weights"] | {
+        "openphenom": papers["weights"]["openphenom"] | {"revision": None}
+    }
+    found = {d.path: d for d in list_downloads(parse_configuration(papers | {"weights": weights}))}
+    assert found["cache/weights/openphenom/model.safetensors"].note.startswith("no revision")
 
 
 def test_what_lies_on_a_disk_is_listed_only_where_it_is_missing(papers, tmp_path):

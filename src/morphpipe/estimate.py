@@ -21,15 +21,14 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
 from morphpipe.datasets.sheet import read_sheet_table
-from morphpipe.devices import computes_bfloat16
 from morphpipe.generators.presets import PRESETS
 from morphpipe.generators.unet_presets import UNET_PRESETS
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
-# Operations per second that training reached on two cores of a CPU that computes in bfloat16, and
-# of one that does not (AVX2).
-_CPU_RATE, _CPU_RATE_FLOAT32 = 1.5e11, 5e10
+# Operations per second that small trainings reached on two cores, with AVX2 in float32 and with
+# AVX-512 in bfloat16 alike (SiT-Na/1; SD-Ti reached 4e10). A CPU with AMX reaches more.
+_CPU_RATE = 5e10
 # Seconds until a job that imports torch and diffusers does its work.
 _START = 8
 # 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
@@ -59,12 +58,9 @@ class Estimate:
     ----------
     stages
         Name, number of jobs, operations, bytes kept.
-    cpu_rate
-        Operations per second on two cores.
     """
 
     stages: list[tuple[str, int, float, float]] = field(default_factory=list)
-    cpu_rate: float = _CPU_RATE
 
     def as_table(self) -> Table:
         """The estimate as a table for the terminal."""
@@ -77,7 +73,7 @@ class Estimate:
                 name,
                 str(jobs),
                 _duration(operations / _GPU_RATE),
-                _duration(operations / self.cpu_rate),
+                _duration(operations / _CPU_RATE),
                 _size(size),
             )
             totals[0] += jobs
@@ -90,7 +86,7 @@ class Estimate:
             "together",
             str(int(totals[0])),
             _duration(totals[1] / _GPU_RATE),
-            _duration(totals[1] / self.cpu_rate + starting),
+            _duration(totals[1] / _CPU_RATE + starting),
             _size(totals[2]),
         )
         table.caption = (
@@ -145,8 +141,7 @@ def generator_operations(generator: Generator, latent_size: int) -> tuple[float,
 
 def estimate_run(configuration: Configuration) -> Estimate:
     """Estimate a configuration, stage by stage."""
-    rate = _CPU_RATE if computes_bfloat16(torch.device("cpu")) else _CPU_RATE_FLOAT32
-    estimate = Estimate(cpu_rate=rate)
+    estimate = Estimate()
     for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
         dataset = configuration.datasets[name]
         if isinstance(dataset, SimulatedDataset):
@@ -157,7 +152,7 @@ def estimate_run(configuration: Configuration) -> Estimate:
                 (
                     f"{name}: simulate",
                     dataset.shards,
-                    seconds * estimate.cpu_rate,
+                    seconds * _CPU_RATE,
                     fields * size**2 * 5.0,
                 )
             )
@@ -173,7 +168,7 @@ def estimate_run(configuration: Configuration) -> Estimate:
                 (
                     f"{name}: preprocess",
                     dataset.shards,
-                    fields * 0.5 * estimate.cpu_rate,
+                    fields * 0.5 * _CPU_RATE,
                     fields * size**2 * 3.0,
                 )
             )
@@ -307,20 +302,16 @@ def _estimate_experiment(
         number = fields * side * share + images * share
         seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
         estimate.stages.append(
-            (f"{name}: CellProfiler", shards + sets, seconds * estimate.cpu_rate, number * 1e5)
+            (f"{name}: CellProfiler", shards + sets, seconds * _CPU_RATE, number * 1e5)
         )
     measures = experiment.measures
     if "matched" in measures:
         seconds = (fields + images) * _COUNTING_SECONDS * (size / 512) ** 2 / 2
-        estimate.stages.append(
-            (f"{name}: count cells", shards + sets, seconds * estimate.cpu_rate, 0.0)
-        )
+        estimate.stages.append((f"{name}: count cells", shards + sets, seconds * _CPU_RATE, 0.0))
     # Beside the measures: distances, effects, probes, the figures and the report.
     seconds = 60 + len(measures) * _MEASURE_SECONDS / 2
     jobs = 5 + len(measures)
-    estimate.stages.append(
-        (f"{name}: metrics, figures, report", jobs, seconds * estimate.cpu_rate, 2e7)
-    )
+    estimate.stages.append((f"{name}: metrics, figures, report", jobs, seconds * _CPU_RATE, 2e7))
 
 
 def _measured_share(configuration: Configuration, settings: Morphology, dataset: str) -> float:
