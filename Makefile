@@ -18,13 +18,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 environment: $(READY)
 
-# torch is taken as the index offers it, with the CUDA libraries that its build names (or none).
-$(READY): requirements.lock torch.lock pyproject.toml
+# Without bytecode: each module is compiled when it is first imported, most are never.
+INSTALL := workflow/envs/morphpipe.post-deploy.sh
+$(READY): requirements.lock torch.lock pyproject.toml $(INSTALL)
 	@echo "Making the environment in $(VENV): 2 GB, 6 GB with CUDA; one to three minutes ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-compile --requirement torch.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+	PIP_QUIET=1 PIP_COMPILE=0 bash $(INSTALL)
 	touch $(READY)
 
 demo: $(READY)

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Fills the environment that conda has made. Snakemake runs this in it, from the working directory.
-# conda's own `pip:` section cannot: checksums of packages and an editable install exclude each other.
+# Fills a new environment, from the repository's folder: that of `make`, of the container, and of
+# conda, in which Snakemake runs this by its name. (conda's own `pip:` section cannot: checksums of
+# packages and an editable install exclude each other.)
 set -euo pipefail
 pip install --no-deps --require-hashes --requirement requirements.lock
+# As the index offers it, with the CUDA libraries that its build names, or none.
 pip install --requirement torch.lock
 pip install --no-deps --editable .
