@@ -27,7 +27,7 @@ from morphpipe.generators.unet_presets import UNET_PRESETS
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
 # Operations per second that small trainings reached on two cores, with AVX2 in float32 and with
-# AVX-512 in bfloat16 alike (SiT-Na/1; SD-Ti reached 4e10). A CPU with AMX reaches more.
+# AVX-512 in bfloat16 alike (SiT-Na/1; SD-Ti reached 4e10).
 _CPU_RATE = 5e10
 # Seconds until a job that imports torch and diffusers does its work.
 _START = 8

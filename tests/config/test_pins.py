@@ -34,7 +34,7 @@ def test_every_package_but_torch_has_checksums():
     assert len(lines) > 100
     for line in lines:
         assert re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
-    pins = {line.split("==")[0] for line in lines}
-    assert not {name for name in pins if name.startswith(("torch=", "torchvision=", "nvidia-"))}
+    # They come with torch's own build, whichever that is.
+    assert not [line for line in lines if re.match("torch==|torchvision==|nvidia-|cuda-", line)]
     torch = (REPOSITORY / "torch.lock").read_text("utf-8").splitlines()[1:]
     assert [line.split("==")[0] for line in torch] == ["torch", "torchvision"]
