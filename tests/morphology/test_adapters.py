@@ -92,3 +92,38 @@ def test_every_module_of_cellprofiler_loads(run_cellprofiler):
     number, bad = run_cellprofiler(script)
     assert number > 80
     assert bad == []
+
+
+def test_thresholds_of_a_pair_of_images_are_found_once_and_are_cellprofilers(run_cellprofiler):
+    script = """
+        import json
+        import numpy as np
+        from morphpipe.morphology import adapters
+        adapters.install()
+        import cellprofiler_core.modules
+        from cellprofiler_core.constants.modules import all_modules
+        from scipy.ndimage import gaussian_filter
+        module = all_modules["MeasureColocalization"]()
+        random = np.random.default_rng(0)
+        first, second, third = (gaussian_filter(random.random((60, 60)), 2).ravel()
+                                for _ in range(3))
+        second += first
+        calls = []
+        methods = {"Faster": "bisection_costes", "Accurate": "linear_costes"}
+        for mode, name in methods.items():
+            original = getattr(type(module), name).__wrapped__
+            def spied(*arguments, original=original):
+                calls.append(None)
+                return original(*arguments)
+            setattr(type(module), name, adapters.of_last_pair(spied))
+            module.fast_costes.value = mode
+            for pair in ((first, second), (first.copy(), second), (first, third), (third, first)):
+                kept = getattr(module, name)(*pair, 255)
+                assert kept == original(module, *pair, 255), (mode, kept)
+            getattr(module, name)(third, first, 4095)
+        # What was handed over may be written on afterwards.
+        third += 1
+        getattr(module, name)(third, first, 4095)
+        print(json.dumps(len(calls)))
+    """
+    assert run_cellprofiler(script) == 4 + 4 + 1

@@ -41,6 +41,8 @@ def install() -> None:
     - Where they are not installed, `javabridge`, `bioformats`, `prokaryote` (all for Java) and
       `MySQLdb` are stand-ins that can be imported, and say what is missing when they are called.
     - `mahotas.features.haralick` is that of `morphpipe.morphology.haralick`: the same bits, sooner.
+    - MeasureColocalization keeps Costes's thresholds of a pair of images, which are those of the
+      whole field, and which it would find anew for every kind of object.
     - CellProfiler is told that there is no window, before it asks for one.
 
     Safe to call more than once. Stand-ins are only installed for packages that are not there.
@@ -62,6 +64,7 @@ def install() -> None:
     )
 
     set_headless()
+    _keep_thresholds()
     _installed = True
 
 
@@ -129,6 +132,37 @@ def in_float64(reconstruction: Callable[..., Any]) -> Callable[..., Any]:
         return reconstruction(
             np.asarray(seed, np.float64), np.asarray(mask, np.float64), *arguments, **named
         )
+
+    return adapted
+
+
+def _keep_thresholds() -> None:
+    from cellprofiler.modules.measurecolocalization import (  # type: ignore[import-not-found]
+        MeasureColocalization,
+    )
+
+    for name in ("bisection_costes", "linear_costes"):
+        setattr(MeasureColocalization, name, of_last_pair(getattr(MeasureColocalization, name)))
+
+
+def of_last_pair(thresholds: Callable[..., Any]) -> Callable[..., Any]:
+    """Costes's thresholds of two images, kept until other images or settings come."""
+    last: tuple[Any, ...] | None = None
+    found: Any = None
+
+    @functools.wraps(thresholds)
+    def adapted(module: Any, first: Any, second: Any, scale: Any = 255) -> Any:
+        nonlocal last, found
+        settings = (module.fast_costes.value, scale)
+        if (
+            last is None
+            or last[0] != settings
+            or not np.array_equal(last[1], first)
+            or not np.array_equal(last[2], second)
+        ):
+            found = thresholds(module, first, second, scale)
+            last = (settings, first.copy(), second.copy())
+        return found
 
     return adapted
 

@@ -1,4 +1,4 @@
-"""Haralick's texture features, bit for bit those of mahotas, in a third of the time.
+"""Haralick's texture features, bit for bit those of mahotas, in less time.
 
 MeasureTexture calls `mahotas.features.haralick` once per object, image and scale. Nearly all of its
 time goes into matrices of all pairs of grey levels, of which an object has a few hundred: their
@@ -30,15 +30,13 @@ class _Levels(NamedTuple):
     level_squared: NDArray[np.float64]
     total: NDArray[np.float64]
     total_squared: NDArray[np.float64]
-    # Of two levels, [n * n]: sum, absolute difference, product and 1 / (1 + squared difference).
-    plus: NDArray[np.intp]
-    minus: NDArray[np.intp]
+    # Of two levels, [n * n]: product and 1 / (1 + squared difference).
     product: NDArray[np.float64]
     closeness: NDArray[np.float64]
 
 
-# Of every size up to 256 they would be some 180 MB.
-@lru_cache(maxsize=96)
+# Of all sizes, 1 to 256, some 90 MB.
+@lru_cache(maxsize=256)
 def _levels(number: int) -> _Levels:
     level = np.arange(number)
     total = np.arange(2 * number)
@@ -48,8 +46,6 @@ def _levels(number: int) -> _Levels:
         (level**2).astype(np.float64),
         total.astype(np.float64),
         (total**2).astype(np.float64),
-        (i + j).ravel(),
-        np.abs(i - j).ravel(),
         (i * j).ravel().astype(np.float64),
         (1.0 / ((i - j) ** 2 + 1)).ravel(),
     )
@@ -85,77 +81,84 @@ def haralick(
         return _MAHOTAS(image, ignore_zeros=ignore_zeros, distance=distance, **others)
     number = int(image.max()) + 1
     levels = _levels(number)
+    wide = image.astype(np.intp)
     features = np.zeros((len(_STEPS), 13))
-    for step, found in zip(_STEPS, features, strict=True):
-        pairs = _pairs(image, number, step[0] * distance, step[1] * distance)
-        if ignore_zeros:
-            pairs[0] = 0
-            pairs[:, 0] = 0
-        count = int(pairs.sum())
-        if not count:
+    for (y, x), found in zip(_STEPS, features, strict=True):
+        pairs = _pairs(wide, number, y * distance, x * distance, ignore_zeros)
+        if not pairs.any():
             raise ValueError("there is no pair of pixels: texture cannot be computed")
-        _fill(found, pairs, count, levels)
+        _fill(found, pairs, levels)
     return features
 
 
-def _pairs(image: NDArray[np.uint8], number: int, y: int, x: int) -> NDArray[np.intp]:
-    """How often each pair of grey levels stands (y, x) apart, counted both ways: [n, n]."""
+def _pairs(
+    image: NDArray[np.intp], number: int, y: int, x: int, ignore_zeros: bool
+) -> NDArray[np.intp]:
+    """How often each pair of grey levels stands (y, x) apart, counted both ways: [n * n]."""
     height, width = image.shape
-    first = image[: max(height - y, 0), max(-x, 0) : max(width - max(x, 0), 0)]
-    second = image[y:, max(x, 0) : max(width + min(x, 0), 0)]
-    index = first.astype(np.intp)
-    index *= number
-    index += second
-    counts = np.bincount(index.ravel(), minlength=number * number).reshape(number, number)
-    return counts + counts.T
+    first = image[: max(height - y, 0), max(-x, 0) : max(width - max(x, 0), 0)].ravel()
+    second = image[y:, max(x, 0) : max(width + min(x, 0), 0)].ravel()
+    if ignore_zeros:
+        kept = (first != 0) & (second != 0)
+        first, second = first[kept], second[kept]
+    counts = np.bincount(first * number + second, minlength=number * number)
+    counts += np.bincount(second * number + first, minlength=number * number)
+    return counts
+
+
+def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms, and 0 of nothing."""
+    return np.log2(values, out=np.zeros(values.shape), where=values != 0)
 
 
 def _entropy(values: NDArray[np.float64]) -> Any:
-    return -np.dot(np.log2(np.where(values == 0, 1.0, values)), values)
+    return -np.dot(_log2(values), values)
 
 
-def _fill(found: NDArray[np.float64], pairs: NDArray[np.intp], count: int, levels: _Levels) -> None:
-    """Features of one matrix of pairs, in mahotas's order of the sums."""
-    number = len(pairs)
-    p = pairs / float(count)
-    flat = p.ravel()
-    there = np.flatnonzero(flat != 0)
-    some = flat[there]
-    px, py = p.sum(0), p.sum(1)
+def _fill(found: NDArray[np.float64], pairs: NDArray[np.intp], levels: _Levels) -> None:
+    """Features of the counts of pairs, in mahotas's order of the sums."""
+    number = len(levels.level)
+    there = np.flatnonzero(pairs != 0)
+    some = pairs[there] / float(pairs[there].sum())
+    rows = there // number
+    columns = there - rows * number
+    p = np.zeros(number * number)
+    p[there] = some
+    px, py = np.bincount(columns, some, number), p.reshape(number, number).sum(1)
     mean_x, mean_y = np.dot(px, levels.level), np.dot(py, levels.level)
     variance_x = np.dot(px, levels.level_squared) - mean_x**2
     variance_y = np.dot(py, levels.level_squared) - mean_y**2
     sd_x, sd_y = np.sqrt(variance_x), np.sqrt(variance_y)
-    plus = np.bincount(levels.plus[there], some, 2 * number).astype(np.float64)
-    minus = np.bincount(levels.minus[there], some, number).astype(np.float64)
-    found[0] = np.dot(flat, flat)
+    plus = np.bincount(rows + columns, some, 2 * number)
+    minus = np.bincount(np.abs(rows - columns), some, number)
+    found[0] = np.dot(p, p)
     found[1] = np.dot(levels.level_squared, minus)
     if sd_x == 0.0 or sd_y == 0.0:
         found[2] = 1.0
     else:
-        found[2] = (1.0 / sd_x / sd_y) * (np.dot(levels.product, flat) - mean_x * mean_y)
+        found[2] = (1.0 / sd_x / sd_y) * (np.dot(levels.product, p) - mean_x * mean_y)
     found[3] = variance_x
-    found[4] = np.dot(levels.closeness, flat)
+    found[4] = np.dot(levels.closeness, p)
     found[5] = np.dot(levels.total, plus)
     found[6] = np.dot(levels.total_squared, plus) - found[5] ** 2
     found[7] = _entropy(plus)
     logarithm = np.zeros(number * number)
     logarithm[there] = np.log2(some)
-    found[8] = -np.dot(logarithm, flat)
+    found[8] = -np.dot(logarithm, p)
     found[9] = minus.var()
     found[10] = _entropy(minus)
     # The two measures of information: against the product of the margins.
     largest = max(_entropy(px), _entropy(py))
     rows, columns = np.flatnonzero(px), np.flatnonzero(py)
-    product = np.outer(px[rows], py[columns]).ravel()
+    product = np.multiply.outer(px[rows], py[columns]).ravel()
     # Products too small for a float64 count as mahotas counts what is nothing.
     product[product == 0] = 1.0
-    place = (rows[:, None] * number + columns).ravel()
+    place = np.add.outer(rows * number, columns).ravel()
     cross = np.ones(number * number)
     cross[place] = product
     logarithm[there] = 0.0
     logarithm[place] = np.log2(product)
-    crossed = -np.dot(flat, logarithm)
+    crossed = -np.dot(p, logarithm)
     independent = -np.dot(logarithm, cross)
     found[11] = (found[8] - crossed) if largest == 0.0 else (found[8] - crossed) / largest
     found[12] = np.sqrt(max(0, 1 - np.exp(-2.0 * (independent - found[8]))))
