@@ -106,6 +106,11 @@ def _pairs(
     return counts
 
 
+def _sums(places: NDArray[np.intp], values: NDArray[np.float64], number: int) -> NDArray[Any]:
+    """Sums of the values at each place, [number]."""
+    return np.bincount(places, values, number)
+
+
 def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithms, and 0 of nothing."""
     return np.log2(values, out=np.zeros(values.shape), where=values != 0)
@@ -124,13 +129,13 @@ def _fill(found: NDArray[np.float64], pairs: NDArray[np.intp], levels: _Levels) 
     columns = there - rows * number
     p = np.zeros(number * number)
     p[there] = some
-    px, py = np.bincount(columns, some, number), p.reshape(number, number).sum(1)
+    px, py = _sums(columns, some, number), p.reshape(number, number).sum(1)
     mean_x, mean_y = np.dot(px, levels.level), np.dot(py, levels.level)
     variance_x = np.dot(px, levels.level_squared) - mean_x**2
     variance_y = np.dot(py, levels.level_squared) - mean_y**2
     sd_x, sd_y = np.sqrt(variance_x), np.sqrt(variance_y)
-    plus = np.bincount(rows + columns, some, 2 * number)
-    minus = np.bincount(np.abs(rows - columns), some, number)
+    plus = _sums(rows + columns, some, 2 * number)
+    minus = _sums(np.abs(rows - columns), some, number)
     found[0] = np.dot(p, p)
     found[1] = np.dot(levels.level_squared, minus)
     if sd_x == 0.0 or sd_y == 0.0:
