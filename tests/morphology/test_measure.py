@@ -343,13 +343,27 @@ def test_another_pipeline_does_not_take_up_finished_batches(
     )
 
 
-def test_settings_out_of_range_are_said(make_screen, measure, pipeline, tmp_path):
+def test_settings_out_of_range_are_said(make_screen, run_cellprofiler, pipeline, tmp_path):
     make_screen(tmp_path / "screen.zip", (1,))
-    for option, value, said in (
-        ("--batch-size", 0, "A batch has 1 field or more"),
-        ("--maximum-failed", 1.5, "is 0 to 1, not 1.5"),
-        ("--keep-labels", -1, "of 0 fields or more"),
-    ):
-        result = measure(tmp_path / "screen.zip", pipeline, tmp_path, option, value)
-        assert result.code == 1
-        assert said in result.said
+    script = """
+        import json, sys
+        from pathlib import Path
+        from morphpipe.datasets.fields import read_fields
+        from morphpipe.errors import ConfigError
+        from morphpipe.morphology.measure import measure_fields
+        fields, pipeline, folder = map(Path, sys.argv[1:4])
+        said = []
+        for wrong in ({"batch_size": 0}, {"maximum_failed": 1.5}, {"keep_labels": -1}):
+            try:
+                measure_fields(read_fields(fields), pipeline, channels={}, scratch=folder,
+                               image_path=folder / "i.parquet", objects_path=folder / "o.parquet",
+                               labels_path=folder / "l.npz", **wrong)
+            except ConfigError as error:
+                said.append(str(error))
+        print(json.dumps(said))
+    """
+    said = run_cellprofiler(script, tmp_path / "screen.zip", pipeline, tmp_path / "out")
+    expected = ("A batch has 1 field or more", "is 0 to 1, not 1.5", "of 0 fields or more")
+    assert len(said) == len(expected)
+    assert all(words in sentence for words, sentence in zip(expected, said, strict=True))
+    assert not (tmp_path / "out").exists()

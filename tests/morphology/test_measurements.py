@@ -84,7 +84,7 @@ _COMPARE = """
 def test_all_values_of_a_real_pipeline_are_those_of_hdf5(
     name, make_screen, run_cellprofiler, tmp_path
 ):
-    make_screen(tmp_path / "screen.zip", (4, 0), names=CHANNELS)
+    make_screen(tmp_path / "screen.zip", (2, 0), names=CHANNELS, side=96)
     found = run_cellprofiler(_COMPARE, tmp_path / "screen.zip", PIPELINES / f"{name}.cppipe")
     assert found["compared"] > 1000
     assert found["differ"] == 0

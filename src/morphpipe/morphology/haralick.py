@@ -10,6 +10,7 @@ R. M. Haralick, K. Shanmugam and I. Dinstein, Textural Features for Image Classi
 Transactions on Systems, Man, and Cybernetics 3 (1973), 610-621.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -80,21 +81,20 @@ def haralick(
     if others or image.ndim != 2 or image.dtype != np.uint8 or not image.size:
         return _MAHOTAS(image, ignore_zeros=ignore_zeros, distance=distance, **others)
     number = int(image.max()) + 1
-    levels = _levels(number)
     wide = image.astype(np.intp)
-    features = np.zeros((len(_STEPS), 13))
-    for (y, x), found in zip(_STEPS, features, strict=True):
-        pairs = _pairs(wide, number, y * distance, x * distance, ignore_zeros)
-        if not pairs.any():
-            raise ValueError("there is no pair of pixels: texture cannot be computed")
-        _fill(found, pairs, levels)
-    return features
+    pairs = [_pairs(wide, number, y * distance, x * distance, ignore_zeros) for y, x in _STEPS]
+    if not all(len(counts) for _, counts in pairs):
+        raise ValueError("there is no pair of pixels: texture cannot be computed")
+    return _features(pairs, _levels(number))
 
 
 def _pairs(
     image: NDArray[np.intp], number: int, y: int, x: int, ignore_zeros: bool
-) -> NDArray[np.intp]:
-    """How often each pair of grey levels stands (y, x) apart, counted both ways: [n * n]."""
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of grey levels that stand (y, x) apart, counted both ways.
+
+    Places in the matrix of all pairs [n * n] that are not empty, in their order, and the counts.
+    """
     height, width = image.shape
     first = image[: max(height - y, 0), max(-x, 0) : max(width - max(x, 0), 0)].ravel()
     second = image[y:, max(x, 0) : max(width + min(x, 0), 0)].ravel()
@@ -103,12 +103,61 @@ def _pairs(
         first, second = first[kept], second[kept]
     counts = np.bincount(first * number + second, minlength=number * number)
     counts += np.bincount(second * number + first, minlength=number * number)
-    return counts
+    there = np.flatnonzero(counts != 0)
+    return there, counts[there]
 
 
 def _sums(places: NDArray[np.intp], values: NDArray[np.float64], number: int) -> NDArray[Any]:
-    """Sums of the values at each place, [number]."""
-    return np.bincount(places, values, number)
+    """Sums of the values at each place, [4, number]."""
+    return np.bincount(places, values, len(_STEPS) * number).reshape(len(_STEPS), number)
+
+
+def _features(
+    pairs: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], levels: _Levels
+) -> NDArray[np.float64]:
+    """All features in the four directions, in mahotas's order of the sums."""
+    number = len(levels.level)
+    some = [counts / float(counts.sum()) for _, counts in pairs]
+    # What has one value per level is summed for all directions at once.
+    there, values = np.concatenate([place for place, _ in pairs]), np.concatenate(some)
+    step = np.repeat(np.arange(len(pairs)), [len(part) for part in some])
+    rows = there // number
+    columns = there - rows * number
+    px = _sums(step * number + columns, values, number)
+    plus = _sums(step * 2 * number + rows + columns, values, 2 * number)
+    minus = _sums(step * number + np.abs(rows - columns), values, number)
+    p, logarithm = np.zeros((2, number * number))
+    cross, logarithms = np.zeros((number, number)), logarithm.reshape(number, number)
+    py = np.empty_like(px)
+    features = np.zeros((len(pairs), 13))
+    features[:, 9] = minus.var(axis=1)
+    for k, (found, (place, _), shares) in enumerate(zip(features, pairs, some, strict=True)):
+        # A matrix is filled where there is something, and emptied there for the next.
+        p[place] = shares
+        logarithm[place] = np.log2(shares)
+        py[k] = p.reshape(number, number).sum(1)
+        found[0] = np.dot(p, p)
+        found[2] = np.dot(levels.product, p)
+        found[4] = np.dot(levels.closeness, p)
+        found[8] = -np.dot(logarithm, p)
+        logarithm[place] = 0.0
+        # The measures of information: against the product of the margins.
+        rows = np.flatnonzero(px[k])
+        product = np.multiply.outer(px[k, rows], py[k])
+        product[product == 0] = 1.0
+        cross[rows] = product
+        logarithms[rows] = np.log2(product)
+        found[11] = -np.dot(p, logarithm)
+        found[12] = -np.dot(logarithm, cross.ravel())
+        p[place] = logarithms[rows] = cross[rows] = 0.0
+    margins = (px, py, plus, minus)
+    entropies = [
+        [-np.dot(line, log) for line, log in zip(margin, _log2(margin), strict=True)]
+        for margin in margins
+    ]
+    for k, found in enumerate(features):
+        _finish(found, px[k], py[k], plus[k], minus[k], [e[k] for e in entropies], levels)
+    return features
 
 
 def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,55 +165,31 @@ def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log2(values, out=np.zeros(values.shape), where=values != 0)
 
 
-def _entropy(values: NDArray[np.float64]) -> Any:
-    return -np.dot(_log2(values), values)
-
-
-def _fill(found: NDArray[np.float64], pairs: NDArray[np.intp], levels: _Levels) -> None:
-    """Features of the counts of pairs, in mahotas's order of the sums."""
-    number = len(levels.level)
-    there = np.flatnonzero(pairs != 0)
-    some = pairs[there] / float(pairs[there].sum())
-    rows = there // number
-    columns = there - rows * number
-    p = np.zeros(number * number)
-    p[there] = some
-    px, py = _sums(columns, some, number), p.reshape(number, number).sum(1)
+def _finish(
+    found: NDArray[np.float64],
+    px: NDArray[np.float64],
+    py: NDArray[np.float64],
+    plus: NDArray[np.float64],
+    minus: NDArray[np.float64],
+    entropies: Sequence[float],
+    levels: _Levels,
+) -> None:
+    """What follows from the margins and from the sums over all pairs that `found` holds."""
     mean_x, mean_y = np.dot(px, levels.level), np.dot(py, levels.level)
     variance_x = np.dot(px, levels.level_squared) - mean_x**2
     variance_y = np.dot(py, levels.level_squared) - mean_y**2
     sd_x, sd_y = np.sqrt(variance_x), np.sqrt(variance_y)
-    plus = _sums(rows + columns, some, 2 * number)
-    minus = _sums(np.abs(rows - columns), some, number)
-    found[0] = np.dot(p, p)
     found[1] = np.dot(levels.level_squared, minus)
     if sd_x == 0.0 or sd_y == 0.0:
         found[2] = 1.0
     else:
-        found[2] = (1.0 / sd_x / sd_y) * (np.dot(levels.product, p) - mean_x * mean_y)
+        found[2] = (1.0 / sd_x / sd_y) * (found[2] - mean_x * mean_y)
     found[3] = variance_x
-    found[4] = np.dot(levels.closeness, p)
     found[5] = np.dot(levels.total, plus)
     found[6] = np.dot(levels.total_squared, plus) - found[5] ** 2
-    found[7] = _entropy(plus)
-    logarithm = np.zeros(number * number)
-    logarithm[there] = np.log2(some)
-    found[8] = -np.dot(logarithm, p)
-    found[9] = minus.var()
-    found[10] = _entropy(minus)
-    # The two measures of information: against the product of the margins.
-    largest = max(_entropy(px), _entropy(py))
-    rows, columns = np.flatnonzero(px), np.flatnonzero(py)
-    product = np.multiply.outer(px[rows], py[columns]).ravel()
-    # Products too small for a float64 count as mahotas counts what is nothing.
-    product[product == 0] = 1.0
-    place = np.add.outer(rows * number, columns).ravel()
-    cross = np.ones(number * number)
-    cross[place] = product
-    logarithm[there] = 0.0
-    logarithm[place] = np.log2(product)
-    crossed = -np.dot(p, logarithm)
-    independent = -np.dot(logarithm, cross)
+    of_x, of_y, found[7], found[10] = entropies
+    largest = max(of_x, of_y)
+    crossed, independent = found[11], found[12]
     found[11] = (found[8] - crossed) if largest == 0.0 else (found[8] - crossed) / largest
     found[12] = np.sqrt(max(0, 1 - np.exp(-2.0 * (independent - found[8]))))
 

@@ -43,6 +43,11 @@ def read_state(folder: str | Path) -> CheckpointState:
         When a file is missing or is not the one that was written.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"There is no checkpoint {folder}. A checkpoint is a folder that training has written, "
+            "such as results/experiments/EXPERIMENT/training/seed-0/slice-0."
+        )
     try:
         content = read_sealed_json(folder / STATE)
         for name, checksum in content["sha256"].items():
@@ -56,6 +61,9 @@ def read_state(folder: str | Path) -> CheckpointState:
             content["step"], content["identity"], content["settings"], (channels, height, width)
         )
     except FileNotFoundError as error:
-        raise DataError(f"The checkpoint {folder} lacks {error.filename}.") from None
+        raise DataError(
+            f"The checkpoint {folder} lacks {Path(error.filename).name}. It is used as training "
+            "has written it, all files of the folder together: copy it once more, whole."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / STATE} cannot be read ({error!r}).") from None
