@@ -26,6 +26,8 @@ _COMPARE = """
             return kept[-1]
         return construct
 
+    # What was measured is looked at afterwards.
+    batch._Run.close = lambda run: None
     loaded = load_pipeline(Path(sys.argv[2]))
     fields = read_fields(sys.argv[1])
     names = fields.manifest.names
@@ -124,3 +126,31 @@ def test_stored_values_do_not_change_with_the_arrays_they_came_from(run_cellprof
     assert run_cellprofiler(script) == [
         [0.0, 1.0, 2.0], [], "a text", [3.0, 0.0], [1, 2], None, False,
     ]  # fmt: skip
+
+
+def test_memory_of_a_batch_is_given_back_at_its_end(make_screen, run_cellprofiler, tmp_path):
+    script = """
+        import gc, json, sys
+        from pathlib import Path
+        gc.disable()
+        from morphpipe.datasets.archive import FieldReader
+        from morphpipe.datasets.fields import read_fields
+        from morphpipe.morphology import batch
+        from morphpipe.morphology.measurements import Store
+        from morphpipe.morphology.pipeline import load_pipeline
+        loaded = load_pipeline(Path(sys.argv[2]))
+        fields = read_fields(sys.argv[1])
+        names = fields.manifest.names
+        with FieldReader(fields) as reader:
+            images = batch.FieldImages(
+                fields, reader, {n: names.index(n) for n in loaded.images}, rgb=False
+            )
+            rows = dict(enumerate(fields.field_ids))
+            found = batch.measure_batch(loaded, images, rows).fields
+        stores = [o for o in gc.get_objects() if isinstance(o, Store)]
+        held = sum(len(features) for store in stores for features in store._values.values())
+        print(json.dumps([len(found[0].objects["Nuclei"]) > 50, held]))
+    """
+    make_screen(tmp_path / "screen.zip", (2,), names=CHANNELS, side=96)
+    pipeline = PIPELINES / "simulated_6ch.cppipe"
+    assert run_cellprofiler(script, tmp_path / "screen.zip", pipeline) == [True, 0]

@@ -193,6 +193,7 @@ def measure_batch(
         image, objects = run.results(number) if reason is None else ({}, {})
         entry = FieldMeasurements(rows[row], reason, seconds[number], image, objects)
         measured.append(entry)
+    run.close()
     return Batch(measured, labels)
 
 
@@ -294,6 +295,11 @@ class _Run:
             number = int(image.get(f"Count_{name}", max(map(len, features.values()))))
             compartments[name] = {key: values[:number] for key, values in features.items()}
         return image, compartments
+
+    def close(self) -> None:
+        """Give the memory back: CellProfiler's objects refer to each other, and would keep it."""
+        self._measurements.hdf5_dict.clear()
+        self._measurements.close()
 
     def _hook(self, module: Any, hook: str, *arguments: Any) -> None:
         try:
