@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from accelerate.state import AcceleratorState
 
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.config.experiments import Training
@@ -13,14 +12,6 @@ from morphpipe.training.settings import TrainingSettings
 VOCABULARY = Vocabulary(
     ("control", "p1", "p2"), ("HUVEC", "U2OS"), ("none", "sirna", "sirna"), ("control",)
 )
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerator():
-    """Accelerate keeps one state a process, and refuses a second precision."""
-    AcceleratorState._reset_state()
-    yield
-    AcceleratorState._reset_state()
 
 
 @pytest.fixture

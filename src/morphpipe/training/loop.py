@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
@@ -168,6 +169,8 @@ def train(
         torch.use_deterministic_algorithms(True)
     half = uses_bfloat16(settings.training.precision, best_device())
     join_processes()
+    # Accelerate keeps the precision of a process's first training, and refuses another one.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision="bf16" if half else "no")
     termination = Termination()
     try:
