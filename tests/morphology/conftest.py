@@ -146,6 +146,30 @@ def measure(cellprofiler):
     return run
 
 
+@pytest.fixture(scope="session")
+def measure_each(run_cellprofiler):
+    """Measure fields as the command line does, once for each list of options, in one process.
+
+    Gives the exit code and what was said of each.
+    """
+    script = """
+        import contextlib, io, json, sys
+        from morphpipe.morphology.measure import main
+        ended = []
+        for words in json.loads(sys.argv[1]):
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                code = main(words)
+            ended.append([code, said.getvalue()])
+        print(json.dumps(ended))
+    """
+
+    def run(fields, pipeline, folder, *options):
+        lines = [measure_command("", fields, pipeline, folder, *o)[3:] for o in options]
+        return run_cellprofiler(script, json.dumps(lines))
+
+    return run
+
+
 def draw_field(seed, *, side=128, cells=4, channels=2):
     """Cells on a grid with some noise: float [channels, side, side] from 0 to 1.
 

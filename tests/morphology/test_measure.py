@@ -166,27 +166,34 @@ def test_a_pipeline_with_other_names_is_told_which_channels_are_meant(
     assert read_source(result.image).channels == {"OrigBlue": "DNA", "OrigGreen": "ER"}
 
 
-@pytest.mark.parametrize(
-    ("channels", "said"),
-    [
-        ((), r"asks for OrigBlue, OrigGreen, and the fields have the channels DNA, ER"),
-        (("OrigBlue=DNA", "OrigGreen=Mito"), r"asks for OrigGreen (channel Mito), and the fields"),
-        (("OrigRed=DNA",), "asks for no image 'OrigRed'"),
-        (("OrigBlue",), "'OrigBlue' does not say which channel"),
-    ],
-)
 def test_channels_that_do_not_fit_stop_before_the_first_module(
-    make_pipeline, make_screen, measure, tmp_path, channels, said
+    make_pipeline, make_screen, measure, measure_each, tmp_path
 ):
     make_screen(tmp_path / "screen.zip", (2,))
     pipeline = make_pipeline(tmp_path / "own.cppipe", "OrigBlue", "OrigGreen")
-    options = [word for channel in channels for word in ("--channel", channel)]
-    result = measure(tmp_path / "screen.zip", pipeline, tmp_path, *options)
+    result = measure(tmp_path / "screen.zip", pipeline, tmp_path)
     assert result.code == 1
-    assert said in result.said
+    assert "asks for OrigBlue, OrigGreen, and the fields have the channels DNA, ER" in result.said
     assert "Traceback" not in result.said
     assert not result.scratch.exists()
     assert not result.image.exists()
+    ended = measure_each(
+        tmp_path / "screen.zip",
+        pipeline,
+        tmp_path,
+        ("--channel", "OrigBlue=DNA", "--channel", "OrigGreen=Mito"),
+        ("--channel", "OrigRed=DNA"),
+        ("--channel", "OrigBlue"),
+    )
+    expected = (
+        "asks for OrigGreen (channel Mito), and the fields",
+        "asks for no image 'OrigRed'",
+        "'OrigBlue' does not say which channel",
+    )
+    for (code, said), sentence in zip(ended, expected, strict=True):
+        assert code == 1
+        assert sentence in said
+    assert not result.scratch.exists()
 
 
 def damage(archive, member):
@@ -343,27 +350,18 @@ def test_another_pipeline_does_not_take_up_finished_batches(
     )
 
 
-def test_settings_out_of_range_are_said(make_screen, run_cellprofiler, pipeline, tmp_path):
+def test_settings_out_of_range_are_said(make_screen, measure_each, pipeline, tmp_path):
     make_screen(tmp_path / "screen.zip", (1,))
-    script = """
-        import json, sys
-        from pathlib import Path
-        from morphpipe.datasets.fields import read_fields
-        from morphpipe.errors import ConfigError
-        from morphpipe.morphology.measure import measure_fields
-        fields, pipeline, folder = map(Path, sys.argv[1:4])
-        said = []
-        for wrong in ({"batch_size": 0}, {"maximum_failed": 1.5}, {"keep_labels": -1}):
-            try:
-                measure_fields(read_fields(fields), pipeline, channels={}, scratch=folder,
-                               image_path=folder / "i.parquet", objects_path=folder / "o.parquet",
-                               labels_path=folder / "l.npz", **wrong)
-            except ConfigError as error:
-                said.append(str(error))
-        print(json.dumps(said))
-    """
-    said = run_cellprofiler(script, tmp_path / "screen.zip", pipeline, tmp_path / "out")
+    ended = measure_each(
+        tmp_path / "screen.zip",
+        pipeline,
+        tmp_path / "out",
+        ("--batch-size", 0),
+        ("--maximum-failed", 1.5),
+        ("--keep-labels", -1),
+    )
     expected = ("A batch has 1 field or more", "is 0 to 1, not 1.5", "of 0 fields or more")
-    assert len(said) == len(expected)
-    assert all(words in sentence for words, sentence in zip(expected, said, strict=True))
+    for (code, said), sentence in zip(ended, expected, strict=True):
+        assert code == 1
+        assert sentence in said
     assert not (tmp_path / "out").exists()

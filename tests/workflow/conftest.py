@@ -64,10 +64,13 @@ class Workflow:
         return done
 
     def kill_when(self, ready: Callable[[], bool], *arguments: str) -> bool:
-        """Start, wait for something, and kill everything at once with SIGKILL."""
+        """Start, wait for something, and kill everything at once with SIGKILL.
+
+        What is left of the lock is not looked at: the next start would ask for `--unlock`.
+        """
         with open(self.folder / "killed.log", "a") as log:
             process = subprocess.Popen(
-                self.command(*arguments),
+                self.command("--nolock", *arguments),
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -81,7 +84,6 @@ class Workflow:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        self.run("--unlock")
         return killed
 
     def scheduled(self, *arguments: str) -> dict[str, int]:
