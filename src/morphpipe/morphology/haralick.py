@@ -144,6 +144,7 @@ def _features(
         # The measures of information: against the product of the margins.
         rows = np.flatnonzero(px[k])
         product = np.multiply.outer(px[k, rows], py[k])
+        # Nothing, and products too small for a float64, count as mahotas counts them.
         product[product == 0] = 1.0
         cross[rows] = product
         logarithms[rows] = np.log2(product)
