@@ -1,5 +1,6 @@
 """The plots of an experiment with the sentences that say how to read them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +12,7 @@ from morphpipe.errors import DataError
 from morphpipe.report import plots, tables
 from morphpipe.report.drawing import figure_absent
 from morphpipe.report.effects_figure import figure_effects
+from morphpipe.report.effects_scatter import MOST_LINES, figure_effects_scatter, paired_effects
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.quality import quality_points
 from morphpipe.report.quality_figure import MOST_POINTS, figure_quality
@@ -148,6 +150,29 @@ def _truth_caption(known: list[Programme]) -> str:
     return said
 
 
+def _effect_figure(
+    rows: pd.DataFrame, truth: Mapping[str, Mapping[str, float]], known: list[Programme]
+) -> tuple[Figure, str]:
+    """The figure of one encoder and view, and how to read it."""
+    floor = select(rows, metric="cate", comparison="real-control-floor")
+    band = "; inside the grey band an effect cannot be told from none"
+    band *= bool(floor["value"].notna().any())
+    pairs = paired_effects(rows)
+    both = pairs["perturbation"].nunique()
+    if both <= MOST_LINES:
+        reading = (
+            "an orange square near its blue circle means that the generator moves cells as far as "
+            f"the perturbation does{band}."
+        )
+        return figure_effects(rows, truth, known), reading + (_truth_caption(known) * bool(truth))
+    reading = (
+        f"each of the {both:,} perturbations with a real and a generated effect is a point. On the "
+        "line the generator moves cells as far as the perturbation does, below it less far"
+        f"{band}. Names are those of the strongest real effects."
+    )
+    return figure_effects_scatter(rows), reading
+
+
 def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) -> list[Plot]:
     truth = {c: evidence.true_effects(c) for c in [*evidence.cell_types, "all"]}
     truth = {cell_type: effects for cell_type, effects in truth.items() if effects}
@@ -155,22 +180,16 @@ def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) 
     found = []
     for extractor, view in _encoder_views(summary, "cate"):
         rows = select(summary, extractor=extractor, view=view)
-        floor = select(rows, metric="cate", comparison="real-control-floor")
-        has_floor = bool(floor["value"].notna().any())
         if select(rows, metric="cate", comparison=("real", "generated"))["value"].notna().any():
+            figure, reading = _effect_figure(rows, truth, known)
             found.append(
                 Plot(
                     f"effects-{extractor}",
                     f"Effects by {mark(extractor)}, view “{view}”",
-                    figure_effects(rows, truth, known),
+                    figure,
                     f"Treatment effects by {mark(extractor)}, real and generated, by cell type "
                     "and perturbation. The values are in the table below.",
-                    f"Treatment effects by {mark(extractor)}, view “{view}”. Read it as: an orange "
-                    "square near its blue circle means that the generator moves cells as far as "
-                    "the perturbation does"
-                    + ("; inside the grey band an effect cannot be told from none" * has_floor)
-                    + "."
-                    + (_truth_caption(known) if truth else ""),
+                    f"Treatment effects by {mark(extractor)}, view “{view}”. Read it as: {reading}",
                     aside=_aside(extractor, summary, mark),
                 )
             )

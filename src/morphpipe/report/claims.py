@@ -75,6 +75,7 @@ def _order_claim(rows: pd.DataFrame, evidence: Evidence, cell_type: str) -> Clai
     if len(names) < 2:
         missing = "fewer than two perturbations of the graded series were generated"
         return Claim(f"Generated treatment effects are in the true order {where}", None, missing)
+    rows = select(rows, metric="cate", cell_type=cell_type)
     summary = over_seeds(rows)
     made = effect_order(summary, cell_type, "generated")
     missing_names = [name for name in names if name not in made]
@@ -100,7 +101,8 @@ def _probe_claim(rows: pd.DataFrame) -> Claim:
         "A probe trained on generated images alone tells the perturbation of held-out real images"
     )
     text = f"{told} at least {TIMES_CHANCE:g} times as well as chance"
-    row = single(over_seeds(rows), metric="accuracy", regime="generated-real", task="perturbation")
+    chosen = select(rows, metric="accuracy", regime="generated-real", task="perturbation")
+    row = single(over_seeds(chosen))
     if row is None or not np.isfinite(row["value"]):
         reason = "" if row is None else row["reason"]
         return Claim(text, None, f"No accuracy: {reason or 'it is not in the metric tables'}.")

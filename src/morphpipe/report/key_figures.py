@@ -355,4 +355,4 @@ def _on_other_batches(evidence: Evidence, where: Mapping[str, str]) -> pd.DataFr
     frame = evidence.measures.get("batches")
     if frame is None:
         frame = evidence.metrics.iloc[:0]
-    return select(over_seeds(frame), **where)
+    return over_seeds(select(frame, **where))

@@ -284,10 +284,9 @@ def headline_row(
     frame = evidence.measures.get(measure)
     if frame is None or frame.empty:
         return None
-    rows = select(over_seeds(select(frame, metric=metric)), metric=metric)
     wanted = {"cell_type": "all", "perturbation": "all", "variant": ""} | columns
-    for name, value in wanted.items():
-        rows = rows[rows[name].isin([value, ""])]
+    rows = select(frame, metric=metric, **{name: (value, "") for name, value in wanted.items()})
+    rows = over_seeds(rows)
     for name in comparison:
         found = rows[rows["comparison"] == name]
         if len(found):

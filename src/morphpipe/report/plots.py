@@ -212,15 +212,18 @@ def figure_pca(points: pd.DataFrame, explained: tuple[float, float]) -> Figure:
     cell_types = list(dict.fromkeys(points["cell_type"]))
     names = list(dict.fromkeys(points["perturbation"]))
     colours = {name: CONDITIONS[i] for i, name in enumerate(names[: len(CONDITIONS)])}
+    # All others in one go, below: there may be a thousand.
+    points = points.assign(colour=points["perturbation"].map(colours).fillna(FLOOR_GREY))
+    order = dict.fromkeys([FLOOR_GREY, *colours.values()])
     figure, grid = panels(cell_types, 10, 3.6, sharex=True, sharey=True)
     for axes, cell_type in zip(grid, cell_types, strict=True):
         here = points[points["cell_type"] == cell_type]
-        for name in names:
+        for colour in order:
             for origin, marker, size in (("real", "o", 34), ("generated", "x", 22)):
-                part = here[(here["perturbation"] == name) & (here["origin"] == origin)]
+                part = here[(here["colour"] == colour) & (here["origin"] == origin)]
                 axes.scatter(
                     part["first"], part["second"], s=size, marker=marker, alpha=0.75,
-                    color=colours.get(name, FLOOR_GREY), lw=0 if origin == "real" else 1.1,
+                    color=colour, lw=0 if origin == "real" else 1.1,
                     rasterized=len(points) > 4000,
                 )  # fmt: skip
         axes.set_xlabel(f"first component ({explained[0]:.0%})")

@@ -43,7 +43,9 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     """
     parts = [read_metric_table(path).to_pandas() for path in paths]
     frame = pd.concat(parts, ignore_index=True)
-    frame["notes"] = [json.loads(text) for text in frame["settings"]]
+    # Few settings, on very many rows.
+    settings = {text: json.loads(text) for text in frame["settings"].unique()}
+    frame["notes"] = [settings[text] for text in frame["settings"]]
     frame["reason"] = [notes.get("reason", "") for notes in frame["notes"]]
     frame["variant"] = [
         ", ".join(str(notes[key]) for key in _VARIANTS if notes.get(key) not in (None, "none"))
@@ -108,8 +110,13 @@ def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Why values are missing, and of how many of the seeds."""
-    given = frame[frame["reason"] != ""].groupby(_IDENTITY, sort=False, as_index=False)
-    told = given["reason"].agg(lambda reasons: "; ".join(sorted(set(reasons))))
+    given = frame[frame["reason"] != ""]
+    reasons: dict[tuple[Any, ...], set[str]] = {}
+    of = given[_IDENTITY].itertuples(index=False, name=None)
+    for identity, reason in zip(of, given["reason"], strict=True):
+        reasons.setdefault(identity, set()).add(reason)
+    rows = [(*identity, "; ".join(sorted(told))) for identity, told in reasons.items()]
+    told = pd.DataFrame(rows, columns=[*_IDENTITY, "reason"]).astype(object)
     joined = summary.merge(told, on=_IDENTITY, how="left")
     partly = joined["reason"].notna() & (joined["without"] < joined["seeds"])
     counts = joined["without"].astype(str) + " of " + joined["seeds"].astype(str)
@@ -146,6 +153,14 @@ def single(frame: pd.DataFrame, **columns: Any) -> pd.Series | None:
     """The first row whose columns have these values, or None."""
     rows = select(frame, **columns)
     return None if rows.empty else rows.iloc[0]
+
+
+def first_by(frame: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What `single` gives for each combination of these columns, found in one pass."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in frame.to_dict("records"):
+        found.setdefault(tuple(row[column] for column in columns), row)
+    return found
 
 
 def served_alignment(configuration: Configuration, experiment: str, extractor: str) -> bool:

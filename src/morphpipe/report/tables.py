@@ -17,6 +17,7 @@ from morphpipe.report.results import (
     GENERATED_AT_FLOOR,
     KERNEL,
     SHUFFLED,
+    first_by,
     select,
     single,
 )
@@ -145,31 +146,27 @@ def distance_table(
     rows = select(summary, metric=metrics)
     pooled = rows["perturbation"] == "all"
     rows = rows[~pooled if by_perturbation else pooled]
-    ratios = select(summary, metric=tuple(f"relative_{metric}" for metric in metrics))
-    scope = ["metric", "extractor", "view", "cell_type", "perturbation"]
+    scope = ("metric", "extractor", "view", "cell_type", "perturbation")
+    by_scope = first_by(rows, *scope, "comparison")
+    relatives = tuple(f"relative_{metric}" for metric in metrics)
+    ratios = first_by(select(summary, metric=relatives), *scope) if relative else {}
     found = []
-    for _, scope_rows in rows.groupby(scope, sort=False):
-        key = scope_rows.iloc[0]
+    for key in dict.fromkeys(place[:-1] for place in by_scope):
+        metric, extractor, view, cell_type, perturbation = key
         cells: list[Cell | str] = [
-            Cell(mark(key["extractor"]), note=DISTANCE_NAMES.get(key["metric"], key["metric"])),
-            key["view"],
-            _pooled(key["cell_type"], "cell types"),
+            Cell(mark(extractor), note=DISTANCE_NAMES.get(metric, metric)),
+            view,
+            _pooled(cell_type, "cell types"),
         ]
         if by_perturbation:
-            cells.append(key["perturbation"])
-        by_comparison = {c: single(scope_rows, comparison=c) for c in
-                         (FLOOR, GENERATED_AT_FLOOR, COPY, SHUFFLED, GENERATED)}  # fmt: skip
+            cells.append(perturbation)
+        by_comparison = {
+            c: by_scope.get((*key, c))
+            for c in (FLOOR, GENERATED_AT_FLOOR, COPY, SHUFFLED, GENERATED)
+        }
         values: list[Cell] = []
         if relative:
-            values.append(
-                value_cell(
-                    single(
-                        ratios, metric=f"relative_{key['metric']}", extractor=key["extractor"],
-                        view=key["view"], cell_type=key["cell_type"],
-                        perturbation=key["perturbation"],
-                    )
-                )
-            )  # fmt: skip
+            values.append(value_cell(ratios.get((f"relative_{metric}", *key[1:]))))
         floor = by_comparison[FLOOR]
         values += [value_cell(by_comparison[c]) for c in (GENERATED_AT_FLOOR, FLOOR, COPY)]
         values.append(
@@ -210,9 +207,10 @@ def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, v
         truth = evidence.true_effects(cell_type)
         shown = "mean over cell types" if cell_type == "all" else cell_type
         present = set(here.loc[here["comparison"] != "real-control-floor", "perturbation"])
+        by = first_by(here, "metric", "comparison", "perturbation")
         for perturbation in [p for p in evidence.perturbations if p in present]:
             values = [
-                value_cell(single(here, metric=metric, comparison=side, perturbation=perturbation))
+                value_cell(by.get((metric, side, perturbation)))
                 for metric in ("cate", "cate_unbiased")
                 for side in ("real", "generated")
             ]
