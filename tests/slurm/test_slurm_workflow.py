@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 # The first is that of the configuration, the others are asked for by name.
 SEEDS = {"cancelled": 0, "preempted": 1, "out of time": 2}
+# By name: `all` makes the figures once more, as files of their own.
+REPORT = "results/report/index.html"
 CHECKPOINT = "results/experiments/tiny/training/seed-{}/slice-0".format
 # One thread: more would round their sums otherwise than the training they are compared with.
 SMALL = ["--set-threads", *(f"{rule}=1" for rule in ("train", "sample", "train_codec"))]
@@ -99,14 +101,14 @@ def ended(on_cluster):
         # Jobs of seconds each, for which Snakemake would wait for SLURM ten times as long.
         *("--groups", "simulate=data", "fields=data", "split=data"),
         *("train_encoder=judge", "real_features=judge"),
-        *("generated_features=page", "evaluate=page", "figures=page", "report=page"),
+        *("generated_features=page", "evaluate=page", "report=page"),
         # However often a job fails, it fits on a node beside others.
         *("--resources", "mem_mb=4000", "runtime=2880", "in_turn=1"),
         # A node of its own for the one that is preempted.
         "--set-resources",
         f"train:slurm_partition='preempt' if {seed_is(1)} else 'gpu'",
         f"train:slurm_extra='--nodelist=' + ('n4' if {seed_is(1)} else 'n3')",
-        *("--", "all", CHECKPOINT(1), CHECKPOINT(2)),
+        *("--", REPORT, CHECKPOINT(1), CHECKPOINT(2)),
     )
     try:
 

@@ -225,7 +225,7 @@ SCRIPT = """
 
 @pytest.fixture
 def training_folder(make_settings, make_data, vocabulary, tmp_path):
-    """All that another process needs to train; and the weights of a run left alone."""
+    """All that another process needs to train; the same by this one, and a run left alone."""
     folder = tmp_path / "killed"
     folder.mkdir()
     settings = make_settings()
@@ -240,7 +240,8 @@ def training_folder(make_settings, make_data, vocabulary, tmp_path):
     fields.to_json(folder / "fields.json")
     (folder / "settings.json").write_text(json.dumps(settings.to_dict()))
     (folder / "vocabulary.json").write_text(vocabulary.to_json())
-    return folder, _run(settings, data, vocabulary, tmp_path / "whole")
+    whole = _run(settings, data, vocabulary, tmp_path / "whole")
+    return folder, lambda: _run(settings, data, vocabulary, folder), whole
 
 
 def _wait(process):
@@ -252,19 +253,16 @@ def _wait(process):
     pytest.fail("".join(lines))
 
 
-def test_killed_training_ends_with_the_same_weights(run_python, training_folder):
-    folder, whole = training_folder
+def test_killed_training_ends_with_the_same_weights(run_python, training_folder, capsys):
+    folder, go_on, whole = training_folder
     process = run_python(SCRIPT, folder, 6, "kill")
     _wait(process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "checkpoint").exists()
     assert [path.name for path in checkpoints(folder / "work")] == ["step-000000004"]
-    process = run_python(SCRIPT, folder, -1, "kill")
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, output
-    assert "step-000000004 (step 4)" in output
-    _assert_same(folder / "checkpoint", whole)
+    _assert_same(go_on(), whole)
+    assert "step-000000004 (step 4)" in capsys.readouterr().out
     pd.testing.assert_frame_equal(_columns(folder / "checkpoint"), _columns(whole))
 
 
@@ -283,31 +281,28 @@ def test_full_disk_is_named_and_costs_the_steps_since_the_last_checkpoint(
 
 
 def test_second_training_in_the_same_folder_is_told_of_the_first(
-    run_python, training_folder, make_settings, make_data, vocabulary, monkeypatch
+    run_python, training_folder, monkeypatch
 ):
-    folder, _ = training_folder
+    folder, go_on, _ = training_folder
     first = run_python(SCRIPT, folder, 6, "kill")
     _wait(first)
     monkeypatch.setattr(folder_lock, "PATIENCE", 0)
     with pytest.raises(DataError, match=f"work is in use by process {first.pid} on"):
-        _run(make_settings(), make_data(), vocabulary, folder)
+        go_on()
     assert first.poll() is None
     assert [path.name for path in checkpoints(folder / "work")] == ["step-000000004"]
 
 
 def test_asked_to_end_it_saves_and_says_143(run_python, training_folder, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    folder, whole = training_folder
+    folder, go_on, whole = training_folder
     process = run_python(SCRIPT, folder, 5, "term")
     _wait(process)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 143, output
     assert next(checkpoints(folder / "work")).name == "step-000000006"
-    process = run_python(SCRIPT, folder, -1, "term")
-    assert process.communicate(timeout=120)[0] is not None
-    assert process.returncode == 0
-    _assert_same(folder / "checkpoint", whole)
+    _assert_same(go_on(), whole)
 
 
 def _released(settings, **readings):
