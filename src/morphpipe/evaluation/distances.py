@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.distance_measures import DistanceMeasure, Frechet, Kernel
@@ -90,11 +91,14 @@ def distance_rows(
     ]
     common = {**context, "extractor": name, "view": generated.view}
     rows: list[dict[str, Any]] = []
-    for scope in scopes(generated, groups):
+    seeds = list(generated.by_seed())
+    chosen = list(scopes(generated, groups))
+    what = f"distances, {name}, {generated.view}"
+    for scope in tqdm(chosen, desc=what, unit="set", mininterval=5):
         of_scope = scope.of(real)
         by_seed = [
             GeneratedSet(training_seed, sampling_seed, images, scope.of(images))
-            for training_seed, sampling_seed, images in generated.by_seed()
+            for training_seed, sampling_seed, images in seeds
         ]
         # One floor serves all seeds: halves no larger than the fewest generated images of a seed.
         fewest = min(len(one.images) for one in by_seed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet, check_sides
@@ -82,30 +83,37 @@ def _together(left: _Images, right: _Images) -> _Images:
     )
 
 
+# Of a seed: generated-real, real+generated-real and generated-generated.
+_OF_A_SEED = 3
+
+
 def _regimes(
     task: str,
     classes: Sequence[str],
-    generated: FeatureSet,
+    by_seed: Sequence[tuple[int | None, int | None, FeatureSet]],
     real: FeatureSet,
     training: FeatureSet,
     settings: ProbeSettings,
-) -> Iterator[tuple[str, _Images, _Images | str]]:
-    """Training and test images of the regimes that depend on generated images.
+) -> Iterator[tuple[dict[str, int | None], str, _Images, _Images | str]]:
+    """Seeds, regime, training and test images of each probe.
 
     In place of test images stands the reason where there can be none.
     """
-    images = _images(generated, task, classes)
-    test = _images(real, task, classes)
-    yield "generated-real", images, test
-    yield "real+generated-real", _together(_images(training, task, classes), images), test
-    try:
-        mask = split_by_group(
-            images.labels, test_fraction=settings.generated_test_fraction, seed=settings.seed
-        )
-    except DataError as error:
-        yield "generated-generated", images, str(error)
-    else:
-        yield "generated-generated", images.select(~mask), images.select(mask)
+    learnt, test = _images(training, task, classes), _images(real, task, classes)
+    yield {}, "real-real", learnt, test
+    for training_seed, sampling_seed, generated in by_seed:
+        seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
+        images = _images(generated, task, classes)
+        yield seeds, "generated-real", images, test
+        yield seeds, "real+generated-real", _together(learnt, images), test
+        try:
+            mask = split_by_group(
+                images.labels, test_fraction=settings.generated_test_fraction, seed=settings.seed
+            )
+        except DataError as error:
+            yield seeds, "generated-generated", images, str(error)
+        else:
+            yield seeds, "generated-generated", images.select(~mask), images.select(mask)
 
 
 def _probe_rows(
@@ -233,6 +241,7 @@ def probing_rows(
     check_sides(generated, real, training)
     shared = _shared_wells(training, real, allowed=settings.shared_wells)
     rows: list[dict[str, Any]] = []
+    by_seed = list(generated.by_seed())
     for task in tasks:
         if task not in TASKS:
             raise DataError(f"a probe's task is one of {', '.join(TASKS)}, not {task}")
@@ -254,24 +263,16 @@ def probing_rows(
                 )
             )
             continue
-        rows += _probe_rows(
-            "real-real",
-            task,
-            _images(training, task, classes),
-            _images(real, task, classes),
-            common,
-            notes,
-            settings,
-        )
-        for training_seed, sampling_seed, images in generated.by_seed():
-            seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-            for regime, train, test in _regimes(task, classes, images, real, training, settings):
-                if isinstance(test, str):
-                    columns = common | seeds | {"regime": regime, "task": task}
-                    empty = notes | {"reason": test}
-                    rows.append(metric_row(**columns, metric="accuracy", settings=empty))
-                else:
-                    rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
+        probes = _regimes(task, classes, by_seed, real, training, settings)
+        what = f"probes of the {task.replace('_', ' ')}, {real.extractor}, {real.view}"
+        total = 1 + _OF_A_SEED * len(by_seed)
+        for seeds, regime, train, test in tqdm(probes, desc=what, total=total, unit="probe"):
+            if isinstance(test, str):
+                columns = common | seeds | {"regime": regime, "task": task}
+                empty = notes | {"reason": test}
+                rows.append(metric_row(**columns, metric="accuracy", settings=empty))
+            else:
+                rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
     return rows
 
 
