@@ -2,8 +2,8 @@
 
     python benchmarks/report_tables.py [--perturbations 1138]
 
-The metric table is made of random values: four cell types, seven views, distances beside floor and
-controls, and effects, as an evaluation on RxRx1 writes them.
+The metric table is made of random values: distances of four cell types and seven views beside floor
+and copy control, as an evaluation on RxRx1 writes them.
 """
 
 import argparse

@@ -52,15 +52,32 @@ def test_each_perturbation_is_a_point_and_the_line_is_equality():
     assert [len(axes.patches) for axes in figure.axes] == [1, 0]
 
 
-@pytest.mark.parametrize("more", [0, 1])
-def test_many_perturbations_are_points_few_are_lines(hostile_inputs, more):
+@pytest.fixture(scope="module")
+def plot_of(hostile_inputs):
+    """The first plot of effects, of as many perturbations and of these sides."""
     evidence = read_evidence(hostile_inputs.experiments[0], hostile_inputs.configuration)
     metrics = evidence.metrics
-    one = metrics[(metrics["metric"] == "cate") & metrics["comparison"].isin(["real", "generated"])]
-    one = one[one["perturbation"] == one["perturbation"].iloc[0]]
-    others = metrics.drop(metrics.index[metrics["metric"] == "cate"])
-    many = [one.assign(perturbation=f"p{i}") for i in range(MOST_LINES + more)]
-    changed = replace(evidence, metrics=pd.concat([others, *many], ignore_index=True))
-    plot = experiment_plots(hostile_inputs.configuration, changed)["effects"][0]
+
+    def plot(number, sides=("real", "generated")):
+        one = metrics[(metrics["metric"] == "cate") & metrics["comparison"].isin(sides)]
+        one = one[one["perturbation"] == one["perturbation"].iloc[0]]
+        others = metrics.drop(metrics.index[metrics["metric"] == "cate"])
+        many = [one.assign(perturbation=f"p{i}") for i in range(number)]
+        changed = replace(evidence, metrics=pd.concat([others, *many], ignore_index=True))
+        return experiment_plots(hostile_inputs.configuration, changed)["effects"][0]
+
+    return plot
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_many_perturbations_are_points_few_are_lines(plot_of, more):
+    plot = plot_of(MOST_LINES + more)
     assert (f"each of the {MOST_LINES + 1} perturbations" in plot.caption) == bool(more)
     assert (plot.figure.get_figheight() < 12) == bool(more)
+    assert "others have one" not in plot.caption
+
+
+def test_many_perturbations_of_one_side_are_said_not_drawn(plot_of):
+    plot = plot_of(MOST_LINES + 1, sides=("generated",))
+    assert f"None of the {MOST_LINES + 1} perturbations has a real and a generated" in plot.caption
+    assert plot.figure.get_figheight() < 2

@@ -157,18 +157,23 @@ def _effect_figure(
     floor = select(rows, metric="cate", comparison="real-control-floor")
     band = "; inside the grey band an effect cannot be told from none"
     band *= bool(floor["value"].notna().any())
-    pairs = paired_effects(rows)
-    both = pairs["perturbation"].nunique()
-    if both <= MOST_LINES:
+    sides = select(rows, metric="cate", comparison=("real", "generated"))
+    shown = sides.loc[sides["value"].notna(), "perturbation"].nunique()
+    if shown <= MOST_LINES:
         reading = (
-            "an orange square near its blue circle means that the generator moves cells as far as "
-            f"the perturbation does{band}."
+            "Read it as: an orange square near its blue circle means that the generator moves "
+            f"cells as far as the perturbation does{band}."
         )
         return figure_effects(rows, truth, known), reading + (_truth_caption(known) * bool(truth))
+    both = paired_effects(rows)["perturbation"].nunique()
+    if not both:
+        reason = f"None of the {shown:,} perturbations has a real and a generated effect."
+        return figure_absent(reason), reason
+    others = f" ({shown - both:,} others have one of them)" if shown > both else ""
     reading = (
-        f"each of the {both:,} perturbations with a real and a generated effect is a point. On the "
-        "line the generator moves cells as far as the perturbation does, below it less far"
-        f"{band}. Names are those of the strongest real effects."
+        f"Read it as: each of the {both:,} perturbations with a real and a generated effect is a "
+        f"point{others}. On the line the generator moves cells as far as the perturbation does, "
+        f"below it less far{band}. Names are those of the strongest real effects."
     )
     return figure_effects_scatter(rows), reading
 
@@ -189,7 +194,7 @@ def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) 
                     figure,
                     f"Treatment effects by {mark(extractor)}, real and generated, by cell type "
                     "and perturbation. The values are in the table below.",
-                    f"Treatment effects by {mark(extractor)}, view “{view}”. Read it as: {reading}",
+                    f"Treatment effects by {mark(extractor)}, view “{view}”. {reading}",
                     aside=_aside(extractor, summary, mark),
                 )
             )
