@@ -21,7 +21,7 @@ from torch import nn
 
 from morphpipe.devices import best_device
 from morphpipe.generators.base import Condition, TrainingBatch
-from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.presets import PRESETS
 from morphpipe.generators.sit import SiT
 from morphpipe.generators.unet import UNetGenerator
@@ -70,7 +70,7 @@ def build(setting: Setting) -> nn.Module:
         return UNetGenerator.from_preset(
             setting.architecture, **shape, condition_width=EMBEDDING, tokens=setting.tokens
         )
-    return SiTGenerator(SiT.from_preset(setting.architecture, **shape))
+    return FlowGenerator(SiT.from_preset(setting.architecture, **shape))
 
 
 def random_batch(setting: Setting) -> TrainingBatch:

@@ -21,7 +21,7 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
 from morphpipe.datasets.sheet import read_sheet_table
-from morphpipe.generators.presets import PRESETS
+from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
@@ -129,11 +129,36 @@ def unet_operations(architecture: str, size: int) -> tuple[float, float]:
     return float(counter.get_total_flops()), float(parameters)
 
 
+def flow_unet_operations(architecture: str, size: int) -> tuple[float, float]:
+    """Operations of one forward pass of a U-Net of a flow over one latent, and its parameters.
+
+    Counted by torch on tensors without content.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from morphpipe.generators.flow_unet import FlowUNet
+
+    stride = token_stride(architecture)
+    size = -(-size // stride) * stride
+    with torch.device("meta"):
+        network = FlowUNet.from_preset(
+            architecture, latent_channels=24, latent_size=size, perturbations=1, cell_types=1
+        )
+        label = torch.zeros(1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 24, size, size), torch.empty(1), label, label)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return float(counter.get_total_flops()), float(parameters)
+
+
 def generator_operations(generator: Generator, latent_size: int) -> tuple[float, float]:
     """Operations of one forward pass of a generator over one latent, and its parameters."""
     if generator.kind == "unet":
         multiple = UNET_PRESETS[generator.architecture].downsampling
         return unet_operations(generator.architecture, -(-latent_size // multiple) * multiple)
+    if generator.kind == "flow_unet":
+        return flow_unet_operations(generator.architecture, latent_size)
     preset = PRESETS[generator.architecture]
     tokens = (latent_size // preset.patch) ** 2
     return sit_operations(generator.architecture, tokens), 18.0 * preset.width**2 * preset.depth
@@ -252,8 +277,8 @@ def _estimate_experiment(
         )
     # What another experiment trains is counted there.
     trains = experiment.trained_by is None
-    if trains and experiment.generator.kind == "sit" and experiment.generator.alignment:
-        tokens = (size // 8 // PRESETS[experiment.generator.architecture].patch) ** 2
+    if trains and experiment.generator.alignment:
+        tokens = (size // 8 // token_stride(experiment.generator.architecture)) ** 2
         estimate.stages.append(
             (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
         )

@@ -6,7 +6,7 @@ import sys
 from morphpipe.config import parse_configuration
 from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.errors import MorphpipeError
-from morphpipe.generators.presets import PRESETS
+from morphpipe.generators.presets import token_stride
 
 try:
     CONFIGURATION = parse_configuration(config)
@@ -177,7 +177,7 @@ def targets(experiment):
         "{codec}-{mode}-{augmentation}/shard-{shard}.parquet",
         dataset=dataset_of(experiment),
         encoder=settings.generator.alignment.encoder,
-        patch=PRESETS[settings.generator.architecture].patch,
+        patch=token_stride(settings.generator.architecture),
         codec=settings.codec,
         mode=settings.image_mode,
         augmentation=settings.training.augmentation,

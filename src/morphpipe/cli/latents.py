@@ -101,7 +101,7 @@ def targets(
     from morphpipe.datasets.fields import read_fields, shard_of
     from morphpipe.encoders.extract import cache_targets
     from morphpipe.encoders.stage import load_token_encoder, record_in
-    from morphpipe.generators.presets import PRESETS
+    from morphpipe.generators.presets import token_stride
 
     configuration, experiment = configured(config, "experiments", name)
     alignment = experiment.generator.alignment
@@ -114,7 +114,7 @@ def targets(
     network = load_token_encoder(
         alignment.encoder, settings, record_in(encoder, settings), table.manifest.names
     )
-    patch = PRESETS[experiment.generator.architecture].patch
+    stride = token_stride(experiment.generator.architecture)
     index = expand_folders([moments], "shard-*.parquet")[:1]
     height, width = ArrayShards(index, verify=False).shape[-2:]
     for number in wanted:
@@ -122,7 +122,7 @@ def targets(
             shard_of(table, number, shards),
             network,
             output / f"shard-{number}",
-            grid=(height // patch, width // patch),
+            grid=(height // stride, width // stride),
             transforms=experiment.training.transforms,
             batch_size=settings["batch_size"],
         )

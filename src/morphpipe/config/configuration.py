@@ -244,12 +244,12 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _experiments(self) -> "Configuration":
-        from morphpipe.generators.presets import PRESETS
+        from morphpipe.generators.presets import FLOW_PRESETS, PRESETS
         from morphpipe.generators.unet_presets import UNET_PRESETS
 
         for name, experiment in self.experiments.items():
             architecture, kind = experiment.generator.architecture, experiment.generator.kind
-            presets = list(PRESETS if kind == "sit" else UNET_PRESETS)
+            presets = list(UNET_PRESETS if kind == "unet" else FLOW_PRESETS[kind])
             if architecture not in presets:
                 raise ValueError(
                     f"experiments.{name}.generator.architecture is {architecture!r}; "
@@ -273,9 +273,10 @@ class Configuration(Model):
                     "RGB images of this dataset mix the nuclear stain with others; leave it out"
                 )
             alignment = experiment.generator.alignment
-            if alignment is not None and alignment.block > PRESETS[architecture].depth:
+            block = getattr(alignment, "block", 0)
+            if block and block > PRESETS[architecture].depth:
                 raise ValueError(
-                    f"experiments.{name}.generator.alignment.block is {alignment.block}, but "
+                    f"experiments.{name}.generator.alignment.block is {block}, but "
                     f"{architecture} has {PRESETS[architecture].depth} blocks"
                 )
             if alignment is not None and self.encoders[alignment.encoder].kind == "inception":

@@ -22,7 +22,11 @@ Measure = Literal[
     "reconstruction",
 ]
 
-SAMPLERS = {"sit": get_args(FlowSampler), "unet": get_args(DiffusionSampler)}
+SAMPLERS = {
+    "sit": get_args(FlowSampler),
+    "flow_unet": get_args(FlowSampler),
+    "unet": get_args(DiffusionSampler),
+}
 """What can sample from a generator of a kind; the first is its paper's."""
 
 

@@ -11,9 +11,24 @@ class Alignment(Model):
     """Representation alignment (REPA; MorphGen, section 3)."""
 
     encoder: Name = Field(description="One of `encoders`: whose tokens to align with.")
-    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
     weight: float = Field(0.5, ge=0, description="lambda (MorphGen, section 3).")
     projector_width: PositiveInt = Field(2048, description="REPA's projector.")
+
+    @property
+    def place(self) -> str:
+        """Where in the network the aligned tokens are, in words."""
+        return "on its coarsest grid"
+
+
+class BlockAlignment(Alignment):
+    """Representation alignment of a transformer's tokens."""
+
+    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
+
+    @property
+    def place(self) -> str:
+        """Where in the network the aligned tokens are, in words."""
+        return f"after block {self.block}"
 
 
 class SiT(Model):
@@ -28,7 +43,23 @@ class SiT(Model):
     label_dropout: float = Field(
         0.1, ge=0, le=1, description="Share of labels replaced by the null class (REPA's code)."
     )
-    alignment: Alignment | None = None
+    alignment: BlockAlignment | None = None
+
+
+class FlowUNet(Model):
+    """A small convolutional U-Net on the path of a flow, for small data and short trainings."""
+
+    kind: Literal["flow_unet"]
+    architecture: str = Field("FlowUNet-S", description="A preset's name.")
+    condition: Name | None = Field(
+        None, description="One of `conditions`; null: a vector learnt per perturbation."
+    )
+    label_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of labels replaced by the null class."
+    )
+    alignment: Alignment | None = Field(
+        None, description="Of the places of its coarsest grid, after the middle blocks."
+    )
 
 
 class UNet(Model):
@@ -63,4 +94,4 @@ class UNet(Model):
     alignment: None = Field(None, description="A U-Net has no tokens to align.")
 
 
-Generator = Annotated[SiT | UNet, Field(discriminator="kind")]
+Generator = Annotated[SiT | FlowUNet | UNet, Field(discriminator="kind")]

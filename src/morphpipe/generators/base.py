@@ -6,7 +6,7 @@ predicts.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -100,34 +100,3 @@ class Losses:
     total: Tensor
     diffusion: Tensor
     alignment: Tensor | None
-
-
-class FlowGenerator(Protocol):
-    """A conditional generator on the linear path of `morphpipe.transport.interpolant`."""
-
-    def loss(self, batch: TrainingBatch) -> Losses:
-        """Losses of one batch, with gradients."""
-        ...
-
-    def velocity(
-        self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
-    ) -> Tensor:
-        """Velocity [N, C, h, w] at the state x [N, C, h, w] and time [N].
-
-        With `null` the null classes stand in for the condition, as guidance needs them.
-        """
-        ...
-
-
-class DiffusionGenerator(Protocol):
-    """A conditional generator on the noise schedule of `morphpipe.transport.diffusion`."""
-
-    def loss(self, batch: TrainingBatch) -> Losses:
-        """Losses of one batch, with gradients."""
-        ...
-
-    def noise(
-        self, x: Tensor, timestep: Tensor, condition: Condition, *, null: bool = False
-    ) -> Tensor:
-        """Predicted noise [N, C, h, w] at the state x [N, C, h, w] and timestep [N]."""
-        ...

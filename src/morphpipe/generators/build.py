@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from morphpipe.config.generators import Generator, SiT, UNet
+from morphpipe.config.generators import FlowUNet, Generator, SiT, UNet
 from morphpipe.errors import ConfigError
-from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.generators.flow import FlowGenerator
+from morphpipe.generators.flow_unet import FlowUNet as FlowUNetNetwork
 from morphpipe.generators.sit import SiT as SiTNetwork
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.generators.unet_folder import load_unet
@@ -22,7 +23,7 @@ def build_generator(
     condition_width: int | None = None,
     gradient_checkpointing: bool = False,
     weights: str | Path | None = None,
-) -> SiTGenerator | UNetGenerator:
+) -> FlowGenerator | UNetGenerator:
     """Build the generator of an experiment, with the weights that its training starts from.
 
     Parameters
@@ -42,37 +43,34 @@ def build_generator(
     weights
         Folder of a U-Net in diffusers' layout to start from; none: fresh weights.
     """
-    if isinstance(settings, SiT):
-        return _sit(
-            settings,
-            vocabulary,
-            latent_shape,
-            target_width,
-            condition_width,
-            gradient_checkpointing,
+    if isinstance(settings, UNet):
+        return _unet(
+            settings, vocabulary, latent_shape, condition_width, gradient_checkpointing, weights
         )
-    return _unet(
-        settings, vocabulary, latent_shape, condition_width, gradient_checkpointing, weights
+    return _flow(
+        settings, vocabulary, latent_shape, target_width, condition_width, gradient_checkpointing
     )
 
 
-def _sit(
-    settings: SiT,
+def _flow(
+    settings: SiT | FlowUNet,
     vocabulary: Vocabulary,
     latent_shape: tuple[int, int, int],
     target_width: int | None,
     condition_width: int | None,
     gradient_checkpointing: bool,
-) -> SiTGenerator:
+) -> FlowGenerator:
     alignment = settings.alignment
-    options = {}
+    options: dict[str, Any] = {}
     if alignment is not None and target_width is not None:
         options = {
             "alignment_width": target_width,
-            "alignment_depth": alignment.block,
             "projector_width": alignment.projector_width,
         }
-    network = SiTNetwork.from_preset(
+        if isinstance(settings, SiT) and settings.alignment is not None:
+            options["alignment_depth"] = settings.alignment.block
+    kind = SiTNetwork if isinstance(settings, SiT) else FlowUNetNetwork
+    network: SiTNetwork | FlowUNetNetwork = kind.from_preset(
         settings.architecture,
         latent_channels=latent_shape[0],
         latent_size=latent_shape[1:],
@@ -83,7 +81,7 @@ def _sit(
         **options,
     )
     weight = 0.0 if alignment is None else alignment.weight
-    return SiTGenerator(network, alignment_weight=weight)
+    return FlowGenerator(network, alignment_weight=weight)
 
 
 def _unet(

@@ -1,4 +1,4 @@
-"""Sizes of the SiT networks by name, readable without torch."""
+"""Sizes of the networks of flows by name, readable without torch."""
 
 from dataclasses import dataclass
 
@@ -24,3 +24,36 @@ PRESETS = {
     "SiT-Na/1": Preset(8, 128, 4, patch=1),
     "SiT-test/2": Preset(2, 64, 2),
 }
+
+
+@dataclass(frozen=True)
+class FlowUNetPreset:
+    """Channels, levels and blocks of a `morphpipe.generators.flow_unet.FlowUNet`."""
+
+    width: int
+    multipliers: tuple[int, ...]
+    blocks: int = 2
+    middle_blocks: int = 3
+    attention_levels: int = 2
+
+
+FLOW_UNET_PRESETS = {
+    # Ours: for latents of 12x12 to 16x16, of 32x32, of 64x64, and for tests.
+    "FlowUNet-S": FlowUNetPreset(64, (1, 2)),
+    "FlowUNet-M": FlowUNetPreset(96, (1, 2, 3)),
+    "FlowUNet-L": FlowUNetPreset(128, (1, 2, 3, 4)),
+    "FlowUNet-test": FlowUNetPreset(16, (1, 2), blocks=1, middle_blocks=1, attention_levels=1),
+}
+
+FLOW_PRESETS: dict[str, dict[str, Preset] | dict[str, FlowUNetPreset]] = {
+    "sit": PRESETS,
+    "flow_unet": FLOW_UNET_PRESETS,
+}
+"""By kind of generator."""
+
+
+def token_stride(architecture: str) -> int:
+    """Rows (and columns) of the latent that one hidden token of a flow's network stands for."""
+    if architecture in PRESETS:
+        return PRESETS[architecture].patch
+    return int(2 ** (len(FLOW_UNET_PRESETS[architecture].multipliers) - 1))

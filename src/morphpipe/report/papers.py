@@ -34,18 +34,22 @@ class Paper:
     datasets: tuple[str, ...]
 
 
+_MORPHGEN = Paper(
+    "MorphGen",
+    500,
+    "section 4.1",
+    400_000,
+    "appendix B",
+    3,
+    "SiT-XL/2",
+    "stabilityai/sd-vae-ft-mse",
+    ("rxrx1",),
+)
+
 PAPERS = {
-    "sit": Paper(
-        "MorphGen",
-        500,
-        "section 4.1",
-        400_000,
-        "appendix B",
-        3,
-        "SiT-XL/2",
-        "stabilityai/sd-vae-ft-mse",
-        ("rxrx1",),
-    ),
+    "sit": _MORPHGEN,
+    # The same path, latents and condition with another network.
+    "flow_unet": _MORPHGEN,
     # The paper does not give the number of steps: about 130,000 for RxRx1 is an answer of its
     # authors in the repository of the code.
     "unet": Paper(

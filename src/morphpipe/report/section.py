@@ -119,7 +119,7 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
         ("Sampling seeds", ", ".join(map(str, sampling.seeds))),
         ("Condition", condition_of(configuration, experiment)),
         ("Alignment", "none" if alignment is None else
-            f"with {alignment.encoder} after block {alignment.block}, weight {alignment.weight:g}; "
+            f"with {alignment.encoder} {alignment.place}, weight {alignment.weight:g}; "
             f"metrics by this encoder are marked †"),
         ("Codec", _codec_origin(configuration, experiment.codec)),
     ]  # fmt: skip

@@ -354,7 +354,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             f"Sampling used guidance of scale {experiment.sampling.guidance.scale:g}; "
             + (
                 "MorphGen does not say whether it did. "
-                if experiment.generator.kind == "sit"
+                if experiment.generator.kind != "unet"
                 else "MorphoDiff used none. "
             )
             + "Guidance makes effects plainer and images more alike."

@@ -24,7 +24,7 @@ from morphpipe.errors import DataError
 from morphpipe.folder_lock import only_user
 from morphpipe.generators.base import Condition
 from morphpipe.generators.build import build_generator
-from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -60,7 +60,7 @@ class TrainedGenerator:
         Embeddings of perturbations; None where the generator learnt a table.
     """
 
-    network: SiTGenerator | UNetGenerator
+    network: FlowGenerator | UNetGenerator
     vocabulary: Vocabulary
     settings: TrainingSettings
     step: int

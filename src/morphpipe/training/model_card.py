@@ -67,7 +67,7 @@ def model_card(
         else "a vector learnt per perturbation",
         alignment="none"
         if alignment is None
-        else f"`{alignment.encoder}` after block {alignment.block}, weight {alignment.weight}",
+        else f"`{alignment.encoder}` {alignment.place}, weight {alignment.weight}",
         steps=training.steps,
         batch=training.batch_size,
         rate=training.learning_rate,

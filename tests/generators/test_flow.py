@@ -3,7 +3,7 @@ import torch
 
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, TrainingBatch
-from morphpipe.generators.morphgen import SiTGenerator
+from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.sit import SiT
 
 
@@ -19,7 +19,7 @@ def generator(alignment_width=None, **options):
         alignment_depth=2 if alignment_width else None,
         projector_width=8,
     )
-    return SiTGenerator(network, **options)
+    return FlowGenerator(network, **options)
 
 
 def batch(n=4, targets=None):

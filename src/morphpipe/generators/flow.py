@@ -1,7 +1,7 @@
-"""MorphGen: SiT on latents of all channels, aligned with an encoder of cell images.
+"""Generators of flows: a network that predicts the velocity, and its loss.
 
-Described in section 3 of MorphGen's paper; the loss is REPA's: the velocity's squared error plus
-a weight times the alignment.
+MorphGen is a SiT on latents of all channels, aligned with an encoder of cell images (section 3 of
+its paper); the loss is REPA's: the velocity's squared error plus a weight times the alignment.
 """
 
 import torch
@@ -11,23 +11,24 @@ from torch import Tensor, nn
 from morphpipe.errors import ConfigError
 from morphpipe.generators.alignment import alignment_loss
 from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.flow_unet import FlowUNet
 from morphpipe.generators.layers import LabelTable
 from morphpipe.generators.sit import SiT
 from morphpipe.transport.interpolant import interpolate, velocity_target
 
 
-class SiTGenerator(nn.Module):
-    """A SiT with its loss.
+class FlowGenerator(nn.Module):
+    """A network that predicts velocities, with its loss.
 
     Parameters
     ----------
     network
-        The transformer; with a projector where it is to be aligned.
+        With a projector where it is to be aligned.
     alignment_weight
         Weight of the alignment; 0.5 in MorphGen and REPA.
     """
 
-    def __init__(self, network: SiT, *, alignment_weight: float = 0.5) -> None:
+    def __init__(self, network: SiT | FlowUNet, *, alignment_weight: float = 0.5) -> None:
         super().__init__()
         self.network = network
         self.alignment_weight = alignment_weight

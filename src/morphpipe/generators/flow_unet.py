@@ -1,0 +1,330 @@
+"""A small convolutional U-Net that predicts the velocity of a flow.
+
+Residual blocks modulated by the condition and self-attention on the coarser grids, as in
+diffusion's U-Nets (Ho et al. 2020, arXiv:2006.11239; Dhariwal and Nichol 2021, arXiv:2105.05233,
+section 3), conditioned like MorphGen's SiT: c = e_perturbation + e_celltype + e_t. Convolutions
+know that neighbouring places belong together, which a transformer has to learn first: with some
+hundred fields and some minutes of training whole cells come out of this one earlier.
+"""
+
+import itertools
+from dataclasses import asdict
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from morphpipe.errors import ConfigError
+from morphpipe.generators.alignment import Projector
+from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding
+from morphpipe.generators.presets import FLOW_UNET_PRESETS
+
+# Channels of a group of GroupNorm.
+_GROUP = 16
+
+
+def optimal_linear(time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is known of the velocity before any training, from variances alone.
+
+    For data of unit variance, x_t = (1 - t) x + t eps has the variance s^2 = (1 - t)^2 + t^2, and
+    the best linear prediction of v = eps - x is (2 t - 1) / s^2 times x_t, with the error 1 / s.
+    This is the preconditioning of EDM (Karras et al. 2022, arXiv:2206.00364, equation 7 and
+    appendix B.6) on the linear path: the network is left with a target of unit variance, instead
+    of learning first to hand the noise through.
+
+    Parameters
+    ----------
+    time
+        [N], in [0, 1].
+
+    Returns
+    -------
+    tuple of Tensor
+        [N] each: the factor of x_t in the velocity (c_skip), that of the network's output (c_out),
+        and that of x_t at the network's input (c_in).
+    """
+    variance = (1 - time) ** 2 + time**2
+    inverse = variance.rsqrt()
+    return (2 * time - 1) / variance, inverse, inverse
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(channels // _GROUP, 1), channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose second norm is scaled and shifted by the condition, and a skip.
+
+    The condition comes in activated (SiLU), once for all blocks. The last convolution starts at
+    zero, so that a new block is its skip.
+    """
+
+    def __init__(self, inputs: int, outputs: int, condition_width: int) -> None:
+        super().__init__()
+        self.first_norm = _norm(inputs)
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.modulation = nn.Linear(condition_width, 2 * outputs)
+        self.second_norm = _norm(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Map [N, inputs, h, w] to [N, outputs, h, w] under the condition [N, width]."""
+        y = self.first(F.silu(self.first_norm(x)))
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        y = self.second(F.silu(self.second_norm(y) * (1 + scale) + shift))
+        return self.skip(x) + y
+
+
+class GridAttention(nn.Module):
+    """Self-attention between the places of a grid, added to what comes in."""
+
+    def __init__(self, channels: int, head_width: int = 32) -> None:
+        super().__init__()
+        self.heads = max(channels // head_width, 1)
+        self.norm = _norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.projection = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.projection.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the places of [N, channels, h, w]."""
+        n, channels, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, channels // self.heads, h * w)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return x + self.projection(y.transpose(-1, -2).reshape(n, channels, h, w))
+
+
+class Stage(nn.Module):
+    """A residual block, and attention where the grid is coarse enough for it."""
+
+    def __init__(self, inputs: int, outputs: int, condition_width: int, attention: bool) -> None:
+        super().__init__()
+        self.block = ResidualBlock(inputs, outputs, condition_width)
+        self.attention = GridAttention(outputs) if attention else None
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Map [N, inputs, h, w] to [N, outputs, h, w] under the condition [N, width]."""
+        x = self.block(x, condition)
+        return x if self.attention is None else self.attention(x)
+
+
+class FlowUNet(nn.Module):
+    """Predicts the velocity of latents from their state, the time and the two labels.
+
+    Each label has a null class, learnt where labels are dropped and used by guidance.
+
+    Parameters
+    ----------
+    latent_channels
+        Channels of the latent; 24 for six stains encoded one by one with four channels each.
+    latent_size
+        Height and width of the latent, or one number for both; multiples of the network's
+        downsampling, 2 ** (levels - 1).
+    perturbations, cell_types
+        Number of classes, without the null class.
+    width
+        Channels at full resolution.
+    multipliers
+        Channels of each level over `width`, from fine to coarse; each level halves the grid.
+    blocks
+        Residual blocks of a level, on the way down and on the way up; each of the latter takes in
+        what one of the former gave.
+    middle_blocks
+        Residual blocks on the coarsest grid, between the two ways.
+    attention_levels
+        So many of the coarsest levels have attention behind each block.
+    condition_width
+        Width of the perturbations' embeddings, which then take the place of a learnt table of
+        labels; None: the table.
+    alignment_width
+        Width of the encoder's tokens that the places of the coarsest grid are aligned with, after
+        the middle blocks; None: no projector.
+    projector_width
+        Hidden width of the projector.
+    gradient_checkpointing
+        Recompute blocks in the backward pass: less memory, about a third more time.
+    time_scale
+        Factor on the time before its sines and cosines. 1000, as for the timesteps of diffusion:
+        with times in [0, 1] most of the frequencies would stay constant.
+
+    Raises
+    ------
+    ConfigError
+        If the sizes do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_channels: int,
+        latent_size: int | tuple[int, int],
+        perturbations: int,
+        cell_types: int,
+        width: int,
+        multipliers: tuple[int, ...],
+        blocks: int = 2,
+        middle_blocks: int = 3,
+        attention_levels: int = 2,
+        condition_width: int | None = None,
+        alignment_width: int | None = None,
+        projector_width: int = 2048,
+        gradient_checkpointing: bool = False,
+        time_scale: float = 1000.0,
+    ) -> None:
+        super().__init__()
+        if isinstance(latent_size, int):
+            latent_size = (latent_size, latent_size)
+        factor = 2 ** (len(multipliers) - 1)
+        if latent_size[0] % factor or latent_size[1] % factor:
+            raise ConfigError(
+                f"A latent of {latent_size[0]}x{latent_size[1]} cannot be halved "
+                f"{len(multipliers) - 1} times: choose an image size whose latents are multiples "
+                f"of {factor}, or a U-Net of fewer levels."
+            )
+        self.latent_channels = latent_channels
+        self.latent_size = latent_size
+        self.gradient_checkpointing = gradient_checkpointing
+
+        inner = 2 * width
+        self.time = TimeEmbedding(inner, scale=time_scale)
+        self.perturbation: LabelTable | EmbeddingProjection = (
+            LabelTable(perturbations, inner)
+            if condition_width is None
+            else EmbeddingProjection(condition_width, inner)
+        )
+        self.cell_type = LabelTable(cell_types, inner)
+
+        channels = [width * multiplier for multiplier in multipliers]
+        attends = [
+            level >= len(multipliers) - attention_levels for level in range(len(multipliers))
+        ]
+        self.stem = nn.Conv2d(latent_channels, width, 3, padding=1)
+        self.down = nn.ModuleList()
+        self.coarser = nn.ModuleList()
+        self.up = nn.ModuleList()
+        self.finer = nn.ModuleList()
+        skips: list[int] = []
+        here = width
+        for level, outputs in enumerate(channels):
+            stages = nn.ModuleList()
+            for _ in range(blocks):
+                stages.append(Stage(here, outputs, inner, attends[level]))
+                here = outputs
+                skips.append(here)
+            self.down.append(stages)
+            if level < len(channels) - 1:
+                self.coarser.append(nn.Conv2d(here, here, 3, stride=2, padding=1))
+        self.middle = nn.ModuleList(
+            Stage(here, here, inner, number < middle_blocks - 1) for number in range(middle_blocks)
+        )
+        for level, outputs in reversed(list(enumerate(channels))):
+            stages = nn.ModuleList()
+            for _ in range(blocks):
+                stages.append(Stage(here + skips.pop(), outputs, inner, attends[level]))
+                here = outputs
+            self.up.append(stages)
+            if level:
+                self.finer.append(nn.Conv2d(here, here, 3, padding=1))
+        self.final_norm = _norm(here)
+        self.final = nn.Conv2d(here, latent_channels, 3, padding=1)
+        nn.init.zeros_(self.final.weight)
+        nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
+        for table in self.modules():
+            if isinstance(table, LabelTable):
+                nn.init.normal_(table.weight, std=0.02)
+        self.projector: Projector | None = None
+        if alignment_width is not None:
+            self.projector = Projector(channels[-1], alignment_width, hidden_width=projector_width)
+
+    @classmethod
+    def from_preset(
+        cls,
+        name: str,
+        *,
+        latent_channels: int,
+        latent_size: int | tuple[int, int],
+        perturbations: int,
+        cell_types: int,
+        **options: Any,
+    ) -> Self:
+        """Build a named size of `morphpipe.generators.presets`; `options` are those of the class.
+
+        Raises
+        ------
+        ConfigError
+            If there is no preset of that name, or the sizes do not fit together.
+        """
+        if name not in FLOW_UNET_PRESETS:
+            raise ConfigError(
+                f'There is no preset "{name}" of a U-Net for flows: choose one of '
+                f"{', '.join(FLOW_UNET_PRESETS)}."
+            )
+        return cls(
+            latent_channels=latent_channels,
+            latent_size=latent_size,
+            perturbations=perturbations,
+            cell_types=cell_types,
+            **asdict(FLOW_UNET_PRESETS[name]),
+            **options,
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        perturbation: Tensor,
+        cell_type: Tensor,
+        drop: Tensor | None = None,
+    ) -> Tensor:
+        """Velocity at a state; the parameters are those of `SiT.forward`."""
+        return self.forward_with_hidden(x, time, perturbation, cell_type, drop)[0]
+
+    def forward_with_hidden(
+        self,
+        x: Tensor,
+        time: Tensor,
+        perturbation: Tensor,
+        cell_type: Tensor,
+        drop: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Velocity [N, C, h, w], and the coarsest grid as tokens [N, T, channels], row by row."""
+        if x.shape[1:] != (self.latent_channels, *self.latent_size):
+            raise ConfigError(
+                f"This U-Net was built for latents of {self.latent_channels} channels and "
+                f"{self.latent_size[0]}x{self.latent_size[1]}, not {tuple(x.shape[1:])}."
+            )
+        condition = (
+            self.time(time)
+            + self.perturbation(perturbation, drop)
+            + self.cell_type(cell_type, drop)
+        )
+        condition = F.silu(condition)
+        skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
+        linear = skip * x
+        x = self.stem(into * x)
+        skips = []
+        for stages, coarser in itertools.zip_longest(self.down, self.coarser):
+            for stage in stages.children():
+                x = self._run(stage, x, condition)
+                skips.append(x)
+            if coarser is not None:
+                x = coarser(x)
+        for stage in self.middle:
+            x = self._run(stage, x, condition)
+        hidden = x.flatten(2).transpose(1, 2)
+        for stages, finer in itertools.zip_longest(self.up, self.finer):
+            for stage in stages.children():
+                x = self._run(stage, torch.cat([x, skips.pop()], dim=1), condition)
+            if finer is not None:
+                x = finer(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return linear + out * self.final(F.silu(self.final_norm(x))), hidden
+
+    def _run(self, stage: nn.Module, x: Tensor, condition: Tensor) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(stage, x, condition, use_reentrant=False)
+        return stage(x, condition)
