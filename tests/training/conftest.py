@@ -4,7 +4,7 @@ import pytest
 
 from morphpipe.codecs.array_shards import write_shard
 from morphpipe.config.experiments import Training
-from morphpipe.config.generators import Alignment, SiT
+from morphpipe.config.generators import BlockAlignment, SiT
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.data import open_training_data
 from morphpipe.training.settings import TrainingSettings
@@ -62,7 +62,7 @@ def make_data(tmp_path):
 def make_settings():
     """Settings of a training of seconds."""
 
-    def make(*, alignment=False, seed=0, **training):
+    def make(*, alignment=False, seed=0, generator=None, **training):
         options = {
             "steps": 12,
             "slices": 1,
@@ -74,14 +74,15 @@ def make_settings():
             "ema_decay": 0.9,
             "precision": "fp32",
         } | training
-        aligned = Alignment(encoder="resnet", block=1, weight=0.5, projector_width=32)
+        aligned = BlockAlignment(encoder="resnet", block=1, weight=0.5, projector_width=32)
         return TrainingSettings(
             "tiny",
             seed,
             "channels",
             "small",
             ("DNA",),
-            SiT(kind="sit", architecture="SiT-test/2", alignment=aligned if alignment else None),
+            generator
+            or SiT(kind="sit", architecture="SiT-test/2", alignment=aligned if alignment else None),
             Training(**options),
         )
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from morphpipe import folder_lock
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
+from morphpipe.config.generators import Alignment, FlowUNet
 from morphpipe.errors import ConfigError, DataError, StorageError, TrainingError
 from morphpipe.training import loop
 from morphpipe.training.checkpoint import checkpoints
@@ -123,6 +125,44 @@ def test_slices_give_the_weights_of_a_training_in_one_piece(
     pd.testing.assert_frame_equal(_columns(second), _columns(whole))
     weights = load_file(whole / "model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_slices_of_a_network_in_channels_last_format_change_nothing(
+    make_settings, make_data, vocabulary, tmp_path
+):
+    """The optimizer's moments are stored place by place, and used in the order of the memory."""
+    unet = FlowUNet(
+        kind="flow_unet",
+        architecture="FlowUNet-test",
+        alignment=Alignment(encoder="resnet", weight=0.5, projector_width=32),
+    )
+    settings, data = make_settings(generator=unet), make_data(targets=True)
+    whole = _run(settings, data, vocabulary, tmp_path / "whole")
+    first = _run(settings, data, vocabulary, tmp_path / "first", until=8)
+    _assert_same(_run(settings, data, vocabulary, tmp_path / "second", earlier=first), whole)
+
+
+@pytest.mark.skipif(
+    torch.accelerator.current_accelerator() is None and shutil.which("g++") is None,
+    reason="torch.compile needs a C++ compiler on a CPU",
+)
+@pytest.mark.parametrize("kind", ["sit", "flow_unet"])
+def test_compiled_blocks_give_the_same_losses(make_settings, make_data, vocabulary, tmp_path, kind):
+    unet = FlowUNet(kind="flow_unet", architecture="FlowUNet-test")
+    data = make_data()
+    losses = {}
+    for name in ("plain", "compiled"):
+        settings = make_settings(
+            generator=unet if kind == "flow_unet" else None,
+            steps=50,
+            checkpoint_every=50,
+            compile=name == "compiled",
+        )
+        assert settings.identity(vocabulary, []) == make_settings(
+            generator=unet if kind == "flow_unet" else None, steps=50, checkpoint_every=50
+        ).identity(vocabulary, [])
+        losses[name] = _columns(_run(settings, data, vocabulary, tmp_path / name))["loss"]
+    np.testing.assert_allclose(losses["compiled"], losses["plain"], rtol=1e-4)
 
 
 def test_checkpoints_of_other_settings_and_damaged_ones_are_passed_over(

@@ -73,6 +73,11 @@ class Training(Model):
         "has to emulate bf16 takes a hundred times longer.",
     )
     gradient_checkpointing: bool = False
+    compile: bool = Field(
+        False,
+        description="Compile the network's blocks (torch.compile). Needs a C++ compiler on a CPU, "
+        "and some minutes at each start: worth it for long trainings (docs/training.md).",
+    )
     deterministic: bool = Field(False, description="Deterministic kernels, slower.")
 
     @model_validator(mode="after")

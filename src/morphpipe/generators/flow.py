@@ -33,6 +33,11 @@ class FlowGenerator(nn.Module):
         self.network = network
         self.alignment_weight = alignment_weight
 
+    def compile_blocks(self) -> None:
+        """Compile the blocks with torch.compile; equal ones share what is compiled."""
+        for block in self.network.repeated:
+            block.compile()
+
     def forward(self, batch: TrainingBatch) -> Losses:
         """Give the loss, so that a wrapper for several processes sees the whole step."""
         return self.loss(batch)

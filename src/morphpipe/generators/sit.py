@@ -162,6 +162,11 @@ class SiT(nn.Module):
         """Rows and columns of tokens."""
         return self.latent_size[0] // self.patch, self.latent_size[1] // self.patch
 
+    @property
+    def repeated(self) -> list[nn.Module]:
+        """The modules that the network consists of, to be compiled one by one."""
+        return list(self.blocks)
+
     def initialise(self) -> None:
         """Initialise as DiT, SiT and REPA's code do, so that every block starts as the identity.
 

@@ -167,6 +167,11 @@ class UNetGenerator(nn.Module):
                 "fewer levels."
             )
 
+    def compile_blocks(self) -> None:
+        """Compile the levels of the U-Net with torch.compile."""
+        for block in (*self.network.down_blocks, self.network.mid_block, *self.network.up_blocks):
+            block.compile()
+
     def forward(self, batch: TrainingBatch) -> Losses:
         """Give the loss, so that a wrapper for several processes sees the whole step."""
         return self.loss(batch)

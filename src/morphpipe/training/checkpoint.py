@@ -101,10 +101,14 @@ def load_checkpoint(
     folder = Path(folder)
     state = load_weights(folder, model)
     ema.load_state_dict(load_file(folder / _EMA))
-    numbers = {name: number for number, (name, _) in enumerate(model.named_parameters())}
+    parameters = dict(model.named_parameters())
+    numbers = {name: number for number, name in enumerate(parameters)}
     values: dict[int, dict[str, Tensor]] = {}
     for key, tensor in load_file(folder / _OPTIMIZER).items():
         kind, name = key.split("/", 1)
+        if tensor.shape == parameters[name].shape:
+            # In the parameter's own memory format: fused optimizers go through memory, not places.
+            tensor = torch.empty_like(parameters[name], dtype=tensor.dtype).copy_(tensor)
         values.setdefault(numbers[name], {})[kind] = tensor
     optimizer.load_state_dict(
         {"state": values, "param_groups": optimizer.state_dict()["param_groups"]}

@@ -258,6 +258,8 @@ def _train(
             beginning = 0 if earlier is None else read_state(earlier).step
         if main:
             tqdm.write(f"Going on from {start} (step {step}).")
+    if training.compile:
+        generator.compile_blocks()
     model, prepared = accelerator.prepare(generator, optimizer)
     log = TrainingLog(
         work,

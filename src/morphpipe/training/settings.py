@@ -14,8 +14,9 @@ from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
-# Of these the weights do not depend; of the devices by rounding only (see `training.loop.train`).
-_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "devices", "nodes"}
+# Of these the weights do not depend; of compilation and devices by rounding only (see
+# `training.loop.train`).
+_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "compile", "devices", "nodes"}
 
 
 @dataclass(frozen=True)
