@@ -23,6 +23,7 @@ from morphpipe.config.morphology import Morphology
 from morphpipe.datasets.sheet import read_sheet_table
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
+from morphpipe.sampling.solve import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
@@ -297,8 +298,7 @@ def _estimate_experiment(
         )
     conditions = _conditions(configuration, experiment, dataset)
     images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
-    passes = sampling.steps * (2 if sampling.guidance.scale != 1 else 1)
-    passes *= 2 if sampling.sampler == "heun" else 1
+    passes = evaluations(sampling, experiment.generator.kind)
     estimate.stages.append(
         (
             f"{name}: sample {images:,} images",

@@ -124,7 +124,21 @@ def _write_split(rows, path):
             ),
             "steps",
         ),
+        (
+            (
+                "sample", "tiny", *TINY, *DATA, "--checkpoint", "{absent}", "--guide", "{absent}",
+                "--codec", "{folder}", *OUT,
+            ),
+            "sampling.guidance.guide",
+        ),
         (("generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}"), "checkpoint"),
+        (
+            (
+                "generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}",
+                "--shift", "2",
+            ),
+            "grid 'uniform' has none",
+        ),
         (
             (
                 "generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}",

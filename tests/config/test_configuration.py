@@ -98,6 +98,45 @@ def test_defaults_are_the_papers():
         ("experiments.one.generator", {"kind": "unet", "architecture": "SD-9"}, "'SD-9'; allowed"),
         ("experiments.one.generator", {"kind": "gan"}, "generator: .*'gan'.*'sit', 'unet'"),
         ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but .*'sit' is sampled by euler-mar"),
+        (
+            "experiments.one.sampling",
+            {"shift": 2.0},
+            r"sampling: .*shift is 2, but the grid 'uniform' has none",
+        ),
+        (
+            "experiments.one.sampling",
+            {"grid": "edm"},
+            r"sampling\.grid is 'edm', but the sampler euler-maruyama has the times of REPA's",
+        ),
+        (
+            "experiments.one.sampling",
+            {"sampler": "adams2", "last_correction": False},
+            r"sampling\.last_correction is false, but the sampler adams2",
+        ),
+        (
+            "experiments.one.sampling",
+            {"guidance": {"scale": 2.0, "guide": 7}},
+            r"sampling\.guidance\.guide is 7.*of the 8 slices.* 0 to 6 can guide",
+        ),
+        (
+            "experiments.one",
+            MINIMAL["experiments"]["one"]
+            | {
+                "training": {"slices": 1},
+                "sampling": {"guidance": {"scale": 2.0, "guide": 0}},
+            },
+            r"sampling\.guidance\.guide is 0.*none can guide",
+        ),
+        (
+            "experiments.one.sampling",
+            {"guidance": {"guide": 1}},
+            r"sampling\.guidance: .*guide is 1, but scale is 1",
+        ),
+        (
+            "experiments.one.sampling",
+            {"guidance": {"scale": 2.0, "low": 0.5, "high": 0.2}},
+            r"guidance: .*low \(0\.5\) is above high \(0\.2\)",
+        ),
         ("only", ["two"], r"only names 'two'.*declared: one"),
         # names that nobody declared
         (

@@ -12,12 +12,17 @@ from morphpipe.config.datasets import Dataset
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
+from morphpipe.config.sampling import Sampling
 from morphpipe.config.splits import Split
 from morphpipe.config.weights import Weights
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # The parts of an experiment that a page shows alone.
-PARTS = {"generator": TypeAdapter(Generator), "fidelity": TypeAdapter(Fidelity)}
+PARTS = {
+    "generator": TypeAdapter(Generator),
+    "fidelity": TypeAdapter(Fidelity),
+    "sampling": TypeAdapter(Sampling),
+}
 SECTIONS = {
     "weights": TypeAdapter(Weights),
     "conditions": TypeAdapter(Condition),
@@ -49,7 +54,7 @@ def test_there_are_examples_of_every_published_source():
     assert {"sheet", "rxrx1", "bbbc021", "gallery"} <= sources
 
 
-@pytest.mark.parametrize("page", ["conditions.md", "fidelity.md", "morphology.md"])
+@pytest.mark.parametrize("page", ["conditions.md", "fidelity.md", "morphology.md", "sampling.md"])
 def test_examples_of_sections_are_valid(page):
     checked = 0
     for _, text in examples(page):

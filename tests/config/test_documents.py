@@ -7,8 +7,9 @@ import yaml
 from morphpipe.config.configuration import Configuration, Paths
 from morphpipe.config.datasets import RxRx1Dataset, SimulatedDataset
 from morphpipe.config.documents import REQUIRED, reference, schema, write
-from morphpipe.config.experiments import Sampling, Training
+from morphpipe.config.experiments import Training
 from morphpipe.config.networks import TrainedCodec
+from morphpipe.config.sampling import Sampling
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

@@ -5,6 +5,7 @@ import pytest
 
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.results import over_seeds
+from morphpipe.report.section import sampling_of
 from morphpipe.report.statements import caveats, key_numbers, reading, what_was_made
 from morphpipe.report.tables import number
 
@@ -83,6 +84,27 @@ def test_caveats_follow_the_configuration(evidence, summary):
     assert "training seed" not in text
     assert "guidance of scale 2" in text
     assert "served alignment" not in text
+
+
+def test_sampling_is_told_with_its_cost():
+    def said(**sampling):
+        training = {"steps": 8, "slices": 8}
+        (experiment,) = configuration_of(training=training, sampling=sampling).experiments.values()
+        return sampling_of(experiment)
+
+    usual = said()
+    assert usual.startswith("euler-maruyama, 50 steps, 50 evaluations of the network an image")
+    assert "guidance 1 (off)" in usual
+    other = said(
+        sampler="heun",
+        steps=4,
+        grid="edm",
+        last_correction=False,
+        guidance={"scale": 1.5, "high": 0.5, "guide": 6},
+    )
+    # Heun's 7, and the guide's at the two later times inside, 0.32 and 0.002, twice each.
+    assert "grid edm, the last one not corrected, 11 evaluations" in other
+    assert "guidance 1.5 by the checkpoint of slice 6 from time 0 to 0.5" in other
 
 
 def test_key_numbers_give_reasons_where_there_is_no_value(evidence, summary):

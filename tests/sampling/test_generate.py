@@ -8,12 +8,13 @@ from diffusers.models import AutoencoderKL
 
 from morphpipe.codecs.autoencoder import Codec
 from morphpipe.config.conditions import RandomCondition
-from morphpipe.config.experiments import Guidance, Sampling, Training
+from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import SiT, UNet
+from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError, StorageError
+from morphpipe.errors import ConfigError, DataError, StorageError
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -23,6 +24,7 @@ from morphpipe.sampling.generate import (
     generate,
     generated_manifest,
     load_generator,
+    load_guide,
     manifest_without_data,
     sample_latents,
 )
@@ -89,17 +91,19 @@ def plan():
 
 @pytest.fixture
 def run(trained, codec, plan, make_manifest, tmp_path):
-    def run(name="a.zip", *, generator=trained, codec=codec, plan=plan, settings=SETTINGS, seed=0):
+    def run(name="a.zip", *, generator=trained, codec=codec, plan=plan, seed=0, **options):
+        options = {"settings": SETTINGS} | options
         generate(
             generator,
             codec,
             plan,
-            settings,
+            options.pop("settings"),
             dataset="screen",
             sampling_seed=seed,
             manifest=generated_manifest(make_manifest(), generator.settings),
             path=tmp_path / name,
             work=tmp_path / "work",
+            **options,
         )
         return tmp_path / name
 
@@ -145,7 +149,7 @@ def test_samples_do_not_depend_on_the_batch(trained, plan):
     assert torch.equal(sample_latents(trained, plan, SETTINGS, 3), whole)
 
 
-@pytest.mark.parametrize("sampler", ["euler-maruyama", "euler", "heun"])
+@pytest.mark.parametrize("sampler", SAMPLERS["sit"])
 def test_samples_follow_seed_index_and_condition(trained, plan, sampler):
     settings = SETTINGS.model_copy(update={"sampler": sampler})
     one = sample_latents(trained, plan, settings, 0)
@@ -215,6 +219,79 @@ def test_guidance_of_one_is_off(trained, plan):
     for scale, same in ((1.0, True), (3.0, False)):
         settings = SETTINGS.model_copy(update={"guidance": Guidance(scale=scale)})
         assert torch.allclose(sample_latents(trained, plan, settings, 0), plain) == same
+
+
+@pytest.fixture(scope="module")
+def weaker(trained):
+    """An earlier checkpoint of the same training."""
+    torch.manual_seed(1)
+    network = build_generator(_settings().generator, VOCABULARY, SHAPE)
+    weights = trained.network.state_dict()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(weights[name] + 0.02 * torch.randn_like(parameter))
+    return replace(trained, network=network.eval(), step=4, checksum="c" * 64)
+
+
+def test_autoguidance_leads_away_from_the_guide(trained, weaker, plan):
+    def sample(scale, guide, generator=trained):
+        settings = Sampling(sampler="heun", steps=4, guidance=Guidance(scale=scale))
+        return sample_latents(generator, plan, settings, 0, guide)
+
+    plain = sample(1.0, None)
+    torch.testing.assert_close(sample(3.0, trained), plain, rtol=1e-4, atol=1e-5)
+    # At scale 0 the guide alone is sampled, with the condition.
+    torch.testing.assert_close(sample(0.0, weaker), sample(1.0, None, weaker))
+    # One step of Euler is linear in the velocity.
+    one = Sampling(sampler="euler", steps=1, guidance=Guidance(scale=3.0))
+    alone = one.model_copy(update={"guidance": Guidance()})
+    own, guide = (sample_latents(g, plan, alone, 0) for g in (trained, weaker))
+    found = sample_latents(trained, plan, one, 0, weaker)
+    torch.testing.assert_close(found, guide + 3 * (own - guide), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found, sample_latents(trained, plan, one, 0))  # classifier-free
+    parts = [sample_latents(trained, plan.iloc[i : i + 2], one, 0, weaker) for i in range(0, 7, 2)]
+    torch.testing.assert_close(torch.cat(parts), found, rtol=1e-4, atol=1e-4)
+
+
+def test_settings_that_do_not_suit_stop_before_the_first_image(run, weaker, monkeypatch):
+    decoded = _break_after(monkeypatch, -1)
+    for settings, guide, message in (
+        ({"sampler": "ddpm"}, None, "sampling.sampler is 'ddpm'"),
+        ({"grid": "edm"}, None, "sampling.grid is 'edm'"),
+        ({"guidance": Guidance(scale=2.0, guide=0)}, None, "give the checkpoint .* with --guide"),
+        ({}, weaker, "scale of guidance is 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(settings=SETTINGS.model_copy(update=settings), guide=guide)
+    assert decoded == []
+
+
+def test_guide_is_an_earlier_checkpoint_of_the_training(trained, tmp_path):
+    network = trained.network
+
+    def save(name, step, settings):
+        save_checkpoint(
+            tmp_path / name,
+            CheckpointState(step, "id", settings.to_dict(), SHAPE),
+            network,
+            ExponentialMovingAverage(network, 0.9),
+            torch.optim.AdamW(network.parameters()),
+            notes={"vocabulary.json": VOCABULARY.to_json()},
+        )
+        return tmp_path / name
+
+    settings = replace(_settings(), training=Training(steps=8, slices=4, precision="fp32"))
+    last = load_generator(save("last", 8, settings), SHAPE)
+    assert load_guide(save("slice-1", 4, settings), last, 1).step == 4
+    assert load_guide(tmp_path / "slice-1", last).step == 4
+    with pytest.raises(ConfigError, match="is of step 4, but is to be of step 2"):
+        load_guide(tmp_path / "slice-1", last, 0)
+    with pytest.raises(ConfigError, match="is of step 8, but is to be earlier than 8"):
+        load_guide(tmp_path / "last", last)
+    for change in ({"seed": 6}, {"experiment": "other"}):
+        other = save(f"other-{next(iter(change))}", 4, replace(settings, **change))
+        with pytest.raises(ConfigError, match="earlier checkpoint of that training"):
+            load_guide(other, last)
 
 
 def test_killed_run_goes_on_to_the_same_bytes(run, monkeypatch):
@@ -303,17 +380,21 @@ def test_two_jobs_do_not_share_a_folder(run, run_python, monkeypatch, tmp_path):
     assert run().exists()
 
 
-@pytest.mark.parametrize("change", ["weights", "codec", "seed", "plan", "steps"])
-def test_batches_of_another_run_are_not_taken(run, trained, codec, plan, monkeypatch, change):
+@pytest.mark.parametrize("change", ["weights", "codec", "seed", "plan", "steps", "guide"])
+def test_batches_of_another_run_are_not_taken(
+    run, trained, weaker, codec, plan, monkeypatch, change
+):
+    guided = SETTINGS.model_copy(update={"guidance": Guidance(scale=2.0)})
     with monkeypatch.context() as patch:
         _break_after(patch, 2)
         with pytest.raises(KeyboardInterrupt):
-            run()
+            run(settings=guided if change == "guide" else SETTINGS)
     options = {
         "weights": {"generator": replace(trained, checksum="b" * 64)},
         "codec": {"codec": replace(codec, std=torch.full((2,), 2.0))},
         "seed": {"seed": 1},
         "plan": {"plan": plan.assign(cell_type="U2OS")},
+        "guide": {"settings": guided, "guide": weaker},
         "steps": {"settings": SETTINGS.model_copy(update={"steps": 5})},
     }[change]
     decoded = _break_after(monkeypatch, -1)

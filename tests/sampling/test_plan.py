@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphpipe.config.conditions import RandomCondition
-from morphpipe.config.experiments import Sampling
+from morphpipe.config.sampling import Sampling
 from morphpipe.errors import DataError
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary

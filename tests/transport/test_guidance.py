@@ -46,3 +46,16 @@ def test_guiding_the_velocity_is_guiding_the_drift():
 def test_interval_outside_of_time_is_an_error():
     with pytest.raises(ConfigError, match="interval"):
         guided(lambda x, t: x, lambda x, t: x, scale=2.0, interval=(0.8, 0.2))
+
+
+def test_a_weaker_guide_is_extrapolated_from(gaussian):
+    """Karras et al. 2024, equation 3: the guide at scale 0, the generator at 1, beyond it above."""
+    x, t = torch.randn(5, 3, dtype=torch.float64), torch.full((5,), 0.6, dtype=torch.float64)
+    weaker = lambda x, t: 0.7 * gaussian.velocity(x, t) + 0.1  # noqa: E731
+    own, guide = gaussian.velocity(x, t), weaker(x, t)
+    for scale in (0.0, 0.5, 2.0):
+        found = guided(gaussian.velocity, weaker, scale=scale)(x, t)
+        torch.testing.assert_close(found, (1 - scale) * guide + scale * own)
+    torch.testing.assert_close(
+        guided(gaussian.velocity, weaker, scale=2.0)(x, t) - own, own - guide
+    )

@@ -107,6 +107,16 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
     }
 
 
+def test_guide_is_the_checkpoint_of_an_earlier_slice(workflow_in, tiny):
+    guided = copy.deepcopy(tiny)
+    guided["experiments"]["tiny"]["sampling"]["guidance"] = {"scale": 1.5, "guide": 0}
+    target = "results/experiments/tiny/samples/training-0_sampling-0/shard-0.zip"
+    command = workflow_in("guided", guided).run("-n", "--printshellcmds", "--", target).stdout
+    place = "results/experiments/tiny/training/seed-0"
+    assert f"--checkpoint {place}/slice-1 " in command
+    assert f"--guide {place}/slice-0 " in command
+
+
 def test_added_plate_makes_only_its_own_shards(left_alone, tiny):
     """With networks that are there already: those trained on the data see the new plate."""
     changed = copy.deepcopy(tiny)

@@ -196,6 +196,12 @@ def last_checkpoint(experiment, seed):
     return checkpoint(experiment, seed, last)
 
 
+def guide(experiment, seed):
+    """The earlier checkpoint that guides the sampling of the last one; none without it."""
+    number = CONFIGURATION.experiments[experiment].sampling.guidance.guide
+    return [] if number is None else checkpoint(experiment, seed, number)
+
+
 def sets_of(experiment):
     """(training seed, sampling seed, shard) of every archive of generated images."""
     settings = CONFIGURATION.experiments[experiment]

@@ -4,6 +4,7 @@ rule sample:
         fields=real_fields,
         split=split_table,
         checkpoint=lambda w: last_checkpoint(w.experiment, w.training_seed),
+        guide=lambda w: guide(w.experiment, w.training_seed),
         codec=lambda w: codec_record(experiment_of(w).codec),
         conditions=lambda w: conditions(w.experiment),
     output:
@@ -28,11 +29,13 @@ rule sample:
             else f"--scaling-factor {scaling_factor(experiment_of(w).codec)}"
         ),
         conditions=lambda w, input: options("--conditions", input.conditions),
+        guide=lambda w, input: options("--guide", input.guide),
         work=lambda w: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
     shell:
         "exec morphpipe sample --settings {params.settings:q} --fields {input.fields:q}"
         " --split {input.split:q} --checkpoint {input.checkpoint:q} --codec {params.codec:q}"
-        " {params.scaling} {params.conditions} --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
+        " {params.scaling} {params.conditions} {params.guide}"
+        " --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
         " --work {params.work:q} --threads {threads} --output {output.archive:q} --log {log:q}"

@@ -25,6 +25,13 @@ Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training w
 ScalingFactor = Annotated[
     float | None, typer.Option(help="Of the latents; default: what the codec's config.json says.")
 ]
+Guide = Annotated[
+    Path | None,
+    typer.Option(
+        help="Autoguidance: folder of an earlier checkpoint of the same training, which guides in "
+        "place of the generator without its condition."
+    ),
+]
 
 
 def sample(
@@ -52,6 +59,7 @@ def sample(
     shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
     scaling_factor: ScalingFactor = None,
     conditions: Conditions = None,
+    guide: Guide = None,
     threads: Threads = None,
     log: Log = None,
 ) -> None:
@@ -67,12 +75,12 @@ def sample(
     ```
     """
     prepare(threads, log)
-    from morphpipe.config.experiments import Sampling
+    from morphpipe.config.sampling import Sampling
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import read_split
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
-    from morphpipe.sampling.generate import generated_manifest, load_with_codec
+    from morphpipe.sampling.generate import generated_manifest, load_guide, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
     from morphpipe.training.termination import ending_when_asked
 
@@ -89,6 +97,12 @@ def sample(
     if not 0 <= shard < wanted.shards:
         raise ConfigError(
             f"There is no shard {shard}: they are counted from 0 to {wanted.shards - 1}."
+        )
+    number = wanted.guidance.guide
+    if guide is not None and number is None:
+        raise ConfigError(
+            "--guide is given, but sampling.guidance.guide does not name the slice: set it, with "
+            "a scale, or leave --guide out."
         )
     with ending_when_asked():
         table = read_fields(fields)
@@ -111,6 +125,7 @@ def sample(
             manifest=generated_manifest(table.manifest, generator.settings),
             path=output,
             work=work or output.with_suffix(".partial"),
+            guide=None if guide is None else load_guide(guide, generator, number),
         )
 
 
@@ -142,11 +157,18 @@ def generate(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="euler-maruyama, euler or heun for a SiT; ddpm, ddim, dpm++, euler or pndm for a "
-            "U-Net; default: the paper's."
+            help="euler-maruyama, euler, heun, adams2, adams3, adams4, dpm++ or unipc for a flow "
+            "(SiT); ddpm, ddim, dpm++, euler or pndm for a U-Net; default: the paper's."
         ),
     ] = None,
+    grid: Annotated[
+        str, typer.Option(help="Times of a flow's ODE: uniform, shifted or edm.")
+    ] = "uniform",
+    shift: Annotated[
+        float | None, typer.Option(help="Of the grid shifted; default: Stable Diffusion 3's.")
+    ] = None,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is off.")] = 1.0,
+    guide: Guide = None,
     sampling_seed: Annotated[int, typer.Option(help="Other seeds, other images.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images at once.")] = 32,
     scaling_factor: ScalingFactor = None,
@@ -166,10 +188,10 @@ def generate(
     they are; `--embeddings` says what their conditions are.
     """
     prepare(threads, None)
-    from morphpipe.config.experiments import Sampling
+    from morphpipe.config.sampling import Sampling
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
-    from morphpipe.sampling.generate import load_with_codec, manifest_without_data
+    from morphpipe.sampling.generate import load_guide, load_with_codec, manifest_without_data
     from morphpipe.sampling.plan import read_cell_types, read_conditions
     from morphpipe.sampling.released import is_released, load_released
 
@@ -178,6 +200,8 @@ def generate(
         {
             "sampler": sampler,
             "steps": steps,
+            "grid": grid,
+            "shift": shift,
             "batch_size": batch_size,
             "guidance": {"scale": guidance},
         },
@@ -190,6 +214,11 @@ def generate(
             raise ConfigError(
                 f"{checkpoint} is a U-Net without morphpipe's table of conditions: make one with "
                 "`morphpipe conditions`, and name it with --embeddings."
+            )
+        if guide is not None:
+            raise ConfigError(
+                f"{checkpoint} is a U-Net that others have trained, without the earlier "
+                "checkpoints that could guide it: leave --guide out."
             )
         generator, decoder = load_released(
             checkpoint,
@@ -214,6 +243,7 @@ def generate(
         manifest=manifest_without_data(generator.settings),
         path=output,
         work=output.with_suffix(".partial"),
+        guide=None if guide is None else load_guide(guide, generator),
     )
     print(f"{len(plan)} images in {output}")
 

@@ -7,9 +7,7 @@ from pydantic import Field, model_validator
 from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import Generator, SiT
-
-FlowSampler = Literal["euler-maruyama", "euler", "heun"]
-DiffusionSampler = Literal["ddpm", "ddim", "dpm++", "euler", "pndm"]
+from morphpipe.config.sampling import Sampling
 
 Measure = Literal[
     "manifold",
@@ -21,13 +19,6 @@ Measure = Literal[
     "matched",
     "reconstruction",
 ]
-
-SAMPLERS = {
-    "sit": get_args(FlowSampler),
-    "flow_unet": get_args(FlowSampler),
-    "unet": get_args(DiffusionSampler),
-}
-"""What can sample from a generator of a kind; the first is its paper's."""
 
 
 class Training(Model):
@@ -100,46 +91,6 @@ class Training(Model):
     def transforms(self) -> list[int]:
         """Dihedral transforms that are cached: 0 identity, 4 left-right flip."""
         return {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}[self.augmentation]
-
-
-class Guidance(Model):
-    """Classifier-free guidance inside an interval of time."""
-
-    scale: float = Field(1.0, ge=0, description="1 is off.")
-    low: float = Field(0.0, ge=0, le=1)
-    high: float = Field(1.0, ge=0, le=1)
-
-    @property
-    def limited(self) -> bool:
-        """Whether it acts in a part of the time only."""
-        return (self.low, self.high) != (0.0, 1.0)
-
-
-class Sampling(Model):
-    """What is generated, and how."""
-
-    seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
-    sampler: FlowSampler | DiffusionSampler | None = Field(
-        None,
-        description="Of a SiT: euler-maruyama (stochastic; MorphGen, section 3), euler or heun "
-        "(of the ODE). Of a U-Net: ddpm (MorphoDiff) or another of diffusers' schedulers. Null: "
-        "the paper's.",
-    )
-    steps: PositiveInt = Field(50, description="MorphGen, section 3.")
-    guidance: Guidance = Field(default_factory=Guidance)
-    per_condition: PositiveInt = Field(500, description="Images per cell type and perturbation.")
-    cell_types: list[str] | None = Field(None, description="None: all of the split.")
-    perturbations: list[str] | None = Field(None, description="None: all of the split.")
-    random_perturbations: int | None = Field(
-        None, ge=0, description="Beside those named, so many drawn at random from the split."
-    )
-    shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
-    batch_size: PositiveInt = 32
-    threads: PositiveInt = Field(
-        8,
-        description="Cores of a job. Without a GPU, shards on one core each, side by side, are "
-        "faster than one after the other on all.",
-    )
 
 
 class Crops(Model):
@@ -223,16 +174,15 @@ class Experiment(Model):
 
     @model_validator(mode="after")
     def _kinds(self) -> "Experiment":
-        sampler, allowed = self.sampling.sampler, SAMPLERS[self.generator.kind]
-        if sampler is not None and sampler not in allowed:
+        unsuited = self.sampling.unsuited_to(self.generator.kind)
+        if unsuited is not None:
+            raise ValueError(unsuited)
+        guide, slices = self.sampling.guidance.guide, self.training.slices
+        if guide is not None and guide >= slices - 1:
             raise ValueError(
-                f"sampling.sampler is {sampler!r}, but a generator of kind "
-                f"{self.generator.kind!r} is sampled by {', '.join(allowed)}"
-            )
-        if self.generator.kind == "unet" and self.sampling.guidance.limited:
-            raise ValueError(
-                "sampling.guidance.low and .high are times of a flow: a generator of kind 'unet' "
-                "is guided at every step"
+                f"sampling.guidance.guide is {guide}, but a guide is the checkpoint of an earlier "
+                f"slice than the last: of the {slices} slices (training.slices), counted from 0, "
+                + (f"0 to {slices - 2} can guide" if slices > 1 else "none can guide")
             )
         return self
 
@@ -249,4 +199,4 @@ class Experiment(Model):
     @property
     def sampler(self) -> str:
         """The sampler by name: the paper's where none is named."""
-        return self.sampling.sampler or SAMPLERS[self.generator.kind][0]
+        return self.sampling.sampler_for(self.generator.kind)

@@ -27,6 +27,7 @@ from morphpipe.report.tables import (
     split_table,
 )
 from morphpipe.report.trust import Check, trust
+from morphpipe.sampling.solve import evaluations
 
 # A table of nuclei up to this length stands on the page, longer ones are folded.
 _SHORT = 12
@@ -99,6 +100,26 @@ def condition_of(configuration: Configuration, experiment: Experiment) -> str:
     return f"{said}, with the concentration"
 
 
+def sampling_of(experiment: Experiment) -> str:
+    """How images are sampled, and what one costs."""
+    sampling, guidance = experiment.sampling, experiment.sampling.guidance
+    number = evaluations(sampling, experiment.generator.kind)
+    said = [experiment.sampler, f"{sampling.steps} steps"]
+    if sampling.grid != "uniform":
+        said.append(f"grid {sampling.grid}")
+    if not sampling.last_correction:
+        said.append("the last one not corrected")
+    said.append(f"{number:,} evaluations of the network an image")
+    if guidance.scale == 1:
+        said.append("guidance 1 (off)")
+    else:
+        by = "" if guidance.guide is None else f" by the checkpoint of slice {guidance.guide}"
+        limits = f" from time {guidance.low:g} to {guidance.high:g}" if guidance.limited else ""
+        said.append(f"guidance {guidance.scale:g}{by}{limits}")
+    said.append(f"{sampling.per_condition} images per condition and seed")
+    return ", ".join(said)
+
+
 def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, str]]:
     """What was trained on what, as pairs of name and text."""
     experiment = evidence.experiment
@@ -113,9 +134,7 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
                      f"{training.learning_rate:g}, averaged weights with decay "
                      f"{training.ema_decay:g}, precision {training.precision}"),
         ("Training seeds", ", ".join(map(str, training.seeds))),
-        ("Sampling", f"{experiment.sampler}, {sampling.steps} steps, guidance "
-                     f"{sampling.guidance.scale:g}{' (off)' * (sampling.guidance.scale == 1)}, "
-                     f"{sampling.per_condition} images per condition and seed"),
+        ("Sampling", sampling_of(experiment)),
         ("Sampling seeds", ", ".join(map(str, sampling.seeds))),
         ("Condition", condition_of(configuration, experiment)),
         ("Alignment", "none" if alignment is None else

@@ -349,9 +349,11 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "With few images a Fréchet distance in many dimensions is mostly bias: below some "
             "hundred images only its ratio to the floor carries information."
         )
-    if experiment.sampling.guidance.scale != 1:
+    guidance = experiment.sampling.guidance
+    if guidance.scale != 1:
+        by = "" if guidance.guide is None else f" by the checkpoint of slice {guidance.guide}"
         said.append(
-            f"Sampling used guidance of scale {experiment.sampling.guidance.scale:g}; "
+            f"Sampling used guidance{by} of scale {guidance.scale:g}; "
             + (
                 "MorphGen does not say whether it did. "
                 if experiment.generator.kind != "unet"

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from morphpipe.codecs.autoencoder import Codec, load_codec
-from morphpipe.config.experiments import SAMPLERS, Sampling
+from morphpipe.config.sampling import Sampling
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest
 from morphpipe.devices import best_device, uses_bfloat16
-from morphpipe.errors import DataError
+from morphpipe.errors import ConfigError, DataError
 from morphpipe.folder_lock import only_user
 from morphpipe.generators.base import Condition
 from morphpipe.generators.build import build_generator
@@ -28,6 +28,7 @@ from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.sampling.solve import sample_flow
 from morphpipe.storage import atomic_path, sha256_of_file
 from morphpipe.training.checkpoint import load_average
 from morphpipe.training.checkpoint_state import read_state
@@ -35,7 +36,6 @@ from morphpipe.training.settings import TrainingSettings
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.noise import SampleNoise
-from morphpipe.transport.samplers import euler_maruyama, ode
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,52 @@ def load_generator(
     )
 
 
+def load_guide(
+    checkpoint: str | Path, generator: TrainedGenerator, number: int | None = None
+) -> TrainedGenerator:
+    """Load an earlier checkpoint of the training of a generator, to guide it.
+
+    Karras et al. 2024 (arXiv:2406.02507): the guide makes the same errors as the generator, only
+    larger ones, so that what leads away from it leads towards the data.
+
+    Parameters
+    ----------
+    checkpoint
+        As training writes it at the end of a slice.
+    generator
+        The generator that is to be guided; the guide is told the conditions in the same way.
+    number
+        Number of the slice, from 0; none: any earlier one.
+
+    Raises
+    ------
+    ConfigError
+        When it is of another training, no earlier checkpoint, or that of another slice.
+    """
+    guide = load_generator(
+        checkpoint,
+        generator.latent_shape,
+        next(generator.network.parameters()).device,
+        conditions=generator.conditions,
+    )
+    same = (generator.settings.experiment, generator.settings.seed, generator.settings.generator)
+    if (guide.settings.experiment, guide.settings.seed, guide.settings.generator) != same:
+        raise ConfigError(
+            f"The guide {checkpoint} is of the training {guide.settings.experiment}, seed "
+            f"{guide.settings.seed}; a guide of {same[0]}, seed {same[1]}, is an earlier "
+            "checkpoint of that training."
+        )
+    training = generator.settings.training
+    expected = None if number is None else training.steps // training.slices * (number + 1)
+    if guide.step >= generator.step or expected not in (None, guide.step):
+        raise ConfigError(
+            f"The guide {checkpoint} is of step {guide.step:,}, but is to be "
+            + (f"earlier than {generator.step:,}" if expected is None else f"of step {expected:,}")
+            + ": name the checkpoint of another slice."
+        )
+    return guide
+
+
 def load_with_codec(
     checkpoint: str | Path,
     codec: str | Path,
@@ -194,11 +240,26 @@ def sample_latents(
     plan: pd.DataFrame,
     settings: Sampling,
     sampling_seed: int,
+    guide: TrainedGenerator | None = None,
 ) -> torch.Tensor:
     """Latents of the rows of a plan, as one batch.
 
     Every sample's noise depends on (experiment, training seed, sampling seed, sample index, step)
     alone: the batch it stands in changes nothing but rounding.
+
+    Parameters
+    ----------
+    generator
+        What is sampled.
+    plan
+        See `morphpipe.sampling.plan.sampling_plan`.
+    settings
+        Sampler, steps, guidance.
+    sampling_seed
+        One of `settings.seeds`.
+    guide
+        Autoguidance: an earlier checkpoint of the same training, see `load_guide`. None: where
+        there is guidance, it is classifier-free.
 
     Returns
     -------
@@ -218,9 +279,15 @@ def sample_latents(
         device=device,
     )
     half = uses_bfloat16(generator.settings.training.precision, device)
-    sampler = settings.sampler or SAMPLERS[generator.settings.generator.kind][0]
+    sampler = settings.sampler_for(generator.settings.generator.kind)
 
-    def predict(x: torch.Tensor, time: torch.Tensor, *, null: bool) -> torch.Tensor:
+    def predict(
+        x: torch.Tensor,
+        time: torch.Tensor,
+        *,
+        network: SiTGenerator | UNetGenerator,
+        null: bool = False,
+    ) -> torch.Tensor:
         """The velocity, or the noise."""
         of = network.noise if isinstance(network, UNetGenerator) else network.velocity
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -228,19 +295,17 @@ def sample_latents(
 
     guidance = settings.guidance
     field = guided(
-        partial(predict, null=False),
-        partial(predict, null=True),
+        partial(predict, network=network),
+        partial(predict, network=network, null=True)
+        if guide is None
+        else partial(predict, network=guide.network),
         scale=guidance.scale,
         interval=(guidance.low, guidance.high) if guidance.limited else None,
     )
     with torch.inference_mode():
         if isinstance(network, UNetGenerator):
             return denoise(field, noise, sampler=sampler, steps=settings.steps)
-        if sampler == "euler-maruyama":
-            return euler_maruyama(field, noise, steps=settings.steps)
-        return ode(
-            field, noise, steps=settings.steps, method="heun" if sampler == "heun" else "euler"
-        )
+        return sample_flow(field, noise, settings, sampler)
 
 
 def generate(
@@ -254,6 +319,7 @@ def generate(
     manifest: ChannelManifest,
     path: str | Path,
     work: str | Path,
+    guide: TrainedGenerator | None = None,
 ) -> None:
     """Generate the images of a plan into an image archive.
 
@@ -277,14 +343,19 @@ def generate(
         The archive.
     work
         Folder for finished batches, which are deleted at the end. One job at a time uses it.
+    guide
+        See `sample_latents`.
 
     Raises
     ------
+    ConfigError
+        When the settings do not suit the generator, or ask for a guide that is not given.
     DataError
         When a label is unknown, an image is not finite, or another job works in the folder.
     """
+    _check_settings(generator, settings, guide)
     generator.condition(plan)  # All labels are looked up before the first image is made.
-    finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed)
+    finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed, guide)
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
@@ -298,7 +369,7 @@ def generate(
             file = finished / f"batch-{start:08d}.npz"
             images = _finished_batch(file)
             if images is None:
-                latents = sample_latents(generator, rows, settings, sampling_seed)
+                latents = sample_latents(generator, rows, settings, sampling_seed, guide)
                 if not torch.isfinite(latents).all():
                     raise DataError(
                         f"The generator {generator.settings.experiment} gave latents that are not "
@@ -315,6 +386,25 @@ def generate(
                 for row, image in zip(rows.to_dict("records"), images, strict=True):
                     archive.add(_field_row(generator, row, dataset, sampling_seed), image)
         shutil.rmtree(finished, ignore_errors=True)
+
+
+def _check_settings(
+    generator: TrainedGenerator, settings: Sampling, guide: TrainedGenerator | None
+) -> None:
+    """Raise ConfigError unless the settings suit the generator and its guide is at hand."""
+    unsuited = settings.unsuited_to(generator.settings.generator.kind)
+    if unsuited is not None:
+        raise ConfigError(f"{unsuited}.")
+    if guide is None and settings.guidance.guide is not None:
+        raise ConfigError(
+            f"sampling.guidance.guide is {settings.guidance.guide}: give the checkpoint of that "
+            "slice with --guide."
+        )
+    if guide is not None and settings.guidance.scale == 1:
+        raise ConfigError(
+            "A guide is given, but the scale of guidance is 1, which switches it off: give a "
+            "scale, or leave the guide out."
+        )
 
 
 def _finished_batch(file: Path) -> NDArray[np.uint8] | None:
@@ -388,6 +478,7 @@ def _fingerprint(
     plan: pd.DataFrame,
     settings: Sampling,
     sampling_seed: int,
+    guide: TrainedGenerator | None,
 ) -> str:
     """Name of the folder for finished batches: other weights or settings, another folder."""
     digest = hashlib.sha256(generator.checksum.encode())
@@ -398,4 +489,6 @@ def _fingerprint(
     digest.update(plan.to_csv(index=False).encode())
     digest.update(settings.model_dump_json(exclude={"seeds", "shards", "threads"}).encode())
     digest.update(str(sampling_seed).encode())
+    if guide is not None:
+        digest.update(guide.checksum.encode())
     return digest.hexdigest()[:16]

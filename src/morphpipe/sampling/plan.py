@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from morphpipe.config.experiments import Sampling
+from morphpipe.config.sampling import Sampling
 from morphpipe.errors import DataError
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary

@@ -1,4 +1,9 @@
-"""Classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598) on a velocity or a noise."""
+"""Guidance of a velocity, or of a predicted noise, away from that of a worse guide.
+
+The guide is the generator without the condition (classifier-free guidance, Ho and Salimans 2022,
+arXiv:2207.12598), or a weaker version of the generator with the condition (autoguidance, Karras
+et al. 2024, arXiv:2406.02507).
+"""
 
 import torch
 from torch import Tensor
@@ -8,28 +13,28 @@ from morphpipe.transport.samplers import Velocity
 
 
 def guided(
-    conditional: Velocity,
-    unconditional: Velocity,
+    velocity: Velocity,
+    guide: Velocity,
     *,
     scale: float,
     interval: tuple[float, float] | None = None,
 ) -> Velocity:
-    """Velocity (or predicted noise) that is pushed away from the unconditional one.
+    """Velocity (or predicted noise) that is pushed away from that of the guide.
 
-    v = v_null + scale (v_condition - v_null) inside the interval low <= t <= high (Kynkäänniemi
-    et al. 2024, arXiv:2404.07724), v_condition outside. The drift of the stochastic sampler is
-    affine in the velocity with slope (2 - t), so that guiding the velocity is the same as guiding
-    the drift, as REPA's sampler does.
+    v_guide + scale (v - v_guide) inside the interval low <= t <= high (Kynkäänniemi et al. 2024,
+    arXiv:2404.07724), v outside. The drift of the stochastic sampler is affine in the velocity
+    with slope (2 - t), so that guiding the velocity is the same as guiding the drift, as REPA's
+    sampler does.
 
     Parameters
     ----------
-    conditional, unconditional
-        Velocities with and without the condition.
+    velocity, guide
+        Velocity of the generator, with the condition, and of the guide.
     scale
-        1 switches guidance off: `conditional` is returned as it is.
+        1 switches guidance off: `velocity` is returned as it is.
     interval
-        (low, high), times within [0, 1]; the unconditional velocity is not evaluated outside.
-        None: at all times, whatever their unit.
+        (low, high), times within [0, 1]; the guide is not evaluated outside. None: at all times,
+        whatever their unit.
 
     Raises
     ------
@@ -43,17 +48,22 @@ def guided(
             "with the lower end first."
         )
     if scale == 1:
-        return conditional
+        return velocity
 
-    def velocity(x: Tensor, time: Tensor) -> Tensor:
-        inside = (time >= low) & (time <= high)
+    def pushed(x: Tensor, time: Tensor) -> Tensor:
+        within = inside(time, low, high)
         # Asked before the network runs, since on a GPU the answer waits for what was launched.
-        any_inside = bool(inside.any())
-        condition = conditional(x, time)
-        if not any_inside:
-            return condition
-        null = unconditional(x, time)
-        inside = inside.reshape(-1, *([1] * (x.ndim - 1)))
-        return torch.where(inside, null + scale * (condition - null), condition)
+        any_within = bool(within.any())
+        own = velocity(x, time)
+        if not any_within:
+            return own
+        away_from = guide(x, time)
+        within = within.reshape(-1, *([1] * (x.ndim - 1)))
+        return torch.where(within, away_from + scale * (own - away_from), own)
 
-    return velocity
+    return pushed
+
+
+def inside(time: Tensor, low: float, high: float) -> Tensor:
+    """Whether times [N] lie in a guidance interval, both ends counted in: bool [N]."""
+    return (time >= low) & (time <= high)

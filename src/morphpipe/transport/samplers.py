@@ -5,18 +5,25 @@ state is kept in double precision; the velocity is evaluated in the precision of
 """
 
 import itertools
-from collections.abc import Callable
-from typing import Literal
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.transport.adams import adams_bashforth_weights
+from morphpipe.transport.grids import stochastic_times
 from morphpipe.transport.interpolant import score_from_velocity
 from morphpipe.transport.noise import NoiseSource
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """Maps a state [N, ...] and its times [N] to a velocity [N, ...]."""
+
+# Adams–Bashforth of order 1 is Euler's method.
+_ORDERS = {"euler": 1, "adams2": 2, "adams3": 3, "adams4": 4}
+METHODS = ("heun", *_ORDERS)
+"""Names of the methods of `ode`."""
 
 
 @torch.no_grad()
@@ -61,13 +68,9 @@ def euler_maruyama(
     DataError
         If the samples are not finite.
     """
-    if steps < 2:
-        raise ConfigError(f"The stochastic sampler needs 2 steps or more, not {steps}.")
-    if not 0 < last_time < 1:
-        raise ConfigError(f"The time of the last step must lie between 0 and 1, not {last_time}.")
+    times = [*stochastic_times(steps, last_time), 0.0]
     source = _source(noise, generator)
     initial = source(0)
-    times = [*torch.linspace(1.0, last_time, steps, dtype=torch.float64).tolist(), 0.0]
     x = initial.double()
     for step, (now, following) in enumerate(itertools.pairwise(times), start=1):
         difference = following - now
@@ -85,22 +88,34 @@ def euler_maruyama(
 def ode(
     velocity: Velocity,
     noise: Tensor | NoiseSource,
+    times: Sequence[float],
     *,
-    steps: int = 50,
-    method: Literal["heun", "euler"] = "heun",
+    method: str,
+    last_correction: bool = True,
 ) -> Tensor:
-    """Sample by integrating dx = v dt over equal steps from t = 1 to t = 0.
+    """Sample by integrating dx = v dt over given times.
+
+    "euler" is of first order in the step. "heun" is of second: it averages the velocities at both
+    ends of the step (Karras et al. 2022, arXiv:2206.00364, algorithm 1 without noise). "adams2",
+    "adams3" and "adams4" are the Adams–Bashforth methods, which reuse earlier velocities (see
+    `morphpipe.transport.adams`); the first steps, with fewer of them to use, are of lower order.
+    The first step is Euler's, with an error of the square of its length: adams3 and adams4 reach
+    their order where the first steps are much shorter than the others.
 
     Parameters
     ----------
     velocity
-        Velocity of the generator; evaluated once ("euler") or twice ("heun") a step.
+        Velocity of the generator; evaluated once a step, by "heun" twice.
     noise
-        Initial state [N, ...], or a function whose value at step 0 it is.
-    steps
-        Number of steps, 1 or more.
+        Initial state [N, ...], or a function whose value at step 0 it is. No other step is asked
+        for.
+    times
+        From 1 to 0, see `morphpipe.transport.grids`.
     method
-        "euler" is accurate to first order in the step, "heun" to second.
+        One of `METHODS`.
+    last_correction
+        Of "heun": whether the last step is corrected too. REPA's sampler takes Euler's step there,
+        and is spared the evaluation at the data's end.
 
     Returns
     -------
@@ -110,24 +125,32 @@ def ode(
     Raises
     ------
     ConfigError
-        If there is no step, or the method is unknown.
+        If the times do not fall strictly, or the method is unknown.
     DataError
         If the samples are not finite.
     """
-    if steps < 1:
-        raise ConfigError(f"The sampler needs 1 step or more, not {steps}.")
-    if method not in ("heun", "euler"):
-        raise ConfigError(f'Unknown method "{method}" of the sampler: choose "heun" or "euler".')
+    if method not in METHODS:
+        raise ConfigError(
+            f'Unknown method "{method}" of the sampler: choose one of {", ".join(METHODS)}.'
+        )
+    check_times(times)
     initial = _source(noise, None)(0)
-    times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64, device=initial.device)
     x = initial.double()
-    for now, following in itertools.pairwise(times):
-        difference = following - now
-        v = _evaluate(velocity, x, now.expand(len(x)), initial.dtype)
-        if method == "heun":
-            predicted = x + v * difference
-            v = (v + _evaluate(velocity, predicted, following.expand(len(x)), initial.dtype)) / 2
-        x = x + v * difference
+
+    def evaluate(x: Tensor, time: float) -> Tensor:
+        at = torch.full((len(x),), time, dtype=torch.float64, device=x.device)
+        return _evaluate(velocity, x, at, initial.dtype)
+
+    # The latest first.
+    known: deque[Tensor] = deque(maxlen=_ORDERS.get(method, 1))
+    for step, (now, following) in enumerate(itertools.pairwise(times)):
+        known.appendleft(evaluate(x, now))
+        before = times[step - len(known) + 1 : step + 1][::-1]
+        weights = adams_bashforth_weights(before, following)
+        v = sum((w * k for w, k in zip(weights, known, strict=True)), torch.zeros_like(x))
+        if method == "heun" and (last_correction or step < len(times) - 2):
+            v = (v + evaluate(x + v * (following - now), following)) / 2
+        x = x + v * (following - now)
     return check_finite(x).to(initial.dtype)
 
 
@@ -150,6 +173,18 @@ def _source(noise: Tensor | NoiseSource, generator: torch.Generator | None) -> N
         )
 
     return draw
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Raise ConfigError unless there are two times or more, and they fall strictly within [0, 1].
+
+    Samplers need not start at 1: what starts later takes the state at its first time as the noise.
+    """
+    falling = all(now > following for now, following in itertools.pairwise(times))
+    if len(times) < 2 or not falling or times[0] > 1 or times[-1] < 0:
+        raise ConfigError(
+            f"The times of a sampler must be two or more that fall from 1 to 0, not {list(times)}."
+        )
 
 
 def check_finite(x: Tensor) -> Tensor:

@@ -1,0 +1,150 @@
+"""How images are sampled from a trained generator: which, how many, by which solver and guidance.
+
+What the settings do, and how to choose, is described in docs/sampling.md.
+"""
+
+from typing import Literal, get_args
+
+from pydantic import Field, model_validator
+
+from morphpipe.config.base import Model, PositiveInt, Seed
+
+FlowSampler = Literal[
+    "euler-maruyama", "euler", "heun", "adams2", "adams3", "adams4", "dpm++", "unipc"
+]
+DiffusionSampler = Literal["ddpm", "ddim", "dpm++", "euler", "pndm"]
+Grid = Literal["uniform", "shifted", "edm"]
+
+FLOW_SAMPLERS, DIFFUSION_SAMPLERS = get_args(FlowSampler), get_args(DiffusionSampler)
+
+SAMPLERS = {
+    "sit": FLOW_SAMPLERS,
+    "flow_unet": FLOW_SAMPLERS,
+    "unet": DIFFUSION_SAMPLERS,
+}
+"""What can sample from a generator of a kind; the first is its paper's."""
+
+SHIFT = 3.0
+"""Shift of the grid `shifted` where none is given: Stable Diffusion 3's (Esser et al. 2024)."""
+
+
+def is_flow(kind: str) -> bool:
+    """Whether a kind of generator is a flow; otherwise it predicts the noise of a diffusion."""
+    return SAMPLERS[kind] is FLOW_SAMPLERS
+
+
+class Guidance(Model):
+    """Guidance inside an interval of time: v = v_guide + scale (v - v_guide)."""
+
+    scale: float = Field(1.0, ge=0, description="1 is off.")
+    low: float = Field(0.0, ge=0, le=1, description="Of a flow: guided from this time (0: data).")
+    high: float = Field(1.0, ge=0, le=1, description="Of a flow: guided to this time (1: noise).")
+    guide: int | None = Field(
+        None,
+        ge=0,
+        description="Autoguidance (Karras et al. 2024, arXiv:2406.02507): number of the training "
+        "slice, from 0, whose checkpoint guides, with the condition. Null: classifier-free, the "
+        "guide is the generator itself without the condition.",
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Guidance":
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) is above high ({self.high})")
+        if self.guide is not None and self.scale == 1:
+            raise ValueError(
+                f"guide is {self.guide}, but scale is 1, which switches guidance off: give a "
+                "scale, or leave guide out"
+            )
+        return self
+
+    @property
+    def limited(self) -> bool:
+        """Whether it acts in a part of the time only."""
+        return (self.low, self.high) != (0.0, 1.0)
+
+
+class Sampling(Model):
+    """What is generated, and how."""
+
+    seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
+    sampler: FlowSampler | DiffusionSampler | None = Field(
+        None,
+        description="Of a flow: euler-maruyama (stochastic; MorphGen, section 3), or of the ODE "
+        "euler, heun, adams2, adams3, adams4, dpm++, unipc. Of a diffusion (U-Net): ddpm "
+        "(MorphoDiff), ddim, dpm++, euler, pndm. Null: the paper's. See docs/sampling.md.",
+    )
+    steps: PositiveInt = Field(50, description="MorphGen, section 3.")
+    grid: Grid = Field(
+        "uniform",
+        description="Times of the steps, of a flow's ODE: uniform, shifted (Stable Diffusion 3) or "
+        "edm (Karras et al. 2022).",
+    )
+    shift: float | None = Field(
+        None,
+        gt=0,
+        description="Of the grid shifted: above 1 more steps near the noise, below 1 near the "
+        f"data. Null: {SHIFT:g} (Stable Diffusion 3).",
+    )
+    last_correction: bool = Field(
+        True,
+        description="Of the sampler heun: correct the last step as well. REPA's sampler does not, "
+        "which saves one evaluation.",
+    )
+    guidance: Guidance = Field(default_factory=Guidance)
+    per_condition: PositiveInt = Field(500, description="Images per cell type and perturbation.")
+    cell_types: list[str] | None = Field(None, description="None: all of the split.")
+    perturbations: list[str] | None = Field(None, description="None: all of the split.")
+    random_perturbations: int | None = Field(
+        None, ge=0, description="Beside those named, so many drawn at random from the split."
+    )
+    shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
+    batch_size: PositiveInt = 32
+    threads: PositiveInt = Field(
+        8,
+        description="Cores of a job. Without a GPU, shards on one core each, side by side, are "
+        "faster than one after the other on all.",
+    )
+
+    @model_validator(mode="after")
+    def _shift(self) -> "Sampling":
+        if self.shift is not None and self.grid != "shifted":
+            raise ValueError(
+                f"shift is {self.shift:g}, but the grid {self.grid!r} has none: choose `grid: "
+                "shifted`, or leave shift out"
+            )
+        return self
+
+    def sampler_for(self, kind: str) -> str:
+        """The sampler by name: where none is named, that of the paper of this kind of generator."""
+        return self.sampler or SAMPLERS[kind][0]
+
+    def unsuited_to(self, kind: str) -> str | None:
+        """Say which setting makes no sense for a kind of generator; None where all do."""
+        sampler, allowed = self.sampler_for(kind), SAMPLERS[kind]
+        if sampler not in allowed:
+            return (
+                f"sampling.sampler is {sampler!r}, but a generator of kind {kind!r} is sampled by "
+                f"{', '.join(allowed)}"
+            )
+        if not is_flow(kind) and self.guidance.limited:
+            return (
+                "sampling.guidance.low and .high are times of a flow: a generator of kind "
+                f"{kind!r} is guided at every step"
+            )
+        if not is_flow(kind) and self.grid != "uniform":
+            return (
+                f"sampling.grid is {self.grid!r}, but grids are times of a flow: a generator of "
+                f"kind {kind!r} is sampled at its own timesteps; leave grid out"
+            )
+        if sampler == "euler-maruyama" and self.grid != "uniform":
+            return (
+                f"sampling.grid is {self.grid!r}, but the sampler euler-maruyama has the times of "
+                "REPA's: leave grid out, or choose another sampler"
+            )
+        if sampler != "heun" and not self.last_correction:
+            return (
+                f"sampling.last_correction is false, but the sampler {sampler} has no correction: "
+                "leave it out, or choose `sampler: heun`"
+            )
+        return None

@@ -1,0 +1,42 @@
+import pytest
+
+from morphpipe.config.sampling import SAMPLERS, Sampling, is_flow
+
+
+def test_samplers_suit_their_kinds_of_generators():
+    for kind, names in SAMPLERS.items():
+        assert Sampling().sampler_for(kind) == names[0]
+        for name in names:
+            assert Sampling(sampler=name).unsuited_to(kind) is None
+    assert is_flow("sit")
+    assert not is_flow("unet")
+
+
+@pytest.mark.parametrize("sampler", set(SAMPLERS["sit"]) - {"euler-maruyama"})
+def test_solvers_of_the_ode_take_any_grid(sampler):
+    for grid in ({"grid": "shifted", "shift": 0.5}, {"grid": "shifted"}, {"grid": "edm"}):
+        assert Sampling(sampler=sampler, **grid).unsuited_to("sit") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "key"),
+    [
+        ({"sampler": "heun"}, "unet", "sampling.sampler"),
+        ({"sampler": "ddpm"}, "sit", "sampling.sampler"),
+        ({"grid": "shifted"}, "unet", "sampling.grid"),
+        ({"sampler": "dpm++", "grid": "edm"}, "unet", "sampling.grid"),
+        ({"last_correction": False}, "unet", "sampling.last_correction"),
+        ({"guidance": {"scale": 2.0, "high": 0.7}}, "unet", "sampling.guidance"),
+        ({"grid": "edm"}, "sit", "sampling.grid"),
+        ({"sampler": "euler", "last_correction": False}, "sit", "sampling.last_correction"),
+    ],
+)
+def test_settings_without_effect_are_named(settings, kind, key):
+    said = Sampling.model_validate(settings).unsuited_to(kind)
+    assert said is not None
+    assert said.startswith(key)
+
+
+def test_settings_survive_the_way_to_a_job():
+    for settings in (Sampling(), Sampling(sampler="heun", grid="shifted", last_correction=False)):
+        assert Sampling.model_validate_json(settings.model_dump_json()) == settings

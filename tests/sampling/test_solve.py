@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
+from morphpipe.sampling.solve import evaluations, sample_flow, time_grid
+from morphpipe.transport.diffusion import denoise
+from morphpipe.transport.guidance import guided
+from morphpipe.transport.samplers import euler_maruyama
+
+
+def counted(settings, kind):
+    """How often networks are evaluated, counted by networks that do nothing else."""
+    calls = []
+
+    def network(x, time):
+        calls.append(time[0].item())
+        return torch.zeros_like(x)
+
+    guidance = settings.guidance
+    field = guided(
+        network,
+        lambda x, time: network(x, time),
+        scale=guidance.scale,
+        interval=(guidance.low, guidance.high) if guidance.limited else None,
+    )
+    noise, sampler = lambda step: torch.zeros(2, 3), settings.sampler_for(kind)
+    if kind == "unet":
+        denoise(field, noise, sampler=sampler, steps=settings.steps)
+    else:
+        sample_flow(field, noise, settings, sampler)
+    return len(calls)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sampler"), [(kind, name) for kind in ("sit", "unet") for name in SAMPLERS[kind]]
+)
+@pytest.mark.parametrize("guidance", [Guidance(), Guidance(scale=2.0)], ids=["plain", "guided"])
+def test_evaluations_are_those_that_are_made(kind, sampler, guidance):
+    for steps in (2, 10):
+        settings = Sampling(sampler=sampler, steps=steps, guidance=guidance)
+        assert evaluations(settings, kind) == counted(settings, kind)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS["sit"])
+def test_guide_is_counted_inside_its_interval_alone(sampler):
+    guidance = Guidance(scale=2.0, low=0.2, high=0.7)
+    for steps in (5, 10, 20):
+        settings = Sampling(sampler=sampler, steps=steps, guidance=guidance)
+        found = evaluations(settings, "sit")
+        assert found == counted(settings, "sit")
+        plain = evaluations(settings.model_copy(update={"guidance": Guidance()}), "sit")
+        assert plain < found < 2 * plain
+
+
+def test_costs_by_hand():
+    cost = lambda **settings: evaluations(Sampling(**settings), "sit")  # noqa: E731
+    assert cost() == 50
+    assert cost(sampler="heun", steps=6) == 12
+    assert cost(sampler="heun", steps=6, last_correction=False) == 11
+    assert cost(sampler="adams4", steps=6, guidance={"scale": 2.0}) == 12
+    # Of the times 1, 0.75, 0.5, 0.25 the ends of the interval count as inside.
+    inside = {"scale": 2.0, "low": 0.25, "high": 0.5}
+    assert cost(sampler="euler", steps=4, guidance=inside) == 6
+
+
+def test_grids_are_those_that_are_named():
+    base = {"sampler": "euler", "steps": 2}
+    assert time_grid(Sampling(**base)) == [1, 0.5, 0]
+    assert time_grid(Sampling(**base, grid="shifted")) == [1, 0.75, 0]
+    assert time_grid(Sampling(**base, grid="shifted", shift=1 / 3)) == pytest.approx([1, 0.25, 0])
+    assert time_grid(Sampling(**base, grid="edm"))[1] == pytest.approx(0.002 / 1.002)
+
+
+def test_default_is_repas_sampler():
+    noise = torch.randn(50, 2, 3, generator=torch.Generator().manual_seed(0)).__getitem__
+    velocity = lambda x, t: torch.sin(x) + t[:, None]  # noqa: E731
+    settings = Sampling()
+    found = sample_flow(velocity, noise, settings, settings.sampler_for("sit"))
+    assert torch.equal(found, euler_maruyama(velocity, noise))
