@@ -285,7 +285,7 @@ def sample_latents(
         x: torch.Tensor,
         time: torch.Tensor,
         *,
-        network: SiTGenerator | UNetGenerator,
+        network: FlowGenerator | UNetGenerator,
         null: bool = False,
     ) -> torch.Tensor:
         """The velocity, or the noise."""
