@@ -77,7 +77,7 @@ def test_defaults_are_the_papers():
         (
             "experiments.one.generator.alignment",
             {"encoder": "resnet", "depth": 2},
-            r"generator\.alignment\.depth: is not a known key; allowed: encoder, block",
+            r"generator\.alignment\.depth: is not a known key; allowed: encoder, weight",
         ),
         # wrong types and values
         ("datasets.screen.plates", "two", r"datasets\.screen\.plates: .*integer.*\(found 'two'\)"),
@@ -96,7 +96,11 @@ def test_defaults_are_the_papers():
         ("weights.vae.source", "ftp://x", r"weights\.vae\.source: .*pattern.*'ftp://x'"),
         ("experiments.one.generator.architecture", "SiT-Z/2", r"'SiT-Z/2'; allowed: SiT-XL/2"),
         ("experiments.one.generator", {"kind": "unet", "architecture": "SD-9"}, "'SD-9'; allowed"),
-        ("experiments.one.generator", {"kind": "gan"}, "generator: .*'gan'.*'sit', 'unet'"),
+        (
+            "experiments.one.generator",
+            {"kind": "gan"},
+            "generator: .*'gan'.*'sit', 'flow_unet', 'unet'",
+        ),
         ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but .*'sit' is sampled by euler-mar"),
         (
             "experiments.one.sampling",
