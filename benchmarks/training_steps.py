@@ -202,7 +202,7 @@ def step_row(
 ) -> list[str]:
     speed, machine = flop / seconds / 1e9, PRODUCT_FLOP / product / 1e9
     return [
-        name, what, str(number), precision, f"{seconds:.3f}", f"{number / seconds:.1f}",
+        name, what, str(number), precision, f"{seconds:.3f}", f"{number / seconds:.3g}",
         f"{flop / 1e9:.1f}", f"{speed:.1f}", f"{machine:.1f}", f"{100 * speed / machine:.0f} %",
     ]  # fmt: skip
 
