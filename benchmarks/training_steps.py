@@ -311,7 +311,9 @@ def measure_codec(options: Options) -> Found:
     images = np.random.default_rng(0).integers(256, size=(32, 6, 96, 96), dtype=np.uint8)
     if options.profile:
         short = settings.model_copy(update={"steps": 2})
-        print_profile("AutoencoderKL", partial(train_autoencoder, images, short), device)
+        print_profile(
+            "AutoencoderKL", partial(train_autoencoder, images, short, device=device), device
+        )
         return Found()
     clock = Between(CODEC_REPORTED, precision, device)
     model = train_autoencoder(images, settings, device=device, report=clock).model
@@ -368,7 +370,7 @@ def print_profile(name: str, call: Callable[[], object], device: torch.device) -
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as profiled:
         seconds_of(call, device)
-    by = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
+    by = "self_device_time_total" if on_gpu else "self_cpu_time_total"
     print(f"\n{name}\n{profiled.key_averages().table(sort_by=by, row_limit=15)}", flush=True)
 
 
