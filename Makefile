@@ -2,6 +2,7 @@
 # make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
 # make demo-tables  every table and figure of both papers on a simulated screen (about an hour on 2 older cores)
 # make test      all tests
+# make benchmark  how fast everything is, into benchmarks/RESULTS.md (at most 20 minutes, alone)
 # make check     formatting, types and the workflow's linter
 # make lock      pin the environment anew from pyproject.toml
 
@@ -14,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # often forbid to write it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: environment demo showcase demo-tables test check schema lock clean
+.PHONY: environment demo showcase demo-tables test check benchmark schema lock clean
 
 environment: $(READY)
 
@@ -54,6 +55,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+benchmark: $(READY)
+	$(BIN)/python benchmarks/results.py
 
 schema: $(READY)
 	$(BIN)/python -m morphpipe.config.documents

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measuring import markdown_table
 
 from morphpipe.codecs.array_shards import ArrayShards, write_shard
 
@@ -53,7 +54,7 @@ def main() -> None:
         started = time.perf_counter()
         blocks = (block[: min(100, options.images - i)] for i in range(0, options.images, 100))
         write_shard(path, keys, blocks, shape=SHAPE, dtype=np.float16)
-        print(f"written: {options.images / (time.perf_counter() - started):,.0f} rows/s")
+        written = options.images / (time.perf_counter() - started)
         file = path.with_suffix(".npy")
         found: dict[tuple[str, str], list[float]] = {}
         for _ in range(options.repeats):
@@ -74,8 +75,9 @@ def main() -> None:
                     found.setdefault((way, state), []).append(rows_per_second(read, batches))
                     shards.close()
                     del mapped
-    for (way, state), speeds in found.items():
-        print(f"{way}, {state}: {statistics.median(speeds):,.0f} rows/s")
+    rows = [["written", "", f"{written:,.0f}"]]
+    rows += [[*key, f"{statistics.median(speeds):,.0f}"] for key, speeds in found.items()]
+    print(markdown_table(("way", "pages", "rows a second"), rows))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """CellProfiler's command line and the measurement in process, side by side: fields per CPU hour.
 
-    python benchmarks/cellprofiler.py --command-line INTERPRETER [--in-process INTERPRETER]
+    python benchmarks/cellprofiler.py [--command-line INTERPRETER] [--in-process INTERPRETER]
         [--archive fields.zip] [--fields 8] [--pipeline workflow/pipelines/cellpainting_6ch.cppipe]
 
 Both read the same images and run the same pipeline, each in one process and one thread. CPU time
 is user and system time of the process and its children, its start included (some 5 s for either).
-The two are alternated and the medians compared, so that a busy machine harms both. The command line
-needs Java; the other interpreter is that of the environment which the workflow makes for
-CellProfiler.
+The two are alternated and the medians compared, so that a busy machine harms both. Without
+`--command-line`, which needs Java, the measurement in process stands alone; its interpreter is that
+of the environment which the workflow makes for CellProfiler.
 """
 
 import argparse
@@ -16,8 +16,10 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from measuring import markdown_table
 from PIL import Image
 
 from morphpipe.config.datasets import SimulatedDataset
@@ -98,16 +100,17 @@ def compare(
         for name, way in ways.items():
             taken[name].append(way(fields))
     seconds = {name: statistics.median(values) for name, values in taken.items()}
-    for name, value in seconds.items():
-        hourly = 3600 * len(fields) / value
-        print(f"{name:13s} {value:8.1f} s of CPU time, {hourly:6.0f} fields per CPU hour")
-    first, second = seconds
-    print(f"{second} / {first}: {seconds[first] / seconds[second]:.2f} times as many")
+    first = next(iter(seconds.values()))
+    rows = [
+        [name, f"{value:.1f}", f"{3600 * len(fields) / value:.0f}", f"{first / value:.2f}"]
+        for name, value in seconds.items()
+    ]
+    print(markdown_table(("way", "CPU seconds", "fields per CPU hour", "times as many"), rows))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command-line", type=Path, required=True, metavar="INTERPRETER")
+    parser.add_argument("--command-line", type=Path, metavar="INTERPRETER")
     parser.add_argument("--in-process", type=Path, metavar="INTERPRETER")
     parser.add_argument("--pipeline", type=Path)
     parser.add_argument("--archive", type=Path, help="real fields; otherwise they are simulated")
@@ -125,12 +128,12 @@ def main() -> None:
         height, width = fields.table["height"][0].as_py(), fields.table["width"][0].as_py()
         print(
             f"{pipeline.name}, {len(fields)} fields of "
-            f"{len(fields.manifest.channels)}x{height}x{width}"
+            f"{len(fields.manifest.channels)}x{height}x{width}\n"
         )
-        ways: dict[str, Callable[[FieldTable], float]] = {
-            "command line": lambda part: command_line(arguments.command_line, pipeline, part),
-            "in process": lambda part: in_process(python, pipeline, part),
-        }
+        ways: dict[str, Callable[[FieldTable], float]] = {}
+        if arguments.command_line is not None:
+            ways["command line"] = partial(command_line, arguments.command_line, pipeline)
+        ways["in process"] = partial(in_process, python, pipeline)
         compare(ways, fields, arguments.repeats)
 
 

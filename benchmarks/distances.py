@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from measuring import markdown_table
 
 from morphpipe.evaluation.frechet import frechet_distance
 from morphpipe.evaluation.kernel import kernel_distance
@@ -44,7 +45,8 @@ def fidelity_kernel(x: np.ndarray, y: np.ndarray) -> float:
     return float(found["kernel_inception_distance_mean"])
 
 
-def compare(name: str, repeats: int, **functions: Callable[[], float]) -> None:
+def compare(name: str, repeats: int, **functions: Callable[[], float]) -> list[list[str]]:
+    """Rows of one distance: ours, then the other, each with its speed over the other's."""
     seconds: dict[str, list[float]] = {key: [] for key in functions}
     values = {}
     for _ in range(repeats):
@@ -52,8 +54,12 @@ def compare(name: str, repeats: int, **functions: Callable[[], float]) -> None:
             start = time.perf_counter()
             values[key] = function()
             seconds[key].append(time.perf_counter() - start)
-    for key, taken in seconds.items():
-        print(f"{name:8s} {key:15s} {statistics.median(taken):8.3f} s   value {values[key]:.6f}")
+    medians = {key: statistics.median(taken) for key, taken in seconds.items()}
+    other = list(medians.values())[-1]
+    return [
+        [name, key, f"{median:.3f}", f"{values[key]:.6f}", f"{other / median:.2f}"]
+        for key, median in medians.items()
+    ]
 
 
 def main() -> None:
@@ -62,18 +68,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     x, y = features(arguments.images, 0), features(arguments.images, 1) + 0.01
-    compare(
+    rows = compare(
         "Fréchet",
         arguments.repeats,
         morphpipe=lambda: frechet_distance(x, y),
         torch_fidelity=lambda: fidelity_frechet(x, y),
     )
-    compare(
+    rows += compare(
         "kernel",
         arguments.repeats,
         morphpipe=lambda: kernel_distance(x, y).mean,
         torch_fidelity=lambda: fidelity_kernel(x, y),
     )
+    print(markdown_table(("distance", "by", "seconds", "value", "times as fast"), rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""Speed of sampling with the papers' sampler and with the demo's, with and without the decoder.
+
+    python benchmarks/sampling_speed.py [--batch 24] [--repeats 3]
+
+Networks of random weights on the demo's latents (24x12x12): 50 steps of euler-maruyama, as in
+MorphGen and REPA, against the sampler of `config/demo.yaml`. The latents are those of
+`morphpipe.sampling.generate.sample_latents`, noise and precision included; they are decoded to six
+planes of 96x96 by the codec that came with the repository. Each network has a process of its own,
+in which the two samplers are taken in turn and the medians compared.
+
+This measures time alone. That fewer evaluations give images of equal quality is shown by
+`benchmarks/evaluations.py`, with trained networks.
+"""
+
+import argparse
+import statistics
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from measuring import markdown_table, seconds_of
+
+from morphpipe.codecs.autoencoder import load_codec
+from morphpipe.config.experiments import Experiment
+from morphpipe.config.generators import FlowUNet, Generator, SiT
+from morphpipe.config.sampling import Sampling
+from morphpipe.devices import best_device, uses_bfloat16
+from morphpipe.generators.build import build_generator
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.sampling.generate import TrainedGenerator, sample_latents
+from morphpipe.sampling.solve import evaluations
+from morphpipe.training.settings import TrainingSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+CODEC = ROOT / "weights" / "simulated-codec"
+CHANNELS = ("DNA", "ER", "actin", "RNA", "mitochondria", "Golgi")
+LATENT_SHAPE = (24, 12, 12)
+PAPERS = Sampling(sampler="euler-maruyama", steps=50)
+GENERATORS: dict[str, Generator] = {
+    "SiT-Na/1": SiT(kind="sit", architecture="SiT-Na/1"),
+    "FlowUNet-S": FlowUNet(kind="flow_unet", architecture="FlowUNet-S"),
+}
+HEADER = (
+    "network", "sampler", "evaluations", "precision", "images a second, latents",
+    "images a second, decoded",
+)  # fmt: skip
+
+
+def demo() -> Experiment:
+    content = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text("utf-8"))
+    return Experiment.model_validate(content["experiments"]["demo"])
+
+
+def random_generator(name: str) -> TrainedGenerator:
+    """A generator as it is before any training, for two cell types and six perturbations."""
+    settings = TrainingSettings(
+        experiment="benchmark",
+        seed=0,
+        image_mode="channels",
+        codec="small",
+        channels=CHANNELS,
+        generator=GENERATORS[name],
+        training=demo().training,
+    )
+    vocabulary = Vocabulary(tuple("abcdef"), ("x", "y"), ("simulated",) * 6)
+    network = build_generator(settings.generator, vocabulary, LATENT_SHAPE)
+    network.eval().requires_grad_(False).to(best_device())
+    return TrainedGenerator(network, vocabulary, settings, 0, LATENT_SHAPE, "")
+
+
+def measure(name: str, batch: int, repeats: int) -> list[list[str]]:
+    """Rows of one network."""
+    device = best_device()
+    generator, codec = random_generator(name), load_codec(CODEC, "channels", device=device)
+    plan = pd.DataFrame(
+        {
+            "sample_index": np.arange(batch),
+            "perturbation": np.resize(list("abcdef"), batch),
+            "cell_type": np.resize(["x", "y"], batch),
+        }
+    )
+    samplers = [PAPERS, demo().sampling]
+    taken: list[list[tuple[float, float]]] = [[] for _ in samplers]
+    for _ in range(repeats + 1):
+        for settings, seconds in zip(samplers, taken, strict=True):
+            latents = []
+            sampled = seconds_of(
+                lambda s=settings, into=latents: into.append(sample_latents(generator, plan, s, 0)),
+                device,
+            )
+            decoded = seconds_of(lambda z=latents: codec.decode(z[0], len(CHANNELS)), device)
+            seconds.append((sampled, sampled + decoded))
+    half = uses_bfloat16(generator.settings.training.precision, device)
+    rows = []
+    for settings, seconds in zip(samplers, taken, strict=True):
+        kind = generator.settings.generator.kind
+        # Without the first round, which allocates.
+        speeds = [f"{batch / statistics.median(s):.3g}" for s in zip(*seconds[1:], strict=True)]
+        rows.append(
+            [name, f"{settings.sampler}, {settings.steps} steps", str(evaluations(settings, kind)),
+             "bf16" if half else "fp32", *speeds]
+        )  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=24, help="images at once")
+    parser.add_argument("--repeats", type=int, default=3, help="measured rounds")
+    arguments = parser.parse_args()
+    rows = []
+    for name in GENERATORS:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            rows += process.submit(measure, name, arguments.batch, arguments.repeats).result()
+    print(markdown_table(HEADER, rows))
+
+
+if __name__ == "__main__":
+    main()
