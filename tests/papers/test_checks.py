@@ -12,7 +12,7 @@ from morphpipe.papers.checks import (
     memorisation_checks,
 )
 from morphpipe.papers.measured import Estimate
-from morphpipe.papers.stage import build_table
+from morphpipe.papers.tables import build_table
 
 NAMES = {
     "cell_types": {"HUVEC": "epithelial"},

@@ -11,8 +11,8 @@ from morphpipe.checksums import read_sealed_json
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.evaluation.split_table import write_split
 from morphpipe.papers import image_figures
+from morphpipe.papers.figures import make_figure
 from morphpipe.papers.point_figures import components, read_points
-from morphpipe.papers.stage import make_figure
 
 NAMES = ("actin", "ER", "DNA")
 PERTURBATIONS = ("1138", "1108", "1124", "1137")

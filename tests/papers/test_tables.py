@@ -13,10 +13,11 @@ from morphpipe.config.papers import Papers
 from morphpipe.evaluation.comparison import compare
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.papers.cells import COPY, FLOOR, at_floor
+from morphpipe.papers.figures import make_figure
 from morphpipe.papers.items import ITEMS
 from morphpipe.papers.measured import Metrics
 from morphpipe.papers.run import PaperRun
-from morphpipe.papers.stage import TABLES, build_table, make_figure, make_table
+from morphpipe.papers.tables import TABLES, build_table, make_table
 from morphpipe.storage import write_parquet
 
 AT_FLOOR = at_floor("MorphGen")
