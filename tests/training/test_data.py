@@ -97,6 +97,17 @@ def test_draws_are_of_their_distributions(make_data):
     assert not torch.equal(batches[0].noise, batches[1].noise)
 
 
+def test_times_are_drawn_as_configured(make_data):
+    data = make_data(4)
+    uniform, middle = (
+        torch.cat([data.batch(0, step, range(8), 8, 0.1, name).time for step in range(75)])
+        for name in ("uniform", "logit-normal")
+    )
+    assert (uniform - 0.5).abs().mean() == pytest.approx(1 / 4, abs=0.03)
+    # Of 1 / (1 + exp(-u)) with a standard normal u, by numerical integration: 0.1720.
+    assert (middle - 0.5).abs().mean() == pytest.approx(0.172, abs=0.03)
+
+
 def test_prefetched_batches_are_the_same(make_data):
     data = make_data(targets=True)
     rows = [range(2), range(2, 4)]

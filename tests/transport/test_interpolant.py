@@ -1,8 +1,11 @@
+import numpy as np
+import pytest
 import torch
+from scipy import stats
 
 from morphpipe.transport.interpolant import (
+    draw_time,
     interpolate,
-    sample_time,
     score_from_velocity,
     velocity_target,
 )
@@ -45,10 +48,13 @@ def test_velocity_of_the_gaussian_is_the_regression_of_the_target(gaussian):
         torch.testing.assert_close(torch.stack([fit[0], fit.sum()]), velocity, atol=0.03, rtol=0)
 
 
-def test_time_is_uniform_and_reproducible():
-    first = sample_time(20_000, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(first, sample_time(20_000, generator=torch.Generator().manual_seed(1)))
-    assert first.min() >= 0
-    assert first.max() < 1
-    quantiles = torch.quantile(first, torch.linspace(0, 1, 11))
-    torch.testing.assert_close(quantiles, torch.linspace(0, 1, 11), atol=0.02, rtol=0)
+@pytest.mark.parametrize(
+    ("sampling", "distribution"),
+    [("uniform", stats.uniform()), ("logit-normal", stats.norm())],
+)
+def test_times_are_of_their_distribution(sampling, distribution):
+    random = np.random.default_rng(1)
+    times = np.array([draw_time(random, sampling) for _ in range(5_000)])
+    assert 0 <= times.min() < times.max() < 1
+    values = times if sampling == "uniform" else np.log(times / (1 - times))
+    assert stats.kstest(values, distribution.cdf).pvalue > 0.01

@@ -24,6 +24,7 @@ from morphpipe.errors import DataError
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.transport.interpolant import draw_time
 
 # Purposes of random draws, so that no two of them share a stream.
 _ORDER, _SAMPLE = 1, 2
@@ -99,7 +100,13 @@ class TrainingData:
         return digest.hexdigest()
 
     def batch(
-        self, seed: int, step: int, rows: range, batch_size: int, label_dropout: float
+        self,
+        seed: int,
+        step: int,
+        rows: range,
+        batch_size: int,
+        label_dropout: float,
+        time_sampling: str = "uniform",
     ) -> TrainingBatch:
         """A part of the global batch of a step.
 
@@ -115,6 +122,8 @@ class TrainingData:
             Of the global batch.
         label_dropout
             Share of labels replaced by the null class.
+        time_sampling
+            See `morphpipe.transport.interpolant.draw_time`.
         """
         members = batch_members(seed, step, batch_size, len(self))[rows.start : rows.stop]
         shape = self.moments.shape[1:]
@@ -128,7 +137,7 @@ class TrainingData:
                 np.random.Philox(np.random.SeedSequence([_SAMPLE, seed, step, place]))
             )
             transforms[i] = random.integers(self.positions.shape[1])
-            time[i] = random.random(dtype=np.float32)
+            time[i] = draw_time(random, time_sampling)
             drop[i] = random.random() < label_dropout
             random.standard_normal(dtype=np.float32, out=posterior_noise[i])
             random.standard_normal(dtype=np.float32, out=noise[i])
@@ -161,12 +170,13 @@ class TrainingData:
         rows: Sequence[range],
         batch_size: int,
         label_dropout: float,
+        time_sampling: str = "uniform",
     ) -> Iterator[list[TrainingBatch]]:
         """The batches of many steps, made ahead by a thread.
 
         Parameters
         ----------
-        seed, batch_size, label_dropout
+        seed, batch_size, label_dropout, time_sampling
             See `batch`.
         steps
             Which steps.
@@ -185,7 +195,8 @@ class TrainingData:
             try:
                 for step in steps:
                     parts = [
-                        self.batch(seed, step, part, batch_size, label_dropout) for part in rows
+                        self.batch(seed, step, part, batch_size, label_dropout, time_sampling)
+                        for part in rows
                     ]
                     while not stopped.is_set():
                         try:

@@ -285,6 +285,7 @@ def _train(
         rows,
         training.batch_size,
         settings.generator.label_dropout,
+        training.time_sampling,
     )
     with tqdm(
         total=until,

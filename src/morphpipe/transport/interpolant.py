@@ -5,21 +5,25 @@ noise, as in SiT's paper (Ma et al. 2024, arXiv:2401.08740; its released code co
 way round) and in REPA (Yu et al. 2024, arXiv:2410.06940).
 """
 
-import torch
+import numpy as np
 from torch import Tensor
 
 
-def sample_time(
-    number: int, *, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Draw training times uniformly from [0, 1).
+def draw_time(random: np.random.Generator, sampling: str = "uniform") -> float:
+    """Draw one training time in [0, 1), in single precision.
 
-    Returns
-    -------
-    Tensor
-        float32 [number].
+    Parameters
+    ----------
+    random
+        Source of the draw; one number is taken from it.
+    sampling
+        "uniform", as in SiT and REPA, or "logit-normal": 1 / (1 + exp(-u)) of a standard normal u
+        (Esser et al. 2024, arXiv:2403.03206, equation 19 with m = 0 and s = 1), which has more
+        times in the middle, where the velocity is hardest to predict.
     """
-    return torch.rand(number, generator=generator, device=device)
+    if sampling == "logit-normal":
+        return float(1 / (1 + np.exp(-random.standard_normal(dtype=np.float32))))
+    return float(random.random(dtype=np.float32))
 
 
 def interpolate(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
