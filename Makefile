@@ -1,4 +1,4 @@
-# make demo      the whole workflow on a simulated screen, ending with a report (10 to 14 minutes, 2 cores)
+# make demo      the whole workflow on a simulated screen, ending with a report (under half an hour, 2 cores)
 # make showcase  the same, trained for longer (an hour on 2 cores; minutes on a GPU)
 # make demo-tables  every table and figure of both papers on a simulated screen (about an hour on 2 older cores)
 # make test      all tests

@@ -10,7 +10,7 @@ from morphpipe.codecs.autoencoder import Codec
 from morphpipe.config.conditions import RandomCondition
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
-from morphpipe.config.generators import SiT, UNet
+from morphpipe.config.generators import FlowUNet, SiT, UNet
 from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
@@ -122,6 +122,24 @@ def _break_after(monkeypatch, batches):
 
     monkeypatch.setattr(Codec, "decode", decode)
     return decoded
+
+
+def test_samples_of_a_convolutional_flow_depend_on_condition_and_index_alone(plan):
+    settings = replace(
+        _settings(), generator=FlowUNet(kind="flow_unet", architecture="FlowUNet-test")
+    )
+    torch.manual_seed(0)
+    network = build_generator(settings.generator, VOCABULARY, SHAPE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    generator = TrainedGenerator(network.eval(), VOCABULARY, settings, 8, SHAPE, "a" * 64)
+    guided = Sampling(sampler="heun", steps=3, guidance=Guidance(scale=1.5))
+    together = sample_latents(generator, plan, guided, 0)
+    one_by_one = [sample_latents(generator, plan.iloc[[i]], guided, 0) for i in range(len(plan))]
+    torch.testing.assert_close(together, torch.cat(one_by_one), atol=1e-4, rtol=1e-4)
+    other = sample_latents(generator, plan.assign(perturbation="p1"), guided, 0)
+    assert not torch.allclose(together[:3], other[:3], atol=1e-2)
 
 
 def test_archive_is_that_of_real_images(run, plan, tmp_path):
