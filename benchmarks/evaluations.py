@@ -58,7 +58,7 @@ from morphpipe.sampling.generate import (
     sample_latents,
 )
 from morphpipe.sampling.plan import sampling_plan
-from morphpipe.sampling.solve import evaluations
+from morphpipe.sampling.times import evaluations
 
 SEED = 2020  # of the halvings and of what is drawn from the generated images
 NUMBERS = ("ratio", "precision", "recall", "images_per_second")

@@ -31,7 +31,7 @@ from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.generate import TrainedGenerator, sample_latents
-from morphpipe.sampling.solve import evaluations
+from morphpipe.sampling.times import evaluations
 from morphpipe.training.settings import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]

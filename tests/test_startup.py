@@ -29,6 +29,11 @@ DRAWING_AND_TORCH = {"torch", "matplotlib", "diffusers", "torchvision"}
             DRAWING_AND_TORCH,
             id="measures",
         ),
+        pytest.param(
+            "import morphpipe.report.collect, morphpipe.report.site",
+            DRAWING_AND_TORCH - {"matplotlib"},
+            id="report",
+        ),
         pytest.param("import morphpipe.papers.tables", DRAWING_AND_TORCH, id="tables of papers"),
         pytest.param(
             "import morphpipe.papers.figures", DRAWING_AND_TORCH - {"matplotlib"}, id="figures"

@@ -23,7 +23,7 @@ from morphpipe.config.morphology import Morphology
 from morphpipe.datasets.sheet import read_sheet_table
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
-from morphpipe.sampling.solve import evaluations
+from morphpipe.sampling.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
@@ -135,7 +135,6 @@ def flow_unet_operations(architecture: str, size: int) -> tuple[float, float]:
 
     Counted by torch on tensors without content.
     """
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from morphpipe.generators.flow_unet import FlowUNet

@@ -56,12 +56,12 @@ def test_every_input_matters():
     for place, other in (
         (0, given[0] + 0.1),
         (1, given[1] * 0.9),
-        (2, given[2].flip(0)),
+        (2, (given[2] + 1) % 5),
         (3, 1 - given[3]),
     ):
         changed = list(given)
         changed[place] = other
-        assert (network(*changed) - before).abs().amax(dim=(1, 2, 3)).min() > 1e-5 or place == 2
+        assert (network(*changed) - before).abs().amax(dim=(1, 2, 3)).min() > 1e-5
 
 
 def test_dropped_labels_do_not_matter():

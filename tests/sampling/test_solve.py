@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
-from morphpipe.sampling.solve import evaluations, sample_flow, time_grid
+from morphpipe.sampling.solve import sample_flow
+from morphpipe.sampling.times import evaluations, time_grid
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.samplers import euler_maruyama

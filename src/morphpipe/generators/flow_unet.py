@@ -234,7 +234,7 @@ class FlowUNet(nn.Module):
         self.final = nn.Conv2d(here, latent_channels, 3, padding=1)
         nn.init.zeros_(self.final.weight)
         nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
-        # As large as the embedded time: from SiT's 0.02 on, labels take hundreds of steps to act.
+        # Larger than SiT's 0.02, so that conditions act from the first steps (docs/training.md).
         for table in self.modules():
             if isinstance(table, LabelTable):
                 nn.init.normal_(table.weight, std=0.5)

@@ -27,7 +27,7 @@ from morphpipe.report.tables import (
     split_table,
 )
 from morphpipe.report.trust import Check, trust
-from morphpipe.sampling.solve import evaluations
+from morphpipe.sampling.times import evaluations
 
 # A table of nuclei up to this length stands on the page, longer ones are folded.
 _SHORT = 12

@@ -3,7 +3,7 @@
 Each grid of `steps` steps has steps + 1 times, falling strictly from exactly 1 to exactly 0.
 """
 
-import torch
+import numpy as np
 
 from morphpipe.errors import ConfigError
 
@@ -86,5 +86,5 @@ def _check(steps: int) -> None:
 
 
 def _linspace(start: float, end: float, number: int) -> list[float]:
-    times: list[float] = torch.linspace(start, end, number, dtype=torch.float64).tolist()
+    times: list[float] = np.linspace(start, end, number).tolist()
     return times

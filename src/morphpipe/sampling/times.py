@@ -1,0 +1,47 @@
+"""At which times a flow is evaluated, and how often that is; readable without torch."""
+
+import numpy as np
+
+from morphpipe.config.sampling import SHIFT, Sampling, is_flow
+from morphpipe.transport.grids import edm_grid, shifted_grid, stochastic_times, uniform_grid
+
+
+def time_grid(settings: Sampling) -> list[float]:
+    """Times of the steps of a flow's ODE: steps + 1 of them, from 1 (noise) to 0 (data)."""
+    if settings.grid == "shifted":
+        return shifted_grid(settings.steps, SHIFT if settings.shift is None else settings.shift)
+    if settings.grid == "edm":
+        return edm_grid(settings.steps)
+    return uniform_grid(settings.steps)
+
+
+def evaluations(settings: Sampling, kind: str) -> int:
+    """Count how often a network is evaluated for one image.
+
+    Once a step; by heun twice (but for the last step without `last_correction`), by pndm once
+    more. The guide's evaluations count like the generator's own: inside the interval of guidance
+    everything counts double.
+
+    Parameters
+    ----------
+    settings
+        What is sampled, and how.
+    kind
+        Of the generator.
+    """
+    sampler, guidance = settings.sampler_for(kind), settings.guidance
+    if not is_flow(kind):
+        own = settings.steps + (sampler == "pndm")
+        return own * (1 if guidance.scale == 1 else 2)
+    if sampler == "euler-maruyama":
+        times = stochastic_times(settings.steps)
+    else:
+        _, *ends = grid = time_grid(settings)
+        times = grid[:-1]
+        if sampler == "heun":
+            times += ends if settings.last_correction else ends[:-1]
+    if guidance.scale == 1:
+        return len(times)
+    # In the precision in which the network is given them.
+    given = np.asarray(times, np.float32)
+    return len(times) + int(((given >= guidance.low) & (given <= guidance.high)).sum())
