@@ -168,7 +168,7 @@ def load_guide(
     checkpoint
         As training writes it at the end of a slice.
     generator
-        The generator that is to be guided; the guide is told the conditions in the same way.
+        The generator that is to be guided; the guide gets the conditions in the same way.
     number
         Number of the slice, from 0; none: any earlier one.
 
