@@ -1,10 +1,11 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.generators.layers import Attention, TimeEmbedding, patchify, unpatchify
+from morphpipe.generators.layers import Attention, TimeEmbedding, attend, patchify, unpatchify
 
 
 @given(
@@ -42,6 +43,21 @@ def test_attention_against_its_formula():
             ) @ v
     expected = expected @ attention.projection.weight.T + attention.projection.bias
     torch.testing.assert_close(attention(x), expected)
+
+
+def test_attention_in_bfloat16_is_that_of_torch_up_to_its_rounding():
+    draw = torch.Generator().manual_seed(0)
+    given = [torch.randn(2, 3, 20, 8, generator=draw) for _ in range(4)]
+    found = [part.bfloat16().requires_grad_() for part in given[:3]]
+    expected = [part.bfloat16().double().requires_grad_() for part in given[:3]]
+    ours = attend(*found)
+    exact = F.scaled_dot_product_attention(*expected)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=0.02)
+    ours.backward(given[3].bfloat16())
+    exact.backward(given[3].bfloat16().double())
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.grad.double(), other.grad, rtol=0, atol=0.04)
 
 
 def test_time_embedding_is_sinusoidal():

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from morphpipe.errors import ConfigError
 from morphpipe.generators.alignment import Projector
-from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding
+from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding, attend
 from morphpipe.generators.presets import FLOW_UNET_PRESETS
 
 # Channels of a group of GroupNorm.
@@ -95,7 +95,7 @@ class GridAttention(nn.Module):
         n, channels, h, w = x.shape
         qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, channels // self.heads, h * w)
         q, k, v = qkv.transpose(-1, -2).unbind(1)
-        y = F.scaled_dot_product_attention(q, k, v)
+        y = attend(q, k, v)
         return x + self.projection(y.transpose(-1, -2).reshape(n, channels, h, w))
 
 

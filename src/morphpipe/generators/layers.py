@@ -80,6 +80,18 @@ class LabelTable(nn.Embedding):
         return super().forward(labels)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention of [N, heads, T, head width].
+
+    torch's fused attention, which on a CPU takes four times as long in bfloat16, most of it in the
+    backward pass: there the matrices are multiplied one by one (docs/training.md).
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return scores.softmax(dim=-1) @ v
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [N, T, width]."""
 
@@ -94,7 +106,7 @@ class Attention(nn.Module):
         n, tokens, width = x.shape
         qkv = self.qkv(x).reshape(n, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        x = F.scaled_dot_product_attention(q, k, v)
+        x = attend(q, k, v)
         return self.projection(x.transpose(1, 2).reshape(n, tokens, width))
 
 
