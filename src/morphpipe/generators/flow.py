@@ -36,7 +36,8 @@ class FlowGenerator(nn.Module):
     def compile_blocks(self) -> None:
         """Compile the blocks with torch.compile; equal ones share what is compiled."""
         for block in self.network.repeated:
-            block.compile()
+            # Of fixed shapes: inductor fails on a network whose blocks see several grids otherwise.
+            block.compile(dynamic=False)
 
     def forward(self, batch: TrainingBatch) -> Losses:
         """Give the loss, so that a wrapper for several processes sees the whole step."""
