@@ -13,7 +13,14 @@ def test_plain_values_and_back(make_settings):
 
 @pytest.mark.parametrize(
     "change",
-    [{"slices": 3}, {"checkpoint_every": 1}, {"seeds": [5, 6]}, {"devices": 2}, {"nodes": 4}],
+    [
+        {"slices": 3},
+        {"checkpoint_every": 1},
+        {"seeds": [5, 6]},
+        {"devices": 2},
+        {"nodes": 4},
+        {"threads": 2},
+    ],
 )
 def test_identity_ignores_what_weights_do_not_depend_on(make_settings, vocabulary, change):
     plain = make_settings().identity(vocabulary, DATA)

@@ -20,7 +20,7 @@ rule train:
         f"{BENCHMARKS}/train/{{experiment}}_{{training_seed}}_{{slice}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
-    threads: lambda w: 8 * training_of(w).devices
+    threads: lambda w: training_of(w).threads * training_of(w).devices
     resources:
         mem_mb=lambda w, attempt: 32000 * training_of(w).devices * attempt,
         runtime=growing(720),
@@ -43,7 +43,7 @@ rule train:
                 "codec": experiment_of(w).codec,
                 "generator": plain(experiment_of(w).generator),
                 "training": training_of(w).model_dump(
-                    mode="json", exclude={"devices", "nodes"}
+                    mode="json", exclude={"devices", "nodes", "threads"}
                 ),
                 "fidelity": plain(experiment_of(w).fidelity),
             }

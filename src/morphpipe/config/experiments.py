@@ -40,6 +40,11 @@ class Training(Model):
     nodes: PositiveInt = Field(
         1, description="Nodes of the cluster; several of them only in jobs of SLURM."
     )
+    threads: PositiveInt = Field(
+        8,
+        description="Cores of a process. Without a GPU a small network gains little from a second "
+        "one, which other jobs can use. May change at any time: it retrains nothing.",
+    )
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
     final_learning_rate: float = Field(

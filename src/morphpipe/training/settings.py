@@ -14,9 +14,9 @@ from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
-# Of these the weights do not depend; of compilation and devices by rounding only (see
+# Of these the weights do not depend; of compilation, devices and threads by rounding only (see
 # `training.loop.train`).
-_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "compile", "devices", "nodes"}
+_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "compile", "devices", "nodes", "threads"}
 
 
 @dataclass(frozen=True)
