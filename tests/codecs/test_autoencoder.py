@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import morphpipe.codecs.autoencoder as autoencoder_module
 from morphpipe.codecs.autoencoder import load_codec, sample_latents, to_8bit, to_unit_range
 from morphpipe.errors import DataError, WeightsError
 
@@ -52,6 +55,33 @@ def test_decoding_averages_the_three_planes_of_each_channel(folder, autoencoder)
         # Half a grey value of rounding, and a little of the sums.
         difference = (decoded[:, channel].float() - expected.clamp(0, 255)).abs()
         assert difference.max() <= 0.501
+
+
+def test_many_planes_are_the_same_as_few(folder, monkeypatch):
+    codec = load_codec(folder, "channels")
+    images = _images(3, 2, 16, 16)
+    together = codec.moments(images)
+    decoded = codec.decode(together[:, 0], 2)
+    monkeypatch.setattr(autoencoder_module, "_CPU_PIXELS", 4 * 16 * 16)  # six planes in two parts
+    torch.testing.assert_close(codec.moments(images), together)
+    assert (codec.decode(together[:, 0], 2).int() - decoded.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("upcast", "native"), [(True, True), (False, False), (False, True)])
+def test_bfloat16_where_weights_and_device_allow_it(
+    folder, change_config, monkeypatch, upcast, native
+):
+    monkeypatch.setattr(autoencoder_module, "computes_bfloat16", lambda device: native)
+    change_config(force_upcast=upcast)
+    codec = load_codec(folder, "channels")
+    assert codec.half == (native and not upcast)
+    exact = replace(codec, half=False)
+    images = _images(2, 2, 16, 16)
+    moments = exact.moments(images)
+    assert codec.moments(images).dtype == torch.float32
+    torch.testing.assert_close(codec.moments(images), moments, rtol=0.02, atol=0.02)
+    difference = (codec.decode(moments[:, 0], 2).int() - exact.decode(moments[:, 0], 2).int()).abs()
+    assert difference.max() <= (2 if codec.half else 0)
 
 
 def test_rgb_is_encoded_and_decoded_as_one_image(folder, autoencoder):

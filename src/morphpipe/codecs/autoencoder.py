@@ -1,6 +1,7 @@
 """Images to latents and back with diffusers' AutoencoderKL, on RGB or channel by channel."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from safetensors import SafetensorError
 
 from morphpipe.checksums import check_recorded
 from morphpipe.config.base import ImageMode
+from morphpipe.devices import computes_bfloat16
 from morphpipe.errors import DataError, WeightsError
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+
+# Pixels of the planes that a CPU takes at once: the activations of more leave its caches, which
+# makes a plane half as slow again (docs/training.md).
+_CPU_PIXELS = 2**17
 
 
 def to_unit_range(images: torch.Tensor) -> torch.Tensor:
@@ -43,12 +49,15 @@ class Codec:
     mean, std
         [latent channels of one image]: latents are (z - mean) / std. Stable Diffusion's
         scaling factor 0.18215 is mean 0, std 1 / 0.18215.
+    half
+        Compute in bfloat16.
     """
 
     model: AutoencoderKL
     mode: ImageMode
     mean: torch.Tensor
     std: torch.Tensor
+    half: bool = False
 
     @property
     def downsampling(self) -> int:
@@ -119,13 +128,15 @@ class Codec:
         planes = to_unit_range(images.to(self.device))
         if self.mode == "channels":
             planes = planes.reshape(number * channels, 1, height, width).expand(-1, 3, -1, -1)
-        posterior = self.model.encode(planes.contiguous(memory_format=torch.channels_last))
-        distribution = posterior.latent_dist
-        mean = (distribution.mean - self._column(self.mean)) / self._column(self.std)
-        std = distribution.std / self._column(self.std)
-        return torch.stack(
-            [mean.reshape(number, *shape), std.reshape(number, *shape)], dim=1
-        ).float()
+        means, deviations = [], []
+        for part in self._parts(planes, height * width):
+            with self._precision():
+                posterior = self.model.encode(part).latent_dist
+            means.append(posterior.mean.float())
+            deviations.append(posterior.std.float())
+        mean = (torch.cat(means) - self._column(self.mean)) / self._column(self.std)
+        std = torch.cat(deviations) / self._column(self.std)
+        return torch.stack([mean.reshape(number, *shape), std.reshape(number, *shape)], dim=1)
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor, image_channels: int) -> torch.Tensor:
@@ -148,10 +159,26 @@ class Codec:
         latents = latents.to(self.device, torch.float32)
         latents = latents.reshape(-1, per_image, *latents.shape[2:])
         latents = latents * self._column(self.std) + self._column(self.mean)
-        planes = self.model.decode(latents.contiguous(memory_format=torch.channels_last)).sample
-        if self.mode == "channels":
-            planes = planes.mean(dim=1, keepdim=True)
-        return to_8bit(planes).reshape(number, image_channels, *planes.shape[2:]).cpu()
+        decoded = []
+        pixels = latents.shape[2] * latents.shape[3] * self.downsampling**2
+        for part in self._parts(latents, pixels):
+            with self._precision():
+                planes = self.model.decode(part).sample.float()
+            if self.mode == "channels":
+                planes = planes.mean(dim=1, keepdim=True)
+            decoded.append(to_8bit(planes).cpu())
+        images = torch.cat(decoded)
+        return images.reshape(number, image_channels, *images.shape[2:])
+
+    def _parts(self, planes: torch.Tensor, pixels: int) -> Sequence[torch.Tensor]:
+        """What the network takes at once, each plane being an image of so many pixels."""
+        at_once = max(_CPU_PIXELS // pixels, 1) if self.device.type == "cpu" else len(planes)
+        return [
+            part.contiguous(memory_format=torch.channels_last) for part in planes.split(at_once)
+        ]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def _column(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.device, torch.float32)[None, :, None, None]
@@ -165,6 +192,9 @@ def load_codec(
     device: str | torch.device = "cpu",
 ) -> Codec:
     """Load an AutoencoderKL in diffusers' layout.
+
+    It computes in float32, or in bfloat16 where the device does so itself and the weights' own
+    configuration allows it (`force_upcast: false`, as the workflow's own autoencoders have it).
 
     Parameters
     ----------
@@ -220,11 +250,12 @@ def load_codec(
     model.float().requires_grad_(False).eval().to(device)
     model.to(memory_format=torch.channels_last)
     channels = int(config["latent_channels"])
+    half = not config["force_upcast"] and computes_bfloat16(torch.device(device))
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if scaling_factor is None and mean is not None and std is not None:
-        return Codec(model, mode, torch.tensor(mean), torch.tensor(std))
+        return Codec(model, mode, torch.tensor(mean), torch.tensor(std), half)
     factor = config.get("scaling_factor", 0.18215) if scaling_factor is None else scaling_factor
-    return Codec(model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor))
+    return Codec(model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor), half)
 
 
 def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -139,6 +139,7 @@ def train_autoencoder(
         latent_channels=settings.latent_channels,
         norm_num_groups=settings.norm_num_groups,
         sample_size=size,
+        force_upcast=False,  # it is trained in bfloat16 as well
     ).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
