@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from morphpipe.codecs.autoencoder import Codec
-from morphpipe.config.sampling import FLOW_SAMPLERS, Sampling, is_flow
+from morphpipe.config.sampling import FLOW_SAMPLERS, Guidance, Sampling, is_flow
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import ChannelManifest, read_fields
 from morphpipe.encoders.base import Encoder
@@ -230,6 +230,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--evaluations", type=int, nargs="+", default=[4, 6, 8, 12, 16, 24, 50, 100]
     )
+    parser.add_argument(
+        "--guidance", type=float, default=1.0, help="scale; each evaluation is then two in truth"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--neighbours", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5, help="halvings of the real fields")
@@ -281,7 +284,13 @@ def main() -> None:
     # The first batch on a GPU loads kernels, which no solver shall pay for.
     sample(generator, codec, plan.iloc[: arguments.batch_size], Sampling(steps=2), 0)
     for settings in budgets(kind, arguments.evaluations, arguments.samplers, arguments.grids):
-        settings = settings.model_copy(update={"batch_size": arguments.batch_size})
+        number = evaluations(settings, kind)
+        settings = settings.model_copy(
+            update={
+                "batch_size": arguments.batch_size,
+                "guidance": Guidance(scale=arguments.guidance),
+            }
+        )
         per_seed = []
         for seed in arguments.seeds:
             start = time.perf_counter()
@@ -301,7 +310,8 @@ def main() -> None:
             "sampler": settings.sampler,
             "grid": settings.grid,
             "steps": settings.steps,
-            "evaluations": evaluations(settings, kind),
+            "evaluations": number,
+            "guidance": arguments.guidance,
             "images": len(drawn[0].first),
             "seeds": len(per_seed),
         } | over_seeds(per_seed)
