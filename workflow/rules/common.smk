@@ -63,8 +63,11 @@ def growing(value):
 
 
 def plain(model):
-    """A part of the configuration as plain values: what a rule passes on as its params."""
-    return model.model_dump(mode="json")
+    """A part of the configuration as plain values: what a rule passes on as its params.
+
+    On how many cores a job runs is no reason to run it again.
+    """
+    return model.model_dump(mode="json", exclude={"threads"})
 
 
 def experiment_of(wildcards):

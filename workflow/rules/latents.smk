@@ -10,6 +10,7 @@ rule latents:
         f"{LOGS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+    priority: 10
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -39,6 +40,7 @@ rule targets:
         f"{LOGS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+    priority: 10
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

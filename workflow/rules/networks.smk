@@ -39,9 +39,10 @@ rule train_encoder:
         f"{LOGS}/train_encoder/{{encoder}}.log",
     benchmark:
         f"{BENCHMARKS}/train_encoder/{{encoder}}.tsv"
+    priority: 10
     conda:
         "../envs/morphpipe.yaml"
-    threads: 8
+    threads: lambda w: CONFIGURATION.encoders[w.encoder].threads
     resources:
         mem_mb=growing(16000),
         runtime=growing(240),

@@ -18,6 +18,9 @@ rule train:
         f"{LOGS}/train/{{experiment}}_{{training_seed}}_{{slice}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{experiment}}_{{training_seed}}_{{slice}}.tsv"
+    # The longest chain of a run goes through here: this job and those that it waits for (10) come
+    # first.
+    priority: 20
     conda:
         "../envs/morphpipe.yaml"
     threads: lambda w: training_of(w).threads * training_of(w).devices

@@ -99,6 +99,7 @@ class ResNet18Encoder(Model):
     )
     seed: Seed = 0
     batch_size: PositiveInt = 64
+    threads: PositiveInt = Field(8, description="Cores of its training.")
 
 
 Encoder = Annotated[
