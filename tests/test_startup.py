@@ -38,7 +38,11 @@ DRAWING_AND_TORCH = {"torch", "matplotlib", "diffusers", "torchvision"}
         pytest.param(
             "import morphpipe.papers.figures", DRAWING_AND_TORCH - {"matplotlib"}, id="figures"
         ),
-        pytest.param("import morphpipe.encoders.stage", {"diffusers", "matplotlib"}, id="features"),
+        pytest.param(
+            "import morphpipe.encoders.stage",
+            {"diffusers", "matplotlib", "torchvision", "torch._dynamo"},
+            id="features",
+        ),
     ],
 )
 def test_imports_nothing_that_it_does_not_need(code, unwanted):
