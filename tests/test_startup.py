@@ -12,7 +12,7 @@ DRAWING_AND_TORCH = {"torch", "matplotlib", "diffusers", "torchvision"}
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        pytest.param("import morphpipe", SCIENCE, id="library"),
+        pytest.param("import morphpipe", SCIENCE | {"importlib.metadata"}, id="library"),
         pytest.param(
             "import sys; sys.argv[1:] = ['--help']\n"
             "from morphpipe.cli import app; app(standalone_mode=False)",
