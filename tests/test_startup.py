@@ -54,7 +54,7 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
         ),
         pytest.param(
             "import morphpipe.encoders.stage",
-            {"diffusers", "matplotlib", "torchvision", "torch._dynamo"},
+            {"diffusers", "matplotlib", "torchvision", "torch._dynamo", "requests"},
             id="features",
         ),
     ],
