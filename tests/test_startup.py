@@ -7,12 +7,13 @@ import pytest
 
 SCIENCE = {"torch", "matplotlib", "pandas", "scipy", "sklearn", "diffusers", "torchvision"}
 DRAWING_AND_TORCH = {"torch", "matplotlib", "diffusers", "torchvision"}
+PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", "skimage.transform"}
 
 
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        pytest.param("import morphpipe", SCIENCE, id="library"),
+        pytest.param("import morphpipe", SCIENCE | {"importlib.metadata"}, id="library"),
         pytest.param(
             "import sys; sys.argv[1:] = ['--help']\n"
             "from morphpipe.cli import app; app(standalone_mode=False)",
@@ -25,20 +26,37 @@ DRAWING_AND_TORCH = {"torch", "matplotlib", "diffusers", "torchvision"}
             id="Snakefile",
         ),
         pytest.param(
-            "import morphpipe.evaluation.stage, morphpipe.evaluation.morphology_stage",
-            DRAWING_AND_TORCH,
+            "import morphpipe.evaluation.stage, morphpipe.evaluation.ranking_blocks\n"
+            "import morphpipe.evaluation.crop_distances, morphpipe.evaluation.comparison_stage",
+            DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
             id="measures",
         ),
         pytest.param(
+            "import morphpipe.evaluation.morphology_stage", DRAWING_AND_TORCH, id="morphology"
+        ),
+        pytest.param(
+            "import morphpipe.datasets.stage, morphpipe.datasets.preprocess",
+            DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
+            id="fields",
+        ),
+        pytest.param(
             "import morphpipe.report.collect, morphpipe.report.site",
-            DRAWING_AND_TORCH - {"matplotlib"},
+            DRAWING_AND_TORCH - {"matplotlib"} | PARTS_OF_SCIENCE,
             id="report",
         ),
-        pytest.param("import morphpipe.papers.tables", DRAWING_AND_TORCH, id="tables of papers"),
+        pytest.param(
+            "import morphpipe.papers.tables",
+            DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
+            id="tables of papers",
+        ),
         pytest.param(
             "import morphpipe.papers.figures", DRAWING_AND_TORCH - {"matplotlib"}, id="figures"
         ),
-        pytest.param("import morphpipe.encoders.stage", {"diffusers", "matplotlib"}, id="features"),
+        pytest.param(
+            "import morphpipe.encoders.stage",
+            {"diffusers", "matplotlib", "torchvision", "torch._dynamo", "requests"},
+            id="features",
+        ),
     ],
 )
 def test_imports_nothing_that_it_does_not_need(code, unwanted):

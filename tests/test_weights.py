@@ -7,9 +7,10 @@ import threading
 import pytest
 
 from morphpipe import weights as module
+from morphpipe.checksums import read_record
 from morphpipe.config.weights import Weights
 from morphpipe.errors import WeightsError
-from morphpipe.weights import address, fetch_weights, look_for_weights, read_record
+from morphpipe.weights import address, fetch_weights, look_for_weights
 
 CONTENT = b"weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -14,13 +14,18 @@ as one graph of jobs. The package is the library below the workflow; it works wi
 - `report`: tables, figures and the HTML page.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from morphpipe import _torchvision
 
-try:
-    __version__ = version("morphpipe")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+source"
-
 _torchvision.install()
+
+
+def __getattr__(name: str) -> str:
+    """The version, looked up when asked for: every job imports the package, few want it."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("morphpipe")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+source"

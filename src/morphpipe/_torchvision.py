@@ -9,7 +9,6 @@ enough. A build of torch for CUDA or ROCm, and a torchvision whose compiled part
 alone.
 """
 
-import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Sequence
@@ -57,7 +56,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().exec_module(module)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds torchvision as Python would, and has it loaded by `_Loader`.
 
     The work is done by the loader, since a finder is also asked by those who only want to know

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from morphpipe.errors import DataError
+from morphpipe.errors import DataError, WeightsError
 from morphpipe.storage import atomic_path, sha256_of_file
 
 RECORD = "weights.json"
@@ -56,6 +56,24 @@ def record_files(folder: str | Path, files: Iterable[str], **about: Any) -> None
     folder = Path(folder)
     checksums = {name: sha256_of_file(folder / name) for name in files}
     write_sealed_json(about | {"sha256": checksums}, folder / RECORD)
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """What is recorded of a folder's weights, see `record_files` and `weights.fetch_weights`.
+
+    Raises
+    ------
+    WeightsError
+        When there is no record, or it is damaged.
+    """
+    try:
+        return read_sealed_json(Path(folder) / RECORD)
+    except FileNotFoundError:
+        raise WeightsError(
+            f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
+        ) from None
+    except DataError as error:
+        raise WeightsError(str(error)) from None
 
 
 def check_recorded(path: str | Path, record: str = RECORD) -> None:

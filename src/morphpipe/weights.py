@@ -1,12 +1,11 @@
 """Pretrained weights: fetching the declared files and saying what to do when they cannot be had."""
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import requests
 
-from morphpipe.checksums import RECORD, read_sealed_json, write_sealed_json
+from morphpipe.checksums import RECORD, write_sealed_json
 from morphpipe.config.weights import Weights
 from morphpipe.datasets.download import (
     fetch,
@@ -133,21 +132,3 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
         },
         folder / RECORD,
     )
-
-
-def read_record(folder: str | Path) -> dict[str, Any]:
-    """What `fetch_weights` recorded.
-
-    Raises
-    ------
-    WeightsError
-        When there is no record, or it is damaged.
-    """
-    try:
-        return read_sealed_json(Path(folder) / RECORD)
-    except FileNotFoundError:
-        raise WeightsError(
-            f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
-        ) from None
-    except DataError as error:
-        raise WeightsError(str(error)) from None

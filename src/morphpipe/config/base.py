@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 class Model(BaseModel):
     """A part of the configuration: unknown keys are errors, values cannot change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # Validators are made when first used: a job uses few of the models, or none.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
 
 Name = Annotated[

@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from morphpipe.checksums import check_recorded
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
+from morphpipe.encoders.residual_network import ResidualNetwork
 from morphpipe.errors import ConfigError, WeightsError
 from morphpipe.storage import atomic_path
 
@@ -61,7 +61,7 @@ class ResNet18(nn.Module):
             )
         self.channels = tuple(channels)
         self.classes = classes
-        self.network = resnet18(weights=None, num_classes=classes)
+        self.network = ResidualNetwork(classes)
         self.network.conv1 = nn.Conv2d(len(channels), 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(self.network.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))

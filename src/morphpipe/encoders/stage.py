@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from morphpipe.checksums import RECORD, record_files
+from morphpipe.checksums import RECORD, read_record, record_files
 from morphpipe.config.networks import ResNet18Encoder
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import FieldTable
@@ -21,7 +21,6 @@ from morphpipe.encoders.resnet18 import RGB_PLANES
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.errors import ConfigError
 from morphpipe.storage import atomic_path, sha256_of_file
-from morphpipe.weights import read_record
 
 WEIGHTS_NAME, HISTORY = "weights.safetensors", "history.csv"
 

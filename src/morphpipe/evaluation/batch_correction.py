@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
+import scipy  # its parts load when used
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_arrays import Array, checked
@@ -146,6 +146,6 @@ def _covariance(values: Array) -> Array:
 
 def _power(covariance: Array, exponent: float) -> Array:
     """Power of a symmetric positive definite matrix."""
-    eigenvalues, vectors = eigh(covariance)
+    eigenvalues, vectors = scipy.linalg.eigh(covariance)
     power: Array = (vectors * eigenvalues**exponent) @ vectors.T
     return power

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
+import scipy  # its parts load when used
 
 from morphpipe.evaluation.distance_measures import DistanceMeasure
 from morphpipe.evaluation.feature_set import FeatureSet
@@ -299,10 +299,10 @@ class Ratio:
         value = self.value
         if untold(value) == 0:  # nothing varies
             return Interval(value, value)
-        low = 0.0 if untold(0.0) < 0 else float(brentq(untold, 0.0, value))
+        low = 0.0 if untold(0.0) < 0 else float(scipy.optimize.brentq(untold, 0.0, value))
         farthest = value
         for _ in range(_DOUBLINGS):
             farthest *= 2
             if untold(farthest) > 0:
-                return Interval(low, float(brentq(untold, value, farthest)))
+                return Interval(low, float(scipy.optimize.brentq(untold, value, farthest)))
         return Interval(low, math.inf)

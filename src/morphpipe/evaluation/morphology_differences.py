@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from scipy import stats
+import scipy  # its parts load when used
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.statistics import Array
@@ -71,7 +71,7 @@ def _mann_whitney(left: Array, right: Array) -> tuple[Array, Array]:
     # Where all values are one the test has no variance: nothing differs.
     tied = (np.concatenate([left, right]) == left[0]).all(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        result = stats.mannwhitneyu(left, right, axis=0, method="asymptotic")
+        result = scipy.stats.mannwhitneyu(left, right, axis=0, method="asymptotic")
     delta = 2 * result.statistic / (len(left) * len(right)) - 1
     return np.where(tied, 0.0, delta), np.where(tied, 1.0, result.pvalue)
 
@@ -82,7 +82,7 @@ def corrected(p_values: npt.ArrayLike) -> Array:
     result = np.full(p.shape, np.nan)
     tested = np.isfinite(p)
     if tested.any():
-        result[tested] = stats.false_discovery_control(p[tested], method="bh")
+        result[tested] = scipy.stats.false_discovery_control(p[tested], method="bh")
     return result
 
 

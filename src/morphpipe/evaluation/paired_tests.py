@@ -7,7 +7,7 @@ which only repeats the p-value.
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+import scipy  # its parts load when used
 
 
 def power_of_paired_test(pairs: int, effect: float, *, alpha: float = 0.05) -> float:
@@ -23,10 +23,10 @@ def power_of_paired_test(pairs: int, effect: float, *, alpha: float = 0.05) -> f
         Level of the test.
     """
     freedom, shift = pairs - 1, abs(effect) * pairs**0.5
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    critical = scipy.stats.t.ppf(1 - alpha / 2, freedom)
     # The lower tail as the upper one of the mirrored distribution: far out, where it is 0, scipy's
     # cumulative function of the noncentral t gives NaN.
-    return float(sum(stats.nct.sf(critical, freedom, [shift, -shift])))
+    return float(sum(scipy.stats.nct.sf(critical, freedom, [shift, -shift])))
 
 
 def smallest_effect(pairs: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -41,7 +41,7 @@ def smallest_effect(pairs: int, *, alpha: float = 0.05, power: float = 0.8) -> f
     while power_of_paired_test(pairs, upper, alpha=alpha) < power:
         upper *= 2
     return float(
-        optimize.brentq(
+        scipy.optimize.brentq(
             lambda effect: power_of_paired_test(pairs, effect, alpha=alpha) - power, 0.0, upper
         )
     )
@@ -83,7 +83,7 @@ def paired_tests(
     deviation = float((left - right).std(ddof=1))
     if deviation <= 1e-12 * float(np.abs([left, right]).max()):
         return {"reason": "the difference is the same for every perturbation"}
-    paired = stats.ttest_rel(left, right)
+    paired = scipy.stats.ttest_rel(left, right)
     interval = paired.confidence_interval(1 - alpha)
     found: dict[str, float | str] = {
         "ci_low": float(interval.low),
@@ -92,8 +92,8 @@ def paired_tests(
     }
     for name, test in (
         ("paired", paired),
-        ("welch", stats.ttest_ind(left, right, equal_var=False)),
-        ("student", stats.ttest_ind(left, right)),
+        ("welch", scipy.stats.ttest_ind(left, right, equal_var=False)),
+        ("student", scipy.stats.ttest_ind(left, right)),
     ):
         found[f"{name}_t"] = float(test.statistic)
         found[f"{name}_df"] = float(test.df)

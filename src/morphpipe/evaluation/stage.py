@@ -13,7 +13,6 @@ from morphpipe.datasets.simulated import true_effect
 from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.encoders.feature_table import read_extraction
 from morphpipe.errors import DataError
-from morphpipe.evaluation.batches import BatchSettings, batch_rows
 from morphpipe.evaluation.cell_counts import cell_count_rows, read_counts
 from morphpipe.evaluation.cross_perturbation import (
     CrossSettings,
@@ -23,19 +22,12 @@ from morphpipe.evaluation.cross_perturbation import (
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
 from morphpipe.evaluation.feature_set import FeatureSet, joined
 from morphpipe.evaluation.load import load_feature_set
-from morphpipe.evaluation.manifold_rows import ManifoldSettings, manifold_rows
-from morphpipe.evaluation.matched import (
-    MatchedSettings,
-    count_probe_rows,
-    matched_measures,
-)
-from morphpipe.evaluation.memorisation import MemorisationSettings, memorisation, pair_table
-from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
-from morphpipe.evaluation.retrieval_rows import RetrievalSettings, retrieval_rows
 from morphpipe.evaluation.scopes import of_generated_conditions
 from morphpipe.evaluation.split_table import fields_on, read_split
 from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
 from morphpipe.evaluation.variance import VarianceSettings, variance_rows
+
+# Measures that need scikit-learn, whose import takes a second, import their modules themselves.
 
 Rows = list[dict[str, Any]]
 
@@ -236,6 +228,8 @@ def _shared(inputs: EvaluationInputs) -> bool:
 
 def measure_probes(inputs: EvaluationInputs) -> Rows:
     """Linear probes on whole images (`all`, `rgb`), of all perturbations and of each set."""
+    from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
+
     settings = ProbeSettings(seed=inputs.settings.seed, shared_wells=_shared(inputs))
     rows: Rows = []
     for sets in inputs.feature_sets(_whole):
@@ -249,6 +243,8 @@ def measure_probes(inputs: EvaluationInputs) -> Rows:
 
 def measure_manifold(inputs: EvaluationInputs) -> Rows:
     """Precision, recall, density and coverage on whole images."""
+    from morphpipe.evaluation.manifold_rows import ManifoldSettings, manifold_rows
+
     settings = inputs.settings
     return _rows_of(
         manifold_rows,
@@ -265,6 +261,12 @@ def measure_manifold(inputs: EvaluationInputs) -> Rows:
 
 def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
     """Distances to the nearest training images on whole images, and the closest pairs."""
+    from morphpipe.evaluation.memorisation import (
+        MemorisationSettings,
+        memorisation,
+        pair_table,
+    )
+
     settings = inputs.settings
     rows: Rows = []
     pairs = []
@@ -329,6 +331,8 @@ def measure_cross_perturbation(inputs: EvaluationInputs) -> Rows:
 
 def measure_retrieval(inputs: EvaluationInputs) -> Rows:
     """Retrieval of perturbations and mechanisms on whole images."""
+    from morphpipe.evaluation.retrieval_rows import RetrievalSettings, retrieval_rows
+
     settings = inputs.settings
     return _rows_of(
         retrieval_rows,
@@ -339,6 +343,8 @@ def measure_retrieval(inputs: EvaluationInputs) -> Rows:
 
 def measure_batches(inputs: EvaluationInputs) -> Rows:
     """Probes and effects within and across batches, raw and corrected, on whole images."""
+    from morphpipe.evaluation.batches import BatchSettings, batch_rows
+
     settings = inputs.settings
     rows: Rows = []
     for images, test, train in inputs.feature_sets(_whole):
@@ -355,6 +361,12 @@ def measure_batches(inputs: EvaluationInputs) -> Rows:
 
 def measure_matched(inputs: EvaluationInputs) -> Rows:
     """Effects and probes among fields of the same cell count, on whole images."""
+    from morphpipe.evaluation.matched import (
+        MatchedSettings,
+        count_probe_rows,
+        matched_measures,
+    )
+
     counts = read_counts(inputs.counts)
     matching = MatchedSettings(
         bins=inputs.settings.count_bins,

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # its parts load when used
 
 from morphpipe.errors import DataError
 
@@ -283,7 +283,7 @@ def linearised_interval(
     # Welch and Satterthwaite; with hardly any variance between wells, the fewest wells count.
     inverse = float(np.sum((variances / variance) ** 2 / freedoms))
     freedom = max(1 / inverse if inverse > 0 else 0.0, float(freedoms.min()))
-    half_width = float(special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
+    half_width = float(scipy.special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
     return Interval(value - half_width, value + half_width)
 
 
@@ -322,7 +322,7 @@ def wilson_interval(
         # No observed variance between wells cannot buy more than independent images would.
         effective = hits.size * min(1.0, binomial / clustered) if clustered > 0 else hits.size
         effective = max(effective, float(number))
-    z = float(special.ndtri((1 + level) / 2))
+    z = float(scipy.special.ndtri((1 + level) / 2))
     centre = (share + z**2 / (2 * effective)) / (1 + z**2 / effective)
     half_width = (
         z
@@ -346,7 +346,7 @@ def t_interval(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, In
         raise DataError("an interval over seeds needs at least two finite values, one per seed")
     mean = float(sample.mean())
     error = float(sample.std(ddof=1)) / sample.size**0.5
-    half_width = float(special.stdtrit(sample.size - 1, (1 + level) / 2)) * error
+    half_width = float(scipy.special.stdtrit(sample.size - 1, (1 + level) / 2)) * error
     return mean, Interval(mean - half_width, mean + half_width)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts load when used
 
 from morphpipe.evaluation.effects import cate, cate_unbiased
 from morphpipe.evaluation.feature_set import FeatureSet, check_sides
@@ -236,7 +236,7 @@ class EffectRows:
         if len(names) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
             notes["reason"] = f"perturbations with effects to rank: {len(names)}, three are needed"
         else:
-            value = float(stats.spearmanr(a, b).statistic)
+            value = float(scipy.stats.spearmanr(a, b).statistic)
             for side, effects in (("left", a), ("right", b)):
                 notes[f"order_{side}"] = [names[i] for i in np.argsort(-effects, kind="stable")]
         self.add(

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -22,6 +21,7 @@ from morphpipe.generators.layers import (
     FinalLayer,
     LabelTable,
     TimeEmbedding,
+    grid_positions,
     patchify,
     unpatchify,
 )
@@ -122,8 +122,7 @@ class SiT(nn.Module):
         self.projector: Projector | None = None
         if alignment_width is not None:
             self.projector = Projector(width, alignment_width, hidden_width=projector_width)
-        positions = build_sincos2d_pos_embed(list(self.token_grid), dim=width)
-        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("positions", grid_positions(self.token_grid, width), persistent=False)
         self.initialise()
 
     @classmethod

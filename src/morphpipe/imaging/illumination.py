@@ -4,9 +4,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.fft import dctn, idctn
-from skimage.transform import resize, resize_local_mean
+import scipy  # its parts load when used
+import skimage  # its parts load when used
 
 from morphpipe.errors import ConfigError, DataError
 
@@ -189,20 +188,20 @@ def _smooth_gaussian(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray
     A direct convolution with sigma 500 takes seconds; the cosine transform, whose implied
     continuation is the mirror, takes the same time for every sigma.
     """
-    spectrum = dctn(mean, type=2)
+    spectrum = scipy.fft.dctn(mean, type=2)
     for axis, length in enumerate(mean.shape):
         frequency = np.pi * np.arange(length) / length
         response = np.exp(-0.5 * (sigma * frequency) ** 2)
         spectrum *= np.expand_dims(response, 1 - axis)
     # Rounding may leave a trace below zero where the image is 0.
-    return np.maximum(idctn(spectrum, type=2), 0)
+    return np.maximum(scipy.fft.idctn(spectrum, type=2), 0)
 
 
 def _smooth_median(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
     """Take the median in a square of 2.35 sigma, on an image reduced to 8 pixels a sigma."""
     factor = max(1.0, sigma / 8)
     reduced_shape = tuple(max(1, round(length / factor)) for length in mean.shape)
-    reduced = resize_local_mean(mean, reduced_shape)
+    reduced = skimage.transform.resize_local_mean(mean, reduced_shape)
     window = max(1, round(FULL_WIDTH * sigma / factor))
-    smooth = ndimage.median_filter(reduced, size=window, mode="reflect")
-    return resize(smooth, mean.shape, order=1, mode="edge", anti_aliasing=False)
+    smooth = scipy.ndimage.median_filter(reduced, size=window, mode="reflect")
+    return skimage.transform.resize(smooth, mean.shape, order=1, mode="edge", anti_aliasing=False)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from skimage.filters import threshold_otsu
+import scipy  # its parts load when used
+import skimage  # its parts load when used
 
 from morphpipe.errors import DataError
 
@@ -55,9 +55,9 @@ def segment_nuclei(
         )
     if dna.min() == dna.max():
         return np.zeros(dna.shape, dtype=np.int32)
-    smooth = ndimage.gaussian_filter(dna.astype(np.float32), sigma)
-    bright = ndimage.binary_fill_holes(smooth > threshold_otsu(smooth))
-    regions, _ = ndimage.label(bright, structure=np.ones((3, 3)))
+    smooth = scipy.ndimage.gaussian_filter(dna.astype(np.float32), sigma)
+    bright = scipy.ndimage.binary_fill_holes(smooth > skimage.filters.threshold_otsu(smooth))
+    regions, _ = scipy.ndimage.label(bright, structure=np.ones((3, 3)))
     areas = np.bincount(regions.ravel())
     kept = areas >= min_area
     if max_area is not None:
@@ -84,7 +84,7 @@ def nucleus_centres(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     numbers = numbers[numbers > 0]
     if not len(numbers):
         return np.empty((0, 2), dtype=np.int64)
-    centroids = ndimage.center_of_mass(np.ones(labels.shape), labels, numbers)
+    centroids = scipy.ndimage.center_of_mass(np.ones(labels.shape), labels, numbers)
     centres = np.rint(centroids).astype(np.int64)
     return centres[np.lexsort((centres[:, 1], centres[:, 0]))]
 

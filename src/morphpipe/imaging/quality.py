@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage
-from skimage.filters import threshold_otsu
+import scipy  # its parts load when used
+import skimage  # its parts load when used
 
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.imaging.nuclei import nucleus_centres, segment_nuclei
@@ -127,7 +127,7 @@ def measure_quality(
         if channel == nuclear:
             empty = contrast < EMPTY_CONTRAST
             quality[f"foreground_{channel}"] = (
-                0.0 if empty else float(np.mean(plane > threshold_otsu(plane)))
+                0.0 if empty else float(np.mean(plane > skimage.filters.threshold_otsu(plane)))
             )
             quality["nuclei"] = 0.0 if empty else float(len(nucleus_centres(segment_nuclei(plane))))
     return quality
@@ -156,7 +156,7 @@ def power_spectrum_slope(plane: npt.NDArray[Any]) -> float:
     plane = np.asarray(plane, dtype=np.float32)
     rings, weights = _rings(plane.shape)
     # A field's mean is by far its largest term, and single precision keeps seven digits.
-    spectrum = fft.rfft2(plane - plane.mean(dtype=np.float64).astype(np.float32))
+    spectrum = scipy.fft.rfft2(plane - plane.mean(dtype=np.float64).astype(np.float32))
     power = np.abs(spectrum[rings > 0]) ** 2
     total = np.bincount(rings[rings > 0], weights=power * weights[rings > 0])
     numbers = np.flatnonzero(total)
@@ -235,7 +235,7 @@ def _noise(values: npt.NDArray[np.float32]) -> float:
 
 def _largest_region(mask: npt.NDArray[np.bool_]) -> float:
     """Return the share of the field that the largest connected region covers."""
-    regions, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    regions, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
     return float(np.bincount(regions.ravel())[1:].max() / mask.size) if count else 0.0
 
 
@@ -244,7 +244,7 @@ def _rings(shape: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     """Number the rings of a half spectrum, 0 where it is not used, and weigh its columns."""
     height, width = shape
     side = min(shape)
-    rows, columns = fft.fftfreq(height) * side, fft.rfftfreq(width) * side
+    rows, columns = scipy.fft.fftfreq(height) * side, scipy.fft.rfftfreq(width) * side
     rings = np.floor(np.hypot(rows[:, None], columns)).astype(np.int64) + 1
     rings[(rings < 2) | (rings >= side // 8)] = 0
     # Columns but the first stand for their mirror images too; the last one is never used.

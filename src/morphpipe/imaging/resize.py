@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from skimage.transform import resize_local_mean
+import skimage  # its parts load when used
 
 from morphpipe.errors import DataError
 
@@ -67,7 +67,7 @@ def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
         raise DataError(f"a field of 8 or 16 bits can be brought to a size, but not {stack.dtype}")
     squashed = np.empty((len(stack), size, size), dtype=stack.dtype)
     for channel, plane in enumerate(stack):
-        values = resize_local_mean(plane.astype(np.float64), (size, size))
+        values = skimage.transform.resize_local_mean(plane.astype(np.float64), (size, size))
         squashed[channel] = values if np.issubdtype(stack.dtype, np.floating) else np.rint(values)
     return squashed
 

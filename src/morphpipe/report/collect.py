@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from morphpipe.checksums import read_record
 from morphpipe.config import parse_configuration
 from morphpipe.report.inputs import (
     ComparisonFiles,
@@ -14,7 +15,6 @@ from morphpipe.report.inputs import (
     MorphologyFiles,
     ReportInputs,
 )
-from morphpipe.weights import read_record
 
 _SOFTWARE = (
     "morphpipe",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import skimage  # its parts load when used
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.segmentation import find_boundaries
 
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable
@@ -78,7 +78,7 @@ def outlined(
     for compartment, ink in _COLOURS.items():
         if compartment in labels:
             large = np.kron(labels[compartment], np.ones((scale, scale), np.int32))
-            drawn[find_boundaries(large, mode="inner")] = ink
+            drawn[skimage.segmentation.find_boundaries(large, mode="inner")] = ink
     return drawn
 
 
