@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import morphpipe.codecs.autoencoder as autoencoder_module
-from morphpipe.codecs.autoencoder import load_codec, sample_latents, to_8bit, to_unit_range
+from morphpipe.codecs.array_shards import sample_latents
+from morphpipe.codecs.autoencoder import load_codec, to_8bit, to_unit_range
 from morphpipe.errors import DataError, WeightsError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -198,3 +198,16 @@ class ArrayShards:
         """All rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.read(np.arange(start, min(start + size, len(self))))
+
+
+def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Draw latents from their moments: mean + std * noise.
+
+    Parameters
+    ----------
+    moments
+        [N, 2, C', h, w].
+    noise
+        Standard normal [N, C', h, w].
+    """
+    return moments[:, 0].astype(np.float32) + moments[:, 1].astype(np.float32) * noise

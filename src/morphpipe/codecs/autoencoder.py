@@ -4,12 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from diffusers.models import AutoencoderKL
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from morphpipe.checksums import check_recorded
@@ -256,16 +253,3 @@ def load_codec(
         return Codec(model, mode, torch.tensor(mean), torch.tensor(std), half)
     factor = config.get("scaling_factor", 0.18215) if scaling_factor is None else scaling_factor
     return Codec(model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor), half)
-
-
-def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Draw latents from their moments: mean + std * noise.
-
-    Parameters
-    ----------
-    moments
-        [N, 2, C', h, w].
-    noise
-        Standard normal [N, C', h, w].
-    """
-    return moments[:, 0].astype(np.float32) + moments[:, 1].astype(np.float32) * noise

@@ -1,17 +1,18 @@
 """From settings to a generator."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from morphpipe.config.generators import FlowUNet, Generator, SiT, UNet
 from morphpipe.errors import ConfigError
 from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.flow_unet import FlowUNet as FlowUNetNetwork
 from morphpipe.generators.sit import SiT as SiTNetwork
-from morphpipe.generators.unet import UNetGenerator
-from morphpipe.generators.unet_folder import load_unet
 from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.perturbations.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from morphpipe.generators.unet import UNetGenerator
 
 
 def build_generator(
@@ -23,7 +24,7 @@ def build_generator(
     condition_width: int | None = None,
     gradient_checkpointing: bool = False,
     weights: str | Path | None = None,
-) -> FlowGenerator | UNetGenerator:
+) -> "FlowGenerator | UNetGenerator":
     """Build the generator of an experiment, with the weights that its training starts from.
 
     Parameters
@@ -91,7 +92,11 @@ def _unet(
     condition_width: int | None,
     gradient_checkpointing: bool,
     weights: str | Path | None,
-) -> UNetGenerator:
+) -> "UNetGenerator":
+    # Here alone, since diffusers takes seconds to import.
+    from morphpipe.generators.unet import UNetGenerator
+    from morphpipe.generators.unet_folder import load_unet
+
     options: dict[str, Any] = {
         "perturbations": len(vocabulary.perturbations),
         "cell_types": len(vocabulary.cell_types),

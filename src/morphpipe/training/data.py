@@ -18,8 +18,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphpipe.codecs.array_shards import ArrayShards
-from morphpipe.codecs.autoencoder import sample_latents
+from morphpipe.codecs.array_shards import ArrayShards, sample_latents
 from morphpipe.errors import DataError
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.perturbations.condition_table import ConditionTable
