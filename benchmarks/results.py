@@ -241,7 +241,7 @@ PARTS = (
                   "fields per CPU hour", {"way": "in process"}),
         ),
     ),
-    Part("Start", "How long commands take to start (benchmarks/startup.py).", startup, 180),
+    Part("Start", "How long commands take to start (benchmarks/startup.py).", startup, 300),
     Part("Dry run", "`snakemake -n` of all that both papers' reproduction takes.", dry_run, 120),
 )  # fmt: skip
 
