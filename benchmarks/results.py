@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "RESULTS.md")
     arguments = parser.parse_args()
     end = time.perf_counter() + ALL_SECONDS
-    head = "Written by `make benchmark`; what each table says is told by the benchmark it names."
+    head = "Written by `make benchmark`; each table is explained in the benchmark that it names."
     if arguments.quick:
         head += " **Made with --quick: few repetitions, not to be used.**"
     sections = ["# Speed", head, machine()]
