@@ -231,7 +231,7 @@ def parse() -> argparse.Namespace:
         "--evaluations", type=int, nargs="+", default=[4, 6, 8, 12, 16, 24, 50, 100]
     )
     parser.add_argument(
-        "--guidance", type=float, default=1.0, help="scale; each evaluation is then two in truth"
+        "--guidance", type=float, default=1.0, help="its scale; but for 1, an evaluation costs two"
     )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--neighbours", type=int, default=5)

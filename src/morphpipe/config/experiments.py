@@ -42,8 +42,8 @@ class Training(Model):
     )
     threads: PositiveInt = Field(
         8,
-        description="Cores of a process. Without a GPU a small network gains little from a second "
-        "one, which other jobs can use. May change at any time: it retrains nothing.",
+        description="Cores of a process. Without a GPU two small trainings on one core each end "
+        "sooner than one after the other on both. May change at any time: it retrains nothing.",
     )
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(0, ge=0)
