@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from timm.layers import build_sincos2d_pos_embed
 
 from morphpipe.generators.layers import (
+    FEW_TOKENS,
     Attention,
     TimeEmbedding,
     attend,
@@ -72,9 +73,10 @@ def test_attention_against_its_formula():
     torch.testing.assert_close(attention(x), expected)
 
 
-def test_attention_in_bfloat16_is_that_of_torch_up_to_its_rounding():
+@pytest.mark.parametrize("tokens", [20, FEW_TOKENS + 1])
+def test_attention_in_bfloat16_is_that_of_torch_up_to_its_rounding(tokens):
     draw = torch.Generator().manual_seed(0)
-    given = [torch.randn(2, 3, 20, 8, generator=draw) for _ in range(4)]
+    given = [torch.randn(1, 2, tokens, 8, generator=draw) for _ in range(4)]
     found = [part.bfloat16().requires_grad_() for part in given[:3]]
     expected = [part.bfloat16().double().requires_grad_() for part in given[:3]]
     ours = attend(*found)

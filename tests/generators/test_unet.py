@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import AttnProcessor2_0
 
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, TrainingBatch
@@ -240,6 +241,26 @@ def test_bfloat16_autocast_stays_near():
         near = generator(data).total
     assert near.dtype == torch.float32
     assert near.item() == pytest.approx(exact.item(), rel=0.03)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_attention_is_that_of_diffusers(half):
+    found = []
+    for processor in (None, AttnProcessor2_0()):
+        generator = build()
+        if processor is not None:
+            generator.network.set_attn_processor(processor)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = generator(batch()).total
+        loss.backward()
+        gradient = torch.cat(
+            [w.grad.flatten() for w in generator.parameters() if w.grad is not None]
+        )
+        found.append((loss.detach(), gradient))
+    (own, own_gradient), (theirs, their_gradient) = found
+    torch.testing.assert_close(own, theirs, rtol=1e-3 if half else 0, atol=0)
+    difference = (own_gradient - their_gradient).norm() / their_gradient.norm()
+    assert difference <= (0.02 if half else 0)
 
 
 def test_training_lowers_the_loss():

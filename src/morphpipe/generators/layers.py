@@ -94,13 +94,18 @@ class LabelTable(nn.Embedding):
         return super().forward(labels)
 
 
+# Above it, all scores at once would take much memory for little time.
+FEW_TOKENS = 1024
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention of [N, heads, T, head width].
 
-    torch's fused attention, which on a CPU takes four times as long in bfloat16, most of it in the
-    backward pass: there the matrices are multiplied one by one (docs/training.md).
+    torch's fused attention, which on a CPU takes up to seven times as long in bfloat16, most of it
+    in the backward pass: there the matrices of few tokens are multiplied one by one
+    (docs/training.md).
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW_TOKENS:
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(dim=-1) @ v

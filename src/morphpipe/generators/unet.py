@@ -10,10 +10,12 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from diffusers.models import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.layers import FEW_TOKENS
 from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.transport.diffusion import STABLE_DIFFUSION
 
@@ -39,6 +41,20 @@ def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
     """
     missing = width - embedding.shape[1]
     return F.pad(embedding.float(), (missing // 2, missing - missing // 2), value=value)
+
+
+class UNetAttention:
+    """diffusers' attention, multiplied one by one where torch's is slow; see `layers.attend`."""
+
+    def __init__(self) -> None:
+        self.fused = AttnProcessor2_0()
+        self.plain = AttnProcessor()
+
+    def __call__(self, attention: Attention, x: Tensor, *args: Any, **options: Any) -> Tensor:
+        """Attend from the tokens x [N, T, width] as `AttnProcessor` does."""
+        half = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        attend = self.plain if half and x.shape[1] <= FEW_TOKENS else self.fused
+        return attend(attention, x, *args, **options)
 
 
 class UNetGenerator(nn.Module):
@@ -94,6 +110,8 @@ class UNetGenerator(nn.Module):
         if tokens < 1:
             raise ConfigError(f"A U-Net attends to 1 token or more, not {tokens}.")
         self.network = network
+        # diffusers names its own classes alone as allowed.
+        self.network.set_attn_processor(UNetAttention())  # type: ignore[arg-type]
         self.condition_width = condition_width
         self.tokens = tokens
         self.padding = padding
@@ -170,7 +188,8 @@ class UNetGenerator(nn.Module):
     def compile_blocks(self) -> None:
         """Compile the levels of the U-Net with torch.compile."""
         for block in (*self.network.down_blocks, self.network.mid_block, *self.network.up_blocks):
-            block.compile()
+            # Of fixed shapes, as `FlowGenerator` does.
+            block.compile(dynamic=False)
 
     def forward(self, batch: TrainingBatch) -> Losses:
         """Give the loss, so that a wrapper for several processes sees the whole step."""
