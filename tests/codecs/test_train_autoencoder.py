@@ -5,7 +5,11 @@ from scipy.ndimage import gaussian_filter
 
 from morphpipe.codecs import train_autoencoder as module
 from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.codecs.train_autoencoder import save_autoencoder, train_autoencoder
+from morphpipe.codecs.train_autoencoder import (
+    save_autoencoder,
+    texture_energies,
+    train_autoencoder,
+)
 from morphpipe.config.networks import TrainedCodec
 from morphpipe.errors import DataError, TrainingError
 
@@ -127,3 +131,36 @@ def test_rgb_codec_takes_three_planes_and_no_others():
     assert train_autoencoder(images, settings).history[-1]["step"] == 1
     with pytest.raises(DataError, match="RGB images have three planes, these have 2"):
         train_autoencoder(images[:, :2], settings)
+
+
+def test_texture_energies_are_the_variance_of_white_noise():
+    sigma = 0.2
+    noise = np.random.default_rng(0).normal(0, sigma, (1, 1, 512, 512)).astype(np.float32)
+    energies = texture_energies(torch.from_numpy(noise))
+    assert [tuple(e.shape[1:2]) for e in energies] == [(8,)] * 3
+    # Orthonormal filters keep the variance, a mean of n pixels divides it by n.
+    for energy, reduction in zip(energies, (1, 2, 4), strict=True):
+        expected = sigma**2 / reduction**2 + module.ROUNDING_VARIANCE
+        assert energy.exp().mean((0, 2, 3)).numpy() == pytest.approx(expected, rel=0.06)
+
+
+def test_texture_energies_of_even_planes_are_those_of_rounding():
+    even = torch.full((1, 1, 12, 12), 0.3)
+    for energy in texture_energies(even):
+        assert torch.allclose(energy.exp(), torch.tensor(module.ROUNDING_VARIANCE), rtol=1e-3)
+
+
+def test_texture_weight_brings_back_the_strength_of_noise():
+    images = np.random.default_rng(0).integers(90, 166, (4, 1, 32, 32), dtype=np.uint8)
+    spread = {}
+    for weight in (0.0, 1.0):
+        settings = SETTINGS.model_copy(update={"steps": 300, "texture_weight": weight})
+        model = train_autoencoder(images, settings).model
+        planes = module.to_unit_range(torch.from_numpy(images)).expand(-1, 3, -1, -1)
+        spread[weight] = float(model(planes).sample.mean(1).std() / planes[:, 0].std())
+    assert spread[0.0] < 0.6 < 0.8 < spread[1.0] < 1.2
+
+
+def test_texture_needs_a_crop_that_three_filters_fit_into():
+    with pytest.raises(ValueError, match="crop of at least 12 pixels"):
+        TrainedCodec(origin="trained", split="s", texture_weight=0.1, crop=8)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 
@@ -51,7 +51,20 @@ class TrainedCodec(Model):
         description="Weight of the squared difference of image gradients beside that of "
         "intensities: keeps borders sharp where squared error alone blurs them.",
     )
+    texture_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the squared difference of log texture energies, the local "
+        "variances of fine detail: what cannot be reconstructed is replaced by texture of "
+        "the same strength, where squared error alone leaves it out. 0 is off.",
+    )
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _has_room_for_texture(self) -> "TrainedCodec":
+        if self.texture_weight and self.crop < 12:
+            raise ValueError("texture_weight needs a crop of at least 12 pixels")
+        return self
 
     @property
     def downsampling(self) -> int:
