@@ -187,10 +187,11 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axes = figure.subplots()
     made = table[table["sampler"] != "floor"]
     colours = dict(zip(FLOW_SAMPLERS, (*CONDITIONS, "#1d2329"), strict=False))
+    several = made["grid"].nunique() > 1
     for (sampler, grid), line in made.groupby(["sampler", "grid"], sort=False):
         axes.plot(
             line["evaluations"], line["ratio"], color=colours[sampler], ls=LINES[grid], lw=1.4,
-            marker="o", ms=3.5, label=f"{sampler}, {grid}",
+            marker="o", ms=3.5, label=f"{sampler}, {grid}" if several else sampler,
         )  # fmt: skip
         if "ratio_low" in line:
             axes.fill_between(
@@ -199,12 +200,16 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             )  # fmt: skip
     axes.axhline(1, color=FLOOR_GREY, lw=1.6)
     axes.annotate("floor: real against real", (0.01, 1), xycoords=("axes fraction", "data"),
-                  xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
+                  xytext=(0, -4), textcoords="offset points", fontsize=8, va="top")  # fmt: skip
     axes.set_xscale("log")
     ticks = sorted(made["evaluations"].unique())
     axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    values = [value for value in (1, 1.5, 2, 3, 5, 10, 20) if value < 1.5 * made["ratio"].max()]
+    axes.set_yticks(values, [f"{value:g}" for value in values])
+    axes.set_ylim(0.8, 1.3 * made["ratio"].max())
+    axes.minorticks_off()
     axes.set_xlabel("evaluations of the network per image")
     axes.set_ylabel("Fréchet distance, multiples of the floor")
     axes.grid(axis="y")

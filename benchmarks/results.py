@@ -167,6 +167,7 @@ def dry_run(_: bool, limit: float) -> str:
 
 
 TIMES, IMAGES, ROWS = "times as fast", "images a second", "rows a second"
+DEMO_SAMPLER = "adams2, 8 steps"
 PARTS = (
     Part(
         "Training steps",
@@ -197,13 +198,19 @@ PARTS = (
     Part(
         "Sampling",
         "The papers' sampler and the demo's, with random weights (benchmarks/sampling_speed.py; "
-        "of equal quality by benchmarks/evaluations.py).",
+        "of equal quality: docs/sampling.md).",
         script("sampling_speed.py", quick=("--batch", "4", "--repeats", "1")),
         300,
         (
             Floor("50 steps of a SiT of 9.6 M parameters on 36 tokens, bf16, two cores with AMX "
                   "(SiT-Na/1: 2.8 M on 144)", 16.7, IMAGES, "images a second, latents",
                   {"network": "SiT-Na/1", "precision": "bf16", "evaluations": "50"}),
+            Floor("SiT-Na/1, equal quality, decoded, over the papers' sampler", 3.0, "times",
+                  TIMES,
+                  {"network": "SiT-Na/1", "sampler": DEMO_SAMPLER}),
+            Floor("FlowUNet-S, equal quality, decoded, over the papers' sampler", 3.0, "times",
+                  TIMES,
+                  {"network": "FlowUNet-S", "sampler": DEMO_SAMPLER}),
         ),
     ),
     Part(

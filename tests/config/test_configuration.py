@@ -52,12 +52,12 @@ def _changed(place, value):
     return content
 
 
-def test_defaults_are_the_papers():
+def test_defaults_are_the_papers_but_for_sampling():
     configuration = parse_configuration(MINIMAL)
     experiment = configuration.experiments["one"]
     # MorphGen, appendix B and section 3
     assert experiment.generator.architecture == "SiT-XL/2"
-    assert (experiment.sampler, experiment.sampling.steps) == ("euler-maruyama", 50)
+    assert (experiment.sampler, experiment.sampling_steps) == ("adams2", 12)  # docs/sampling.md
     assert experiment.training.learning_rate == 1e-4
     assert configuration.weights_in_use() == []
 
@@ -109,7 +109,7 @@ def test_defaults_are_the_papers():
         ),
         (
             "experiments.one.sampling",
-            {"grid": "edm"},
+            {"sampler": "euler-maruyama", "grid": "edm"},
             r"sampling\.grid is 'edm', but the sampler euler-maruyama has the times of REPA's",
         ),
         (

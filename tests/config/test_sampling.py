@@ -5,7 +5,7 @@ from morphpipe.config.sampling import SAMPLERS, Sampling, is_flow
 
 def test_samplers_suit_their_kinds_of_generators():
     for kind, names in SAMPLERS.items():
-        assert Sampling().sampler_for(kind) == names[0]
+        assert Sampling().sampler_for(kind) in names
         for name in names:
             assert Sampling(sampler=name).unsuited_to(kind) is None
     assert is_flow("sit")
@@ -27,7 +27,7 @@ def test_solvers_of_the_ode_take_any_grid(sampler):
         ({"sampler": "dpm++", "grid": "edm"}, "unet", "sampling.grid"),
         ({"last_correction": False}, "unet", "sampling.last_correction"),
         ({"guidance": {"scale": 2.0, "high": 0.7}}, "unet", "sampling.guidance"),
-        ({"grid": "edm"}, "sit", "sampling.grid"),
+        ({"sampler": "euler-maruyama", "grid": "edm"}, "sit", "sampling.grid"),
         ({"sampler": "euler", "last_correction": False}, "sit", "sampling.last_correction"),
     ],
 )
@@ -35,6 +35,20 @@ def test_settings_without_effect_are_named(settings, kind, key):
     said = Sampling.model_validate(settings).unsuited_to(kind)
     assert said is not None
     assert said.startswith(key)
+
+
+def test_defaults_of_a_flow_and_of_a_diffusion():
+    chosen = lambda kind, **given: (  # noqa: E731
+        Sampling(**given).sampler_for(kind),
+        Sampling(**given).steps_for(kind),
+    )
+    for flow in ("sit", "flow_unet"):
+        assert chosen(flow) == ("adams2", 12)
+        assert chosen(flow, sampler="heun") == ("heun", 12)
+        assert chosen(flow, sampler="euler-maruyama") == ("euler-maruyama", 50)
+        assert chosen(flow, steps=7) == ("adams2", 7)
+    assert chosen("unet") == ("ddpm", 50)
+    assert chosen("unet", sampler="euler") == ("euler", 50)
 
 
 def test_settings_survive_the_way_to_a_job():

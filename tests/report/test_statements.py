@@ -93,7 +93,7 @@ def test_sampling_is_told_with_its_cost():
         return sampling_of(experiment)
 
     usual = said()
-    assert usual.startswith("euler-maruyama, 50 steps, 50 evaluations of the network an image")
+    assert usual.startswith("adams2, 12 steps, 12 evaluations of the network an image")
     assert "guidance 1 (off)" in usual
     other = said(
         sampler="heun",

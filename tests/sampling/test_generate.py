@@ -275,7 +275,7 @@ def test_settings_that_do_not_suit_stop_before_the_first_image(run, weaker, monk
     decoded = _break_after(monkeypatch, -1)
     for settings, guide, message in (
         ({"sampler": "ddpm"}, None, "sampling.sampler is 'ddpm'"),
-        ({"grid": "edm"}, None, "sampling.grid is 'edm'"),
+        ({"sampler": "euler-maruyama", "grid": "edm"}, None, "sampling.grid is 'edm'"),
         ({"guidance": Guidance(scale=2.0, guide=0)}, None, "give the checkpoint .* with --guide"),
         ({}, weaker, "scale of guidance is 1"),
     ):

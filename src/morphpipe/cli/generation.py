@@ -153,12 +153,15 @@ def generate(
             "perturbations that training never saw; default: the checkpoint's own."
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 50,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Sampling steps; default: 12 of a flow's ODE, 50 of others."),
+    ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
             help="euler-maruyama, euler, heun, adams2, adams3, adams4, dpm++ or unipc for a flow "
-            "(SiT); ddpm, ddim, dpm++, euler or pndm for a U-Net; default: the paper's."
+            "(SiT); ddpm, ddim, dpm++, euler or pndm for a U-Net; default: adams2, ddpm."
         ),
     ] = None,
     grid: Annotated[

@@ -208,5 +208,10 @@ class Experiment(Model):
 
     @property
     def sampler(self) -> str:
-        """The sampler by name: the paper's where none is named."""
+        """The sampler by name."""
         return self.sampling.sampler_for(self.generator.kind)
+
+    @property
+    def sampling_steps(self) -> int:
+        """Steps of the sampler."""
+        return self.sampling.steps_for(self.generator.kind)

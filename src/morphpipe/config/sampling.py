@@ -24,6 +24,13 @@ SAMPLERS = {
 }
 """What can sample from a generator of a kind; the first is its paper's."""
 
+PAPER_STEPS = 50
+"""Steps of MorphGen (section 3) and of MorphoDiff."""
+
+FLOW_DEFAULT = "adams2"
+ODE_STEPS = 12
+"""Where nothing is said: as good as more evaluations, with a margin (docs/sampling.md)."""
+
 SHIFT = 3.0
 """Shift of the grid `shifted` where none is given: Stable Diffusion 3's (Esser et al. 2024)."""
 
@@ -72,9 +79,14 @@ class Sampling(Model):
         None,
         description="Of a flow: euler-maruyama (stochastic; MorphGen, section 3), or of the ODE "
         "euler, heun, adams2, adams3, adams4, dpm++, unipc. Of a diffusion (U-Net): ddpm "
-        "(MorphoDiff), ddim, dpm++, euler, pndm. Null: the paper's. See docs/sampling.md.",
+        f"(MorphoDiff), ddim, dpm++, euler, pndm. Null: {FLOW_DEFAULT} and ddpm. See "
+        "docs/sampling.md.",
     )
-    steps: PositiveInt = Field(50, description="MorphGen, section 3.")
+    steps: PositiveInt | None = Field(
+        None,
+        description=f"Null: {ODE_STEPS} of a flow's ODE, {PAPER_STEPS} of euler-maruyama and of a "
+        "diffusion (MorphGen, section 3; MorphoDiff).",
+    )
     grid: Grid = Field(
         "uniform",
         description="Times of the steps, of a flow's ODE: uniform, shifted (Stable Diffusion 3) or "
@@ -116,8 +128,13 @@ class Sampling(Model):
         return self
 
     def sampler_for(self, kind: str) -> str:
-        """The sampler by name: where none is named, that of the paper of this kind of generator."""
-        return self.sampler or SAMPLERS[kind][0]
+        """The sampler by name, for a kind of generator."""
+        return self.sampler or (FLOW_DEFAULT if is_flow(kind) else SAMPLERS[kind][0])
+
+    def steps_for(self, kind: str) -> int:
+        """Steps of the sampler, for a kind of generator."""
+        ode = is_flow(kind) and self.sampler_for(kind) != "euler-maruyama"
+        return self.steps or (ODE_STEPS if ode else PAPER_STEPS)
 
     def unsuited_to(self, kind: str) -> str | None:
         """Say which setting makes no sense for a kind of generator; None where all do."""

@@ -133,7 +133,7 @@ def experiment_facts(configuration: Configuration, name: str) -> ExperimentFacts
         training_seeds=list(training.seeds),
         sampling_seeds=list(sampling.seeds),
         sampler=experiment.sampler,
-        sampling_steps=sampling.steps,
+        sampling_steps=experiment.sampling_steps,
         guidance=sampling.guidance.scale,
         per_condition=sampling.per_condition,
         perturbations=sampling.perturbations,

@@ -104,7 +104,7 @@ def sampling_of(experiment: Experiment) -> str:
     """How images are sampled, and what one costs."""
     sampling, guidance = experiment.sampling, experiment.sampling.guidance
     number = evaluations(sampling, experiment.generator.kind)
-    said = [experiment.sampler, f"{sampling.steps} steps"]
+    said = [experiment.sampler, f"{experiment.sampling_steps} steps"]
     if sampling.grid != "uniform":
         said.append(f"grid {sampling.grid}")
     if not sampling.last_correction:

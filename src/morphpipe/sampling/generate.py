@@ -279,7 +279,7 @@ def sample_latents(
         device=device,
     )
     half = uses_bfloat16(generator.settings.training.precision, device)
-    sampler = settings.sampler_for(generator.settings.generator.kind)
+    kind = generator.settings.generator.kind
 
     def predict(
         x: torch.Tensor,
@@ -304,8 +304,9 @@ def sample_latents(
     )
     with torch.inference_mode():
         if isinstance(network, UNetGenerator):
-            return denoise(field, noise, sampler=sampler, steps=settings.steps)
-        return sample_flow(field, noise, settings, sampler)
+            sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
+            return denoise(field, noise, sampler=sampler, steps=steps)
+        return sample_flow(field, noise, settings, kind)
 
 
 def generate(

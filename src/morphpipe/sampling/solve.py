@@ -10,18 +10,19 @@ from morphpipe.transport.samplers import Velocity, euler_maruyama, ode
 
 
 def sample_flow(
-    velocity: Velocity, noise: NoiseSource, settings: Sampling, sampler: str
+    velocity: Velocity, noise: NoiseSource, settings: Sampling, kind: str
 ) -> torch.Tensor:
-    """Sample a flow with one of `config.sampling.FLOW_SAMPLERS`.
+    """Sample a flow of some kind with one of `config.sampling.FLOW_SAMPLERS`.
 
     Returns
     -------
     torch.Tensor
         Samples [N, ...] in the precision of the noise.
     """
+    sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
     if sampler == "euler-maruyama":
-        return euler_maruyama(velocity, noise, steps=settings.steps)
-    times = time_grid(settings)
+        return euler_maruyama(velocity, noise, steps=steps)
+    times = time_grid(settings, steps)
     if sampler in MULTISTEP:
         return multistep(velocity, noise, times, sampler=sampler)
     return ode(velocity, noise, times, method=sampler, last_correction=settings.last_correction)

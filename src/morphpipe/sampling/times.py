@@ -6,13 +6,13 @@ from morphpipe.config.sampling import SHIFT, Sampling, is_flow
 from morphpipe.transport.grids import edm_grid, shifted_grid, stochastic_times, uniform_grid
 
 
-def time_grid(settings: Sampling) -> list[float]:
+def time_grid(settings: Sampling, steps: int) -> list[float]:
     """Times of the steps of a flow's ODE: steps + 1 of them, from 1 (noise) to 0 (data)."""
     if settings.grid == "shifted":
-        return shifted_grid(settings.steps, SHIFT if settings.shift is None else settings.shift)
+        return shifted_grid(steps, SHIFT if settings.shift is None else settings.shift)
     if settings.grid == "edm":
-        return edm_grid(settings.steps)
-    return uniform_grid(settings.steps)
+        return edm_grid(steps)
+    return uniform_grid(steps)
 
 
 def evaluations(settings: Sampling, kind: str) -> int:
@@ -29,14 +29,15 @@ def evaluations(settings: Sampling, kind: str) -> int:
     kind
         Of the generator.
     """
-    sampler, guidance = settings.sampler_for(kind), settings.guidance
+    sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
+    guidance = settings.guidance
     if not is_flow(kind):
-        own = settings.steps + (sampler == "pndm")
+        own = steps + (sampler == "pndm")
         return own * (1 if guidance.scale == 1 else 2)
     if sampler == "euler-maruyama":
-        times = stochastic_times(settings.steps)
+        times = stochastic_times(steps)
     else:
-        _, *ends = grid = time_grid(settings)
+        _, *ends = grid = time_grid(settings, steps)
         times = grid[:-1]
         if sampler == "heun":
             times += ends if settings.last_correction else ends[:-1]
