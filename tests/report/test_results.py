@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import metric_row, metric_table
+from morphpipe.papers.measured import Metrics
 from morphpipe.report.results import (
     distance_points,
     named_cell_type,
@@ -28,7 +29,7 @@ def summary_of(rows, folder):
     return over_seeds(read_metrics([folder / "metrics.parquet"]))
 
 
-def test_over_seeds_takes_mean_widest_interval_and_reason(tmp_path):
+def test_over_seeds_takes_means_of_values_and_limits_and_the_reason(tmp_path):
     rows = [
         metric_row(
             **COMMON, metric="FID", comparison="generated-real", sampling_seed=seed, value=value,
@@ -39,7 +40,7 @@ def test_over_seeds_takes_mean_widest_interval_and_reason(tmp_path):
         )
     ]  # fmt: skip
     (row,) = summary_of(rows, tmp_path).to_dict("records")
-    assert (row["value"], row["ci_low"], row["ci_high"]) == (3.0, 1.5, 5.0)
+    assert (row["value"], row["ci_low"], row["ci_high"]) == pytest.approx((3.0, 2.25, 3.8))
     low, high = stats.t.interval(0.95, 1, 3.0, stats.sem([2.0, 4.0]))
     assert (row["seeds_low"], row["seeds_high"]) == pytest.approx((low, high))
     assert f"over seeds {number(low)} to {number(high)}" in value_cell(row).note
@@ -47,7 +48,7 @@ def test_over_seeds_takes_mean_widest_interval_and_reason(tmp_path):
     assert row["reason"] == "1 of 3 seeds have no value: too few"
 
 
-def test_an_interval_without_an_upper_end_is_the_widest(tmp_path):
+def test_a_seed_without_an_upper_end_leaves_none(tmp_path):
     rows = [
         metric_row(
             **COMMON, metric="relative_FID", comparison="generated-real@floor-n",
@@ -56,10 +57,30 @@ def test_an_interval_without_an_upper_end_is_the_widest(tmp_path):
         for seed, low, high in ((0, 1.2, 5.0), (1, 1.1, None))
     ]  # fmt: skip
     (row,) = summary_of(rows, tmp_path).to_dict("records")
-    assert row["ci_low"] == 1.1
+    assert row["ci_low"] == pytest.approx(1.15)
     assert row["seeds_low"] == row["seeds_high"] == 2.0
     assert np.isnan(row["ci_high"])
-    assert interval(row) == "1.10 or more"
+    assert interval(row) == "1.15 or more"
+
+
+def test_report_and_paper_pages_give_the_same_interval(tmp_path):
+    columns = {"metric": "FID", "comparison": "generated-real"}
+    rows = [
+        metric_row(
+            **COMMON, **columns, training_seed=training, sampling_seed=sampling,
+            value=value, ci_low=low, ci_high=high,
+        )
+        for training, sampling, value, low, high in (
+            (0, 0, 12.0, 7.0, 16.0), (0, 1, 15.0, 13.0, 18.0), (1, 0, 18.0, 16.0, 23.0)
+        )
+    ]  # fmt: skip
+    (row,) = summary_of(rows, tmp_path).to_dict("records")
+    tables = {"distances": metric_table(rows).to_pandas()}
+    where = {key: value for key, value in COMMON.items() if key not in CONTEXT}
+    cell = Metrics(tables).number("distances", **where, **columns)
+    assert (row["value"], row["ci_low"], row["ci_high"]) == pytest.approx((15.0, 12.0, 19.0))
+    assert (cell.value, cell.low, cell.high) == pytest.approx((15.0, 12.0, 19.0))
+    assert (row["seeds_low"], row["seeds_high"]) == pytest.approx(cell.over_seeds)
 
 
 def test_multiples_of_the_floor(tmp_path):

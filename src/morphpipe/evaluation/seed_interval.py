@@ -1,8 +1,9 @@
-"""The scatter of a number over seeds."""
+"""A number over seeds: its scatter, and the interval that it has within them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from morphpipe.evaluation.statistics import Interval, t_interval
 
@@ -36,3 +37,26 @@ def seed_interval(values: Mapping[Seeds, float]) -> Interval | None:
         else list(values.values())
     )
     return t_interval(units)[1] if len(units) > 1 else None
+
+
+def mean_limits(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The interval of a mean over seeds, from the intervals within the seeds: means of the limits.
+
+    All seeds are compared with the same real images, and their intervals mostly say how much
+    these are left to chance. That does not average out over seeds, so that the interval is not
+    narrowed; nor does it grow with their number, as the widest interval of all would.
+
+    Parameters
+    ----------
+    rows
+        `ci_low` and `ci_high` of the values of every seed.
+    by
+        Columns that are the same for the seeds of one number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `ci_low` and `ci_high` for each number; NaN where a seed lacks the limit.
+    """
+    limits = rows.groupby(list(by), sort=False)[["ci_low", "ci_high"]]
+    return limits.mean().where(limits.count().eq(limits.size(), axis=0))

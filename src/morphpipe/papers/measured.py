@@ -19,7 +19,7 @@ import pandas as pd
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import read_metric_table
-from morphpipe.evaluation.seed_interval import Seeds, seed_interval
+from morphpipe.evaluation.seed_interval import Seeds, mean_limits, seed_interval
 
 
 @dataclass(frozen=True)
@@ -221,11 +221,11 @@ class Metrics:
         if not len(known):
             return Estimate(reason=settings.get("reason", ""), settings=settings)
         lacking = len(rows) - len(known)
+        low, high = mean_limits(known.assign(number=0), ["number"]).iloc[0]
         return Estimate(
             value=float(known["value"].mean()),
-            # Seeds share their real images: their intervals are averaged, not narrowed.
-            low=_mean(known["ci_low"]),
-            high=_mean(known["ci_high"]),
+            low=None if pd.isna(low) else float(low),
+            high=None if pd.isna(high) else float(high),
             by_seed={
                 (_whole(t), _whole(s)): float(v)
                 for t, s, v in known[["training_seed", "sampling_seed", "value"]].itertuples(
@@ -237,10 +237,6 @@ class Metrics:
             reason=f"{lacking} of {len(rows)} seeds have no value" if lacking else "",
             settings=settings,
         )
-
-
-def _mean(limits: pd.Series) -> float | None:
-    return float(limits.mean()) if limits.notna().all() else None
 
 
 def _whole(value: Any) -> int | None:

@@ -45,7 +45,7 @@ class KeyFigure:
     reading
         What is good, and what is bad.
     value, low, high
-        With the widest interval within a seed; NaN where there is none.
+        With the mean limits within the seeds; NaN where there are none.
     beside
         Floor, ceiling, controls and chance.
     unit

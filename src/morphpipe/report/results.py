@@ -11,7 +11,7 @@ import pandas as pd
 from morphpipe.config import Configuration
 from morphpipe.errors import DataError
 from morphpipe.evaluation.metric_table import read_metric_table
-from morphpipe.evaluation.seed_interval import Seeds, seed_interval
+from morphpipe.evaluation.seed_interval import Seeds, mean_limits, seed_interval
 
 FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
 GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
@@ -62,10 +62,11 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The mean `value` of the seeds that have one, the widest interval (`ci_low`, `ci_high`),
-        the fewest images (`n_left`, `n_right`), how many `seeds` there are and the interval over
-        them (`seeds_low`, `seeds_high`), the mean `chance` (or `expected_share`) where the
-        settings name it, and the `reason` of values that are missing.
+        The mean `value` of the seeds that have one, its interval (`ci_low`, `ci_high`, see
+        `morphpipe.evaluation.seed_interval.mean_limits`), the fewest images (`n_left`, `n_right`),
+        how many `seeds` there are and the interval over them (`seeds_low`, `seeds_high`), the mean
+        `chance` (or `expected_share`) where the settings name it, and the `reason` of values that
+        are missing.
     """
     columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
     columns += ["seeds", "seeds_low", "seeds_high", "chance", "reason"]
@@ -74,19 +75,15 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     known = frame["value"].notna()
     told = [notes.get("chance", notes.get("expected_share")) for notes in frame["notes"]]
     work = frame[[*_IDENTITY, "value", "n_left", "n_right"]].assign(
-        ci_low=frame["ci_low"].where(known),
-        ci_high=frame["ci_high"].where(known),
         chance=pd.Series(told, index=frame.index, dtype=float).where(known),
-        # An interval without an upper end is the widest.
-        is_open=known & frame["ci_low"].notna() & frame["ci_high"].isna(),
         without=~known,
     )
     summary = work.groupby(_IDENTITY, sort=False, as_index=False).agg(
-        value=("value", "mean"), ci_low=("ci_low", "min"), ci_high=("ci_high", "max"),
-        n_left=("n_left", "min"), n_right=("n_right", "min"), seeds=("without", "size"),
-        chance=("chance", "mean"), is_open=("is_open", "any"), without=("without", "sum"),
+        value=("value", "mean"), n_left=("n_left", "min"), n_right=("n_right", "min"),
+        seeds=("without", "size"), chance=("chance", "mean"), without=("without", "sum"),
     )  # fmt: skip
-    summary["ci_high"] = summary["ci_high"].mask(summary["is_open"])
+    limits = mean_limits(frame[known], _IDENTITY)
+    summary = summary.merge(limits, left_on=_IDENTITY, right_index=True, how="left")
     summary = summary.merge(_seed_intervals(frame[known]), on=_IDENTITY, how="left")
     return _with_reasons(summary, frame)[columns]
 
