@@ -1,5 +1,6 @@
 """All measures on feature tables alone."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -13,6 +14,15 @@ from morphpipe.datasets import archive
 from morphpipe.datasets.fields import write_fields
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import DataError
+from morphpipe.evaluation import (
+    batches,
+    manifold_rows,
+    matched,
+    memorisation,
+    probing,
+    retrieval_rows,
+    stage,
+)
 from morphpipe.evaluation.cell_counts import COUNT_SCHEMA
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.split_table import write_split
@@ -195,3 +205,67 @@ def test_measures_that_apply():
     assert experiment("channels", []).measures == []
     assert set(everything) - {"reconstruction"} <= set(MEASURES)
     assert Evaluation(encoders=["e"]).measures is None
+
+
+# What is measured anew where a key of `evaluation` changes. The encoders are inputs of all;
+# `measures` chooses tables; `reconstruction_fields` and `morphology` have stages of their own.
+SEEN_BY = {
+    "subset_size": {"distances", "cross_perturbation"},
+    "subsets": {"distances", "cross_perturbation"},
+    "minimum_images": {"distances", "manifold", "cross_perturbation"},
+    "floor_repeats": {
+        "distances", "effects", "manifold", "variance", "cross_perturbation", "retrieval",
+    },
+    "perturbation_sets": {"probes", "cross_perturbation", "batches", "matched"},
+    "low_sample": {"distances"},
+    "neighbours": {"manifold"},
+    "at_most": {"manifold", "memorisation"},
+    "count_bins": {"matched"},
+    "bootstrap": {"effects", "memorisation", "batches", "matched"},
+    "seed": set(MEASURES),
+}  # fmt: skip
+ELSEWHERE = {"encoders", "views", "measures", "reconstruction_fields", "crops", "morphology"}
+
+
+def test_every_key_of_the_evaluation_reaches_the_measures_that_it_names(inputs, monkeypatch):
+    assert SEEN_BY.keys() | ELSEWHERE == Evaluation.model_fields.keys()
+    seen = []
+    modules = {
+        stage: ("distance_rows", "treatment_effect_rows", "variance_rows", "cell_count_rows",
+                "cross_perturbation_rows"),
+        probing: ("probing_rows", "probing_set_rows"),
+        manifold_rows: ("manifold_rows",),
+        retrieval_rows: ("retrieval_rows",),
+        batches: ("batch_rows",),
+        matched: ("count_probe_rows", "matched_measures"),
+    }  # fmt: skip
+
+    def record(*given, **named):
+        named.pop("context", None)
+        seen.append(repr([one for one in given if isinstance(one, list)]) + repr(named))
+        return []
+
+    def record_pairs(*given, **named):
+        return record(**named), None
+
+    for module, names in modules.items():
+        for name in names:
+            monkeypatch.setattr(module, name, record)
+    monkeypatch.setattr(memorisation, "memorisation", record_pairs)
+    monkeypatch.setattr(memorisation, "pair_table", lambda pairs: None)
+
+    def calls(evaluation):
+        found = {}
+        for name, measure in MEASURES.items():
+            seen.clear()
+            measure(dataclasses.replace(inputs, evaluation=evaluation))
+            found[name] = list(seen)
+        return found
+
+    usual = calls(inputs.evaluation)
+    other = {"perturbation_sets": {"other": PERTURBATIONS}}
+    for key, measures in SEEN_BY.items():
+        value = other.get(key, inputs.settings.model_dump()[key])
+        changed = value if key in other else value + 1
+        found = calls({**inputs.evaluation, key: changed})
+        assert {name for name in MEASURES if found[name] != usual[name]} == measures, key

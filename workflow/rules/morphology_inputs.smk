@@ -96,7 +96,8 @@ def real_profiles(wildcards):
 
 
 def morphology_params(wildcards):
-    settings = CONFIGURATION.morphology[experiment_of(wildcards).evaluation.morphology]
+    evaluation = experiment_of(wildcards).evaluation
+    settings = CONFIGURATION.morphology[evaluation.morphology]
     return {
         "context": {
             "experiment": wildcards.experiment,
@@ -106,7 +107,11 @@ def morphology_params(wildcards):
         "side": settings.side,
         "recipe": settings.recipe,
         "per_plate": settings.per_plate,
-        "seed": settings.seed,
+        "settings": {
+            "floor_repeats": evaluation.floor_repeats,
+            "count_bins": evaluation.count_bins,
+            "seed": settings.seed,
+        },
     }
 
 

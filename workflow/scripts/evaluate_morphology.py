@@ -10,7 +10,7 @@ evaluate_morphology(
     split=snakemake.input.split,
     recipes=[evaluation["recipe"]],
     context=evaluation["context"],
-    settings=MorphologySettings(seed=evaluation["seed"]),
+    settings=MorphologySettings(**evaluation["settings"]),
     per_plate=evaluation["per_plate"],
     **snakemake.output,
 )
