@@ -1,19 +1,16 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timm.layers import build_sincos2d_pos_embed
 
 from morphpipe.generators.layers import (
     FEW_TOKENS,
     Attention,
     TimeEmbedding,
     attend,
-    grid_positions,
     patchify,
     unpatchify,
 )
@@ -35,23 +32,6 @@ def test_unpatchify_inverts_patchify(n, channels, patch, rows, columns):
     # Token number r * columns + c is the patch in row r and column c.
     last = x[:, :, -patch:, -patch:].permute(0, 2, 3, 1).flatten(1)
     assert torch.equal(tokens[:, -1], last)
-
-
-@pytest.mark.parametrize(
-    ("grid", "width"), [((1, 1), 4), ((5, 3), 64), ((32, 32), 1152), ((16, 64), 384)]
-)
-def test_positions_are_those_of_timm(grid, width):
-    positions = grid_positions(grid, width)
-    assert torch.equal(positions, build_sincos2d_pos_embed(list(grid), dim=width))
-
-
-@pytest.mark.parametrize("grid", [(1, 1), (5, 3), (2, 40)])
-def test_positions_in_closed_form(grid):
-    row, column = (index.reshape(-1, 1) for index in np.indices(grid))
-    frequency = 10_000.0 ** -(np.arange(6) / 6)
-    waves = [wave(place * frequency) for wave in (np.sin, np.cos) for place in (row, column)]
-    expected = np.concatenate(waves, axis=1)
-    np.testing.assert_allclose(grid_positions(grid, 24).numpy(), expected, atol=1e-5)
 
 
 def test_attention_against_its_formula():

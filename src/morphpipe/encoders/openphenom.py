@@ -11,13 +11,14 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from timm.layers import LayerNorm, build_sincos2d_pos_embed
+from timm.layers import LayerNorm
 from timm.models.vision_transformer import ParallelScalingBlock
 from torch import Tensor, nn
 
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.encoders.weights import read_state_dict
 from morphpipe.errors import DataError, WeightsError
+from morphpipe.positions import grid_positions
 
 WIDTH = 384
 DEPTH = 12
@@ -44,7 +45,7 @@ class _Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        grid = build_sincos2d_pos_embed([GRID, GRID], dim=WIDTH)
+        grid = grid_positions((GRID, GRID), WIDTH, rows_first=True)
         positions = torch.cat([torch.zeros(1, WIDTH), grid.repeat(MAXIMUM_CHANNELS, 1)])
         self.pos_embed = nn.Parameter(positions[None], requires_grad=False)
         self.patch_embed = _PatchEmbedding()

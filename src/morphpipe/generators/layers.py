@@ -26,20 +26,6 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
-def grid_positions(grid: tuple[int, int], width: int) -> Tensor:
-    """Fixed embeddings [rows * columns, width] of the places of a grid, row by row.
-
-    A quarter each of sines of the row, sines of the column, cosines of the row and cosines of the
-    column, with frequencies from 1 down to nearly 1e-4.
-    """
-    bands = width // 4
-    frequencies = 1 / 10_000 ** (torch.arange(bands) / bands)
-    rows, columns = (torch.arange(size, dtype=torch.float32) for size in grid)
-    places = torch.cartesian_prod(rows, columns)
-    angles = (places[:, :, None] * frequencies).flatten(1)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
 class TimeEmbedding(nn.Module):
     """Time in [0, 1] to [N, width]: 256 cosines and sines, then a two-layer perceptron.
 

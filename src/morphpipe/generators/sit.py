@@ -21,11 +21,11 @@ from morphpipe.generators.layers import (
     FinalLayer,
     LabelTable,
     TimeEmbedding,
-    grid_positions,
     patchify,
     unpatchify,
 )
 from morphpipe.generators.presets import PRESETS
+from morphpipe.positions import grid_positions
 
 
 class SiT(nn.Module):
@@ -122,7 +122,8 @@ class SiT(nn.Module):
         self.projector: Projector | None = None
         if alignment_width is not None:
             self.projector = Projector(width, alignment_width, hidden_width=projector_width)
-        self.register_buffer("positions", grid_positions(self.token_grid, width), persistent=False)
+        positions = grid_positions(self.token_grid, width, rows_first=False)
+        self.register_buffer("positions", positions, persistent=False)
         self.initialise()
 
     @classmethod
