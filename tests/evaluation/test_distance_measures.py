@@ -3,9 +3,11 @@ import pytest
 
 from morphpipe.evaluation.distance_measures import Frechet, Kernel
 from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import kernel_distance, unbiased_mmd
+from morphpipe.evaluation.kernel import kernel_distance, linearised_mmd, unbiased_mmd
 
 X, Y = np.random.default_rng(0).normal(size=(2, 40, 6))
+
+ONE = np.full(40, "a"), np.full(40, "a")
 
 
 @pytest.mark.parametrize("extractor", ["inception", "Inception v3"])
@@ -19,13 +21,13 @@ def test_only_inception_gives_fid_and_kid(extractor):
 
 
 def test_frechet_measures_the_frechet_distance():
-    result, notes = Frechet("test").measure(X, Y)
+    result, notes = Frechet("test").measure(X, Y, ONE)
     assert result.value == pytest.approx(frechet_distance(X, Y), rel=1e-12)
     assert notes == {}
 
 
 def test_kernel_says_how_it_was_estimated():
-    result, notes = Kernel("test", subset_size=30, subsets=20, seed=4).measure(X, Y)
+    result, notes = Kernel("test", subset_size=30, subsets=20, seed=4).measure(X, Y, ONE)
     expected = kernel_distance(X, Y, subset_size=30, subsets=20, seed=4)
     assert result.value == expected.mean
     assert notes == {
@@ -38,6 +40,19 @@ def test_kernel_says_how_it_was_estimated():
 
 
 def test_too_few_images_for_a_subset_give_the_mmd_over_all_without_a_deviation():
-    result, notes = Kernel("test").measure(X, Y)
+    result, notes = Kernel("test").measure(X, Y, ONE)
+    assert result.value == unbiased_mmd(X, Y)
+    assert notes == {"estimator": "unbiased MMD over all images"}
+
+
+def test_pairs_of_one_condition_count_by_their_share_in_the_mix():
+    mix = np.resize(list("abcd"), 40), np.resize(list("abcde"), 40)
+    result, notes = Kernel("test", subset_size=30).measure(X, Y, mix)
+    assert result.value == linearised_mmd(X, Y, mix).value
+    assert notes == {"estimator": "unbiased MMD over all images, within and between conditions"}
+
+
+def test_a_condition_of_a_single_image_leaves_the_usual_estimate():
+    result, notes = Kernel("test").measure(X, Y, (np.array(["a", *"b" * 39]), ONE[1]))
     assert result.value == unbiased_mmd(X, Y)
     assert notes == {"estimator": "unbiased MMD over all images"}

@@ -77,9 +77,10 @@ def test_a_shifted_generator_is_above_floor_and_copies(sets, make_features):
     assert row["value"] == pytest.approx(2.0, abs=0.4)
     assert row["ci_low"] < 2.1 < row["ci_high"]
     assert pick(table, "relative_frechet_distance", "generated-real@floor-n")["ci_low"] > 1
-    kernel = pick(table, "kernel_distance", "generated-real")
+    kernel = pick(table, "kernel_distance", "generated-real", cell_type="A", perturbation="1")
+    sets_of_one = [images.features[images.conditions == "A\x1f1"] for images in (generated, real)]
     assert kernel["value"] == pytest.approx(
-        kernel_distance(generated.features, real.features, subset_size=50, subsets=10).mean
+        kernel_distance(*sets_of_one, subset_size=50, subsets=10).mean
     )
     assert kernel["settings"]["subset_size"] == 50
     assert kernel["settings"]["subset_standard_deviation"] > 0
@@ -129,9 +130,10 @@ def test_every_condition_has_its_rows_and_few_images_give_a_reason(sets):
     assert pairs["value"].isna().all()
     assert all("fewer than the minimum of 40" in s["reason"] for s in pairs["settings"])
     assert (pairs["comparison"] == "shuffled-real").sum() == 8
-    # Subsets of 100 do not fit into halves of 64, and the row says what was done instead.
+    # Of several conditions, subsets are not drawn, and the row says what was done instead.
     floor = pick(table, "kernel_distance", "real-real")
-    assert floor["settings"]["estimator"] == "unbiased MMD over all images"
+    expected = "unbiased MMD over all images, within and between conditions"
+    assert floor["settings"]["estimator"] == expected
     assert "subset_standard_deviation" not in floor["settings"]
 
 

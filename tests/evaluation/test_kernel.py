@@ -77,6 +77,54 @@ def test_unbiased_mmd_equals_its_definition(seed, n, m, d):
     assert unbiased_mmd(y, x) == pytest.approx(unbiased_mmd(x, y), rel=1e-9, abs=1e-9)
 
 
+def test_pairs_within_conditions_equal_the_definition():
+    generator = np.random.default_rng(4)
+    x, y = generator.normal(size=(7, 3)), generator.normal(size=(9, 3)) + 1
+    of_x, of_y = np.array(list("aabbbcc")), np.array(list("aabbbbccc"))
+
+    def kernel(a, b):
+        return (float(a @ b) / len(a) + 1) ** 3
+
+    def within(a, of):
+        """Mean kernel of each pair of conditions without the images themselves, by their shares."""
+        total = 0.0
+        for one in "abc":
+            for other in "abc":
+                pairs = [
+                    kernel(a[i], a[j])
+                    for i in np.flatnonzero(of == one)
+                    for j in np.flatnonzero(of == other)
+                    if i != j
+                ]
+                total += (of == one).mean() * (of == other).mean() * np.mean(pairs)
+        return total
+
+    between = np.mean([kernel(a, b) for a in x for b in y])
+    expected = within(x, of_x) + within(y, of_y) - 2 * between
+    assert linearised_mmd(x, y, (of_x, of_y)).value == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(DataError, match="two images of each"):
+        linearised_mmd(x, y, (of_x, np.arange(9)))
+
+
+def test_a_chosen_mix_of_conditions_does_not_pull_the_expectation_below_zero():
+    generator = np.random.default_rng(0)
+    conditions = np.repeat(np.arange(8), 4)
+    means = 2.0 * np.arange(8)[conditions, None] / 8
+
+    def values(of):
+        return [
+            linearised_mmd(
+                *(means + generator.standard_normal((32, 1)) for _ in range(2)),
+                None if of is None else (of, of),
+            ).value
+            for _ in range(400)
+        ]
+
+    usual, weighted = values(None), values(conditions)
+    assert np.mean(usual) < -3.5 * np.std(usual) / 20
+    assert abs(np.mean(weighted)) < 3.5 * np.std(weighted) / 20
+
+
 def test_expectation_is_zero_for_one_distribution_and_known_for_two():
     # One column: k(a, b) = (a b + 1)^3, so MMD^2 sums squared differences of moments,
     # 3 (m1 - m1')^2 + 3 (m2 - m2')^2 + (m3 - m3')^2. For N(0,1) against N(1/2,1):

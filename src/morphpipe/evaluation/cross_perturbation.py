@@ -220,7 +220,11 @@ def _measure(
     notes: dict[str, Any] = {}
     for repeat, (one, other) in enumerate(zip(left.drawn, right.drawn, strict=True)):
         first, second = one.first[:size], (other.second if same else other.first)[:size]
-        result, notes = measure.measure(left.images.features[first], right.images.features[second])
+        result, notes = measure.measure(
+            left.images.features[first],
+            right.images.features[second],
+            (left.images.conditions[first], right.images.conditions[second]),
+        )
         values[repeat] = result.value
         if same:
             of_right[repeat, first] = result.left

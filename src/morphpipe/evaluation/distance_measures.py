@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy.typing as npt
+import pandas as pd
 
 from morphpipe.evaluation.frechet import linearised_frechet_distance
 from morphpipe.evaluation.kernel import kernel_distance, linearised_mmd
@@ -25,9 +26,15 @@ class DistanceMeasure(Protocol):
         """Name of its ratio to the floor, None where a ratio means nothing."""
 
     def measure(
-        self, left: npt.NDArray[Any], right: npt.NDArray[Any]
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     ) -> tuple[Linearised, dict[str, Any]]:
-        """Measure two sets; also give what is to be known of this one value."""
+        """Measure two sets of features [n, d] and [m, d] and of known conditions [n] and [m].
+
+        Also give what is to be known of this one value.
+        """
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,10 @@ class Frechet:
         return f"relative_{self.name}"
 
     def measure(
-        self, left: npt.NDArray[Any], right: npt.NDArray[Any]
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     ) -> tuple[Linearised, dict[str, Any]]:
         """Measure two sets of features."""
         return linearised_frechet_distance(left, right), {}
@@ -76,14 +86,25 @@ class Kernel:
         """No ratio is formed."""
 
     def measure(
-        self, left: npt.NDArray[Any], right: npt.NDArray[Any]
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     ) -> tuple[Linearised, dict[str, Any]]:
         """Measure two sets of features.
 
-        The value is the mean over subsets, or the unbiased MMD over all images where a set is
-        smaller than a subset. Both have the same expectation, and the contributions of the
-        latter serve both.
+        Of one condition the value is the mean over subsets, or the unbiased MMD over all images
+        where a set is smaller than a subset. Both have the same expectation, and the contributions
+        of the latter serve both. Of several conditions it is the unbiased MMD over all images, in
+        which pairs of one condition have the weight that they have in the mix; where a set has a
+        single image of a condition, as of one.
         """
+        counts = [pd.Series(of).value_counts() for of in conditions]
+        several, fewest = max(map(len, counts)) > 1, min(of.min() for of in counts)
+        if several and fewest > 1:
+            return linearised_mmd(left, right, conditions), {
+                "estimator": "unbiased MMD over all images, within and between conditions"
+            }
         overall = linearised_mmd(left, right)
         if min(len(left), len(right)) < self.subset_size:
             return overall, {"estimator": "unbiased MMD over all images"}

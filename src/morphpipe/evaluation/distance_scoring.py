@@ -220,7 +220,9 @@ class Scoring:
             )
             self.add(name, comparison, sizes, reason, None, {}, seeds)
             return
-        result, notes = self.measure.measure(images.features, self.real.features)
+        result, notes = self.measure.measure(
+            images.features, self.real.features, (images.conditions, self.real.conditions)
+        )
         self.add(name, comparison, sizes, result, images, notes, seeds)
 
     def add_real_mix(self, generated: GeneratedSet, share_of_real: float) -> None:
@@ -246,7 +248,9 @@ class Scoring:
         for repeat in range(repeats):
             rows = np.sort(generator.permutation(len(self.real))[:size])
             chosen, share = draw_matched(pool, target[rows], generator)
-            result, notes = self.measure.measure(images.features[chosen], self.real.features[rows])
+            result, notes = self.measure.measure(
+                images.features[chosen], self.real.features[rows], (pool[chosen], target[rows])
+            )
             values[repeat] = result.value
             left[repeat, chosen], right[repeat, rows] = result.left, result.right
             shares.append(share)

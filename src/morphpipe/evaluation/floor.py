@@ -179,7 +179,12 @@ def measure_floor(
     values = np.empty(len(drawn))
     right = np.zeros((len(drawn), len(real)))
     for repeat, halving in enumerate(drawn):
-        result, notes = measure.measure(real.features[halving.first], real.features[halving.second])
+        first, second = halving.first, halving.second
+        result, notes = measure.measure(
+            real.features[first],
+            real.features[second],
+            (real.conditions[first], real.conditions[second]),
+        )
         values[repeat] = result.value
         right[repeat, halving.first] = result.left
         right[repeat, halving.second] = result.right
@@ -226,7 +231,11 @@ def measure_against_halves(
     for repeat, halving in enumerate(drawn):
         for half in (halving.first, halving.second):
             chosen, share = draw_matched(pool, target[half], generator)
-            result, notes = measure.measure(candidates.features[chosen], real.features[half])
+            result, notes = measure.measure(
+                candidates.features[chosen],
+                real.features[half],
+                (candidates.conditions[chosen], real.conditions[half]),
+            )
             values[repeat] += result.value / 2
             left[repeat, chosen] += result.left / 2
             right[repeat, half] += result.right / 2

@@ -3,6 +3,7 @@
 On Inception features this is the KID (Binkowski et al., 2018): k(a, b) = (a.b / d + 1)^3.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -113,30 +114,60 @@ def kernel_distance(
     return KernelDistance(float(values.mean()), float(values.std()))
 
 
-def linearised_mmd(x: npt.ArrayLike, y: npt.ArrayLike) -> Linearised:
+def linearised_mmd(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    conditions: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> Linearised:
     """Unbiased squared MMD over all images, with each image's contribution to its uncertainty.
 
     The sets may differ in size. Contributions are those of the U-statistic's first-order
     projection: twice the image's mean kernel to its own set minus that to the other.
 
+    Where the numbers of images of each condition were chosen, an image has fewer partners of its
+    own condition in its own set, from which it is left out itself, than in the other set. With
+    `conditions`, partners count by the share of their condition in the set, so that the
+    expectation is 0 for two such samples of one distribution.
+
     Parameters
     ----------
     x, y
         [n, d] and [m, d], at least two rows each.
+    conditions
+        [n] and [m]: the condition of each image, at least two images of each in either set; None:
+        the images are a random sample of all conditions.
+
+    Raises
+    ------
+    DataError
+        See `unbiased_mmd`; or if a set has a single image of a condition.
     """
     x, y = checked_pair(x, y, minimum=2)
     n, m = len(x), len(y)
+    of_x, of_y = conditions or (np.zeros(n), np.zeros(m))
 
-    def row_sums(a: Array, b: Array) -> Array:
-        blocks = range(0, len(a), _BLOCK)
-        return np.concatenate([_kernel(a[i : i + _BLOCK], b).sum(axis=1) for i in blocks])
+    def blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+        for start in range(0, len(a), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            yield rows, _kernel(a[rows], b)
 
-    def own_means(a: Array) -> Array:
-        diagonal = (np.einsum("ij,ij->i", a, a) / a.shape[1] + 1) ** 3
-        return (row_sums(a, a) - diagonal) / (len(a) - 1)
+    def other_means(a: Array, b: Array) -> Array:
+        return np.concatenate([gram.mean(axis=1) for _, gram in blocks(a, b)])
 
-    x_own, y_own = own_means(x), own_means(y)
-    x_other, y_other = row_sums(x, y) / m, row_sums(y, x) / n
+    def own_means(a: Array, of_a: npt.ArrayLike) -> Array:
+        _, codes, counts = np.unique(np.asarray(of_a), return_inverse=True, return_counts=True)
+        if counts.min() < 2:
+            raise DataError("the kernel distance within conditions needs two images of each")
+        alike, others = np.empty(len(a)), np.empty(len(a))
+        for rows, gram in blocks(a, a):
+            alike[rows] = (gram * (codes[rows, None] == codes)).sum(axis=1)
+            others[rows] = gram.sum(axis=1) - alike[rows]
+        itself = (np.einsum("ij,ij->i", a, a) / a.shape[1] + 1) ** 3
+        partners = counts[codes]
+        return (others + (alike - itself) * partners / (partners - 1)) / len(a)
+
+    x_own, y_own = own_means(x, of_x), own_means(y, of_y)
+    x_other, y_other = other_means(x, y), other_means(y, x)
     value = float(x_own.mean() + y_own.mean() - 2 * x_other.mean())
     left, right = 2 * (x_own - x_other), 2 * (y_own - y_other)
     return Linearised(value, (left - left.mean()) / n, (right - right.mean()) / m)
