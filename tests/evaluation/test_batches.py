@@ -53,7 +53,7 @@ def table(make_features):
         training,
         ["control", "1", "2", "3"],
         context=CONTEXT,
-        settings=BatchSettings(replicates=20),
+        settings=BatchSettings(),
     )
     table = metric_table(rows).to_pandas()
     return table.assign(correction=table["settings"].map(lambda s: json.loads(s)["correction"]))

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.effects import cate, cate_unbiased, noise_of_mean
+from morphpipe.evaluation.effects import (
+    cate,
+    cate_unbiased,
+    error_of_mean,
+    noise_of_mean,
+    variance_of_cate,
+)
+from morphpipe.evaluation.statistics import student_interval
 
 
 def test_cate_by_hand():
@@ -51,6 +59,46 @@ def test_wells_that_share_a_deviation_need_their_labels():
     assert abs(np.mean(with_wells)) < tolerance
     # The wells' own variance 1/6 in 8 columns and 2 sets stays, but for what 30 fields show of it.
     assert np.mean(without) > 2
+
+
+def test_variance_of_the_effect_by_simulation():
+    """Against the scatter of many screens: few wells and many, no effect and a large one."""
+    generator = np.random.default_rng(0)
+    spread = np.linspace(0.5, 2, 12)
+
+    def screen(wells, shift):
+        x, y = (spread * generator.standard_normal((wells, 12)) for _ in range(2))
+        y = y + shift
+        value = cate_unbiased(x, y)
+        difference = x.mean(axis=0) - y.mean(axis=0)
+        return value, variance_of_cate(difference, error_of_mean(x), error_of_mean(y))
+
+    for wells in (3, 6, 40):
+        for shift in (0.0, 1.0):
+            values, variances = np.array([screen(wells, shift) for _ in range(3000)]).T
+            # Where there is no effect the part of it, cut at 0, stays positive.
+            assert 0.9 < np.mean(variances) / np.var(values) < (1.9 if shift == 0 else 1.25)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.5])
+@pytest.mark.parametrize("wells", [3, 6, 30])
+def test_intervals_of_effects_cover_and_are_no_wider_than_twice_what_is_needed(wells, shift):
+    generator = np.random.default_rng([wells, int(10 * shift)])
+    spread = np.linspace(0.2, 1.5, 30)
+    covered, widths, values = 0, [], []
+    for _ in range(400):
+        x, y = (spread * generator.standard_normal((wells, 30)) for _ in range(2))
+        y[:, :10] += shift
+        value = cate_unbiased(x, y)
+        difference = x.mean(axis=0) - y.mean(axis=0)
+        variance = variance_of_cate(difference, error_of_mean(x), error_of_mean(y))
+        low, high = student_interval(value, variance, 2 * wells - 2)
+        covered += low <= 10 * shift**2 <= high
+        widths.append(high - low)
+        values.append(value)
+    assert covered / 400 > 0.9
+    needed = 2 * stats.t.ppf(0.975, 2 * wells - 2) * np.std(values)
+    assert np.mean(widths) < 1.4 * needed
 
 
 def test_labels_of_single_images_change_nothing():

@@ -221,7 +221,7 @@ SEEN_BY = {
     "neighbours": {"manifold"},
     "at_most": {"manifold", "memorisation"},
     "count_bins": {"matched"},
-    "bootstrap": {"effects", "memorisation", "batches", "matched"},
+    "bootstrap": {"memorisation"},
     "seed": set(MEASURES),
 }  # fmt: skip
 ELSEWHERE = {"encoders", "views", "measures", "reconstruction_fields", "crops", "morphology"}

@@ -3,7 +3,6 @@ import pytest
 from scipy import stats
 
 from morphpipe.errors import DataError
-from morphpipe.evaluation.effects import cate
 from morphpipe.evaluation.frechet import frechet_distance, linearised_frechet_distance
 from morphpipe.evaluation.kernel import linearised_mmd
 from morphpipe.evaluation.statistics import (
@@ -46,26 +45,10 @@ def test_bootstrap_over_wells_covers_where_fields_would_not():
     assert covered["fields"] / 150 < 0.80
 
 
-def test_centred_bootstrap_of_two_samples_covers_the_expected_cate():
-    # Percentiles of a squared distance lie too high; deviations from their own mean do not.
-    generator = np.random.default_rng(1)
-    wells = np.repeat(np.arange(10), 2)
-    expected = 5 * 0.6**2 + 5 * (0.75 / 10 + 1 / 30)
-    covered = 0
-    for repeat in range(120):
-        control, treated = clustered(generator, 10, 2, 5), generator.normal(0.6, 1, (30, 5))
-        low, high = bootstrap_interval(
-            cate, [control, treated], [wells, None], replicates=100, seed=repeat, method="centred"
-        )
-        covered += low <= expected <= high
-    assert 0.87 < covered / 120 <= 1
-
-
-def test_the_methods_on_known_replicates():
-    drawn = np.linspace(10, 14, 401)  # mean 12, quantiles 10.1 and 13.9
-    assert interval_from_replicates(5, drawn) == pytest.approx((10.1, 13.9))
-    assert interval_from_replicates(5, drawn, method="centred") == pytest.approx((3.1, 6.9))
-    assert interval_from_replicates(5, drawn, level=0.5) == pytest.approx((11, 13))
+def test_quantiles_of_known_replicates():
+    drawn = np.linspace(10, 14, 401)
+    assert interval_from_replicates(drawn) == pytest.approx((10.1, 13.9))
+    assert interval_from_replicates(drawn, level=0.5) == pytest.approx((11, 13))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +84,7 @@ def test_bootstrapped_frechet_distances_lie_above_the_value():
     # Why the linearised interval exists.
     generator = np.random.default_rng(3)
     x, y = generator.standard_normal((2, 50, 60))
-    low, _ = bootstrap_interval(
-        frechet_distance, [x, y], [None, None], replicates=50, seed=0, method="percentile"
-    )
+    low, _ = bootstrap_interval(frechet_distance, [x, y], [None, None], replicates=50, seed=0)
     assert low > frechet_distance(x, y)
 
 
@@ -233,8 +214,7 @@ def test_pairing_removes_what_perturbations_share():
         (lambda: paired_interval([1, np.nan], [1, 2], seed=0), "finite"),
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [[1, 1, 1]], seed=0), "two wells"),
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [], seed=0), "per sample"),
-        (lambda: interval_from_replicates(0, [1, np.nan]), "finite"),
-        (lambda: interval_from_replicates(0, [1, 2], method="best"), "centred"),
+        (lambda: interval_from_replicates([1, np.nan]), "finite"),
         (lambda: linearised_interval(0, [Contributions([1.0, -1.0], [0, 0])]), "two wells"),
     ],
 )

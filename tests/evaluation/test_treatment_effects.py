@@ -11,7 +11,7 @@ from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_eff
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 SHIFTS = {"none": 0.0, "weak": 0.4, "middle": 0.8, "strong": 1.2}
-FAST = EffectSettings(replicates=200, floor_repeats=4)
+FAST = EffectSettings(floor_repeats=4)
 
 
 def means(offset=0.0):
@@ -124,13 +124,13 @@ def test_floor_is_control_against_control(sets):
     assert len(pooled) == 2
 
 
-def test_the_bootstrap_interval_covers_the_true_effect(make_features):
+def test_the_interval_covers_the_true_effect(make_features):
     covered = 0
     one = {("A", "control"): 0.0, ("A", "1"): 0.5}
     for seed in range(60):
         real = make_features(one, seed=seed, wells=12, well_deviation=0.5)
         generated = make_features(one, seed=seed, origin="generated", wells=2)
-        table = measure(generated, real, settings=EffectSettings(replicates=150, floor_repeats=1))
+        table = measure(generated, real, settings=EffectSettings(floor_repeats=1))
         row = pick(table, "cate_unbiased", "real", "A", "1")
         covered += row["ci_low"] <= 8 * 0.25 <= row["ci_high"]
     assert covered / 60 > 0.85

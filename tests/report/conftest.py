@@ -156,7 +156,7 @@ def metric_rows(real, train, generated, strengths, extractor, shift, view="all",
     )
     if effects:
         rows += treatment_effect_rows(
-            *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings(replicates=50)
+            *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings()
         )
     # Single channels have no probes, as in the workflow.
     return rows + (probing_rows(*sets, context=CONTEXT) if view == "all" else [])

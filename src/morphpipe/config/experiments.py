@@ -152,7 +152,9 @@ class Evaluation(Model):
     reconstruction_fields: PositiveInt = Field(
         200, description="Held-out fields that go through the codec and back."
     )
-    bootstrap: PositiveInt = Field(200, description="Bootstrap replicates over wells.")
+    bootstrap: PositiveInt = Field(
+        200, description="Bootstrap replicates over wells, for `memorisation`."
+    )
     crops: Crops | None = Field(
         None, description="Measure distances of single-cell crops as well; null: not."
     )

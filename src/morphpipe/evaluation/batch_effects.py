@@ -108,9 +108,7 @@ def batch_effect_rows(
     list(_add(rows, "control@across-batches", cell_type, of_control))
     for (training_seed, sampling_seed), images in generated.items():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-        effects = perturbation_effects(
-            images, replicates=settings.replicates, seed=settings.seed + 1
-        ).get(cell_type, {})
+        effects = perturbation_effects(images).get(cell_type, {})
         rows.add_effects("generated", {cell_type: effects}, **seeds)
         for name, reference in of_real.items():
             rows.add_ranking(
@@ -125,8 +123,7 @@ def batch_effect_rows(
 
 def _effects(images: FeatureSet, cell_type: str) -> dict[str, PerturbationEffect]:
     """Effects of one batch; their interval comes from the scatter over batches."""
-    found = perturbation_effects(images, replicates=2, seed=0)
-    return found.get(cell_type, {})
+    return perturbation_effects(images).get(cell_type, {})
 
 
 def _add(

@@ -35,14 +35,11 @@ class BatchSettings:
     ----------
     corrections
         Of features.
-    replicates
-        Bootstrap samples of wells, for effects.
     seed, level
         Of folds, draws and fits; confidence level.
     """
 
     corrections: Sequence[Correction] = CORRECTIONS
-    replicates: int = 200
     seed: int = 2020
     level: float = 0.95
 
@@ -168,9 +165,7 @@ def batch_rows(
                 sets.generated,
                 columns=common,
                 notes={"correction": correction, "batches_are": level},
-                settings=EffectSettings(
-                    replicates=settings.replicates, seed=settings.seed, level=settings.level
-                ),
+                settings=EffectSettings(seed=settings.seed, level=settings.level),
             )
         rows += told.rows()
     return rows

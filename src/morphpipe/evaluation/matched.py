@@ -42,8 +42,6 @@ class MatchedSettings:
     ----------
     bins
         Classes of cell count, with about as many fields in each.
-    replicates
-        Bootstrap samples of wells, for effects.
     shared_wells
         See `morphpipe.evaluation.probing.ProbeSettings`.
     seed, level
@@ -51,7 +49,6 @@ class MatchedSettings:
     """
 
     bins: int = 5
-    replicates: int = 200
     shared_wells: bool = False
     seed: int = 2020
     level: float = 0.95
@@ -137,7 +134,7 @@ def matched_measures(
 
 
 def matched_effects(
-    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings, *, seed: int
+    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings
 ) -> tuple[Effects, dict[tuple[str, str], str]]:
     """Effects of all perturbations against controls of the same cell counts.
 
@@ -147,8 +144,6 @@ def matched_effects(
         Real images, or generated ones of one pair of seeds.
     counts, settings
         See `matched_measures`.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
@@ -182,7 +177,7 @@ def matched_effects(
                 )
                 continue
             chosen = images.select(np.concatenate([controls[kept[0]], treated[kept[1]]]))
-            found = perturbation_effects(chosen, replicates=settings.replicates, seed=seed)
+            found = perturbation_effects(chosen)
             effects[cell_type][name] = found[cell_type][name]
     return with_mean_effects(effects), lacking
 
@@ -196,15 +191,15 @@ def _effect_rows(
 ) -> Rows:
     rows = EffectRows(
         common,
-        EffectSettings(replicates=settings.replicates, seed=settings.seed, level=settings.level),
+        EffectSettings(seed=settings.seed, level=settings.level),
         {"matched": "cell count", "bins": settings.bins},
     )
-    of_real, lacking = matched_effects(real, counts, settings, seed=settings.seed)
+    of_real, lacking = matched_effects(real, counts, settings)
     rows.add_effects("real", of_real)
     _add_lacking(rows, "real", lacking)
     for training_seed, sampling_seed, images in generated.by_seed():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-        found, lacking = matched_effects(images, counts, settings, seed=settings.seed + 1)
+        found, lacking = matched_effects(images, counts, settings)
         rows.add_effects("generated", found, **seeds)
         _add_lacking(rows, "generated", lacking, **seeds)
         rows.add_differences(of_real, found, **seeds)

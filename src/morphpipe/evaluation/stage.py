@@ -192,11 +192,7 @@ def measure_effects(inputs: EvaluationInputs) -> Rows:
             images,
             test,
             context=inputs.context,
-            settings=EffectSettings(
-                replicates=settings.bootstrap,
-                floor_repeats=settings.floor_repeats,
-                seed=settings.seed,
-            ),
+            settings=EffectSettings(floor_repeats=settings.floor_repeats, seed=settings.seed),
             true_effects=_true_effects(images) if inputs.source == "simulated" else None,
         )
     return rows
@@ -354,7 +350,7 @@ def measure_batches(inputs: EvaluationInputs) -> Rows:
             train,
             _compared(inputs, images, train),
             context=inputs.context,
-            settings=BatchSettings(replicates=settings.bootstrap, seed=settings.seed),
+            settings=BatchSettings(seed=settings.seed),
         )
     return rows
 
@@ -370,7 +366,6 @@ def measure_matched(inputs: EvaluationInputs) -> Rows:
     counts = read_counts(inputs.counts)
     matching = MatchedSettings(
         bins=inputs.settings.count_bins,
-        replicates=inputs.settings.bootstrap,
         shared_wells=_shared(inputs),
         seed=inputs.settings.seed,
     )

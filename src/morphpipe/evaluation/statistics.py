@@ -14,7 +14,7 @@ Three kinds, each where it is right:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -87,39 +87,14 @@ def bootstrap_counts(groups: int, replicates: int, generator: np.random.Generato
     return draws.astype(np.float64)
 
 
-def interval_from_replicates(
-    value: float,
-    replicates: npt.ArrayLike,
-    *,
-    level: float = 0.95,
-    method: Literal["percentile", "centred"] = "percentile",
-) -> Interval:
-    """Turn bootstrap replicates into an interval.
-
-    Parameters
-    ----------
-    value
-        The statistic on the sample itself.
-    replicates
-        float [R], the statistic on each bootstrap sample.
-    level
-        Confidence level.
-    method
-        ``percentile``: quantiles of the replicates. ``centred``: the value minus the quantiles of
-        the replicates' deviations from their own mean, for statistics whose replicates are
-        shifted as a whole (squared distances of means, for example).
-    """
+def interval_from_replicates(replicates: npt.ArrayLike, *, level: float = 0.95) -> Interval:
+    """Give the quantiles of a statistic on bootstrap samples [R] as an interval."""
     check_level(level)
     drawn = np.asarray(replicates, dtype=np.float64)
     if drawn.size < 2 or not np.isfinite(drawn).all():
         raise DataError("an interval needs at least two finite bootstrap replicates")
     tail = (1 - level) / 2
-    if method == "percentile":
-        low, high = np.quantile(drawn, [tail, 1 - tail])
-    elif method == "centred":
-        high, low = value - np.quantile(drawn - drawn.mean(), [tail, 1 - tail])
-    else:
-        raise DataError(f"the bootstrap method is 'percentile' or 'centred', not {method!r}")
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
@@ -131,11 +106,12 @@ def bootstrap_interval(
     replicates: int = 1000,
     seed: int,
     level: float = 0.95,
-    method: Literal["percentile", "centred"] = "percentile",
 ) -> Interval:
     """Bootstrap over wells for a statistic of one or more independent samples.
 
-    Not for distances between distributions: see `linearised_interval`.
+    Not for distances between distributions, see `linearised_interval`; nor for squared distances
+    of means, whose replicates are shifted as a whole, see
+    `morphpipe.evaluation.effects.variance_of_cate`.
 
     Parameters
     ----------
@@ -150,8 +126,8 @@ def bootstrap_interval(
         Number of bootstrap samples.
     seed
         Seed of the draws.
-    level, method
-        See `interval_from_replicates`.
+    level
+        Confidence level.
 
     Raises
     ------
@@ -175,7 +151,16 @@ def bootstrap_interval(
                 for sample, counts in zip(samples, times, strict=True)
             )
         )
-    return interval_from_replicates(float(statistic(*samples)), drawn, level=level, method=method)
+    return interval_from_replicates(drawn, level=level)
+
+
+def student_interval(
+    value: float, variance: float, freedom: float, *, level: float = 0.95
+) -> Interval:
+    """Value ± t times its standard error, of so many degrees of freedom."""
+    check_level(level)
+    half_width = float(scipy.special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
+    return Interval(value - half_width, value + half_width)
 
 
 class Contributions(NamedTuple):
@@ -283,8 +268,7 @@ def linearised_interval(
     # Welch and Satterthwaite; with hardly any variance between wells, the fewest wells count.
     inverse = float(np.sum((variances / variance) ** 2 / freedoms))
     freedom = max(1 / inverse if inverse > 0 else 0.0, float(freedoms.min()))
-    half_width = float(scipy.special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
-    return Interval(value - half_width, value + half_width)
+    return student_interval(value, variance, freedom, level=level)
 
 
 def wilson_interval(
@@ -345,9 +329,8 @@ def t_interval(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, In
     if sample.ndim != 1 or sample.size < 2 or not np.isfinite(sample).all():
         raise DataError("an interval over seeds needs at least two finite values, one per seed")
     mean = float(sample.mean())
-    error = float(sample.std(ddof=1)) / sample.size**0.5
-    half_width = float(scipy.special.stdtrit(sample.size - 1, (1 + level) / 2)) * error
-    return mean, Interval(mean - half_width, mean + half_width)
+    variance = float(sample.var(ddof=1)) / sample.size
+    return mean, student_interval(mean, variance, sample.size - 1, level=level)
 
 
 def paired_interval(
@@ -375,4 +358,4 @@ def paired_interval(
     counts = bootstrap_counts(a.size, replicates, np.random.default_rng(seed))
     drawn = counts @ difference / (a.size - 1)
     value = float(difference.mean())
-    return value, interval_from_replicates(value, drawn, level=level)
+    return value, interval_from_replicates(drawn, level=level)

@@ -12,7 +12,7 @@ from morphpipe.evaluation.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.metric_table import metric_row
 from morphpipe.evaluation.perturbation_effects import PerturbationEffect, perturbation_effects
 from morphpipe.evaluation.splits import halves
-from morphpipe.evaluation.statistics import Array, Interval, interval_from_replicates
+from morphpipe.evaluation.statistics import Interval, student_interval
 
 Effects = dict[str, dict[str, PerturbationEffect]]
 
@@ -23,17 +23,12 @@ class EffectSettings:
 
     Attributes
     ----------
-    replicates
-        Bootstrap samples of wells (of images, where they are generated).
-    floor_repeats
+    floor_repeats, seed
         Random halvings of the control's wells.
-    seed
-        Seed of both.
     level
         Confidence level.
     """
 
-    replicates: int = 1000
     floor_repeats: int = 10
     seed: int = 2020
     level: float = 0.95
@@ -69,24 +64,20 @@ class EffectRows:
         comparison: str,
         value: float | None,
         *,
-        deviations: Array | None = None,
+        variance: float | None = None,
+        freedom: int = 0,
         interval: Interval | None = None,
         notes: Mapping[str, Any] | None = None,
         **columns: Any,
     ) -> None:
-        """Add one row, with an interval that is given or comes from bootstrapped deviations."""
+        """Add one row, with an interval that is given or comes from its sampling variance."""
         settings = self.notes | dict(notes or {})
         if value is not None and not np.isfinite(value):
             value, settings["reason"] = None, "a set is a single image, its noise is not known"
-        if value is not None and deviations is not None:
+        if value is not None and variance is not None:
             level = self.settings.level
-            interval = interval_from_replicates(value, deviations, level=level, method="centred")
-            settings |= {
-                "interval": "centred bootstrap over wells",
-                "level": level,
-                "replicates": self.settings.replicates,
-                "seed": self.settings.seed,
-            }
+            interval = student_interval(value, variance, freedom, level=level)
+            settings |= {"interval": "t, from the variance between wells", "level": level}
         ends: dict[str, float] = {}
         if value is not None and interval is not None:
             # A squared distance cannot be negative; the unbiased estimate can.
@@ -120,7 +111,8 @@ class EffectRows:
                         metric,
                         comparison,
                         value,
-                        deviations=effect.deviations,
+                        variance=effect.variance,
+                        freedom=effect.freedom,
                         notes={"units": effect.units},
                         **columns,
                     )
@@ -197,14 +189,15 @@ class EffectRows:
                 # MorphGen, table 4.
                 delta = abs(left.biased - right.biased)
                 self.add("delta_cate", "generated-real", delta, **columns)
-                deviations = None
-                if left.deviations is not None and right.deviations is not None:
-                    deviations = left.deviations - right.deviations
+                variance = None
+                if left.variance is not None and right.variance is not None:
+                    variance = left.variance + right.variance
                 self.add(
                     "cate_difference",
                     "generated-real",
                     left.unbiased - right.unbiased,
-                    deviations=deviations,
+                    variance=variance,
+                    freedom=left.freedom + right.freedom,
                     notes={"of": "cate_unbiased, generated minus real"},
                     **columns,
                 )
@@ -309,8 +302,7 @@ def treatment_effect_rows(
                 rows.add(metric, comparison, None, notes=notes, cell_type="all")
     if rows.rows:
         return rows.rows
-    # Consecutive seeds: the draws for real and for generated images are independent.
-    of_real = perturbation_effects(real, replicates=settings.replicates, seed=settings.seed)
+    of_real = perturbation_effects(real)
     rows.add_effects("real", of_real)
     rows.add_floor(real)
     if true_effects is not None:
@@ -318,9 +310,7 @@ def treatment_effect_rows(
             rows.add_ranking("real-true", cell_type, sizes_of(effects), true_effects)
     for training_seed, sampling_seed, images in generated.by_seed():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-        of_generated = perturbation_effects(
-            images, replicates=settings.replicates, seed=settings.seed + 1
-        )
+        of_generated = perturbation_effects(images)
         rows.add_effects("generated", of_generated, **seeds)
         rows.add_differences(of_real, of_generated, **seeds)
         for cell_type, effects in of_generated.items():
