@@ -4,6 +4,7 @@ The numbers for a GPU are computed from operation counts at 40 % of an H200's de
 for a CPU from rates that were measured on two cores; both are for planning, not for comparison.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from rich.table import Table
 from morphpipe.config.configuration import Configuration
 from morphpipe.config.datasets import (
     BBBC021Dataset,
+    Dataset,
+    GalleryDataset,
     RxRx1Dataset,
     SheetDataset,
     SimulatedDataset,
@@ -20,6 +23,7 @@ from morphpipe.config.datasets import (
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
+from morphpipe.config.networks import Codec
 from morphpipe.datasets.sheet import read_sheet_table
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
@@ -130,7 +134,7 @@ def unet_operations(architecture: str, size: int) -> tuple[float, float]:
     return float(counter.get_total_flops()), float(parameters)
 
 
-def flow_unet_operations(architecture: str, size: int) -> tuple[float, float]:
+def flow_unet_operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
     """Operations of one forward pass of a U-Net of a flow over one latent, and its parameters.
 
     Counted by torch on tensors without content.
@@ -143,22 +147,24 @@ def flow_unet_operations(architecture: str, size: int) -> tuple[float, float]:
     size = -(-size // stride) * stride
     with torch.device("meta"):
         network = FlowUNet.from_preset(
-            architecture, latent_channels=24, latent_size=size, perturbations=1, cell_types=1
+            architecture, latent_channels=channels, latent_size=size, perturbations=1, cell_types=1
         )
         label = torch.zeros(1, dtype=torch.int64)
         with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, 24, size, size), torch.empty(1), label, label)
+            network(torch.empty(1, channels, size, size), torch.empty(1), label, label)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return float(counter.get_total_flops()), float(parameters)
 
 
-def generator_operations(generator: Generator, latent_size: int) -> tuple[float, float]:
+def generator_operations(
+    generator: Generator, latent_channels: int, latent_size: int
+) -> tuple[float, float]:
     """Operations of one forward pass of a generator over one latent, and its parameters."""
     if generator.kind == "unet":
         multiple = UNET_PRESETS[generator.architecture].downsampling
         return unet_operations(generator.architecture, -(-latent_size // multiple) * multiple)
     if generator.kind == "flow_unet":
-        return flow_unet_operations(generator.architecture, latent_size)
+        return flow_unet_operations(generator.architecture, latent_channels, latent_size)
     preset = PRESETS[generator.architecture]
     tokens = (latent_size // preset.patch) ** 2
     return sit_operations(generator.architecture, tokens), 18.0 * preset.width**2 * preset.depth
@@ -246,6 +252,27 @@ def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
     return wells * settings.sites, settings.field_size
 
 
+def _channels(dataset: Dataset) -> int:
+    """Number of channels of a dataset's fields."""
+    if isinstance(dataset, GalleryDataset | SheetDataset):
+        return len(dataset.channels)
+    return 3 if isinstance(dataset, BBBC021Dataset) else 6
+
+
+def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tuple[int, int]:
+    """Channels, and height or width, of the latent of one plane or one RGB image."""
+    if codec.origin == "trained":
+        return codec.latent_channels, size // codec.downsampling
+    source = configuration.weights[codec.weights].source
+    known = Path(source.removeprefix("file:")) / "config.json"
+    if source.startswith("file:") and known.is_file():
+        content = json.loads(known.read_text("utf-8"))
+        reduction = 2 ** (len(content["block_out_channels"]) - 1)
+        return int(content["latent_channels"]), size // reduction
+    # Not fetched yet: as Stable Diffusion's.
+    return 4, size // 8
+
+
 def _estimate_experiment(
     estimate: Estimate,
     configuration: Configuration,
@@ -256,12 +283,15 @@ def _estimate_experiment(
     dataset = configuration.splits[experiment.split].dataset
     fields, size = _fields(configuration, dataset)
     shards = configuration.datasets[dataset].shards
-    planes = 6 if experiment.image_mode == "channels" else 1
+    planes = 1
+    if experiment.image_mode == "channels":
+        planes = _channels(configuration.datasets[dataset])
     codec = configuration.codecs[experiment.codec]
+    per_plane, side = _latent_shape(configuration, codec, size)
     small = codec.origin == "trained" or size < _RXRX1_SIZE
     encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
     decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
-    latent = 4 * planes * (size // 8) ** 2
+    latent = per_plane * planes * side**2
     training, sampling = experiment.training, experiment.sampling
     orientations = len(training.transforms)
     key = (dataset, experiment.codec, training.augmentation)
@@ -278,11 +308,11 @@ def _estimate_experiment(
     # What another experiment trains is counted there.
     trains = experiment.trained_by is None
     if trains and experiment.generator.alignment:
-        tokens = (size // 8 // token_stride(experiment.generator.architecture)) ** 2
+        tokens = (side // token_stride(experiment.generator.architecture)) ** 2
         estimate.stages.append(
             (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
         )
-    forward, parameters = generator_operations(experiment.generator, size // 8)
+    forward, parameters = generator_operations(experiment.generator, per_plane * planes, side)
     steps = training.steps * len(training.seeds)
     # Forward and backward are three forward passes.
     if trains:
@@ -322,8 +352,8 @@ def _estimate_experiment(
     if measured is not None:
         settings = configuration.morphology[measured]
         share = _measured_share(configuration, settings, dataset)
-        side = configuration.splits[settings.split].fractions[settings.side]
-        number = fields * side * share + images * share
+        fraction = configuration.splits[settings.split].fractions[settings.side]
+        number = fields * fraction * share + images * share
         seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
         estimate.stages.append(
             (f"{name}: CellProfiler", shards + sets, seconds * _CPU_RATE, number * 1e5)
