@@ -280,3 +280,11 @@ def test_mechanisms_and_unseen_perturbations_have_rows_of_their_own(make_feature
     same = ~rest["comparison"].str.startswith("copy-real")
     values = [of["value"][same.to_numpy()].fillna(-1).tolist() for of in (rest, plain)]
     assert values[0] == values[1]
+
+
+def test_intervals_of_few_wells_say_so(make_features):
+    generated = make_features(MEANS, seed=1, origin="generated", wells=16)
+    for wells, said in ((3, "; with 3 wells in a condition it may be too narrow"), (4, "")):
+        real = make_features(MEANS, seed=2, wells=wells)
+        row = pick(measure(generated, real), "frechet_distance", "generated-real")
+        assert row["settings"]["interval"] == f"linearised, wells within conditions as units{said}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from morphpipe.evaluation.distance_measures import DistanceMeasure
 from morphpipe.evaluation.feature_set import FeatureSet
@@ -23,6 +24,8 @@ from morphpipe.evaluation.scopes import Scope
 from morphpipe.evaluation.statistics import Interval, Linearised
 
 _MANY = 5_000
+# Wells of a condition with which intervals may be too narrow, and say so (docs/metrics.md).
+_FEW_WELLS = 3
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Scoring:
 
     def __post_init__(self) -> None:
         self.size = len(self.drawn[0].first) if self.drawn else 0
+        wells = pd.Series(self.real.groups).groupby(self.real.conditions).nunique()
+        self.fewest_wells = int(wells.min()) if len(wells) else 0
         self.notes = {"halvings": self.settings.floor_repeats, "seed": self.settings.seed}
 
     def add(
@@ -140,6 +145,10 @@ class Scoring:
                 "interval": f"{kind}, wells within conditions as units",
                 "level": self.settings.level,
             }
+            if self.fewest_wells <= _FEW_WELLS:
+                settings["interval"] += (
+                    f"; with {self.fewest_wells} wells in a condition it may be too narrow"
+                )
             if np.isfinite(high):
                 interval["ci_high"] = high
             else:
