@@ -89,9 +89,12 @@ def budgets(
     for sampler in samplers:
         for grid in grids:
             for number in wanted:
-                steps = number // 2 if sampler == "heun" else number
-                settings = Sampling.model_validate(
-                    {"sampler": sampler, "grid": grid, "steps": steps}
+                heun = sampler == "heun"
+                settings = Sampling(
+                    sampler=sampler,
+                    grid=grid,
+                    steps=number // 2 if heun else number,
+                    last_correction=heun,
                 )
                 if settings.unsuited_to("sit") is None and evaluations(settings, "sit") == number:
                     yield settings

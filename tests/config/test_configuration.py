@@ -114,8 +114,8 @@ def test_defaults_are_the_papers_but_for_sampling():
         ),
         (
             "experiments.one.sampling",
-            {"sampler": "adams2", "last_correction": False},
-            r"sampling\.last_correction is false, but the sampler adams2",
+            {"sampler": "adams2", "last_correction": True},
+            r"sampling\.last_correction is true, but the sampler adams2",
         ),
         (
             "experiments.one.sampling",

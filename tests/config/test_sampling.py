@@ -25,10 +25,10 @@ def test_solvers_of_the_ode_take_any_grid(sampler):
         ({"sampler": "ddpm"}, "sit", "sampling.sampler"),
         ({"grid": "shifted"}, "unet", "sampling.grid"),
         ({"sampler": "dpm++", "grid": "edm"}, "unet", "sampling.grid"),
-        ({"last_correction": False}, "unet", "sampling.last_correction"),
+        ({"last_correction": True}, "unet", "sampling.last_correction"),
         ({"guidance": {"scale": 2.0, "high": 0.7}}, "unet", "sampling.guidance"),
         ({"sampler": "euler-maruyama", "grid": "edm"}, "sit", "sampling.grid"),
-        ({"sampler": "euler", "last_correction": False}, "sit", "sampling.last_correction"),
+        ({"sampler": "euler", "last_correction": True}, "sit", "sampling.last_correction"),
     ],
 )
 def test_settings_without_effect_are_named(settings, kind, key):
@@ -52,5 +52,5 @@ def test_defaults_of_a_flow_and_of_a_diffusion():
 
 
 def test_settings_survive_the_way_to_a_job():
-    for settings in (Sampling(), Sampling(sampler="heun", grid="shifted", last_correction=False)):
+    for settings in (Sampling(), Sampling(sampler="heun", grid="shifted", last_correction=True)):
         assert Sampling.model_validate_json(settings.model_dump_json()) == settings

@@ -99,11 +99,11 @@ def test_sampling_is_told_with_its_cost():
         sampler="heun",
         steps=4,
         grid="edm",
-        last_correction=False,
+        last_correction=True,
         guidance={"scale": 1.5, "high": 0.5, "guide": 6},
     )
-    # Heun's 7, and the guide's at the two later times inside, 0.32 and 0.002, twice each.
-    assert "grid edm, the last one not corrected, 11 evaluations" in other
+    # Heun's 8, and the guide's inside: at 0.32 and 0.002 twice each, and at 0.
+    assert "grid edm, the last one corrected, 13 evaluations" in other
     assert "guidance 1.5 by the checkpoint of slice 6 from time 0 to 0.5" in other
 
 

@@ -58,8 +58,8 @@ def test_costs_by_hand():
     cost = lambda **settings: evaluations(Sampling(**settings), "sit")  # noqa: E731
     assert cost() == 12
     assert cost(sampler="euler-maruyama") == 50
-    assert cost(sampler="heun", steps=6) == 12
-    assert cost(sampler="heun", steps=6, last_correction=False) == 11
+    assert cost(sampler="heun", steps=6) == 11
+    assert cost(sampler="heun", steps=6, last_correction=True) == 12
     assert cost(sampler="adams4", steps=6, guidance={"scale": 2.0}) == 12
     # Of the times 1, 0.75, 0.5, 0.25 the ends of the interval count as inside.
     inside = {"scale": 2.0, "low": 0.25, "high": 0.5}

@@ -104,7 +104,7 @@ def test_noise_levels_of_edm_lead_to_the_data(gaussian, method):
     assert many < min(0.2 * few, 0.06 if method == "euler" else 2e-3)
 
 
-def test_heun_without_the_last_correction_ends_with_a_step_of_euler(gaussian):
+def test_heun_ends_with_a_step_of_euler(gaussian):
     times, noise = uniform_grid(5), standard_normal(4)
     asked = []
 
@@ -112,15 +112,13 @@ def test_heun_without_the_last_correction_ends_with_a_step_of_euler(gaussian):
         asked.append(t[0].item())
         return gaussian.velocity(x, t)
 
-    found = ode(velocity, noise, times, method="heun", last_correction=False)
+    found = ode(velocity, noise, times, method="heun")
     assert asked == pytest.approx([1, 0.8, 0.8, 0.6, 0.6, 0.4, 0.4, 0.2, 0.2])
-    x = ode(gaussian.velocity, noise, times[:-1], method="heun")
+    x = ode(gaussian.velocity, noise, times[:-1], method="heun", last_correction=True)
     torch.testing.assert_close(
         found, x - 0.2 * gaussian.velocity(x, torch.full((4,), 0.2).double())
     )
-    first, second = ode_errors(
-        gaussian, uniform_grid, (200, 400), method="heun", last_correction=False
-    )
+    first, second = ode_errors(gaussian, uniform_grid, (200, 400), method="heun")
     assert math.log2(first / second) == pytest.approx(2, abs=0.1)
 
 
@@ -166,7 +164,7 @@ def test_steps_times_and_noise_are_asked_for_as_described():
         assert times == [1, 0.75, 0.5, 0.25]
     times.clear()
     ode(velocity, noise, uniform_grid(2), method="heun")
-    assert times == [1, 0.5, 0.5, 0]
+    assert times == [1, 0.5, 0.5]
 
 
 def test_last_step_takes_the_mean_only():

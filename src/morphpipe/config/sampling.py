@@ -99,9 +99,9 @@ class Sampling(Model):
         f"data. Null: {SHIFT:g} (Stable Diffusion 3).",
     )
     last_correction: bool = Field(
-        True,
-        description="Of the sampler heun: correct the last step as well. REPA's sampler does not, "
-        "which saves one evaluation.",
+        False,
+        description="Of the sampler heun: correct the last step as well, for one more evaluation. "
+        "REPA's sampler and EDM's algorithm 1 do not.",
     )
     guidance: Guidance = Field(default_factory=Guidance)
     per_condition: PositiveInt = Field(500, description="Images per cell type and perturbation.")
@@ -159,9 +159,9 @@ class Sampling(Model):
                 f"sampling.grid is {self.grid!r}, but the sampler euler-maruyama has the times of "
                 "REPA's: leave grid out, or choose another sampler"
             )
-        if sampler != "heun" and not self.last_correction:
+        if sampler != "heun" and self.last_correction:
             return (
-                f"sampling.last_correction is false, but the sampler {sampler} has no correction: "
+                f"sampling.last_correction is true, but the sampler {sampler} has no correction: "
                 "leave it out, or choose `sampler: heun`"
             )
         return None

@@ -107,8 +107,8 @@ def sampling_of(experiment: Experiment) -> str:
     said = [experiment.sampler, f"{experiment.sampling_steps} steps"]
     if sampling.grid != "uniform":
         said.append(f"grid {sampling.grid}")
-    if not sampling.last_correction:
-        said.append("the last one not corrected")
+    if sampling.last_correction:
+        said.append("the last one corrected")
     said.append(f"{number:,} evaluations of the network an image")
     if guidance.scale == 1:
         said.append("guidance 1 (off)")

@@ -18,7 +18,7 @@ def time_grid(settings: Sampling, steps: int) -> list[float]:
 def evaluations(settings: Sampling, kind: str) -> int:
     """Count how often a network is evaluated for one image.
 
-    Once a step; by heun twice (but for the last step without `last_correction`), by pndm once
+    Once a step; by heun twice (but for the last step, unless `last_correction`), by pndm once
     more. The guide's evaluations count like the generator's own: inside the interval of guidance
     everything counts double.
 

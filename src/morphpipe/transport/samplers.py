@@ -91,7 +91,7 @@ def ode(
     times: Sequence[float],
     *,
     method: str,
-    last_correction: bool = True,
+    last_correction: bool = False,
 ) -> Tensor:
     """Sample by integrating dx = v dt over given times.
 
@@ -114,8 +114,8 @@ def ode(
     method
         One of `METHODS`.
     last_correction
-        Of "heun": whether the last step is corrected too. REPA's sampler takes Euler's step there,
-        and is spared the evaluation at the data's end.
+        Of "heun": whether the last step is corrected too. REPA's sampler and algorithm 1 of Karras
+        et al. take Euler's step there, and are spared the evaluation at the data's end.
 
     Returns
     -------
