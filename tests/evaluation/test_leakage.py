@@ -117,5 +117,37 @@ def test_tiles_have_the_hash_of_their_field_and_place():
 
 def test_unreadable_smiles_are_named(fields):
     settings = SETTINGS.model_copy(update={"hold_out": [{"scaffold": "acyclic"}]})
-    with pytest.raises(DataError, match="'C1CC' is no SMILES"):
+    with pytest.raises(DataError, match="cannot read the SMILES 'C1CC'"):
         make_split(fields.assign(smiles="C1CC"), settings)
+
+
+@pytest.fixture
+def compounds(fields):
+    """Taxol under two names and as a salt; two mechanisms of one compound."""
+    smiles = {"a": "CC(=O)Oc1ccccc1C(=O)O", "b": "[Na+].OC(=O)c1ccccc1OC(C)=O.[Cl-]"}
+    moa = {"a": "Aurora inhibitor | JAK inhibitor", "b": "JAK inhibitor"}
+    return fields.assign(
+        smiles=fields["perturbation"].map(smiles), moa=fields["perturbation"].map(moa)
+    )
+
+
+def test_a_compound_is_held_out_under_all_its_names(compounds):
+    settings = SETTINGS.model_copy(update={"hold_out": [{"perturbation": "a"}]})
+    split = make_split(compounds, settings).merge(compounds, on="field_id")
+    assert set(split["perturbation"][split["split"] == "train"]) == {"control"}
+    plain = split[["field_id", "split"]]
+    (row,) = check_leakage(plain, compounds, settings, hashes(compounds)).to_dict("records")
+    assert (row["kind"], row["detail"]) == ("held out with it", "b has the structure of a")
+    # In training under its other name, it leaks.
+    wrong = plain.assign(split=plain["split"].where(split["perturbation"] != "b", "train"))
+    with pytest.raises(DataError, match="held-out condition"):
+        check_leakage(wrong, compounds, settings, hashes(compounds))
+
+
+def test_each_of_several_mechanisms_counts(compounds):
+    settings = SETTINGS.model_copy(update={"hold_out": [{"moa": "JAK inhibitor"}]})
+    split = make_split(compounds, settings).merge(compounds, on="field_id")
+    assert set(split["perturbation"][split["split"] == "train"]) == {"control"}
+    other = SETTINGS.model_copy(update={"hold_out": [{"moa": "Aurora inhibitor"}]})
+    split = make_split(compounds, other).merge(compounds, on="field_id")
+    assert set(split["perturbation"][split["split"] == "train"]) == {"control", "b"}

@@ -6,11 +6,12 @@ import pandas as pd
 
 from morphpipe.config.splits import Split
 from morphpipe.errors import DataError
-from morphpipe.evaluation.split_table import with_scaffolds
-from morphpipe.evaluation.splits import WELL_COLUMNS
+from morphpipe.evaluation.split_table import with_structures
+from morphpipe.evaluation.splits import WELL_COLUMNS, matching
 
 LEAKAGE_COLUMNS = ["kind", "field_id", "side", "other_field_id", "other_side", "detail"]
 HELD_OUT, SAME_WELL, SAME_PIXELS = "held-out condition", "same well", "same pixels"
+SAME_STRUCTURE = "held out with it"
 
 
 def find_leakage(
@@ -37,7 +38,8 @@ def find_leakage(
     Returns
     -------
     pandas.DataFrame
-        `LEAKAGE_COLUMNS`; a row per field of a held-out condition on another side than `test`,
+        `LEAKAGE_COLUMNS`; a row per perturbation that is held out with another of the same
+        structure, per field of a held-out condition on another side than `test`,
         and per pair of fields of one well, or of the same pixels, on different sides (of a group
         of several, each is paired with the first on another side).
     """
@@ -47,14 +49,33 @@ def find_leakage(
         chosen = table["split"] != "test"
         for column, wanted in conditions.items():
             values = [wanted] if isinstance(wanted, str) else list(wanted)
-            chosen &= table[column].astype("string").isin(values).fillna(False)
+            chosen &= matching(table, column, values)
         text = ", ".join(f"{column} {wanted}" for column, wanted in conditions.items())
         rows = table.loc[chosen, ["field_id", "split"]].rename(columns={"split": "side"})
         found.append(rows.assign(kind=HELD_OUT, detail=text))
+        found.append(_taken_along(table, conditions))
     wells = table[WELL_COLUMNS].astype("string").agg("/".join, axis=1)
     found.append(_pairs(table, wells, SAME_WELL))
     found.append(_pairs(table, table["field_id"].map(pixels), SAME_PIXELS))
     return pd.concat(found, ignore_index=True)[LEAKAGE_COLUMNS].astype("string")
+
+
+def _taken_along(table: pd.DataFrame, conditions: Mapping[str, str | list[str]]) -> pd.DataFrame:
+    """Perturbations of a held-out structure under other names, with their first field."""
+    wanted = conditions.get("perturbation")
+    if wanted is None or "structure" not in table:
+        return pd.DataFrame(columns=LEAKAGE_COLUMNS)
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    along = matching(table, "perturbation", names) & ~table["perturbation"].isin(names)
+    rows = table[along].drop_duplicates("perturbation")
+    of = table[table["perturbation"].isin(names)].drop_duplicates("structure")
+    named = dict(zip(of["structure"], of["perturbation"], strict=True))
+    detail = [
+        f"{name} has the structure of {named.get(structure, ', '.join(names))}"
+        for name, structure in zip(rows["perturbation"], rows["structure"], strict=True)
+    ]
+    rows = rows[["field_id", "split"]].rename(columns={"split": "side"})
+    return rows.assign(kind=SAME_STRUCTURE, detail=detail)
 
 
 def _pairs(table: pd.DataFrame, group: pd.Series, kind: str) -> pd.DataFrame:
@@ -102,8 +123,9 @@ def check_leakage(
     Returns
     -------
     pandas.DataFrame
-        See `find_leakage`: identical pixels where the configuration says to list them, and
-        everything where the data were too small to be split (`all-sides`); else empty.
+        See `find_leakage`: what is held out with what, identical pixels where the configuration
+        says to list them, and everything where the data were too small to be split
+        (`all-sides`); else empty.
 
     Raises
     ------
@@ -111,10 +133,10 @@ def check_leakage(
         Naming the first leak of each kind.
     """
     found = find_leakage(
-        split, with_scaffolds(fields, settings), settings.hold_out, pixel_hashes(fields, quality)
+        split, with_structures(fields, settings), settings.hold_out, pixel_hashes(fields, quality)
     )
     everywhere = settings.single_well == "all-sides" and split["field_id"].duplicated().any()
-    allowed = {SAME_PIXELS} if settings.duplicates == "list" else set()
+    allowed = {SAME_STRUCTURE} | ({SAME_PIXELS} if settings.duplicates == "list" else set())
     wrong = found[~found["kind"].isin(allowed)]
     if everywhere or wrong.empty:
         return found

@@ -35,7 +35,7 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     ConfigError
         When a hold-out makes no sense.
     """
-    fields = with_scaffolds(fields, split)
+    fields = with_structures(fields, split)
     try:
         if split.hold_out_to == "nowhere":
             drawn = split_by_well(fields, split.fractions, split.seed)
@@ -55,14 +55,25 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
         ) from None
 
 
-def with_scaffolds(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """Add the column `scaffold` where a hold-out asks for it; fields without SMILES have none."""
-    if not any("scaffold" in conditions for conditions in split.hold_out):
+def with_structures(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Add what hold-outs compare compounds by; fields without SMILES have none of it.
+
+    `scaffold` where a hold-out names one, and `structure`, the parent structure, where one names
+    a perturbation: it comes back as its salt, another drawing or another name otherwise.
+    """
+    columns = {column for conditions in split.hold_out for column in conditions}
+    if "smiles" not in fields or not columns & {"scaffold", "perturbation"}:
         return fields
+    from morphpipe.perturbations.parent import parent_structure
     from morphpipe.perturbations.scaffold import scaffold
 
-    known = {smiles: scaffold(smiles) for smiles in fields["smiles"].dropna().unique()}
-    return fields.assign(scaffold=fields["smiles"].map(known))
+    known = fields["smiles"].dropna().unique()
+    if "scaffold" in columns:
+        fields = fields.assign(scaffold=fields["smiles"].map({s: scaffold(s) for s in known}))
+    if "perturbation" in columns:
+        parents = {s: parent_structure(s) for s in known if s}
+        fields = fields.assign(structure=fields["smiles"].map(parents))
+    return fields
 
 
 def write_split(split: pd.DataFrame, path: str | Path) -> None:

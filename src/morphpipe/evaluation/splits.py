@@ -115,6 +115,26 @@ def _has_scarce(wells: pd.DataFrame, sides: int) -> bool:
     return bool((wells.groupby(CONDITION_COLUMNS)["index"].size() < sides).any())
 
 
+def matching(fields: pd.DataFrame, column: str, values: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which fields a hold-out's column takes: bool [n].
+
+    Of several mechanisms (`A|B`) each counts. With the column `structure` a perturbation takes
+    all those of its structures along, whatever their names.
+    """
+    of = fields[column].astype("string")
+    if column == "moa":
+        parts = of.str.split("|")
+        return np.array(
+            [not pd.isna(one) and any(part.strip() in values for part in all_of)
+             for one, all_of in zip(of, parts, strict=True)], dtype=bool,
+        )  # fmt: skip
+    chosen = of.isin(values)
+    if column == "perturbation" and "structure" in fields:
+        structures = fields["structure"][chosen].dropna().unique()
+        chosen |= fields["structure"].isin(structures)
+    return chosen.to_numpy(dtype=bool, na_value=False)
+
+
 def _held_out(
     fields: pd.DataFrame, index: npt.NDArray[np.intp], hold_outs: Sequence[Mapping[str, Any]]
 ) -> npt.NDArray[np.bool_]:
@@ -128,7 +148,7 @@ def _held_out(
             if column not in fields:
                 raise ConfigError(f"a hold-out names the column {column}, which the fields lack")
             values = [wanted] if isinstance(wanted, str) or np.isscalar(wanted) else list(wanted)
-            chosen &= fields[column].astype("string").isin([str(v) for v in values]).to_numpy()
+            chosen &= matching(fields, column, [str(value) for value in values])
         if not chosen.any():
             raise ConfigError(f"the hold-out {dict(hold_out)} matches no field; check its values")
         if np.isin(index[~chosen], index[chosen]).any():

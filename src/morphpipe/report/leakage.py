@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from morphpipe.evaluation.leakage import HELD_OUT, SAME_PIXELS, SAME_WELL, pixel_hashes
+from morphpipe.evaluation.leakage import (
+    HELD_OUT,
+    SAME_PIXELS,
+    SAME_STRUCTURE,
+    SAME_WELL,
+    pixel_hashes,
+)
 from morphpipe.report import tables
 from morphpipe.report.evidence import Evidence
 
@@ -83,6 +89,10 @@ def leakage(evidence: Evidence) -> Leakage:
             None, "Nobody looked for leakage: no leakage table was given to this report.", ""
         )
     checked = _checked(evidence)
+    along = found["kind"] == SAME_STRUCTURE
+    if along.any():
+        checked += f" Held out along with what was named: {'; '.join(found['detail'][along])}."
+    found = found[~along]
     if found.empty:
         verdict = "No well, held-out condition or identical image stands on two sides."
         return Leakage(True, verdict, checked)
