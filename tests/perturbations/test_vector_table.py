@@ -86,3 +86,13 @@ def test_files_that_cannot_be_read(tmp_path):
     path.write_bytes(gzip.compress(ROWS.encode() * 100)[:-20])
     with pytest.raises(DataError, match="cannot be read as CSV"):
         read_vectors(path)
+
+
+def test_a_header_of_counted_columns_is_a_header(tmp_path):
+    path = tmp_path / "e.csv"
+    frame = pd.DataFrame(np.eye(3), index=pd.Index(["DMSO", "taxol", "x"], name="perturbation"))
+    frame.to_csv(path)
+    table = read_vectors(path)
+    assert table.header == ("perturbation", "0", "1", "2")
+    assert table.names == ("DMSO", "taxol", "x")
+    np.testing.assert_array_equal(table.vectors, np.eye(3))

@@ -112,6 +112,9 @@ def _csv(path: Path) -> tuple[tuple[str, ...] | None, list[str], list[NDArray[np
                         raise DataError(f"{path}, line {lines.line_num}: {error}.") from None
                     header = tuple(cell.strip() for cell in line)
                     continue
+                if not names and header is None and _are_counted(row):
+                    header = tuple(cell.strip() for cell in line)
+                    continue
                 names.append(line[0].strip())
                 rows.append(row)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
@@ -120,6 +123,11 @@ def _csv(path: Path) -> tuple[tuple[str, ...] | None, list[str], list[NDArray[np
         # One column in brackets: its name says nothing of the numbers.
         header = None
     return header, names, rows
+
+
+def _are_counted(row: NDArray[np.float64]) -> bool:
+    """Whether the first line holds 0, 1, 2 ...: the names that pandas gives to columns without."""
+    return len(row) > 1 and np.array_equal(row, np.arange(len(row)))
 
 
 def _numbers(cells: list[str]) -> NDArray[np.float64]:
