@@ -94,11 +94,14 @@ def test_saturated_share_is_exact(dtype, highest):
     }
 
 
-def test_saturation_of_12_bits_in_16():
+@pytest.mark.parametrize("highest", [1023, 4095, 16383, 65535])
+def test_saturation_of_cameras_of_fewer_bits_in_16(highest):
     plane = np.full((40, 50), 100.0)
-    plane[:5] = 4095
+    plane[:5] = highest
+    assert measure(plane)["saturation_DNA"] == 5 / 40
+    plane[:5] = highest - 1
     assert measure(plane)["saturation_DNA"] == 0
-    assert measure(plane, maximum=4095)["saturation_DNA"] == 5 / 40
+    assert measure(plane, maximum=highest - 1)["saturation_DNA"] == 5 / 40
 
 
 @pytest.mark.parametrize("level", [4, 40, 400, 4000])

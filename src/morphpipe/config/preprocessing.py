@@ -100,8 +100,8 @@ class Quality(Model):
     )
     saturated_at: PositiveInt | None = Field(
         None,
-        description="Grey value of a saturated raw pixel, for instance 4095 for 12 bits that are "
-        "kept in 16; none: the greatest of the type.",
+        description="Grey value of a saturated raw pixel; none: the plane's own maximum where that "
+        "is the highest of 10, 12 or 14 bits (1023, 4095, 16383), else the greatest of the type.",
     )
     nuclear: str = Field("DNA", description="Channel that nuclei are counted in, where there is.")
     unreadable: Literal["stop", "quarantine"] = Field(

@@ -26,6 +26,8 @@ NOISE_SCORE = 3.0902
 ROUNDING_NOISE = 12**-0.5
 # Contrast up to which a nuclear channel counts as empty. Skewed noise, of few photons, reaches 1.
 EMPTY_CONTRAST = 3.0
+# The highest values of cameras of 10, 12 and 14 bits.
+_CAMERA_MAXIMA = (1023, 4095, 16383)
 # Debris is this many times as far above the median as the upper quartile is.
 DEBRIS_FACTOR = 10
 
@@ -48,8 +50,8 @@ def measure_quality(
     nuclear
         Name of the channel that nuclei are counted in, or None.
     maximum
-        The grey value at which the camera saturates, for instance 4095 for 12 bits that are kept
-        in 16; None for the highest of the type.
+        The grey value at which the camera saturates; None for the plane's own maximum where that
+        is the highest of 10, 12 or 14 bits, which cameras keep in 16, else the highest of the type.
 
     Returns
     -------
@@ -111,17 +113,16 @@ def measure_quality(
         raise DataError(
             f"nuclei cannot be counted in {nuclear}, for the channels are {', '.join(channels)}"
         )
-    if maximum is None:
-        maximum = int(np.iinfo(stack.dtype).max)
     quality = {}
     for channel, plane in zip(channels, stack, strict=True):
         values = plane.astype(np.float32)
+        top = _camera_maximum(plane) if maximum is None else maximum
         noise = max(_noise(values), ROUNDING_NOISE)
         median, quartile, bright = np.percentile(plane, (50, 75, 99.9))
         contrast = max((bright - median) / noise - NOISE_SCORE, 0.0)
-        very_bright = min(median + DEBRIS_FACTOR * max(quartile - median, noise), maximum)
+        very_bright = min(median + DEBRIS_FACTOR * max(quartile - median, noise), top)
         quality[f"focus_{channel}"] = power_spectrum_slope(values)
-        quality[f"saturation_{channel}"] = float(np.mean(plane >= maximum))
+        quality[f"saturation_{channel}"] = float(np.mean(plane >= top))
         quality[f"contrast_{channel}"] = float(contrast)
         quality[f"debris_{channel}"] = _largest_region(plane >= very_bright)
         if channel == nuclear:
@@ -131,6 +132,14 @@ def measure_quality(
             )
             quality["nuclei"] = 0.0 if empty else float(len(nucleus_centres(segment_nuclei(plane))))
     return quality
+
+
+def _camera_maximum(plane: npt.NDArray[Any]) -> int:
+    """The grey value at which a plane is saturated, as far as it shows."""
+    highest = int(plane.max())
+    if plane.dtype == np.uint16 and highest in _CAMERA_MAXIMA:
+        return highest
+    return int(np.iinfo(plane.dtype).max)
 
 
 def power_spectrum_slope(plane: npt.NDArray[Any]) -> float:
