@@ -1,5 +1,6 @@
 import io
 import logging
+import struct
 import zipfile
 
 import numpy as np
@@ -245,3 +246,38 @@ def test_real_planes(mirror):
                 expected = np.asarray(image)
             np.testing.assert_array_equal(reader.read(file, file), expected)
             assert reader.shape(file, file) == (*expected.shape, np.dtype(np.uint16))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_planes_are_read_as_they_are_stored_whatever_their_orientation(
+    reader, tmp_path, orientation
+):
+    image = _plane()
+    (tmp_path / "plain.tif").write_bytes(_tiff(image, extratags=[(274, 3, 1, orientation, True)]))
+    Image.fromarray(image).save(
+        tmp_path / "lzw.tif", compression="tiff_lzw", tiffinfo={274: orientation}
+    )
+    for name in ("plain.tif", "lzw.tif"):
+        np.testing.assert_array_equal(reader.read(name, "here"), image)
+        assert reader.shape(name, "here")[:2] == image.shape
+
+
+def test_slices_behind_one_page_are_not_dropped(reader, tmp_path):
+    slices = [_plane(seed=seed) for seed in range(3)]
+    description = "ImageJ=1.54f\nimages=3\nslices=3\n"
+    data = _tiff(slices[0], description=description)
+    (tmp_path / "s.tif").write_bytes(data + slices[1].tobytes() + slices[2].tobytes())
+    for ask in (reader.read, reader.shape):
+        with pytest.raises(DataError, match="3 slices behind 1 page, as ImageJ writes"):
+            ask("s.tif", "here")
+
+
+def test_packed_bits_are_named(reader, tmp_path):
+    tags = [(256, 4, 64), (257, 4, 64), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+            (277, 3, 1), (278, 4, 64), (279, 4, 64 * 96)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    header = struct.pack("<2sHI", b"II", 42, 8 + 64 * 96)
+    (tmp_path / "p.tif").write_bytes(header + bytes(64 * 96) + directory)
+    with pytest.raises(DataError, match="has 12 bits a pixel, packed into bytes"):
+        reader.read("p.tif", "here")

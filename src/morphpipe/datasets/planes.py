@@ -33,6 +33,17 @@ _LARGEST_MEMBER = 1 << 31
 _DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 # What unpacks to a bounded multiple of itself, or is unpacked by libtiff strip by strip.
 _COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.PACKBITS, *_DEFLATED)
+_ORIENTATION = 274
+# What takes back what Pillow does for each orientation.
+_UNTURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -291,6 +302,13 @@ def _tiff_page(
                 raise DataError(
                     f"{where} has {pages} pages: add #0 to #{pages - 1} to say which is meant."
                 )
+            # Large stacks of ImageJ have one page, which names the first slice alone.
+            slices = int((tiff.imagej_metadata or {}).get("images", 1))
+            if slices > pages:
+                raise DataError(
+                    f"{where} holds {slices} slices behind {pages} page, as ImageJ writes stacks: "
+                    "save them as single planes, or as OME-TIFF."
+                )
             index = plane.page or 0
             if index >= pages:
                 raise DataError(
@@ -326,6 +344,11 @@ def _check_page(page: TiffPage, size: int, where: str) -> np.dtype[Any]:
         raise DataError(
             f"{where} is a plane of type {page.dtype} and shape {list(page.shape)}; "
             "8- or 16-bit unsigned planes of two dimensions can be read."
+        )
+    if page.bitspersample != 8 * kind.itemsize:
+        raise DataError(
+            f"{where} has {page.bitspersample} bits a pixel, packed into bytes: export it with 8 "
+            "or 16."
         )
     if math.prod(page.shape) > _LARGEST_PLANE:
         raise DataError(
@@ -363,7 +386,10 @@ def _check_deflated(stream: IO[bytes], page: TiffPage, where: str) -> None:
 
 
 def _decode_with_pillow(stream: IO[bytes], index: int) -> NDArray[Any]:
+    """Pixels as they are stored: Pillow turns them by the tag of orientation, tifffile does not."""
     stream.seek(0)
     with Image.open(stream, formats=["TIFF"]) as image:
         image.seek(index)
-        return np.asarray(image)
+        turned = _UNTURN.get(image.getexif().get(_ORIENTATION, 1))
+        image.load()
+        return np.asarray(image if turned is None else image.transpose(turned))
