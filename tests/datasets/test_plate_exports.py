@@ -56,6 +56,55 @@ def test_imagexpress(make, name, well, site):
     assert sheet.loc[0, ["plate", "well", "site", "w1"]].tolist() == ["P7", well, site, name]
 
 
+@pytest.mark.parametrize(
+    ("names", "channels", "well"),
+    [
+        (["r01c03f02p01-ch01t01.tiff", "r01c03f02p01-ch02t01.tiff"], ["ch1", "ch2"], "A03"),
+        (
+            ["r02c07f02p01rc1-ch1sk1fk1fl1.tiff", "r02c07f02p01rc2-ch1sk1fk1fl1.tiff"],
+            ["ch1", "ch2"],
+            "B07",
+        ),
+        (["r32c48f02p01-ch1sk1fk1fl1.tiff"], ["ch1"], "AF48"),
+    ],
+    ids=["Harmony 5.3", "records", "1,536 wells"],
+)
+def test_other_names_of_harmony(make, names, channels, well):
+    sheet = sheet_from_folder(make(*names))
+    assert sheet.columns[3:-1].tolist() == channels
+    assert sheet[["well", "site"]].to_numpy().tolist() == [[well, 2]]
+
+
+def test_timepoints_of_harmony_are_told_apart(make):
+    folder = make("r01c03f02p01-ch01t01.tiff", "r01c03f02p01-ch01t02.tiff")
+    with pytest.raises(DataError, match="several values of timepoint"):
+        sheet_from_folder(folder)
+    assert sheet_from_folder(folder, timepoint=2).at[0, "ch1"].endswith("t02.tiff")
+
+
+def test_all_wells_of_an_imagexpress(make):
+    wells = ["A01", "P48", "Q01", "Z24", "AA01", "AF48"]
+    sheet = sheet_from_folder(make(*(f"P_{well}_s1_w1.tif" for well in wells)))
+    assert sorted(sheet["well"]) == sorted(wells)
+
+
+def test_what_macos_leaves_is_no_image(make):
+    inside = ("__MACOSX/P1/A01_s1_w1.tif", "__MACOSX/P1/._A01_s1_w1.tif")
+    folder = make("A01_s1_w1.tif", "._A01_s1_w1.tif", *inside)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(sheet_from_folder(folder)) == 1
+
+
+def test_a_projection_beside_its_planes(make):
+    stack = [f"TimePoint_1/ZStep_{z}/A01_s1_w1.tif" for z in (1, 2)]
+    folder = make("TimePoint_1/A01_s1_w1.tif", *stack)
+    with pytest.raises(DataError, match=r"of plane \(0, 1, 2\).*0 are the images out"):
+        sheet_from_folder(folder)
+    for plane, location in ((0, "TimePoint_1/A01_s1_w1.tif"), (2, stack[1])):
+        assert sheet_from_folder(folder, plane=plane)["w1"].tolist() == [location]
+
+
 def test_wavelength_is_one_digit_before_an_id(make):
     # The id after w1 may begin with a digit.
     sheet = sheet_from_folder(
@@ -120,7 +169,7 @@ def test_layouts(make):
 
 
 @pytest.mark.parametrize(
-    "names", [["a.txt"], ["A01.tif"], ["Q01_w1.tif"], ["r03c49f01p01-ch1sk1fk1fl1.tiff"]]
+    "names", [["a.txt"], ["A01.tif"], ["AG01_w1.tif"], ["r03c49f01p01-ch1sk1fk1fl1.tiff"]]
 )
 def test_nothing_that_fits(make, names):
     with pytest.raises(DataError, match="No image below"):

@@ -16,16 +16,17 @@ Layout = Literal["auto", "operetta", "imagexpress"]
 
 _IMAGES = (".tif", ".tiff", ".png")
 _NAMES = {
-    # Harmony (Revvity): row, column, field, plane, channel, then the timepoint (sk).
+    # Harmony (Revvity): row, column, field, plane, channel, then the timepoint (sk; from Harmony
+    # 5.3 on t alone). Older Operettas write the record (rc), which is the channel, before a ch1.
     "operetta": re.compile(
-        r"r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d+)p(?P<plane>\d+)"
-        r"-ch(?P<channel>\d+)sk(?P<timepoint>\d+)fk\d+fl\d+\.tiff?",
+        r"r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d+)p(?P<plane>\d+)(?:rc(?P<record>\d+))?"
+        r"-ch(?P<channel>\d+)(?:sk(?P<timepoint>\d+)fk\d+fl\d+|t(?P<time>\d+))\.tiff?",
         re.IGNORECASE,
     ),
     # MetaXpress (Molecular Devices): well, site where there are several, wavelength where there
     # are several, and in databases a 36-digit id without anything before it.
     "imagexpress": re.compile(
-        r"(?:.+_)?(?P<well>[A-P]\d{2})(?:_s(?P<site>\d+))?"
+        r"(?:.+_)?(?P<well>(?:A[A-F]|[A-Z])\d{2})(?:_s(?P<site>\d+))?"
         r"(?:_w(?P<channel>\d(?=[0-9A-F]{8}-)|\d{1,2}(?=\.)))?"
         r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
         re.IGNORECASE,
@@ -34,6 +35,8 @@ _NAMES = {
 _PREFIX = {"operetta": "ch", "imagexpress": "w"}
 _FOLDER = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>\d+)", re.IGNORECASE)
 _FOLDER_MEANS = {"timepoint": "timepoint", "zstep": "plane"}
+# The plane of ImageXpress's images outside the folders ZStep_*, where there are such folders.
+_PROJECTION = 0
 _SHOWN = 20
 _SITE = ["plate", "well", "site"]
 
@@ -45,11 +48,15 @@ def _some(items: Iterable[object], separator: str = ", ") -> str:
 
 
 def _image_files(folder: Path) -> list[str]:
-    """Images below a folder, relative to it, in order."""
+    """Images below a folder, relative to it, in order.
+
+    Without what macOS leaves beside them: `._<name>`, and the folder `__MACOSX` of its archives.
+    """
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__MACOSX"]
         for name in names:
-            if name.lower().endswith(_IMAGES):
+            if name.lower().endswith(_IMAGES) and not name.startswith("._"):
                 found.append((Path(parent) / name).relative_to(folder).as_posix())
     return sorted(found)
 
@@ -82,9 +89,13 @@ def _plane_row(location: str, layout: str, folder: Path) -> dict[str, Any] | Non
         well = normalise_well(parts["well"])
     if well is None:
         return None
+    parts["channel"] = parts.get("record") or parts["channel"]
+    parts["timepoint"] = parts.get("time") or parts.get("timepoint")
     row: dict[str, Any] = {"plate": _plate_of(path, folder), "well": well}
     for key in ("site", "channel", "plane", "timepoint"):
         row[key] = int(parts.get(key) or 1)
+    if layout == "imagexpress":
+        row["plane"] = _PROJECTION
     for part in path.parts[:-1]:
         if layout == "imagexpress" and (inside := _FOLDER.fullmatch(part)):
             row[_FOLDER_MEANS[inside["kind"].lower()]] = int(inside["number"])
@@ -114,9 +125,10 @@ def _choose(planes: pd.DataFrame, column: str, wanted: int | None, folder: Path)
     """Only one z-plane, or only one timepoint."""
     present = sorted(planes[column].unique().tolist())
     if wanted is None and len(present) > 1:
+        projected = " 0 are the images outside the folders ZStep_*, projections for instance."
         raise DataError(
             f"{folder} holds several values of {column} ({_some(present)}): choose one with "
-            f"`{column}`."
+            f"`{column}`.{projected if _PROJECTION in present else ''}"
         )
     if wanted is not None and wanted not in present:
         raise DataError(f"{folder} holds no {column} {wanted}; it has {_some(present)}.")
@@ -133,9 +145,10 @@ def sheet_from_folder(
 ) -> pd.DataFrame:
     """The fields of an instrument's export, as the beginning of a sample sheet.
 
-    File names are understood as Harmony's (Operetta, Phenix; `r03c03f03p01-ch5sk1fk1fl1.tiff`)
-    or MetaXpress's (ImageXpress; `A01_s1_w1.tif`, with anything and `_` before the well, and with
-    or without an id at the end; `TimePoint_1` and `ZStep_1` folders).
+    File names are understood as Harmony's (Operetta, Phenix; `r03c03f03p01-ch5sk1fk1fl1.tiff`, from
+    Harmony 5.3 on `r01c03f02p01-ch01t01.tiff`) or MetaXpress's (ImageXpress; `A01_s1_w1.tif`, with
+    anything and `_` before the well, and with or without an id at the end; `TimePoint_1` and
+    `ZStep_1` folders).
 
     Parameters
     ----------
@@ -147,7 +160,8 @@ def sheet_from_folder(
         The plate's name; none takes the name of the folder that each image is in (not `Images`,
         `TimePoint_*` or `ZStep_*`, but the one above).
     plane, timepoint
-        Which z-plane and timepoint to take where there are several.
+        Which z-plane and timepoint to take where there are several. Of an ImageXpress, plane 0 are
+        the images beside the folders `ZStep_*`.
 
     Returns
     -------
@@ -174,6 +188,8 @@ def sheet_from_folder(
         raise DataError(f"No image below {folder} is named as by {layout_name}: {_some(files)}.")
     if plate is not None:
         planes["plate"] = plate
+    if (planes["plane"] == _PROJECTION).all():
+        planes["plane"] = 1
     planes = _choose(planes, "plane", plane, folder)
     planes = _choose(planes, "timepoint", timepoint, folder)
 
