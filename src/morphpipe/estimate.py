@@ -24,7 +24,7 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
 from morphpipe.config.networks import Codec
-from morphpipe.datasets.sheet import read_sheet_table
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.sampling.times import evaluations
@@ -243,7 +243,7 @@ def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
     if isinstance(settings, RxRx1Dataset):
         return _RXRX1_FIELDS * settings.shards // 204, _RXRX1_SIZE
     if isinstance(settings, SheetDataset):
-        return len(read_sheet_table(Path(settings.sheet))), settings.preprocessing.size
+        return len(read_user_table(settings.sheet, "sample sheet")), settings.preprocessing.size
     if not isinstance(settings, SimulatedDataset):
         per_plate = 240 if isinstance(settings, BBBC021Dataset) else 384 * 9
         return per_plate * settings.shards, settings.preprocessing.size

@@ -134,8 +134,29 @@ def test_faulty_tables_are_named(tmp_path, change, message):
         _read(change(_table()), tmp_path)
 
 
+def test_channels_that_are_not_wanted_may_be_faulty(tmp_path):
+    table = _table().assign(FileName_OrigRNA=_table()["FileName_OrigDNA"])
+    table["FileName_OrigBrightfield"] = ["a.tif", "", "c.tif"]
+    table["PathName_OrigBrightfield"] = table["PathName_OrigDNA"]
+    data = _read(table, tmp_path, channels=["DNA"])
+    assert data.channels == ("RNA", "DNA", "Brightfield")
+    assert "RNA" not in data.frame
+    assert data.keys(["DNA"])
+    with pytest.raises(DataError, match="for two channels or fields"):
+        _read(table, tmp_path, channels=["DNA", "RNA"])
+    with pytest.raises(DataError, match="FileName_OrigBrightfield is empty"):
+        _read(table, tmp_path, channels=["DNA", "Brightfield"])
+
+
+def test_parquet_under_any_name(tmp_path):
+    table = _table().astype({"Metadata_Site": int, "Metadata_Plate": int})
+    table.to_parquet(tmp_path / "load_data.csv")
+    data = read_load_data(tmp_path / "load_data.csv", ROHBAN)
+    pd.testing.assert_frame_equal(data.frame, _read(_table(), tmp_path).frame)
+
+
 def test_missing_table_and_wrong_prefix(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv cannot be read"):
+    with pytest.raises(DataError, match=r"There is no table of planes"):
         read_load_data(tmp_path / "none.csv", ROHBAN)
     with pytest.raises(DataError, match=r"does not begin with the dataset's `path_prefix` /x"):
         _read(_table(), tmp_path, path_prefix="/x")

@@ -228,12 +228,25 @@ def test_dark_fields_and_plates_of_nothing(run, plate, tmp_path):
     assert not (tmp_path / "images.zip").exists()
 
 
-def test_field_of_another_size_is_named(run, plate, tmp_path):
+@pytest.mark.parametrize("odd", ["p1_A01_s1", "p1_B01_s1"], ids=["the first", "another"])
+@pytest.mark.parametrize(
+    ("shape", "kind", "said"),
+    [
+        ((40, 40), np.uint16, "is uint16 40x40, most of its plate are uint16 40x48"),
+        ((40, 48), np.uint8, "is uint8 40x48, most of its plate are uint16 40x48"),
+    ],
+)
+def test_a_field_unlike_its_plate_is_named_or_quarantined(
+    run, plate, tmp_path, odd, shape, kind, said
+):
     sheet, _ = plate
     for name in NAMES:
-        tifffile.imwrite(tmp_path / f"p1_B01_s1_{name}.tif", np.ones((40, 40), np.uint16))
-    with pytest.raises(DataError, match=r"p1_B01_s1 has 40x40 pixels, others .* 40x48"):
+        tifffile.imwrite(tmp_path / f"{odd}_{name}.tif", np.ones(shape, kind))
+    with pytest.raises(DataError, match=f"{odd} {said}"):
         run(sheet, PLAIN)
+    fields, _, found = run(sheet, PLAIN, Quality(unreadable="quarantine"))
+    assert len(fields) == 7
+    assert said in found.set_index("field_id")["reason"][odd]
 
 
 def test_channels_that_settings_name_have_to_be_there(run, plate):

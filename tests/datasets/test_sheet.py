@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -89,6 +90,18 @@ def test_columns_come_before_settings(tmp_path):
     assert frame["illumination:DNA"].tolist() == ["i.npy", "i.npy"]
 
 
+@pytest.mark.parametrize("plates", [("板一", "板二"), ("Platte ä", "Platte ö"), ("P 1", "P-1")])
+def test_plates_that_file_names_cannot_tell_apart_keep_their_fields_apart(tmp_path, plates):
+    frames = [_frame(plate=plate) for plate in plates]
+    frames[1][["w1", "w2"]] = "other/" + frames[1][["w1", "w2"]]
+    sheet = _read(tmp_path, pd.concat(frames))
+    ids = sheet.frame["field_id"]
+    assert ids.is_unique
+    assert ids.str.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*").all()
+    # Whatever else is on the sheet, a name that is one keeps its own.
+    assert plates[1] != "P-1" or ids.iloc[-1].startswith("P-1_")
+
+
 def test_plates(tmp_path):
     frames = [_frame(plate="P 1", batch="b1"), _frame(plate="P 1", batch="b2"), _frame(plate="P2")]
     frames[1][["w1", "w2"]] = "b2/" + frames[1][["w1", "w2"]]
@@ -168,12 +181,10 @@ def test_faults_of_cells(tmp_path, columns, fault):
     [
         # Both columns hold the other's files.
         ({"w1": ["A01_w2.tif", "A02_w2.tif"], "w2": ["A01_w1.tif", "A02_w1.tif"]},
-         "Channel DNA holds planes whose names say another channel: row 1 A01_w2.tif, row 2"),
+         "DNA holds planes whose numbers contradict the column .*: row 1 A01_w2.tif, row 2"),
         # One row is swapped.
         ({"w1": ["A01_w1.tif", "A02_w2.tif"], "w2": ["A01_w2.tif", "A02_w1.tif"]},
-         "Planes named w1 stand in the columns of several channels: DNA .*rows 1.*actin .*rows 2"),
-        ({"w1": ["A01-DNA.tif", "A02-actin.tif"], "w2": ["A01-actin.tif", "A02-DNA.tif"]},
-         "Channel actin holds planes .*: row 2 A02-DNA.tif"),
+         "Channel actin holds planes whose numbers contradict the column .*: row 2 A02_w1.tif"),
         ({"w1": ["a.tif", "b.tif"], "w2": ["x/../a.tif", "./b.tif"]},
          r"same plane .* columns of several channels.*a\.tif \(row 1, DNA; row 1, actin"),
         ({"w1": ["a.tif#0", "b.tif"], "w2": ["a.tif", "c.tif"]}, "columns of several channels"),
@@ -183,6 +194,37 @@ def test_faults_of_cells(tmp_path, columns, fault):
 def test_mixed_up_channels(tmp_path, columns, fault):
     with pytest.raises(DataError, match=fault):
         _read(tmp_path, _frame(**columns))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"w1": ["A01-DNA.tif", "A02-actin.tif"], "w2": ["A01-actin.tif", "A02-DNA.tif"]},
+         ["Warning: Channel DNA holds planes .*: row 2 A02-actin.tif",
+          "Warning: Channel actin holds planes .*: row 2 A02-DNA.tif"]),
+        # A well, a stress and a chip that are no channels.
+        ({"w1": ["p_w1_s1_DNA.tif", "p_w2_s1_DNA.tif"],
+          "w2": ["p_w1_s1_actin.tif", "p_w2_s1_actin.tif"]}, []),
+        ({"w1": ["actin-up_A01_a.tif", "x.tif"], "w2": ["actin-up_A01_b.tif", "y.tif"]}, []),
+        ({"w1": ["chip_ch2_a.tif", "chip_ch2_b.tif"], "w2": ["chip_ch2_c.tif", "d.tif"]},
+         []),
+    ],
+)  # fmt: skip
+def test_hints_of_file_names_warn(tmp_path, columns, said):
+    faults = sheet_faults(_frame(**columns), CHANNELS, cell_type="U2OS")
+    hints = [line for line in faults if "holds planes" in line or "lanes named" in line]
+    assert len(hints) == len(said)
+    for found, expected in zip(hints, said, strict=True):
+        assert re.match(expected, found)
+
+
+def test_perturbations_that_look_alike_are_named():
+    names = ["DMSO", "dmso", "taxol", "ta\u200bxol", "é", "e\u0301", "x"]
+    frame = _frame([f"A{n:02d}" for n in range(1, 8)], names)
+    (said,) = [f for f in sheet_faults(frame, CHANNELS, cell_type="U") if "look alike" in f]
+    assert said.startswith("Warning: ")
+    for pair in ("'DMSO' and 'dmso'", r"'taxol' and 'ta\u200bxol'", r"'\xe9' and 'e\u0301'"):
+        assert pair in said
 
 
 def test_hints_follow_the_instruments(tmp_path):
@@ -342,3 +384,16 @@ def test_real_plate(mirror, tmp_path):
         sheet = read_sheet(tmp_path / "s.csv", channels, **settings)
     faults = plane_faults(sheet, every=False)
     assert "Channel DNA holds planes whose names say another channel: row 1 G01_ER.tif" in faults[0]
+
+
+def test_fields_unlike_their_plate_are_named(tmp_path):
+    frame = _frame(["A01", "A02", "A03"], ["DMSO", "taxol", "x"])
+    (tmp_path / "p1").mkdir()
+    for row, (shape, kind) in enumerate([((9, 8), "u2"), ((9, 9), "u2"), ((9, 9), "u2")]):
+        for column in ("w1", "w2"):
+            tifffile.imwrite(tmp_path / frame.at[row, column], np.ones(shape, kind))
+    sheet = _read(tmp_path, frame)
+    for every in (True, False):
+        (said,) = [f for f in plane_faults(sheet, every=every) if not f.startswith("Warning")]
+        assert said.startswith("1 fields differ in size or depth from the others of their plate")
+        assert "uint16 9x8, plate p1 has uint16 9x9" in said

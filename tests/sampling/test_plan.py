@@ -153,7 +153,24 @@ def test_list_of_conditions(tmp_path):
         ("cell_type,perturbation,images\nU2OS,a,\n", "whole number"),
         ("cell_type,perturbation,images\nU2OS,a,inf\n", "whole number"),
         ("cell_type,perturbation,images\nU2OS,a,many\n", "whole number"),
-        ("", "cannot be read"),
+        ("", "is empty"),
+        (
+            "cell_type,perturbation,images,concentration\nU2OS,a,1,\nU2OS,a,1,10 uM\n",
+            r"row 2: the concentration '10 uM' is no number of micromolar",
+        ),
+        (
+            'cell_type,perturbation,images,concentration\nU2OS,a,1,"1,5"\n',
+            "the concentration '1,5' is no number",
+        ),
+        (
+            "cell_type,perturbation,images,concentration\nU2OS,a,1,1,5\n",
+            "has 4 columns, but row 2 has 5",
+        ),
+        ("cell_type,perturbation,images,concentration\nU2OS,a,1,-1\n", "'-1' is no number"),
+        ("cell_type,perturbation,images,concentration\nU2OS,a,1,inf\n", "'inf' is no number"),
+        ("cell_type,perturbation,images,concentration\nU2OS,a,1,nan\n", "'nan' is no number"),
+        ("cell_type,perturbation,images,Concentration\nU2OS,a,1,10\n", "'Concentration'.*not read"),
+        ("cell_type,perturbation,images,dose_um\nU2OS,a,1,10\n", "'dose_um'.*not read"),
     ],
 )
 def test_bad_lists_of_conditions(tmp_path, text, message):
@@ -162,5 +179,14 @@ def test_bad_lists_of_conditions(tmp_path, text, message):
 
 
 def test_missing_list_of_conditions(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="There is no list of conditions"):
         read_conditions(tmp_path / "none.csv", VOCABULARY)
+
+
+def test_what_is_ignored_is_said(tmp_path, capsys):
+    text = "cell_type,perturbation,images,concentration,note\nU2OS,a,1,10,x\n"
+    plan = read_conditions(_conditions(tmp_path, text), VOCABULARY)
+    assert plan["concentration"].tolist() == [10]
+    said = capsys.readouterr().out
+    assert "the columns 'note' are ignored" in said
+    assert "takes no concentrations, they are ignored" in said

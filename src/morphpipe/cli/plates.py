@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from morphpipe.cli.options import CONFIG, Config, configured
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError, DataError
 
 app = typer.Typer(
@@ -56,9 +57,10 @@ def check(
     """
     from morphpipe.config.datasets import SheetDataset
     from morphpipe.datasets.plate_sheets import sheet_channels
-    from morphpipe.datasets.sheet import SheetChannel, read_sheet, read_sheet_table
+    from morphpipe.datasets.sheet import SheetChannel, read_sheet
     from morphpipe.datasets.sheet_faults import WARNING, plane_faults
     from morphpipe.datasets.sheet_plates import image_columns
+    from morphpipe.datasets.user_tables import read_user_table
 
     if dataset is not None:
         _, settings = configured(config, "datasets", dataset)
@@ -75,7 +77,9 @@ def check(
         pairs = (
             [part.strip().partition("=") for part in channels.split(",")]
             if channels is not None
-            else [(name, "=", name) for name in image_columns(read_sheet_table(sheet))]
+            else [
+                (name, "=", name) for name in image_columns(read_user_table(sheet, "sample sheet"))
+            ]
         )
         wanted = tuple(SheetChannel(name, "not said", column or name) for name, _, column in pairs)
         controls = {"negative_controls": (negative or "").split(",") if negative else []}
@@ -101,7 +105,7 @@ def check(
 @app.command()
 def sheet(
     folder: Annotated[Path, typer.Argument(help="Folder of an instrument's export.")],
-    output: Annotated[Path, typer.Option(help="Sheet (.csv) to write, inside that folder.")],
+    output: Annotated[Path, new("Sheet (.csv) to write, inside that folder.")],
     layout: Annotated[
         Literal["auto", "operetta", "imagexpress"],
         typer.Option(help="Whose file names; Phenix writes Operetta's."),
@@ -129,9 +133,8 @@ def sheet(
     morphpipe datasets sheet Images --plate-map map.csv --output Images/sheet.csv
     ```
     """
-    import pandas as pd
-
     from morphpipe.datasets.plate_exports import add_layout, sheet_from_folder
+    from morphpipe.datasets.user_tables import read_user_table
     from morphpipe.storage import atomic_path
 
     if output.parent.resolve() != folder.resolve():
@@ -144,7 +147,7 @@ def sheet(
             folder, layout=layout, plate=plate, plane=z_plane, timepoint=timepoint
         )
         if plate_map is not None:
-            table = add_layout(table, pd.read_csv(plate_map, dtype=str, keep_default_na=False))
+            table = add_layout(table, read_user_table(plate_map, "plate map"))
     for doubt in doubts:
         print(f"- {doubt.message}")
     with atomic_path(output) as temporary:
@@ -201,7 +204,7 @@ def preprocess(
 @app.command()
 def show(
     images: Images,
-    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("fields.png"),
+    output: Annotated[Path, new("Picture to write.")] = Path("fields.png"),
     columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
 ) -> None:
     """Draw a contact sheet: one row per cell type and perturbation.
@@ -222,7 +225,7 @@ def show(
 @app.command()
 def crops(
     images: Images,
-    output: Annotated[Path, typer.Option(help="Image archive (.zip) of crops to write.")],
+    output: Annotated[Path, new("Image archive (.zip) of crops to write.")],
     order: Annotated[
         str,
         typer.Option(
@@ -251,7 +254,7 @@ def crops(
 @app.command()
 def export(
     images: Images,
-    output: Annotated[Path, typer.Option(help="OME-Zarr plate (folder) to write.")],
+    output: Annotated[Path, new("OME-Zarr plate (folder) to write.")],
 ) -> None:
     """Export fields, real or generated, as an OME-Zarr plate that napari opens.
 

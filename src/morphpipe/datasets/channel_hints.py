@@ -86,7 +86,11 @@ def hint_faults(
     rows: pd.DataFrame,
     labels: Mapping[str, set[str]],
 ) -> Iterator[str]:
-    """File names that speak against the channel map.
+    """File names that speak against the channel map: hints warn, and contradictions are faults.
+
+    A contradiction is a number in a file's name (`_w2`, `-ch2`) that tells the channels of a field
+    apart, and is another than that of the sheet's own column or channel (`w1`, `ch1`), or stands
+    in another column in other rows of the batch.
 
     Parameters
     ----------
@@ -104,26 +108,40 @@ def hint_faults(
         for name, own in labels.items()
     }
     batches = rows["batch"].tolist()
+    files = {
+        name: {
+            row: PurePosixPath(plane.image).name
+            for row, plane in column.items()
+            if plane.page is None
+        }
+        for name, column in planes.items()
+    }
+    said, shared = _channel_numbers(files), _shared_words(files)
     seen: dict[str, dict[tuple[Any, str], list[int]]] = defaultdict(lambda: defaultdict(list))
-    against = defaultdict(list)
-    for name, column in planes.items():
+    contradicting, doubtful = defaultdict(list), defaultdict(list)
+    for name, column in files.items():
         others = set().union(*(own for other, own in words.items() if other != name)) - words[name]
-        for row, plane in column.items():
-            if plane.page is not None:
-                continue
-            file = PurePosixPath(plane.image).name
-            number = _channel_number(file)
+        for row, file in column.items():
+            number = said.get((row, name))
             if number is not None:
                 seen[number][batches[row], name].append(row + 1)
                 same = {own for own in numbers[name] if own.strip("0123456789") in number}
                 if same and number not in same:
-                    against[name].append(f"row {row + 1} {file}")
+                    contradicting[name].append(f"row {row + 1} {file}")
                     continue
-            parts = set(re.split(r"[^a-z0-9]+", file.lower()))
+            parts = _words(file) - shared[row]
             if parts & others and not parts & words[name]:
-                against[name].append(f"row {row + 1} {file}")
-    for name, files in against.items():
-        yield f"Channel {name} holds planes whose names say another channel: {listed(files)}."
+                doubtful[name].append(f"row {row + 1} {file}")
+    for name, found in contradicting.items():
+        yield (
+            f"Channel {name} holds planes whose numbers contradict the column that they stand in: "
+            f"{listed(found)}."
+        )
+    for name, found in doubtful.items():
+        yield (
+            f"{WARNING}Channel {name} holds planes whose names say another channel: "
+            f"{listed(found)}. That is right only if the word means something else there."
+        )
     for number, users in sorted(seen.items()):
         if len({name for _, name in users}) == 1:
             continue
@@ -138,3 +156,37 @@ def hint_faults(
                 f"{WARNING}planes named {number} are another channel in another batch: {text}. "
                 "That is right only if the batches were imaged in different orders."
             )
+
+
+def _words(file: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", file.lower()))
+
+
+def _shared_words(files: Mapping[str, Mapping[int, str]]) -> dict[int, set[str]]:
+    """Words that all files of a field have in their names, such as `ER` of `ER-stress`, by row."""
+    by_row: dict[int, list[set[str]]] = defaultdict(list)
+    for column in files.values():
+        for row, file in column.items():
+            by_row[row].append(_words(file))
+    return {
+        row: set.intersection(*found) if len(found) > 1 else set() for row, found in by_row.items()
+    }
+
+
+def _channel_numbers(files: Mapping[str, Mapping[int, str]]) -> dict[tuple[int, str], str]:
+    """Channel numbers in file names by row and channel.
+
+    What all channels of a field have in their names is no channel's number: `w1` may be a well.
+    """
+    by_row: dict[int, dict[str, str]] = defaultdict(dict)
+    for name, column in files.items():
+        for row, file in column.items():
+            number = _channel_number(file)
+            if number is not None:
+                by_row[row][name] = number
+    return {
+        (row, name): number
+        for row, found in by_row.items()
+        if len(found) == 1 or len(set(found.values())) > 1
+        for name, number in found.items()
+    }

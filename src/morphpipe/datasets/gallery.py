@@ -22,6 +22,7 @@ from morphpipe.datasets.sheet import (
     normalise_well,
 )
 from morphpipe.datasets.sheet_faults import sheet_faults
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 
 BUCKET = "https://cellpainting-gallery.s3.amazonaws.com"
@@ -92,8 +93,8 @@ class LoadData:
     Attributes
     ----------
     frame
-        `plate`, `well` (`B02`), `site`, and for every channel its key and, where there is one,
-        that of its illumination function as `illumination:<channel>`.
+        `plate`, `well` (`B02`), `site`, and for every channel that is wanted its key and, where
+        there is one, that of its illumination function as `illumination:<channel>`.
     channels
         In the table's order.
     place
@@ -142,9 +143,13 @@ class LoadData:
 
 
 def read_load_data(
-    path: str | Path, batch: GalleryBatch, *, path_prefix: str | None = None
+    path: str | Path,
+    batch: GalleryBatch,
+    *,
+    channels: Collection[str] | None = None,
+    path_prefix: str | None = None,
 ) -> LoadData:
-    """Read `load_data.csv` or `load_data_with_illum.csv` of a plate.
+    """Read `load_data.csv` or `load_data_with_illum.csv` of a plate, or the same as Parquet.
 
     Parameters
     ----------
@@ -152,6 +157,8 @@ def read_load_data(
         The table.
     batch
         Where the plate lies, to make keys of the table's paths.
+    channels
+        Those that are wanted, whose columns alone are looked at; None: all.
     path_prefix
         See `GalleryBatch.image_key`.
 
@@ -162,15 +169,13 @@ def read_load_data(
         twice, or one file serves two channels or fields.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as CSV ({error}): fetch it again.") from None
+    table = read_user_table(path, "table of planes").astype("string").fillna("").astype(object)
     missing = [column for column in _KEYS if column not in table]
     images = _channels(table, _IMAGE)
     if missing or not images or table.empty:
         lacks = ", ".join(missing) or ("FileName_Orig<channel>" if not images else "rows")
         raise DataError(f"{path} is no table of a plate for CellProfiler: it lacks {lacks}.")
+    wanted = [name for name in images if channels is None or name in channels]
     frame = table[list(_KEYS)].rename(columns=_KEYS)
     frame["well"] = [normalise_well(text) for text in frame["well"]]
     frame["site"] = pd.to_numeric(frame["site"], errors="coerce")
@@ -182,9 +187,9 @@ def read_load_data(
     _refuse(path, frame.duplicated(), table, "the same plate, well and site stands there before")
     for kind, prefix in ((_IMAGE, ""), (_CORRECTION, ILLUMINATION)):
         for name in _channels(table, kind):
-            if name in images:
+            if name in wanted:
                 frame[prefix + name] = _keys(table, kind + name, path, batch, path_prefix)
-    planes = pd.Series(frame[images].to_numpy().ravel())
+    planes = pd.Series(frame[wanted].to_numpy().ravel())
     if planes.duplicated().any():
         raise DataError(
             f"{path} names the file {planes[planes.duplicated()].iloc[0]} for two channels or "

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm
 
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.datasets.download import demand_first, fetch
@@ -17,7 +18,8 @@ from morphpipe.datasets.gallery import (
 )
 from morphpipe.datasets.gallery_download import fetch_plate
 from morphpipe.datasets.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
-from morphpipe.datasets.sheet import SampleSheet
+from morphpipe.datasets.sheet import SampleSheet, normalise_well
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 
 # Cell Painting's dyes (Bray et al., Nat. Protoc. 11:1757, 2016).
@@ -54,10 +56,8 @@ def read_wells(settings: GalleryDataset, annotation: str | Path) -> pd.DataFrame
     if settings.layout == "rohban":
         wells = rohban_annotation(annotation)
     else:
-        try:
-            wells = pd.read_csv(annotation, dtype=str, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise DataError(f"{annotation} cannot be read as CSV ({error}).") from None
+        wells = read_user_table(annotation, "annotation").astype("string").fillna("")
+        wells = wells.astype(object)
         missing = [column for column in ("well", "perturbation") if column not in wells]
         if missing:
             raise DataError(f"{annotation} lacks the column {', '.join(missing)}.")
@@ -74,8 +74,17 @@ def _load_data(
     settings: GalleryDataset, plate: str, path: str | Path, wells: pd.DataFrame
 ) -> LoadData:
     batch = GalleryBatch(settings.project, settings.institution, settings.batch)
-    table = read_load_data(path, batch, path_prefix=settings.path_prefix)
+    table = read_load_data(
+        path, batch, channels=settings.channels, path_prefix=settings.path_prefix
+    )
     here = wells if "plate" not in wells else wells[wells["plate"] == plate]
+    annotated = {normalise_well(str(well)) or str(well) for well in here["well"]}
+    lacking = sorted(annotated - set(table.frame["well"]))
+    if lacking:
+        tqdm.write(
+            f"{len(lacking)} annotated wells of plate {plate} have no row in {Path(path).name} and "
+            f"no image: {', '.join(lacking)}."
+        )
     return table.of_wells(set(here["well"]))
 
 

@@ -1,6 +1,8 @@
 """From the raw planes of a plate to its image archive: correct, scale, resize, put aside."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +127,7 @@ class _Plate:
         ]
         self.found: list[dict[str, Any]] = []
         self.kept: list[int] = []
-        self.size: tuple[int, int] | None = None
+        self.usual = self._usual_kind()
         self.windows: dict[str, _Window] = dict(settings.windows)
         self.written = 0
         self._functions: dict[tuple[str, Any], NDArray[np.float32]] = {}
@@ -145,12 +147,22 @@ class _Plate:
                     f"{plane.shape[0]}x{plane.shape[1]}, channel {self.names[0]} is {first.dtype} "
                     f"{first.shape[0]}x{first.shape[1]}."
                 )
-        if self.size is not None and first.shape != self.size:
+        height, width, kind = self.usual
+        if (*first.shape, first.dtype) != self.usual:
             raise DataError(
-                f"Field {row['field_id']} has {first.shape[0]}x{first.shape[1]} pixels, others of "
-                f"its plate have {self.size[0]}x{self.size[1]}."
+                f"Field {row['field_id']} is {first.dtype} {first.shape[0]}x{first.shape[1]}, most "
+                f"of its plate are {kind} {height}x{width}."
             )
         return np.stack(planes)
+
+    def _usual_kind(self) -> tuple[int, int, np.dtype[Any]]:
+        """Height, width and type of most fields, by the headers of their first channel."""
+        kinds: Counter[tuple[int, int, np.dtype[Any]]] = Counter()
+        for row in self.rows:
+            # What cannot be read is refused, or quarantined, when it is looked at.
+            with suppress(DataError):
+                kinds[self.reader.shape(row[self.names[0]], f"Field {row['field_id']}")] += 1
+        return kinds.most_common(1)[0][0] if kinds else (0, 0, np.dtype(np.uint8))
 
     def _kept_fields(self, what: str) -> Iterator[tuple[int, dict[str, Any], NDArray[Any]]]:
         for number in tqdm(self.kept, desc=what, unit="field", mininterval=5):
@@ -168,7 +180,6 @@ class _Plate:
             except DataError as error:
                 self.found.append(put_aside(row, error, self.quality))
                 continue
-            self.size = (stack.shape[1], stack.shape[2])
             self.found.append(examine(row, stack, self.names, self.quality))
             if self.found[-1]["reason"] is not None:
                 continue
@@ -298,8 +309,8 @@ class _Plate:
 def _manifest(plate: _Plate, rgb: Sequence[str] | None) -> ChannelManifest:
     settings, sheet = plate.settings, plate.sheet
     pixel_size = sheet.pixel_size
-    if pixel_size is not None and settings.resize == "squash" and plate.size is not None:
-        height, width = plate.size
+    if pixel_size is not None and settings.resize == "squash" and plate.kept:
+        height, width, _ = plate.usual
         pixel_size = (
             pixel_size[0] * height / settings.size,
             pixel_size[1] * width / settings.size,

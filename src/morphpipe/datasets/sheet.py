@@ -1,5 +1,6 @@
 """The sample sheet: one row per raw field of view, with the locations of its planes."""
 
+import hashlib
 import json
 import re
 import warnings
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from morphpipe.datasets.fields import Channel, relative_to
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 from morphpipe.storage import read_parquet, write_parquet
 
@@ -138,9 +140,22 @@ def _text(frame: pd.DataFrame, column: str, absent: str | None = None) -> pd.Ser
 
 
 def _made_field_ids(frame: pd.DataFrame) -> pd.Series:
-    site = frame["site"].astype("string")
-    plates = plate_names(frame).str.replace(r"[^A-Za-z0-9_]+", "-", regex=True).str.lstrip("-_")
-    return plates + "_" + frame["well"] + "_s" + site
+    """Plate, well and site; with a hash of the plate where file names cannot hold its letters."""
+    names = plate_names(frame)
+    plates = names.drop_duplicates().dropna()
+    shown = plates.str.replace(r"[^A-Za-z0-9_]+", "-", regex=True).str.lstrip("-_")
+    alike = shown.duplicated(keep=False) & (shown != plates)
+    lost = alike | ~plates.map(str.isascii).astype(bool)
+    hashes = plates.map(lambda name: hashlib.sha256(name.encode()).hexdigest()[:8])
+    shown = shown.mask(lost, (shown.str.strip("-_") + "-" + hashes).str.lstrip("-"))
+    of_plate = dict(zip(plates, shown, strict=True))
+    return (
+        names.map(of_plate).astype("string")
+        + "_"
+        + frame["well"]
+        + "_s"
+        + frame["site"].astype("string")
+    )
 
 
 def normalise_frame(
@@ -198,29 +213,6 @@ def normalise_frame(
     return rows[[*KEY_COLUMNS, *names, *corrections]]
 
 
-def read_sheet_table(path: Path) -> pd.DataFrame:
-    """A user's table as it stands in a CSV or Parquet file; text stays as it was written.
-
-    Raises
-    ------
-    DataError
-        When there is no such file, or it cannot be read.
-    """
-    if not path.is_file():
-        raise DataError(f"There is no sample sheet {path}.")
-    if path.suffix.lower() == ".parquet":
-        return read_parquet(path).to_pandas()
-    if not path.name.lower().endswith((".csv", ".csv.gz")):
-        raise DataError(f"{path} is neither CSV nor Parquet: save the sample sheet as one of them.")
-    try:
-        # As text, so that a plate called 0012 keeps its name and "NA" stays what was written.
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError, EOFError) as error:  # ValueError: also parser and encoding
-        raise DataError(
-            f"{path} cannot be read as CSV ({error}): save it with commas, in UTF-8."
-        ) from None
-
-
 def read_sheet(
     path: str | Path,
     channels: Sequence[SheetChannel],
@@ -265,7 +257,7 @@ def read_sheet(
     from morphpipe.datasets.sheet_faults import sheet_faults
 
     path = Path(path)
-    table = read_sheet_table(path)
+    table = read_user_table(path, "sample sheet")
     settings: dict[str, Any] = {
         "cell_type": cell_type,
         "perturbation_kind": perturbation_kind,

@@ -1,7 +1,10 @@
 """Everything that is wrong with a sample sheet, at once and in words."""
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -223,6 +226,12 @@ def _warnings(
     unused = [name for name in (*negative, *positive) if name not in set(rows["perturbation"])]
     if unused:
         yield f"{WARNING}the control {listed(unused)} stands in no row."
+    alike = _look_alike(rows["perturbation"].dropna().unique())
+    if alike:
+        yield (
+            f"{WARNING}the perturbations {listed(alike)} look alike and are taken for different "
+            "ones: write them in one way if they are not."
+        )
     known = {*KEY_COLUMNS, *(channel.column for channel in channels)}
     known |= {ILLUMINATION + channel.name for channel in channels}
     others = [str(column) for column in frame.columns if column not in known]
@@ -241,6 +250,16 @@ def _warnings(
         yield f"{WARNING}there is no negative control on the plate {listed(without)}."
 
 
+def _look_alike(names: Iterable[str]) -> list[str]:
+    """Names that differ in case, blanks, invisible characters or Unicode's form alone, as pairs."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        visible = [c for c in plain if unicodedata.category(c) not in ("Cf", "Zs", "Cc")]
+        groups.setdefault("".join(visible), []).append(name)
+    return [" and ".join(map(ascii, group)) for group in groups.values() if len(group) > 1]
+
+
 def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
     """All faults of the images of a sample sheet.
 
@@ -256,17 +275,19 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
     -------
     list of str
         One sentence per kind of fault: planes that are missing or cannot be read, channels of a
-        field that differ in size or depth, illumination functions that are missing or of another
-        size, and file names that speak against the channel map. What is only doubtful begins
-        with "Warning: ".
+        field, and fields of a plate, that differ in size or depth, illumination functions that
+        are missing or of another size, and file names that speak against the channel map. What is
+        only doubtful begins with "Warning: ".
     """
     frame = sheet.frame.reset_index(drop=True)
     names = [channel.name for channel in sheet.channels]
     planes, faults = parse_planes(frame, names)
     faults += hint_faults(planes, frame, {name: {name} for name in names})
-    decode = pd.Series(every, index=frame.index) | ~plate_names(frame).duplicated()
+    plates = plate_names(frame)
+    decode = pd.Series(every, index=frame.index) | ~plates.duplicated()
     unreadable: list[str] = []
     differing: list[str] = []
+    of_plate: dict[str, dict[tuple[Any, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
     corrections: dict[str, tuple[int, ...] | str] = {}
     uncorrected: list[str] = []
     with PlaneReader(sheet.folder) as reader:
@@ -294,14 +315,28 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
             if len(set(kinds.values())) > 1:
                 text = ", ".join(f"{name} {k[2]} {k[0]}x{k[1]}" for name, k in kinds.items())
                 differing.append(f"field {frame.at[row, 'field_id']} ({text})")
+            elif kinds:
+                (kind,) = set(kinds.values())
+                of_plate[plates[row]][kind].append(f"field {frame.at[row, 'field_id']}")
+    odd = []
+    for plate, fields in of_plate.items():
+        usual = max(fields, key=lambda kind: len(fields[kind]))
+        odd += [
+            f"{field} ({kind[2]} {kind[0]}x{kind[1]}, plate {plate} has {usual[2]} "
+            f"{usual[0]}x{usual[1]})"
+            for kind, named in fields.items()
+            if kind != usual
+            for field in named
+        ]
     for what, found in (
         ("cannot be read", unreadable),
         ("differ in size or depth between their channels", differing),
+        ("differ in size or depth from the others of their plate", odd),
         ("have no illumination function of their size", uncorrected),
     ):
         if found:
-            kind = "planes" if found is not differing else "fields"
-            faults.append(f"{len(found)} {kind} {what}: {listed(found)}")
+            items = "fields" if found is differing or found is odd else "planes"
+            faults.append(f"{len(found)} {items} {what}: {listed(found)}")
     return faults
 
 

@@ -11,8 +11,8 @@ from morphpipe.datasets.sheet import (
     ILLUMINATION,
     KEY_COLUMNS,
     plate_names,
-    read_sheet_table,
 )
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 
 
@@ -76,4 +76,4 @@ def _plates(path: Path) -> pd.Series:
 @lru_cache(maxsize=8)
 def _table(path: Path, changed: int) -> pd.DataFrame:
     """The sheet as it is; `changed` is its date, so that a new one is read anew."""
-    return read_sheet_table(path)
+    return read_user_table(path, "sample sheet")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from morphpipe.config.sampling import Sampling
+from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -122,6 +124,9 @@ def _chosen(wanted: Sequence[str] | None, known: list[str], kind: str) -> list[s
     return list(wanted)
 
 
+_COLUMNS = ("cell_type", "perturbation", "images", "concentration")
+
+
 def read_conditions(
     path: str | Path, vocabulary: Vocabulary, conditions: ConditionTable | None = None
 ) -> pd.DataFrame:
@@ -141,12 +146,13 @@ def read_conditions(
     Raises
     ------
     DataError
-        When a column is missing, a label is unknown or a number makes no sense.
+        When a column is missing or looks like a misspelt one, a label is unknown, or a number
+        cannot be read or makes no sense.
     """
     table = _read_list(path)
-    if "concentration" not in table:
-        table["concentration"] = np.nan
-    table["concentration"] = pd.to_numeric(table["concentration"], errors="coerce")
+    table["concentration"] = _concentrations(table, path)
+    if conditions is None and table["concentration"].notna().any():
+        tqdm.write(f"{path}: the generator takes no concentrations, they are ignored.")
     vocabulary.cell_type_indices(table["cell_type"])
     if conditions is None:
         vocabulary.perturbation_indices(table["perturbation"])
@@ -179,14 +185,33 @@ def read_cell_types(path: str | Path) -> list[str]:
 
 
 def _read_list(path: str | Path) -> pd.DataFrame:
-    try:
-        # A label "NA" is a label.
-        table = pd.read_csv(
-            path, dtype={"cell_type": str, "perturbation": str}, keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"The list of conditions {path} cannot be read: {error}") from None
+    table = read_user_table(path, "list of conditions")
     missing = {"cell_type", "perturbation", "images"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
+    further = [name for name in table.columns if name not in _COLUMNS]
+    for name in further:
+        if any(word in name.lower() for word in ("conc", "dose")):
+            raise DataError(
+                f"{path} has a column {name!r}, which is not read: call it `concentration`, in "
+                "micromolar, or leave it out."
+            )
+    if further:
+        tqdm.write(f"{path}: the columns {', '.join(map(repr, further))} are ignored.")
     return table
+
+
+def _concentrations(table: pd.DataFrame, path: str | Path) -> pd.Series:
+    """Concentrations in micromolar; NaN where none is given."""
+    if "concentration" not in table:
+        return pd.Series(np.nan, index=table.index)
+    given = table["concentration"].str.strip()
+    numbers = pd.to_numeric(given.where(given != ""), errors="coerce")
+    wrong = (given != "") & ~(np.isfinite(numbers) & (numbers >= 0))
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise DataError(
+            f"{path}, row {row + 1}: the concentration {given.iloc[row]!r} is no number of "
+            "micromolar: write it without a unit and with a point, for instance 10 or 1.5."
+        )
+    return numbers

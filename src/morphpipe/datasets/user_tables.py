@@ -1,0 +1,103 @@
+"""Tables that people write: sample sheets, plate maps, lists of conditions, annotations."""
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from morphpipe.errors import DataError
+from morphpipe.storage import read_parquet
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_ZIP, _GZIP, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"PAR1"
+# Comma first: of equally frequent ones it is taken.
+_DELIMITERS = (",", "\t", ";")
+
+
+def read_user_table(path: str | Path, what: str) -> pd.DataFrame:
+    """A table in CSV (also compressed by gzip) or Parquet; text stays as it was written.
+
+    Columns are separated by commas, tabs or semicolons, whichever the header has most of. The text
+    is UTF-8, or UTF-16 if it says so itself; Windows-1252 is refused, since it cannot be told from
+    other encodings. Columns without a name and without content are left out, as Excel writes them.
+
+    Parameters
+    ----------
+    path
+        The table.
+    what
+        What it is called in messages, for instance "sample sheet".
+
+    Returns
+    -------
+    pandas.DataFrame
+        From CSV all columns are text, empty cells the empty string.
+
+    Raises
+    ------
+    DataError
+        When there is no such file, it is empty or no table, a row has more cells than the header,
+        or two columns have one name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"There is no {what} {path}.")
+    try:
+        data = path.read_bytes()
+        # By their first bytes: a download may have another name.
+        if data.startswith(_PARQUET):
+            return read_parquet(path).to_pandas()
+        if data.startswith(_GZIP):
+            data = gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise DataError(f"The {what} {path} cannot be read: {error}.") from None
+    if data.startswith(_ZIP):
+        raise DataError(
+            f"The {what} {path} is an Excel workbook or another zip archive: save the sheet as CSV "
+            "(UTF-8)."
+        )
+    return _table(_text(data, what, path), what, path)
+
+
+def _text(data: bytes, what: str, path: Path) -> str:
+    try:
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"The {what} {path} cannot be read as CSV: line {line} is not in UTF-8 (the byte "
+            f"0x{data[error.start]:02x}). Save it as “CSV UTF-8”, with commas."
+        ) from None
+
+
+def _table(text: str, what: str, path: Path) -> pd.DataFrame:
+    header = next(iter(text.splitlines()), "")
+    if not header.strip():
+        raise DataError(f"The {what} {path} is empty, or its first line is: it has no columns.")
+    delimiter = max(_DELIMITERS, key=header.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"The {what} {path} cannot be read as CSV: {error}.") from None
+    names = [name.strip() for name in rows[0]]
+    body: list[list[str]] = []
+    for line, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise DataError(
+                f"The {what} {path} has {len(names)} columns, but row {line} has {len(row)} cells: "
+                "put text that holds the separator into quotes."
+            )
+        body.append([*row[: len(names)], *[""] * (len(names) - len(row))])
+    for name in names:
+        if name and names.count(name) > 1:
+            raise DataError(f"The {what} {path} has the column {name!r} more than once.")
+    for place, name in enumerate(names):
+        if not name and any(row[place].strip() for row in body):
+            raise DataError(f"Column {place + 1} of the {what} {path} has no name: give it one.")
+    kept = [place for place, name in enumerate(names) if name]
+    content = {names[place]: [row[place] for row in body] for place in kept}
+    return pd.DataFrame(content, dtype=object)
