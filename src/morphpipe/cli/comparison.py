@@ -15,6 +15,7 @@ from morphpipe.cli.options import (
     configured,
     prepare,
 )
+from morphpipe.cli.outputs import new
 
 Samples = Annotated[
     list[Path], typer.Option(help="Archive (.zip) of generated images; repeat for several.")
@@ -38,7 +39,7 @@ def compare(
         list[Path],
         typer.Option(help="Metric table with the baseline's distances; repeat for several."),
     ],
-    output: Annotated[Path, typer.Option(help="Table of tests (.parquet) to write.")],
+    output: Annotated[Path, new("Table of tests (.parquet) to write.")],
     config: Config = CONFIG,
     log: Log = None,
 ) -> None:
@@ -79,7 +80,7 @@ def rank(
     samples: Samples,
     real: Real,
     generated: Generated,
-    output: Annotated[Path, typer.Option(help="Table of ranks (.parquet) to write.")],
+    output: Annotated[Path, new("Table of ranks (.parquet) to write.")],
     block: Annotated[
         int | None, typer.Option(help="Only this block, from 0; default: all of them.")
     ] = None,
@@ -140,7 +141,7 @@ def evaluate_crops(
     ],
     real: Real,
     generated: Generated,
-    output: Annotated[Path, typer.Option(help="Metric table (.parquet) to write.")],
+    output: Annotated[Path, new("Metric table (.parquet) to write.")],
     config: Config = CONFIG,
     threads: Threads = None,
     log: Log = None,

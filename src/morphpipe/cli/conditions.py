@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import CONFIG, Config, Fields, Log, configured, prepare, read_settings
+from morphpipe.cli.options import (
+    CONFIG,
+    Config,
+    Fields,
+    Log,
+    configured,
+    prepare,
+    read_settings,
+)
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 
 
@@ -26,7 +35,7 @@ def conditions(
         Path | None,
         typer.Option(help="Folder of the condition's weights, as `weights` writes it."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Table to write (.parquet).")] = None,
+    output: Annotated[Path | None, new("Table to write (.parquet).")] = None,
     list_missing: Annotated[
         bool,
         typer.Option("--list-missing", help="Only list the perturbations without an embedding."),

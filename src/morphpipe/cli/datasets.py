@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import CONFIG, Config, Fields, configured
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 
 
@@ -71,7 +72,7 @@ def fields(
             "preprocess` write it (repeat per plate)."
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Field table (.parquet) to write.")],
+    output: Annotated[Path, new("Field table (.parquet) to write.")],
     metadata: Annotated[
         Path | None, typer.Option(help="RxRx1's rxrx1-metadata.zip, or metadata.csv.")
     ] = None,
@@ -80,8 +81,8 @@ def fields(
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(
-            help="Table to write of the fields that were put aside; default: quarantine.parquet "
+        new(
+            "Table to write of the fields that were put aside; default: quarantine.parquet "
             "beside the field table."
         ),
     ] = None,
@@ -146,7 +147,7 @@ def fields(
 def split(
     name: Annotated[str, typer.Argument(help="One of the configuration's `splits`.")],
     fields: Fields,
-    output: Annotated[Path, typer.Option(help="Split table (.parquet) to write.")],
+    output: Annotated[Path, new("Split table (.parquet) to write.")],
     quality: Annotated[
         Path | None,
         typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from morphpipe.cli.configuration import ConfigFile
 from morphpipe.cli.options import CONFIG
+from morphpipe.cli.outputs import new
 
 if TYPE_CHECKING:
     from morphpipe.downloads import Download
@@ -16,9 +17,7 @@ def downloads(
     config: ConfigFile = CONFIG,
     output: Annotated[
         Path | None,
-        typer.Option(
-            help="CSV to write, for scripts: what, source, path, licence, size, sha256, note."
-        ),
+        new("CSV to write, for scripts: what, source, path, licence, size, sha256, note."),
     ] = None,
 ) -> None:
     """List every file that a configuration needs from outside, and where it belongs.

@@ -17,6 +17,7 @@ from morphpipe.cli.options import (
     configured,
     prepare,
 )
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 
 
@@ -24,7 +25,7 @@ def features(
     name: Annotated[str, typer.Argument(help="One of the configuration's `encoders`.")],
     fields: Fields,
     encoder: EncoderFolder,
-    output: Annotated[Path, typer.Option(help="Folder for `<view>.parquet`.")],
+    output: Annotated[Path, new("Folder for `<view>.parquet`.")],
     view: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,7 +80,7 @@ def evaluate(
         list[Path],
         typer.Option(help="Folder of generated images' features; repeat per encoder and archive."),
     ],
-    output: Annotated[Path, typer.Option(help="Metric table (.parquet) to write.")],
+    output: Annotated[Path, new("Metric table (.parquet) to write.")],
     counts: Annotated[
         list[Path] | None,
         typer.Option(
@@ -89,7 +90,7 @@ def evaluate(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="Table of the closest pairs (.parquet) to write. Of memorisation alone."),
+        new("Table of the closest pairs (.parquet) to write. Of memorisation alone."),
     ] = None,
     config: Config = CONFIG,
     threads: Threads = None,
@@ -145,7 +146,7 @@ def evaluate(
 
 def count_cells(
     fields: Fields,
-    output: Annotated[Path, typer.Option(help="Table of cell counts (.parquet) to write.")],
+    output: Annotated[Path, new("Table of cell counts (.parquet) to write.")],
     nuclear: Annotated[str, typer.Option(help="The channel that nuclei are found in.")] = "DNA",
     log: Log = None,
 ) -> None:
@@ -172,7 +173,7 @@ def reconstruct(
     fields: Fields,
     split: Split,
     codec: CodecFolder,
-    output: Annotated[Path, typer.Option(help="Metric table (.parquet) to write.")],
+    output: Annotated[Path, new("Metric table (.parquet) to write.")],
     config: Config = CONFIG,
     threads: Threads = None,
     log: Log = None,

@@ -19,6 +19,7 @@ from morphpipe.cli.options import (
     prepare,
     read_settings,
 )
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
@@ -39,7 +40,7 @@ def sample(
     split: Split,
     checkpoint: Checkpoint,
     codec: CodecFolder,
-    output: Annotated[Path, typer.Option(help="Image archive (.zip) to write.")],
+    output: Annotated[Path, new("Image archive (.zip) to write.")],
     name: Annotated[
         str | None, typer.Argument(help="One of the configuration's `experiments`.")
     ] = None,
@@ -139,9 +140,7 @@ def generate(
     ],
     checkpoint: Checkpoint,
     codec: CodecFolder,
-    output: Annotated[Path, typer.Option(help="Image archive (.zip) to write.")] = Path(
-        "generated.zip"
-    ),
+    output: Annotated[Path, new("Image archive (.zip) to write.")] = Path("generated.zip"),
     size: Annotated[
         int | None,
         typer.Option(help="Height and width of a field, pixels; default: as in training."),
@@ -253,7 +252,7 @@ def generate(
 
 def export_diffusers(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder of a U-Net.")],
-    output: Annotated[Path, typer.Option(help="Folder to write.")],
+    output: Annotated[Path, new("Folder to write.")],
 ) -> None:
     r"""Write the averaged weights of a U-Net in diffusers' own layout.
 

@@ -15,9 +15,10 @@ from morphpipe.cli.options import (
     configured,
     prepare,
 )
+from morphpipe.cli.outputs import new, unused
 from morphpipe.errors import ConfigError
 
-Folder = Annotated[Path, typer.Option(help="Folder to write.")]
+Folder = Annotated[Path, new("Folder to write.")]
 
 
 def train_codec(
@@ -89,7 +90,7 @@ def train_encoder(
 
 def pack_codec(
     folder: Annotated[Path, typer.Argument(help="Folder of a codec that `train-codec` wrote.")],
-    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    output: Annotated[Path, typer.Argument(callback=unused, help="Folder to write.")],
 ) -> None:
     """Store a trained codec in float16, to pass it on, and print its checksums.
 

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import CONFIG, Config, Fields, Log, Split, Threads, configured, prepare
+from morphpipe.cli.options import (
+    CONFIG,
+    Config,
+    Fields,
+    Log,
+    Split,
+    Threads,
+    configured,
+    prepare,
+)
+from morphpipe.cli.outputs import new
 
 
 def _folders(thing: str) -> typer.models.OptionInfo:
@@ -34,12 +44,12 @@ def report(
     generated: Annotated[
         list[Path], typer.Option(help="Folder of generated images' features, likewise.")
     ],
-    output: Annotated[Path, typer.Option(help="The whole report as one file (.html).")],
+    output: Annotated[Path, new("The whole report as one file (.html).")],
     site: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); what "
-            "stands there before is deleted. None: not written."
+        new(
+            "Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); none: "
+            "not written."
         ),
     ] = None,
     pairs: Annotated[
@@ -108,7 +118,7 @@ def report(
 
 def show(
     fields: Annotated[Path, typer.Argument(help="Field table (.parquet) or archive (.zip).")],
-    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("fields.png"),
+    output: Annotated[Path, new("Picture to write.")] = Path("fields.png"),
     columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
     threads: Threads = None,
 ) -> None:

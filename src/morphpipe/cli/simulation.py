@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import checked, configured
+from morphpipe.cli.outputs import unused
 from morphpipe.errors import ConfigError
 
 
@@ -23,7 +24,7 @@ def _list(wanted: bool) -> None:
 
 
 def simulate(
-    output: Annotated[Path, typer.Argument(help="Image archive (.zip) to write.")],
+    output: Annotated[Path, typer.Argument(callback=unused, help="Image archive (.zip) to write.")],
     config: Annotated[
         Path | None,
         typer.Option(help="Take the screen from this configuration; other options change it."),

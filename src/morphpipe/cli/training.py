@@ -21,6 +21,7 @@ from morphpipe.cli.options import (
     prepare,
     read_settings,
 )
+from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def train(
         list[Path],
         typer.Option(help="What `latents` wrote: folder, or index (.parquet) of each shard."),
     ],
-    output: Annotated[Path, typer.Option(help="Folder of the checkpoint to write.")],
+    output: Annotated[Path, new("Folder of the checkpoint to write.")],
     name: Annotated[
         str | None, typer.Argument(help="One of the configuration's `experiments`.")
     ] = None,
