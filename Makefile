@@ -6,6 +6,11 @@
 # make check     formatting, types and the workflow's linter
 # make lock      pin the environment anew from pyproject.toml
 
+# Neither make nor the first lines of a virtual environment's programs take a blank in a path.
+ifneq ($(words [$(CURDIR)]),1)
+$(error The folder "$(CURDIR)" has a blank in its path: clone into one without, nothing was installed)
+endif
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -8,6 +8,13 @@ from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.errors import MorphpipeError
 from morphpipe.generators.presets import token_stride
 
+# Snakemake hands the path of this Python to bash, which takes what follows a blank for an argument.
+if re.search(r"\s", sys.executable):
+    sys.exit(
+        f"\nmorphpipe's Python, {sys.executable}, has a blank in its path, with which no job starts: "
+        "put the folder, or the environment, where there is none.\n"
+    )
+
 try:
     CONFIGURATION = parse_configuration(config)
 except MorphpipeError as error:
