@@ -49,6 +49,7 @@ def test_operetta(make):
         ("A01_w1.TIF", "A01", 1),
         (f"G10_s4_w1{GUID}.tif", "G10", 4),
         ("exp_C05_s2.tif", "C05", 2),
+        ("240124d3_B05_s151E1E486E-D339-44E8-9990-9A8894C2D5CA.tif", "B05", 15),
     ],
 )
 def test_imagexpress(make, name, well, site):

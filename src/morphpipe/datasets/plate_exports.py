@@ -24,9 +24,9 @@ _NAMES = {
         re.IGNORECASE,
     ),
     # MetaXpress (Molecular Devices): well, site where there are several, wavelength where there
-    # are several, and in databases a 36-digit id without anything before it.
+    # are several, and in databases a 36-digit id without anything before it. A small s is no row.
     "imagexpress": re.compile(
-        r"(?:.+_)?(?P<well>(?:A[A-F]|[A-Z])\d{2})(?:_s(?P<site>\d+))?"
+        r"(?:.+_)?(?P<well>(?-i:A[A-F]|[A-Z])\d{2})(?:_s(?P<site>\d+))?"
         r"(?:_w(?P<channel>\d(?=[0-9A-F]{8}-)|\d{1,2}(?=\.)))?"
         r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
         re.IGNORECASE,
