@@ -151,3 +151,12 @@ def test_each_of_several_mechanisms_counts(compounds):
     other = SETTINGS.model_copy(update={"hold_out": [{"moa": "Aurora inhibitor"}]})
     split = make_split(compounds, other).merge(compounds, on="field_id")
     assert set(split["perturbation"][split["split"] == "train"]) == {"control", "b"}
+
+
+def test_a_structure_that_cannot_be_read_leaves_the_name(compounds):
+    settings = SETTINGS.model_copy(update={"hold_out": [{"perturbation": "a"}]})
+    unreadable = compounds["smiles"].where(compounds["perturbation"] != "b", "restricted")
+    split = make_split(compounds.assign(smiles=unreadable), settings).merge(
+        compounds, on="field_id"
+    )
+    assert set(split["perturbation"][split["split"] == "train"]) == {"control", "b"}

@@ -31,7 +31,8 @@ class Split(Model):
     hold_out: list[dict[str, str | list[str]]] = Field(
         default_factory=list,
         description="Fields kept out of all but `test`, by batch, plate, cell_type, perturbation, "
-        "gene, moa or scaffold (Bemis-Murcko, as SMILES); several keys together "
+        "gene, moa (each of several, `A|B`) or scaffold (Bemis-Murcko, as SMILES). A perturbation "
+        "takes along what has the same parent structure under another name. Several keys together "
         "name a pair, for instance `{cell_type: HUVEC, perturbation: '1137'}` (MorphGen, "
         "section 4.5).",
     )

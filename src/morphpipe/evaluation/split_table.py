@@ -1,5 +1,6 @@
 """The split table of a configuration: which field is on which side."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +72,11 @@ def with_structures(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     if "scaffold" in columns:
         fields = fields.assign(scaffold=fields["smiles"].map({s: scaffold(s) for s in known}))
     if "perturbation" in columns:
-        parents = {s: parent_structure(s) for s in known if s}
+        parents = {}
+        for smiles in known:
+            # A compound whose structure cannot be read is held out by its name alone.
+            with suppress(DataError):
+                parents[smiles] = parent_structure(smiles)
         fields = fields.assign(structure=fields["smiles"].map(parents))
     return fields
 
