@@ -5,15 +5,7 @@ from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import (
-    CONFIG,
-    Config,
-    Fields,
-    Log,
-    configured,
-    prepare,
-    read_settings,
-)
+from morphpipe.cli.options import CONFIG, Config, Fields, Log, configured, prepare, read_settings
 from morphpipe.cli.outputs import new
 from morphpipe.errors import ConfigError
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import CONFIG, Config, Fields, configured
-from morphpipe.cli.outputs import new
+from morphpipe.cli.outputs import new, place
 from morphpipe.errors import ConfigError
 
 
@@ -116,6 +116,8 @@ def fields(
     from morphpipe.datasets.stage import catalogue_rxrx1, write_dataset
 
     _, dataset = configured(config, "datasets", name)
+    quality = place(output.with_name("quality.parquet"))
+    quarantine = quarantine or place(output.with_name("quarantine.parquet"))
     missing, limits = [], Quality()
     if dataset.source != "rxrx1":
         if metadata is not None or genes is not None:
@@ -138,8 +140,8 @@ def fields(
         found,
         missing,
         output,
-        output.with_name("quality.parquet"),
-        quarantine or output.with_name("quarantine.parquet"),
+        quality,
+        quarantine,
     )
     print(f"{kept} fields in {output}, {aside} put aside")
 

@@ -20,6 +20,11 @@ _asked: list[Path] = []
 
 
 def unused(path: Path | None) -> Path | None:
+    """Check an option that says where to write, see `place`; None stays None."""
+    return None if path is None else place(path)
+
+
+def place(path: Path) -> Path:
     """Where to write: a path at which nothing stands but what a verb once made.
 
     Raises
@@ -27,10 +32,7 @@ def unused(path: Path | None) -> Path | None:
     ConfigError
         When something else stands there, or the path is an input as well.
     """
-    if path is None:
-        return None
-    named = [text.split("=", 1)[1] if text.startswith("--") and "=" in text else text
-             for text in sys.argv[1:]]  # fmt: skip
+    named = [text.split("=", 1)[-1] if text.startswith("--") else text for text in sys.argv[1:]]
     if path.exists() and sum(Path(text).resolve() == path.resolve() for text in named) > 1:
         raise ConfigError(f"{path} is to be read and to be written: name another output.")
     _asked.append(path)
@@ -46,7 +48,7 @@ def unused(path: Path | None) -> Path | None:
 
 
 def new(help: str) -> Any:
-    """An option that says where to write, see `unused`."""
+    """An option that says where to write, see `place`."""
     return typer.Option(callback=unused, help=help)
 
 

@@ -5,16 +5,7 @@ from typing import Annotated
 
 import typer
 
-from morphpipe.cli.options import (
-    CONFIG,
-    Config,
-    Fields,
-    Log,
-    Split,
-    Threads,
-    configured,
-    prepare,
-)
+from morphpipe.cli.options import CONFIG, Config, Fields, Log, Split, Threads, configured, prepare
 from morphpipe.cli.outputs import new
 
 

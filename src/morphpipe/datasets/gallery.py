@@ -169,7 +169,7 @@ def read_load_data(
         twice, or one file serves two channels or fields.
     """
     path = Path(path)
-    table = read_user_table(path, "table of planes").astype("string").fillna("").astype(object)
+    table = read_user_table(path, "table of planes", text=True)
     missing = [column for column in _KEYS if column not in table]
     images = _channels(table, _IMAGE)
     if missing or not images or table.empty:

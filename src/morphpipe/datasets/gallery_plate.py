@@ -56,8 +56,7 @@ def read_wells(settings: GalleryDataset, annotation: str | Path) -> pd.DataFrame
     if settings.layout == "rohban":
         wells = rohban_annotation(annotation)
     else:
-        wells = read_user_table(annotation, "annotation").astype("string").fillna("")
-        wells = wells.astype(object)
+        wells = read_user_table(annotation, "annotation", text=True)
         missing = [column for column in ("well", "perturbation") if column not in wells]
         if missing:
             raise DataError(f"{annotation} lacks the column {', '.join(missing)}.")

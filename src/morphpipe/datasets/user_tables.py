@@ -16,7 +16,7 @@ _ZIP, _GZIP, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"PAR1"
 _DELIMITERS = (",", "\t", ";")
 
 
-def read_user_table(path: str | Path, what: str) -> pd.DataFrame:
+def read_user_table(path: str | Path, what: str, *, text: bool = False) -> pd.DataFrame:
     """A table in CSV (also compressed by gzip) or Parquet; text stays as it was written.
 
     Columns are separated by commas, tabs or semicolons, whichever the header has most of. The text
@@ -29,11 +29,13 @@ def read_user_table(path: str | Path, what: str) -> pd.DataFrame:
         The table.
     what
         What it is called in messages, for instance "sample sheet".
+    text
+        Make text of the columns of Parquet too.
 
     Returns
     -------
     pandas.DataFrame
-        From CSV all columns are text, empty cells the empty string.
+        From CSV, and with `text`, all columns are text, empty cells the empty string.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def read_user_table(path: str | Path, what: str) -> pd.DataFrame:
         data = path.read_bytes()
         # By their first bytes: a download may have another name.
         if data.startswith(_PARQUET):
-            return read_parquet(path).to_pandas()
+            table = read_parquet(path).to_pandas()
+            return table.astype("string").fillna("").astype(object) if text else table
         if data.startswith(_GZIP):
             data = gzip.decompress(data)
     except (OSError, EOFError) as error:

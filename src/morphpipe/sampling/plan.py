@@ -185,7 +185,7 @@ def read_cell_types(path: str | Path) -> list[str]:
 
 
 def _read_list(path: str | Path) -> pd.DataFrame:
-    table = read_user_table(path, "list of conditions")
+    table = read_user_table(path, "list of conditions", text=True)
     missing = {"cell_type", "perturbation", "images"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
