@@ -181,7 +181,7 @@ class PublishedStep:
         model_input = (1 - t) * batch.latents + t * batch.noise
         condition = batch.condition
         velocity, projected = self.model(
-            model_input, batch.time, condition.perturbation, condition.cell_type, batch.drop
+            model_input, batch.time, condition.perturbation, condition.cell_type, batch.drop[:, 0]
         )
         denoising = ((velocity - (batch.noise - batch.latents)) ** 2).flatten(1).mean(1).mean()
         projected, targets = F.normalize(projected, dim=-1), F.normalize(batch.targets, dim=-1)

@@ -82,7 +82,7 @@ def random_batch(setting: Setting) -> TrainingBatch:
         torch.randn(n, *shape),
         torch.rand(n),
         Condition(labels, labels, embedding),
-        torch.zeros(n, dtype=torch.bool),
+        torch.zeros(n, 2, dtype=torch.bool),
     )
 
 

@@ -140,7 +140,7 @@ def random_batch(name: str, number: int, device: torch.device) -> TrainingBatch:
         torch.randint(PERTURBATIONS, (number,), generator=draw),
         torch.randint(CELL_TYPES, (number,), generator=draw),
     )
-    drop = torch.arange(number) % 8 == 1
+    drop = (torch.arange(number) % 8 == 1)[:, None].expand(number, 2)
     batch = TrainingBatch(
         latents, noise, torch.rand(number, generator=draw), condition, drop, targets
     )

@@ -29,7 +29,7 @@ def batch(n=4, targets=None):
         noise=torch.randn(n, 2, 4, 4, generator=draw),
         time=torch.rand(n, generator=draw),
         condition=Condition(torch.arange(n) % 3, torch.arange(n) % 2),
-        drop=torch.arange(n) % 4 == 3,
+        drop=(torch.arange(n) % 4 == 3)[:, None].expand(n, 2),
         targets=targets,
     )
 
@@ -49,13 +49,13 @@ def test_loss_is_that_of_the_velocity_on_the_path():
         weight.data += 0.05 * torch.randn_like(weight)
     data = batch()
     t = data.time[:, None, None, None]
-    keep = ~data.drop
+    keep = ~data.drop[:, 0]
     condition = Condition(data.condition.perturbation[keep], data.condition.cell_type[keep])
     x = (1 - t) * data.latents + t * data.noise
     velocity = torch.empty_like(x)
     velocity[keep] = model.velocity(x[keep], data.time[keep], condition)
-    velocity[data.drop] = model.velocity(
-        x[data.drop], data.time[data.drop], Condition(*torch.zeros(2, 1).long()), null=True
+    velocity[~keep] = model.velocity(
+        x[~keep], data.time[~keep], Condition(*torch.zeros(2, 1).long()), null=True
     )
     expected = (velocity - (data.noise - data.latents)).square().mean()
     torch.testing.assert_close(model(data).total, expected)

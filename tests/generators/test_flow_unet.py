@@ -67,11 +67,20 @@ def test_every_input_matters():
 def test_dropped_labels_do_not_matter():
     network = perturb(tiny())
     x, time, perturbation, cell_type = inputs(network)
-    drop = torch.ones(N, dtype=torch.bool)
+    drop = torch.ones(N, 2, dtype=torch.bool)
     one = network(x, time, perturbation, cell_type, drop)
     other = network(x, time, perturbation.flip(0), 1 - cell_type, drop)
     torch.testing.assert_close(one, other)
     assert not torch.allclose(one, network(x, time, perturbation, cell_type))
+
+
+def test_normalised_labels_are_divided_by_the_root_of_their_number():
+    plain, normalised = perturb(tiny()), perturb(tiny(normalise_labels=True))
+    given = inputs(plain)
+    assert not torch.allclose(plain(*given), normalised(*given))
+    for table in (plain.perturbation, plain.cell_type):
+        table.weight.data /= 2**0.5
+    torch.testing.assert_close(plain(*given), normalised(*given))
 
 
 def test_embeddings_take_the_place_of_labels():

@@ -116,7 +116,7 @@ def test_dropped_labels_are_the_null_class_of_their_own():
     network = perturb(tiny())
     x, time, perturbation, cell_type = inputs(network)
     drop = torch.tensor([True, False, True])
-    dropped = network(x, time, perturbation, cell_type, drop)
+    dropped = network(x, time, perturbation, cell_type, torch.stack([drop, drop], 1))
     null = network(x, time, torch.full((N,), 5), torch.full((N,), 2))
     kept = network(x, time, perturbation, cell_type)
     torch.testing.assert_close(dropped[drop], null[drop])
@@ -125,6 +125,25 @@ def test_dropped_labels_are_the_null_class_of_their_own():
     # The null class is no class: its rows belong to no label.
     assert network.perturbation.num_embeddings == 6
     assert network.cell_type.num_embeddings == 3
+
+
+def test_one_label_can_be_dropped_without_the_other():
+    network = perturb(tiny())
+    x, time, perturbation, cell_type = inputs(network)
+    drop = torch.tensor([[True, False]] * N)
+    dropped = network(x, time, perturbation, cell_type, drop)
+    torch.testing.assert_close(dropped, network(x, time, torch.full((N,), 5), cell_type))
+    dropped = network(x, time, perturbation, cell_type, drop.flip(1))
+    torch.testing.assert_close(dropped, network(x, time, perturbation, torch.full((N,), 2)))
+
+
+def test_normalised_labels_are_divided_by_the_root_of_their_number():
+    plain, normalised = perturb(tiny()), perturb(tiny(normalise_labels=True))
+    given = inputs(plain)
+    assert not torch.allclose(plain(*given), normalised(*given))
+    for table in (plain.perturbation, plain.cell_type):
+        table.weight.data /= 2**0.5
+    torch.testing.assert_close(plain(*given), normalised(*given))
 
 
 def test_hidden_tokens_are_those_after_the_asked_block():

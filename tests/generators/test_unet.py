@@ -62,7 +62,8 @@ def batch(n=N, width=WIDTH):
     draw = torch.Generator().manual_seed(1)
     latents, noise = torch.randn(2, n, 4, 8, 6, generator=draw)
     time = torch.linspace(0.05, 0.95, n)
-    return TrainingBatch(latents, noise, time, condition(n, width), torch.arange(n) == 1)
+    drop = (torch.arange(n) == 1)[:, None].expand(n, 2)
+    return TrainingBatch(latents, noise, time, condition(n, width), drop)
 
 
 def double(generator, data):
@@ -130,7 +131,7 @@ def test_padding_of_a_batch_is_that_of_each_embedding(width, value):
 def test_the_prompt_is_the_padded_embedding_or_constant():
     generator = build(tokens=77)
     given = condition()
-    prompt = generator.prompt(given, torch.tensor([False, True, False]))
+    prompt = generator.prompt(given, torch.tensor([[False] * 2, [True] * 2, [False] * 2]))
     assert prompt.shape == (N, 77, 768)
     ones = np.ones(768, np.float32)
     rows = [centre_pad(given.embedding[0].numpy()), ones, centre_pad(given.embedding[2].numpy())]
@@ -141,7 +142,7 @@ def test_the_prompt_is_the_padded_embedding_or_constant():
 def test_the_prompt_of_a_table_and_of_the_cell_type():
     generator = build(condition_width=None, cell_type_token=True)
     given = condition(width=None)
-    prompt = generator.prompt(given, torch.tensor([False, False, True]))
+    prompt = generator.prompt(given, torch.tensor([[False] * 2, [False] * 2, [True] * 2]))
     assert torch.equal(prompt[:2, 0], generator.perturbation.weight[:2])
     assert torch.equal(prompt[:2, 1], generator.cell_type.weight[:2])
     assert torch.equal(prompt[2], torch.ones(2, 768))
@@ -187,6 +188,14 @@ def test_gradients_reach_all_that_equal_tokens_leave_to_learn(cell_type_token):
     # Queries and keys, and the normalisation before the queries, where there is nothing to choose.
     unused = {"attn2.to_q.weight", "attn2.to_k.weight", "norm2.weight", "norm2.bias"}
     assert idle == (set() if cell_type_token else unused)
+
+
+def test_one_token_can_be_dropped_without_the_other():
+    generator = build(cell_type_token=True)
+    drop = torch.tensor([[True, False], [False, True], [False, False]])
+    prompt, kept = (generator.prompt(condition(), d) for d in (drop, torch.zeros_like(drop)))
+    assert (prompt[drop] == 1).all()
+    assert torch.equal(prompt[~drop], kept[~drop])
 
 
 def test_the_loss_is_the_error_of_the_noise_on_the_published_path():

@@ -89,12 +89,30 @@ def test_draws_are_of_their_distributions(make_data):
     noise = torch.cat([b.noise for b in batches])
     time = torch.cat([b.time for b in batches])
     drop = torch.cat([b.drop for b in batches]).float()
+    assert torch.equal(drop[:, 0], drop[:, 1])
     # Five standard errors of each.
     assert abs(float(noise.mean())) < 5 / noise.numel() ** 0.5
     assert abs(float(noise.std()) - 1) < 5 / (2 * noise.numel()) ** 0.5
     assert abs(float(time.mean()) - 0.5) < 5 * (1 / 12 / 600) ** 0.5
     assert abs(float(drop.mean()) - 0.3) < 5 * (0.21 / 600) ** 0.5
     assert not torch.equal(batches[0].noise, batches[1].noise)
+
+
+def test_labels_are_dropped_together_or_each_by_itself(make_data):
+    data = make_data(4)
+    batches = [
+        [data.batch(3, step, range(8), 8, 0.3, label_dropout_mode=mode) for step in range(100)]
+        for mode in ("joint", "independent")
+    ]
+    for joint, independent in zip(*batches, strict=True):
+        # Nothing else is drawn otherwise.
+        assert torch.equal(joint.noise, independent.noise)
+        assert torch.equal(joint.drop[:, 0], independent.drop[:, 0])
+    drop = torch.cat([batch.drop for batch in batches[1]]).float()
+    standard_error = (0.21 / 800) ** 0.5
+    assert abs(float(drop[:, 1].mean()) - 0.3) < 5 * standard_error
+    both = float((drop[:, 0] * drop[:, 1]).mean())
+    assert abs(both - 0.09) < 5 * (0.09 * 0.91 / 800) ** 0.5
 
 
 def test_times_are_drawn_as_configured(make_data):

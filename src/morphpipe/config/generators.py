@@ -31,7 +31,27 @@ class BlockAlignment(Alignment):
         return f"after block {self.block}"
 
 
-class SiT(Model):
+class _Conditional(Model):
+    """What all generators share in how they drop labels."""
+
+    label_dropout_mode: Literal["joint", "independent"] = Field(
+        "joint",
+        description="Whether perturbation and cell type are dropped together (`joint`), or each "
+        "by a draw of its own.",
+    )
+
+
+class _Flow(_Conditional):
+    """What the networks of flows share."""
+
+    normalise_labels: bool = Field(
+        False,
+        description="Divide the sum of the labels' vectors by the square root of their number, "
+        "t + (e_perturbation + e_cell_type) / √2, instead of adding them as they are (MorphGen).",
+    )
+
+
+class SiT(_Flow):
     """MorphGen's transformer, on the path of a flow."""
 
     kind: Literal["sit"]
@@ -46,7 +66,7 @@ class SiT(Model):
     alignment: BlockAlignment | None = None
 
 
-class FlowUNet(Model):
+class FlowUNet(_Flow):
     """A small convolutional U-Net on the path of a flow, for small data and short trainings."""
 
     kind: Literal["flow_unet"]
@@ -62,7 +82,7 @@ class FlowUNet(Model):
     )
 
 
-class UNet(Model):
+class UNet(_Conditional):
     """MorphoDiff's U-Net of Stable Diffusion, which predicts the noise of a diffusion."""
 
     kind: Literal["unet"]

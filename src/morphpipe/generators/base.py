@@ -58,7 +58,8 @@ class TrainingBatch:
     condition
         Labels of the N latents.
     drop
-        bool [N]; where true, the labels are replaced by the null classes.
+        bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
+        replaced by its null class.
     targets
         float [N, T, d], tokens of the encoder that the hidden tokens are aligned with; None where
         the generator is trained without alignment.

@@ -62,12 +62,10 @@ def _flow(
     gradient_checkpointing: bool,
 ) -> FlowGenerator:
     alignment = settings.alignment
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"normalise_labels": settings.normalise_labels}
     if alignment is not None and target_width is not None:
-        options = {
-            "alignment_width": target_width,
-            "projector_width": alignment.projector_width,
-        }
+        options["alignment_width"] = target_width
+        options["projector_width"] = alignment.projector_width
         if isinstance(settings, SiT) and settings.alignment is not None:
             options["alignment_depth"] = settings.alignment.block
     kind = SiTNetwork if isinstance(settings, SiT) else FlowUNetNetwork

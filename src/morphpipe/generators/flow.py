@@ -78,7 +78,7 @@ class FlowGenerator(nn.Module):
         self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
         """Velocity [N, C, h, w] at the state x and time [N]; `null` ignores the condition."""
-        drop = torch.ones(len(x), dtype=torch.bool, device=x.device) if null else None
+        drop = torch.ones(len(x), 2, dtype=torch.bool, device=x.device) if null else None
         return self.network(x, time, self._perturbation(condition), condition.cell_type, drop)
 
     def _perturbation(self, condition: Condition) -> Tensor:

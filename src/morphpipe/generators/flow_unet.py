@@ -151,6 +151,8 @@ class FlowUNet(nn.Module):
     time_scale
         Factor on the time before its sines and cosines. 1000, as for the timesteps of diffusion:
         with times in [0, 1] most of the frequencies would stay constant.
+    normalise_labels
+        Divide the sum of the two labels' vectors by the square root of 2.
 
     Raises
     ------
@@ -175,6 +177,7 @@ class FlowUNet(nn.Module):
         projector_width: int = 2048,
         gradient_checkpointing: bool = False,
         time_scale: float = 1000.0,
+        normalise_labels: bool = False,
     ) -> None:
         super().__init__()
         if isinstance(latent_size, int):
@@ -189,6 +192,7 @@ class FlowUNet(nn.Module):
         self.latent_channels = latent_channels
         self.latent_size = latent_size
         self.gradient_checkpointing = gradient_checkpointing
+        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
 
         inner = 2 * width
         self.time = TimeEmbedding(inner, scale=time_scale)
@@ -306,12 +310,9 @@ class FlowUNet(nn.Module):
                 f"This U-Net was built for latents of {self.latent_channels} channels and "
                 f"{self.latent_size[0]}x{self.latent_size[1]}, not {tuple(x.shape[1:])}."
             )
-        condition = (
-            self.time(time)
-            + self.perturbation(perturbation, drop)
-            + self.cell_type(cell_type, drop)
-        )
-        condition = F.silu(condition)
+        dropped = (None, None) if drop is None else drop.unbind(1)
+        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
+        condition = F.silu(self.time(time) + self.label_scale * labels)
         skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
         linear = skip * x
         x = self.stem((into * x).contiguous(memory_format=torch.channels_last))

@@ -56,6 +56,8 @@ class SiT(nn.Module):
         Recompute blocks in the backward pass: less memory, about a third more time.
     time_scale
         Factor on the time before its sines and cosines; 1 in SiT and REPA.
+    normalise_labels
+        Divide the sum of the two labels' vectors by the square root of 2.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class SiT(nn.Module):
         projector_width: int = 2048,
         gradient_checkpointing: bool = False,
         time_scale: float = 1.0,
+        normalise_labels: bool = False,
     ) -> None:
         super().__init__()
         if isinstance(latent_size, int):
@@ -108,6 +111,7 @@ class SiT(nn.Module):
         self.patch = patch
         self.alignment_depth = alignment_depth
         self.gradient_checkpointing = gradient_checkpointing
+        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
 
         self.patches = nn.Linear(patch * patch * latent_channels, width)
         self.time = TimeEmbedding(width, scale=time_scale)
@@ -207,8 +211,9 @@ class SiT(nn.Module):
         cell_type
             int64 [N].
         drop
-            bool [N]; where true, both labels are replaced by their null classes. Drawn by the
-            caller, so that resumed training repeats itself.
+            bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
+            replaced by its null class. Drawn by the caller, so that resumed training repeats
+            itself.
 
         Returns
         -------
@@ -238,11 +243,9 @@ class SiT(nn.Module):
                 f"{self.latent_size[0]}x{self.latent_size[1]}, not {tuple(x.shape[1:])}."
             )
         depth = depth or self.alignment_depth or len(self.blocks)
-        condition = (
-            self.time(time)
-            + self.perturbation(perturbation, drop)
-            + self.cell_type(cell_type, drop)
-        )
+        dropped = (None, None) if drop is None else drop.unbind(1)
+        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
+        condition = self.time(time) + self.label_scale * labels
         condition = F.silu(condition)  # every modulation begins with it
         tokens = self.patches(patchify(x, self.patch)) + self.positions
         hidden = tokens

@@ -241,7 +241,7 @@ class UNetGenerator(nn.Module):
         ConfigError, DataError
             See `loss`.
         """
-        drop = torch.full((len(x),), null, dtype=torch.bool, device=x.device)
+        drop = torch.full((len(x), 2), null, dtype=torch.bool, device=x.device)
         return self._predict(x, timestep, condition, drop)
 
     def prompt(self, condition: Condition, drop: Tensor) -> Tensor:
@@ -252,7 +252,8 @@ class UNetGenerator(nn.Module):
         condition
             Of N images.
         drop
-            bool [N]; where true, every token is the constant prompt.
+            bool [N, 2]; where true, the token of the perturbation (first column) or of the cell
+            type (second) is the constant prompt.
 
         Returns
         -------
@@ -267,7 +268,8 @@ class UNetGenerator(nn.Module):
         parts = [self._perturbation_token(condition)]
         if self.cell_type is not None:
             parts.append(self.cell_type(condition.cell_type))
-        tokens = torch.where(drop[:, None, None], self.padding, torch.stack(parts, dim=1))
+        dropped = drop[:, : len(parts), None]
+        tokens = torch.where(dropped, self.padding, torch.stack(parts, dim=1))
         return tokens.repeat(1, self.tokens, 1)
 
     def _perturbation_token(self, condition: Condition) -> Tensor:

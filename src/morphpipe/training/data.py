@@ -106,6 +106,7 @@ class TrainingData:
         batch_size: int,
         label_dropout: float,
         time_sampling: str = "uniform",
+        label_dropout_mode: str = "joint",
     ) -> TrainingBatch:
         """A part of the global batch of a step.
 
@@ -123,6 +124,9 @@ class TrainingData:
             Share of labels replaced by the null class.
         time_sampling
             See `morphpipe.transport.interpolant.draw_time`.
+        label_dropout_mode
+            Whether perturbation and cell type are dropped together (`joint`), or each by a draw
+            of its own (`independent`).
         """
         members = batch_members(seed, step, batch_size, len(self))[rows.start : rows.stop]
         shape = self.moments.shape[1:]
@@ -130,7 +134,7 @@ class TrainingData:
         noise = np.empty_like(posterior_noise)
         transforms = np.empty(len(members), np.int64)
         time = np.empty(len(members), np.float32)
-        drop = np.empty(len(members), bool)
+        drop = np.empty((len(members), 2), bool)
         for i, place in enumerate(rows):
             random = np.random.Generator(
                 np.random.Philox(np.random.SeedSequence([_SAMPLE, seed, step, place]))
@@ -140,6 +144,8 @@ class TrainingData:
             drop[i] = random.random() < label_dropout
             random.standard_normal(dtype=np.float32, out=posterior_noise[i])
             random.standard_normal(dtype=np.float32, out=noise[i])
+            if label_dropout_mode == "independent":
+                drop[i, 1] = random.random() < label_dropout
         moments = self.moments.read(self.positions[members, transforms])
         targets = None
         if self.targets is not None and self.target_positions is not None:
@@ -170,12 +176,13 @@ class TrainingData:
         batch_size: int,
         label_dropout: float,
         time_sampling: str = "uniform",
+        label_dropout_mode: str = "joint",
     ) -> Iterator[list[TrainingBatch]]:
         """The batches of many steps, made ahead by a thread.
 
         Parameters
         ----------
-        seed, batch_size, label_dropout, time_sampling
+        seed, batch_size, label_dropout, time_sampling, label_dropout_mode
             See `batch`.
         steps
             Which steps.
@@ -194,7 +201,15 @@ class TrainingData:
             try:
                 for step in steps:
                     parts = [
-                        self.batch(seed, step, part, batch_size, label_dropout, time_sampling)
+                        self.batch(
+                            seed,
+                            step,
+                            part,
+                            batch_size,
+                            label_dropout,
+                            time_sampling,
+                            label_dropout_mode,
+                        )
                         for part in rows
                     ]
                     while not stopped.is_set():

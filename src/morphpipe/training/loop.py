@@ -286,6 +286,7 @@ def _train(
         training.batch_size,
         settings.generator.label_dropout,
         training.time_sampling,
+        settings.generator.label_dropout_mode,
     )
     with tqdm(
         total=until,
