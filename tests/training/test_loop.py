@@ -358,6 +358,25 @@ def test_released_code_trains_on_from_the_average(make_settings, make_data, voca
         assert all(torch.equal(average[key], model[key]) for key in average) == bool(reading)
 
 
+def test_an_interruption_puts_no_average_in_place(
+    make_settings, make_data, vocabulary, tmp_path, monkeypatch
+):
+    """A checkpoint that is due to a SIGTERM, or to the end of a slice, is none of the settings'."""
+    settings = _released(make_settings(slices=2, checkpoint_every=5), average="released_code")
+    whole, cut, rest = (tmp_path / name for name in ("whole", "cut", "rest"))
+    for folder in (whole, cut, rest):
+        folder.mkdir()
+    left_alone = _run(settings, make_data(), vocabulary, whole)
+
+    monkeypatch.setattr(loop.Termination, "asked_of_any", lambda self, accelerator, step: step == 3)
+    monkeypatch.setattr(loop, "end", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        _run(settings, make_data(), vocabulary, cut, until=6)
+    monkeypatch.undo()
+    earlier = _run(settings, make_data(), vocabulary, cut, until=6)
+    _assert_same(left_alone, _run(settings, make_data(), vocabulary, rest, earlier=earlier))
+
+
 def test_released_code_forgets_the_optimizer_with_every_job(
     make_settings, make_data, vocabulary, tmp_path
 ):

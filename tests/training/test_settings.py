@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from morphpipe.config.fidelity import Fidelity
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.settings import TrainingSettings
 
@@ -44,6 +47,18 @@ def test_identity_ignores_what_weights_do_not_depend_on(make_settings, vocabular
 def test_identity_follows_what_matters(make_settings, vocabulary, change):
     plain = make_settings().identity(vocabulary, DATA)
     assert make_settings(**change).identity(vocabulary, DATA) != plain
+
+
+@pytest.mark.parametrize(
+    ("key", "change"), [("average", {"checkpoint_every": 1}), ("requeue", {"slices": 3})]
+)
+def test_identity_follows_what_the_released_code_depends_on(make_settings, vocabulary, key, change):
+    fidelity = Fidelity(**{key: "released_code"})
+    plain, changed = (
+        replace(make_settings(**options), fidelity=fidelity).identity(vocabulary, DATA)
+        for options in ({}, change)
+    )
+    assert plain != changed
 
 
 def test_identity_follows_data_and_labels(make_settings, vocabulary):

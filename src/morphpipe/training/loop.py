@@ -271,7 +271,9 @@ def _train(
 
     def save(folder: Path, notes: dict[str, str | Path] | None = None) -> None:
         accelerator.wait_for_everyone()
-        if settings.fidelity.average == "released_code":
+        # At the steps that the settings name alone, whenever the training was interrupted.
+        regular = step % training.checkpoint_every == 0 or step == training.steps
+        if settings.fidelity.average == "released_code" and regular:
             average.copy_to(generator)
         if main:
             state = CheckpointState(step, identity, settings.to_dict(), (channels, height, width))
