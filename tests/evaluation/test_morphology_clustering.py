@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics.cluster import contingency_matrix
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.morphology_clustering import (
@@ -43,6 +45,32 @@ def test_no_groups_are_at_the_level_of_chance():
         assert abs(result.adjusted_rand) < 0.2
         below.append(result.adjusted_rand <= result.chance_95)
     assert np.mean(below) > 0.8
+
+
+def _mutual_information(labels, clusters):
+    """2 I(L; C) / (H(L) + H(C)), from the table of counts."""
+    joint = contingency_matrix(labels, clusters) / len(labels)
+
+    def entropy(p):
+        return -sum(x * np.log(x) for x in p.ravel() if x > 0)
+
+    of_labels, of_clusters = entropy(joint.sum(1)), entropy(joint.sum(0))
+    return 2 * (of_labels + of_clusters - entropy(joint)) / (of_labels + of_clusters)
+
+
+def test_mutual_information_is_averaged_over_seeds():
+    values, labels = blobs(0.6, seed=1)
+    expected = [
+        _mutual_information(labels, KMeans(4, n_init=10, random_state=seed).fit_predict(values))
+        for seed in (42, 43, 44, 45, 46)
+    ]
+    assert 0.2 < np.mean(expected) < 0.9
+    result = cluster_by_label(values, labels, seed=0)
+    assert result.mutual_information == pytest.approx(np.mean(expected))
+    one = cluster_by_label(values, labels, seed=0, seeds=[43])
+    assert one.mutual_information == pytest.approx(expected[1])
+    itself = cluster_transferred(values, labels, values, labels, seed=0)
+    assert itself.mutual_information == pytest.approx(np.mean(expected))
 
 
 def test_generated_images_fall_into_the_clusters_of_real_ones():

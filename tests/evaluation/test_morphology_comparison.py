@@ -149,6 +149,41 @@ def test_profile_correlations_are_pearsons():
     expected = np.mean([stats.pearsonr(right, one).statistic for one in left])
     row = value(frame, "profile_correlation", "generated-real", perturbation="a", cell_type="U2OS")
     assert row["value"] == pytest.approx(expected, abs=1e-5)
+    # The ranks of the same profiles, by scipy.
+    settings = replace(FEW, floor_repeats=1, correlation="spearman")
+    frame = table_of(compare(real, generated, settings=settings))
+    row = value(frame, "profile_correlation", "real-real", perturbation="a", cell_type="U2OS")
+    expected = stats.spearmanr(left[0], left[1]).statistic
+    assert row["value"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_profile_correlations_may_be_of_ranks_beside_the_lowest_of_the_halves():
+    real, generated = screen("real", seed=0), screen("generated", seed=1)
+    frames = {
+        name: table_of(compare(real, generated, settings=replace(FEW, **options)))
+        for name, options in (
+            ("pearson", {}),
+            ("ranks", {"correlation": "spearman"}),
+            ("lowest", {"correlation_floor": "minimum"}),
+            ("once", {"correlation_floor": "minimum", "floor_repeats": 1}),
+            ("once-mean", {"floor_repeats": 1}),
+        )
+    }
+    chosen = {"perturbation": "a", "cell_type": "U2OS"}
+
+    def of(name, comparison):
+        return value(frames[name], "profile_correlation", comparison, **chosen)
+
+    for comparison in ("generated-real", "real-real"):
+        ranks, pearson = of("ranks", comparison), of("pearson", comparison)
+        assert ranks["notes"]["correlation"] == "spearman"
+        assert ranks["value"] != pearson["value"]
+        assert ranks["value"] == pytest.approx(pearson["value"], abs=0.25)
+        assert math.isnan(ranks["ci_low"])
+        assert not math.isnan(pearson["ci_low"])
+    assert of("lowest", "real-real")["value"] < of("pearson", "real-real")["value"]
+    assert of("lowest", "generated-real")["value"] == of("pearson", "generated-real")["value"]
+    assert of("once", "real-real")["value"] == pytest.approx(of("once-mean", "real-real")["value"])
 
 
 def test_the_control_is_no_profile_where_it_is_the_centre(good):

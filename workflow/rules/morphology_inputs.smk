@@ -108,7 +108,10 @@ def morphology_params(wildcards):
         "recipe": settings.recipe,
         "per_plate": settings.per_plate,
         "settings": {
-            "floor_repeats": evaluation.floor_repeats,
+            "floor_repeats": settings.floor_repeats or evaluation.floor_repeats,
+            "correlation": settings.correlation,
+            "correlation_floor": settings.correlation_floor,
+            "clustering_seeds": settings.clustering_seeds,
             "count_bins": evaluation.count_bins,
             "seed": settings.seed,
         },

@@ -47,6 +47,27 @@ class Morphology(Model):
         description="How measurements become profiles: `fixed` fits everything on real images "
         "alone; `morphodiff` and `morphgen` do as the papers say.",
     )
+    correlation: Literal["pearson", "spearman"] = Field(
+        "pearson",
+        description="Of mean profiles: `spearman`, between the ranks of their features, as "
+        "MorphoDiff's released code.",
+    )
+    correlation_floor: Literal["mean", "minimum"] = Field(
+        "mean",
+        description="What halves of the real wells agree by: the mean over random halvings, or "
+        "their minimum, as MorphoDiff's released code (of 100).",
+    )
+    floor_repeats: PositiveInt | None = Field(
+        None,
+        description="Random halvings of the real wells; null: as many as the experiment's "
+        "`evaluation.floor_repeats`.",
+    )
+    clustering_seeds: list[Seed] = Field(
+        default_factory=lambda: [42, 43, 44, 45, 46],
+        min_length=1,
+        description="Seeds of k-means over which the normalised mutual information of clusters "
+        "and labels is averaged (MorphoDiff's released code).",
+    )
     per_plate: bool = Field(
         False, description="Standardise real fields plate by plate (recipe `fixed` only)."
     )

@@ -34,10 +34,10 @@ def clustering_rows(sets: MorphologySets) -> Rows:
     Returns
     -------
     list of dict
-        ``cluster_adjusted_rand`` (with the level of chance in the settings) and
-        ``label_silhouette``; task ``perturbation`` or ``mechanism``; comparison ``real``,
-        ``generated`` and ``generated-real`` (generated fields in the clusters of real ones).
-        Cell type ``all`` is the mean over cell types.
+        ``cluster_adjusted_rand`` (with the level of chance in the settings),
+        ``cluster_mutual_information`` and ``label_silhouette``; task ``perturbation`` or
+        ``mechanism``; comparison ``real``, ``generated`` and ``generated-real`` (generated fields
+        in the clusters of real ones). Cell type ``all`` is the mean over cell types.
     """
     rows: Rows = []
     cell_types = sorted(set(sets.real.images.column("cell_type")))
@@ -64,7 +64,7 @@ def clustering_rows(sets: MorphologySets) -> Rows:
                 pooled.setdefault(comparison, []).append(result)
                 rows += _clustering_rows(
                     sets,
-                    (result.adjusted_rand, result.silhouette),
+                    (result.adjusted_rand, result.mutual_information, result.silhouette),
                     columns,
                     {
                         "clusters": result.clusters,
@@ -87,6 +87,7 @@ def clustering_rows(sets: MorphologySets) -> Rows:
                 notes["chance_95"] = float(np.mean([result.chance_95 for result in found]))
                 values = (
                     float(np.mean([result.adjusted_rand for result in found])),
+                    float(np.mean([result.mutual_information for result in found])),
                     float(np.mean([result.silhouette for result in found])),
                 )
             else:
@@ -103,13 +104,15 @@ def _without(task: str, reason: str) -> str:
 
 def _clustering_rows(
     sets: MorphologySets,
-    values: tuple[float, float] | None,
+    values: tuple[float, float, float] | None,
     columns: Mapping[str, Any],
     notes: Mapping[str, Any],
 ) -> Rows:
-    rand, silhouette = values or (None, None)
+    rand, mutual_information, silhouette = values or (None, None, None)
+    seeds = {**notes, "seed": list(sets.settings.clustering_seeds)}
     return [
         sets.row("cluster_adjusted_rand", rand, settings=notes, **columns),
+        sets.row("cluster_mutual_information", mutual_information, settings=seeds, **columns),
         sets.row("label_silhouette", silhouette, settings=notes, **columns),
     ]
 
@@ -124,6 +127,7 @@ def _clusterings(sets: MorphologySets, column: str) -> dict[str, Callable[[], Cl
     options: dict[str, Any] = {
         "permutations": sets.settings.permutations,
         "seed": sets.settings.seed,
+        "seeds": sets.settings.clustering_seeds,
     }
 
     def check() -> None:

@@ -1,8 +1,8 @@
 """The real and the generated fields of one morphological comparison, prepared alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,12 @@ class MorphologySettings:
     ----------
     floor_repeats
         Random halvings of the real wells.
+    correlation
+        Of mean profiles: ``pearson``, or ``spearman``, between the ranks of their features.
+    correlation_floor
+        What real halves agree by: the ``mean`` over the halvings, or their ``minimum``.
+    clustering_seeds
+        Of the k-means whose normalised mutual information is averaged.
     count_bins
         Into how many bins cell counts are sorted to match them.
     permutations
@@ -40,6 +46,9 @@ class MorphologySettings:
     """
 
     floor_repeats: int = 10
+    correlation: Literal["pearson", "spearman"] = "pearson"
+    correlation_floor: Literal["mean", "minimum"] = "mean"
+    clustering_seeds: Sequence[int] = (42, 43, 44, 45, 46)
     count_bins: int = 10
     permutations: int = 200
     top_features: int = 10

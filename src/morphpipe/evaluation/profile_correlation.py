@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_set import FeatureSet
@@ -27,15 +28,16 @@ def profile_correlation_rows(sets: MorphologySets) -> Rows:
     Returns
     -------
     list of dict
-        ``profile_correlation``: Pearson's r over features between mean profiles, generated-real,
-        real-real (two halves by well: what is within reach) and shuffled-real (generated fields
-        against real ones of every other perturbation of the cell type: what a pattern that all
-        perturbations share is worth). By cell type and perturbation; perturbation by cell type
+        ``profile_correlation``: Pearson's r over features between mean profiles (Spearman's by
+        `MorphologySettings.correlation`), generated-real, real-real (two halves by well: what is
+        within reach; their mean or minimum by `correlation_floor`) and shuffled-real (generated
+        fields against real ones of every other perturbation of the cell type: what a pattern that
+        all perturbations share is worth). By cell type and perturbation; perturbation by cell type
         ``all`` is the mean over cell types, and ``all`` by ``all`` the mean over perturbations,
         without the negative control where it is the centre of the profiles. Conditions of a
         single real well cannot be halved: all their fields are compared, and they enter means
         only where no condition can be halved. Generated-real and real-real have linearised
-        intervals.
+        intervals, unless ranks or a minimum are taken, which cannot be linearised.
     """
     real, generated = sets.real.images, sets.generated.images
     pairs = sorted(
@@ -113,9 +115,12 @@ def _row(
     halved: bool = True,
 ) -> dict[str, Any]:
     """One row: a condition, or the mean over so many (of parts that are shares already)."""
-    notes: dict[str, Any] = {"seed": sets.settings.seed}
+    settings = sets.settings
+    notes: dict[str, Any] = {"seed": settings.seed, "correlation": settings.correlation}
+    if comparison == "real-real":
+        notes["floor"] = settings.correlation_floor
     if mean_over is None:
-        notes["halvings"] = sets.settings.floor_repeats if halved else 0
+        notes["halvings"] = settings.floor_repeats if halved else 0
     else:
         notes["mean_over"] = mean_over
         parts = [part.times(1 / mean_over) for part in parts]
@@ -204,15 +209,17 @@ def _correlations(
     floor = _Draws(len(pairs), 0, len(real))
     shuffled: list[Array] = []
     generator = np.random.default_rng([sets.settings.seed, 1])
+    ranked = sets.settings.correlation == "spearman"
 
     def against(rows: list[Indices], size: list[int]) -> tuple[Array, Array, Array]:
         """Generated fields, drawn anew, against real ones; those of all others besides."""
         drawn_fields = [generator.permutation(candidates) for candidates in pool]
         left, right = _cut(drawn_fields, size), _cut(rows, size)
-        correlations = _row_correlations(_means(generated, left), _means(real, right))
+        means = _means(generated, left), _means(real, right)
+        correlations = _row_correlations(*(map(_ranks, means) if ranked else means))
         others = np.where(same_cell & np.isfinite(correlations), correlations, np.nan)
         shuffled.append(_mean_of_known(others, axis=1))
-        return _linearised(generated, left, real, right)
+        return _linearised(generated, left, real, right, ranked=ranked)
 
     for halving in drawn:
         halves = [
@@ -226,7 +233,8 @@ def _correlations(
             pair: (n if not sizes[pair] else min(n, sizes[pair]))
             for pair, n in zip(pairs, size, strict=True)
         }
-        values, left, right = _linearised(real, _cut(halves[0], size), real, _cut(halves[1], size))
+        parts = [_cut(half, size) for half in halves]
+        values, left, right = _linearised(real, parts[0], real, parts[1], ranked=ranked)
         floor.add([(values, np.zeros(0), left + right)])
         against_real.add([against(half, size) for half in halves])
     results = {"generated-real": against_real, "real-real": floor}
@@ -251,6 +259,10 @@ def _correlations(
     def correlation(averaged: Averaged | None, left: FeatureSet | None, i: int) -> _Correlation:
         if averaged is None:
             return _Correlation(float("nan"), None)
+        if left is None and sets.settings.correlation_floor == "minimum":
+            return _Correlation(float(averaged.values.min()), None)
+        if ranked:
+            return _Correlation(averaged.value, None)
         return _Correlation(averaged.value, (1.0, averaged, left, real.select(wells[i])))
 
     return (
@@ -278,15 +290,20 @@ def _cut(rows: list[Indices], sizes: list[int]) -> list[Indices]:
 
 
 def _linearised(
-    left: FeatureSet, left_rows: list[Indices], right: FeatureSet, right_rows: list[Indices]
+    left: FeatureSet,
+    left_rows: list[Indices],
+    right: FeatureSet,
+    right_rows: list[Indices],
+    *,
+    ranked: bool,
 ) -> tuple[Array, Array, Array]:
-    """Pearson's r between the mean profiles of each condition.
+    """Pearson's r between the mean profiles of each condition, or between their ranks.
 
     Returns
     -------
     tuple
         The correlations [c], NaN where a side has no fields or a flat profile, and what each
-        field of both sides contributes to that of its condition: [n], [m].
+        field of both sides contributes to that of its condition: [n], [m]; 0 of ranks.
     """
     values = np.full(len(left_rows), np.nan)
     contributions = (np.zeros(len(left)), np.zeros(len(right)))
@@ -300,6 +317,10 @@ def _linearised(
         means = [profile.mean(axis=0) for profile in profiles]
         if any(np.ptp(mean) == 0 for mean in means):
             continue
+        if ranked:
+            ranks = [_ranks(mean[None]) for mean in means]
+            values[place] = _row_correlations(*ranks)[0, 0]
+            continue
         values[place] = _row_correlations(means[0][None], means[1][None])[0, 0]
         gradients = correlation_gradients(*means)
         for result, chosen, profile, mean, gradient in zip(
@@ -307,6 +328,12 @@ def _linearised(
         ):
             result[chosen] += (profile - mean) @ gradient / len(profile)
     return values, *contributions
+
+
+def _ranks(profiles: Array) -> Array:
+    """Ranks of each profile's features, their mean where features are equal: [c, d]."""
+    ranks: Array = rankdata(profiles, axis=1, nan_policy="propagate")
+    return ranks
 
 
 def _row_correlations(left: Array, right: Array) -> Array:

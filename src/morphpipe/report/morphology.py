@@ -140,6 +140,18 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
         {"comparison": "generated", "task": "mechanism"},
     ),
     (
+        "… normalised mutual information with perturbations (chance is above 0)",
+        "cluster_mutual_information",
+        {"comparison": "real", "task": "perturbation"},
+        {"comparison": "generated", "task": "perturbation"},
+    ),
+    (
+        "… and with mechanisms",
+        "cluster_mutual_information",
+        {"comparison": "real", "task": "mechanism"},
+        {"comparison": "generated", "task": "mechanism"},
+    ),
+    (
         "Nearest mechanism told rightly, other compounds only",
         "nearest_mechanism_accuracy",
         {"comparison": "real-real"},
