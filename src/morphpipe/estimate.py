@@ -46,6 +46,8 @@ _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
 _SMALL_CODEC = 4e4
 # Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
 _RESNET18 = 3.6e9
+# Of a token in half precision: 384 numbers of OpenPhenom; 256 of ResNet-18, which counts as less.
+_TOKEN_BYTES = 768.0
 # CellProfiler, on one core: a field of 512x512 with six channels. It is by the cells: 8 were
 # measured at 70 of them, 25 at 200.
 _CELLPROFILER_SECONDS = 15
@@ -309,9 +311,10 @@ def _estimate_experiment(
     trains = experiment.trained_by is None
     if trains and experiment.generator.alignment:
         tokens = (side // token_stride(experiment.generator.architecture)) ** 2
-        estimate.stages.append(
-            (f"{name}: alignment targets", shards, 0.0, fields * orientations * tokens * 768.0)
-        )
+        encoder = configuration.encoders[experiment.generator.alignment.encoder]
+        joined = encoder.kind == "openphenom" and encoder.channels == "concatenate"
+        of_field = orientations * tokens * _TOKEN_BYTES * (planes if joined else 1)
+        estimate.stages.append((f"{name}: alignment targets", shards, 0.0, fields * of_field))
     forward, parameters = generator_operations(experiment.generator, per_plane * planes, side)
     steps = training.steps * len(training.seeds)
     # Forward and backward are three forward passes.

@@ -220,6 +220,38 @@ def test_views_come_from_one_pass(network):
     assert encoder.token_grid(512, 256) == (32, 16)
 
 
+@torch.no_grad()
+def test_the_norm_may_be_over_the_whole_image(network, published):
+    whole = OpenPhenom(norm="image").eval()
+    whole.load_state_dict(published)
+    images = draw(1, 2, 512, 256)
+    images[:, :, 256:] //= 3  # the lower tile is darker
+    x = normalised(images)
+    expected = [
+        network.encoder.vit_backbone(x[:, :, rows]).reshape(2, 16, 16, 384).mean(0)
+        for rows in (slice(0, 256), slice(256, 512))
+    ]
+    expected = torch.cat(expected).reshape(1, 512, 384)
+    torch.testing.assert_close(whole.tokens(images), expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(whole.tokens(images), network.tokens(images), atol=1e-2)
+    # Of a single tile both are the same.
+    tile = images[:, :, :256]
+    torch.testing.assert_close(whole.embed(tile), network.embed(tile), atol=1e-5, rtol=1e-5)
+    assert OpenPhenomEncoder(whole, ["DNA", "ER"]).preprocessing.endswith("per image and channel")
+
+
+def test_tokens_of_channels_may_be_concatenated_for_alignment(network):
+    images = draw(1, 2, 256, 256)
+    plain = OpenPhenomEncoder(network, ["DNA", "ER"])
+    wide = OpenPhenomEncoder(network, ["DNA", "ER"], concatenate=True)
+    assert (plain.token_width, wide.token_width) == (384, 768)
+    tokens = wide.tokens(images)
+    assert tokens.shape == (1, 256, 768)
+    halves = tokens.reshape(1, 256, 2, 384).mean(2)
+    torch.testing.assert_close(halves, plain.tokens(images))
+    torch.testing.assert_close(wide.embed(images, "all"), plain.embed(images, "all"))
+
+
 def test_images_that_do_not_fit_are_errors(network):
     encoder = OpenPhenomEncoder(network, ["DNA", "ER"])
     with pytest.raises(ConfigError, match="actin"):

@@ -2,9 +2,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from morphpipe.checksums import record_files
+from morphpipe.config.networks import OpenPhenomEncoder as OpenPhenomSettings
 from morphpipe.encoders.openphenom import OpenPhenom
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.resnet18 import ResNet18
+from morphpipe.encoders.stage import load_encoder
 from morphpipe.errors import ConfigError, WeightsError
 
 
@@ -12,6 +15,12 @@ def test_kinds_are_built_from_their_files(tmp_path):
     save_file(OpenPhenom().state_dict(), tmp_path / "openphenom")
     encoder = build_encoder("openphenom", tmp_path / "openphenom", channels=["DNA", "ER"])
     assert (encoder.name, encoder.width, encoder.token_width) == ("OpenPhenom", 384, 384)
+    settings = OpenPhenomSettings(
+        kind="openphenom", weights="w", norm="image", channels="concatenate"
+    ).model_dump()
+    record_files(tmp_path, ["openphenom"])
+    encoder = load_encoder("mine", settings, tmp_path / "weights.json", ["DNA", "ER"])
+    assert (encoder.token_width, encoder.network.norm) == (768, "image")
     network = ResNet18(["DNA", "ER"], 2, mean=[0, 0], deviation=[1, 1])
     network.save(tmp_path / "resnet18")
     encoder = build_encoder("resnet18", tmp_path / "resnet18", channels=["DNA", "ER"])

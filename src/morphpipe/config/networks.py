@@ -80,6 +80,17 @@ class OpenPhenomEncoder(Model):
 
     kind: Literal["openphenom"]
     weights: Name = Field(description="One of `weights`.")
+    norm: Literal["tile", "image"] = Field(
+        "tile",
+        description="Over what each channel is normalised to mean 0 and deviation 1: every tile "
+        "of 256x256 pixels by itself, as the published network does, or the whole image before "
+        "it is cut into tiles.",
+    )
+    channels: Literal["average", "concatenate"] = Field(
+        "average",
+        description="What the tokens of the channels become, which a generator is aligned with: "
+        "their average (384 numbers), or all of them (2,304 for six channels).",
+    )
     batch_size: PositiveInt = 16
 
 

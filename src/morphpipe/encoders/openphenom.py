@@ -7,7 +7,7 @@ published weights (recursionpharma/OpenPhenom on the Hugging Face hub) unchanged
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ TILE = 256  # pixels; the network sees squares of this side
 PATCH = 16
 GRID = TILE // PATCH
 MAXIMUM_CHANNELS = 11  # the published table of positions has 1 + 11 * 256 rows
+
+Norm = Literal["tile", "image"]
 
 _IGNORED = ("decoder.", "encoder_decoder_proj.", "decoder_pred.")  # of the autoencoder
 
@@ -82,17 +84,24 @@ class _Encoder(nn.Module):
 class OpenPhenom(nn.Module):
     """The encoder of OpenPhenom, for images of 1 to 11 channels in any order.
 
-    Images are cut into tiles of 256x256 pixels, for which the network was trained; each tile is
-    scaled to [0, 1] and normalised per channel (instance norm). Features come without gradients.
+    Images are cut into tiles of 256x256 pixels, for which the network was trained, scaled to
+    [0, 1] and normalised per channel (instance norm). Features come without gradients.
+
+    Parameters
+    ----------
+    norm
+        Over what a channel is normalised: every ``tile`` by itself, as published, or the whole
+        ``image``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, norm: Norm = "tile") -> None:
         super().__init__()
+        self.norm = norm
         self.encoder = _Encoder()
         self.register_load_state_dict_pre_hook(_drop_decoder)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Self:
+    def from_file(cls, path: str | Path, *, norm: Norm = "tile") -> Self:
         """Load the published weights, from a safetensors file or a pickle under any name.
 
         Raises
@@ -100,7 +109,7 @@ class OpenPhenom(nn.Module):
         WeightsError
             If the file cannot be read, or its encoder's tensors are not the 162 expected ones.
         """
-        model = cls()
+        model = cls(norm=norm)
         state = read_state_dict(path)
         expected = model.state_dict()
         found = {name for name in state if not name.startswith(_IGNORED)}
@@ -196,9 +205,14 @@ class OpenPhenom(nn.Module):
             )
         rows, columns = height // TILE, width // TILE
         device = self.encoder.vit_backbone.cls_token.device
-        tiles = images.to(device).reshape(n, channels, rows, TILE, columns, TILE)
+        x = images.to(device).float() / 255
+        if self.norm == "image":
+            x = F.instance_norm(x)
+        tiles = x.reshape(n, channels, rows, TILE, columns, TILE)
         tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, TILE, TILE)
-        tokens = self.encoder.vit_backbone(F.instance_norm(tiles.float() / 255))
+        if self.norm == "tile":
+            tiles = F.instance_norm(tiles)
+        tokens = self.encoder.vit_backbone(tiles)
         return tokens.float().reshape(n, rows, columns, channels, GRID, GRID, WIDTH)
 
 
@@ -221,16 +235,24 @@ class OpenPhenomEncoder(TokenEncoder):
         The network, with its weights.
     channels
         Names of the images' channels in order.
+    concatenate
+        Whether the tokens of the channels are concatenated for alignment; they are averaged
+        otherwise.
     """
 
     name = "OpenPhenom"
     width = WIDTH
-    token_width = WIDTH
-    preprocessing = "tiles of 256x256, divided by 255, instance norm per tile and channel"
 
-    def __init__(self, network: OpenPhenom, channels: Sequence[str]) -> None:
+    def __init__(
+        self, network: OpenPhenom, channels: Sequence[str], *, concatenate: bool = False
+    ) -> None:
         self.network = network
         self.channels = tuple(channels)
+        self.concatenate = concatenate
+        self.token_width = WIDTH * len(self.channels) if concatenate else WIDTH
+        self.preprocessing = (
+            f"tiles of 256x256, divided by 255, instance norm per {network.norm} and channel"
+        )
         self.views = (ALL, *self.channels, RGB)
 
     def embed(self, images: Tensor, view: str) -> Tensor:
@@ -256,9 +278,9 @@ class OpenPhenomEncoder(TokenEncoder):
         return {view: features[view] for view in views}
 
     def tokens(self, images: Tensor) -> Tensor:
-        """See `TokenEncoder.tokens`; averaged over channels."""
+        """See `TokenEncoder.tokens`; the channels' are averaged or concatenated."""
         check_images(images, len(self.channels), self.name)
-        return self.network.tokens(images)
+        return self.network.tokens(images, concatenate=self.concatenate)
 
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
         """See `TokenEncoder.token_grid`."""

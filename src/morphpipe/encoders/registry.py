@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -17,6 +18,8 @@ def build_encoder(
     *,
     channels: Sequence[str],
     device: torch.device | str = "cpu",
+    norm: Literal["tile", "image"] = "tile",
+    joined: Literal["average", "concatenate"] = "average",
 ) -> Encoder:
     """Build an encoder with its weights.
 
@@ -30,6 +33,9 @@ def build_encoder(
         Names of the images' channels in the order of the channel manifest.
     device
         Where the encoder runs.
+    norm, joined
+        Of OpenPhenom: over what a channel is normalised, and what the tokens of the channels
+        become for alignment.
 
     Raises
     ------
@@ -42,18 +48,19 @@ def build_encoder(
     if kind == "openphenom":
         from morphpipe.encoders.openphenom import OpenPhenom, OpenPhenomEncoder
 
-        return OpenPhenomEncoder(OpenPhenom.from_file(weights_path).to(device), channels)
+        network = OpenPhenom.from_file(weights_path, norm=norm).to(device)
+        return OpenPhenomEncoder(network, channels, concatenate=joined == "concatenate")
     if kind == "resnet18":
         from morphpipe.encoders.resnet18 import RGB_PLANES, ResNet18, ResNet18Encoder
 
-        network = ResNet18.load(weights_path)
-        if network.channels not in (RGB_PLANES, tuple(channels)):
+        trained = ResNet18.load(weights_path)
+        if trained.channels not in (RGB_PLANES, tuple(channels)):
             raise ConfigError(
                 f"The ResNet-18 at {weights_path} was trained on the channels "
-                f"{', '.join(network.channels)} in this order, the images have "
+                f"{', '.join(trained.channels)} in this order, the images have "
                 f"{', '.join(channels)}: train one on these images."
             )
-        return ResNet18Encoder(network.to(device))
+        return ResNet18Encoder(trained.to(device))
     if kind == "inception":
         from morphpipe.encoders.inception import InceptionEncoder
 

@@ -51,8 +51,15 @@ def load_encoder(
     name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
 ) -> Encoder:
     """Build an encoder under its name in the configuration, on the best device."""
+    options = {}
+    if settings["kind"] == "openphenom":
+        options = {"norm": settings["norm"], "joined": settings["channels"]}
     encoder = build_encoder(
-        settings["kind"], weights_file(settings, record), channels=channels, device=best_device()
+        settings["kind"],
+        weights_file(settings, record),
+        channels=channels,
+        device=best_device(),
+        **options,
     )
     encoder.name = name
     return encoder
