@@ -78,7 +78,7 @@ def measure(name: str, batch: int, repeats: int) -> list[list[str]]:
     generator, codec = random_generator(name), load_codec(CODEC, "channels", device=device)
     plan = pd.DataFrame(
         {
-            "sample_index": np.arange(batch),
+            "image": np.arange(batch),
             "perturbation": np.resize(list("abcdef"), batch),
             "cell_type": np.resize(["x", "y"], batch),
         }

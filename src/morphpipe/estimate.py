@@ -24,6 +24,7 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import Generator
 from morphpipe.config.morphology import Morphology
 from morphpipe.config.networks import Codec
+from morphpipe.config.sampling import Sampling
 from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
@@ -330,13 +331,16 @@ def _estimate_experiment(
         )
     conditions = _conditions(configuration, experiment, dataset)
     images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
+    # With one set, all perturbations of a cell type share its images.
+    shared = conditions // _cell_types(configuration, sampling, dataset)
+    sampled = images // shared if sampling.one_set else images
     passes = evaluations(sampling, experiment.generator.kind)
     estimate.stages.append(
         (
-            f"{name}: sample {images:,} images",
+            f"{name}: sample {sampled:,} images",
             sampling.shards * len(sampling.seeds) * len(training.seeds),
-            images * (forward * passes + planes * decode),
-            images * planes * size**2 * 0.5,
+            sampled * (forward * passes + planes * decode),
+            sampled * planes * size**2 * 0.5,
         )
     )
     encoders = len(experiment.evaluation.encoders)
@@ -355,7 +359,8 @@ def _estimate_experiment(
     if measured is not None:
         settings = configuration.morphology[measured]
         share = _measured_share(configuration, settings, dataset)
-        fraction = configuration.splits[settings.split].fractions[settings.side]
+        # A test side that is held out alone is of a size that only the data know: RxRx1's is 0.35.
+        fraction = configuration.splits[settings.split].fractions.get(settings.side, 0.35)
         number = fields * fraction * share + images * share
         seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
         estimate.stages.append(
@@ -386,13 +391,17 @@ def _measured_share(configuration: Configuration, settings: Morphology, dataset:
 
 def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
     settings, sampling = configuration.datasets[dataset], experiment.sampling
-    cell_types = sampling.cell_types or settings.all_cell_types or ["one"]
+    cell_types = _cell_types(configuration, sampling, dataset)
     named = sampling.perturbations
     if named is None and sampling.random_perturbations is None:
         # 113 are BBBC021's compounds; of others only the data know.
         all_of_them = settings.all_perturbations or range(113)
-        return len(cell_types) * len(all_of_them)
-    return len(cell_types) * (len(named or []) + (sampling.random_perturbations or 0))
+        return cell_types * len(all_of_them)
+    return cell_types * (len(named or []) + (sampling.random_perturbations or 0))
+
+
+def _cell_types(configuration: Configuration, sampling: Sampling, dataset: str) -> int:
+    return len(sampling.cell_types or configuration.datasets[dataset].all_cell_types or ("one",))
 
 
 def _duration(seconds: float) -> str:

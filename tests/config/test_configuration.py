@@ -180,6 +180,7 @@ def test_defaults_are_the_papers_but_for_sampling():
             {"encoder": "inception"},
             "Inception gives no tokens",
         ),
+        ("experiments.one.sampling.one_set", True, r"is not of a condition of kind constant"),
         (
             "experiments.one.generator.alignment",
             {"encoder": "resnet", "block": 29},

@@ -3,10 +3,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from morphpipe.config.splits import Split
 from morphpipe.datasets.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
 from morphpipe.errors import DataError
+from morphpipe.evaluation.split_table import make_split
 
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
 
 
@@ -20,6 +24,28 @@ def published():
 def _table(path, *rows):
     path.write_text("siRNA ID,Catalog Number,Gene Symbol\n" + "".join(f"{r}\n" for r in rows))
     return path
+
+
+def test_the_official_split_is_that_of_the_published_tables(published):
+    content = yaml.safe_load(CONFIG.read_text("utf-8"))["splits"]["rxrx1-official"]
+    split = Split.model_validate(content)
+    experiments = {
+        side: set(pd.read_csv(published / f"rxrx1_kaggle_{side}.csv.gz")["experiment"])
+        for side in ("train", "test")
+    }
+    assert (len(experiments["train"]), len(experiments["test"])) == (33, 18)
+    assert set(split.hold_out[0]["batch"]) == experiments["test"]
+    fields = pd.DataFrame(
+        [
+            (f"{batch}_{well}", batch, "1", f"B{well:02d}", batch.split("-")[0], "p")
+            for batch in sorted(experiments["train"] | experiments["test"])
+            for well in range(2, 12)
+        ],
+        columns=["field_id", "batch", "plate", "well", "cell_type", "perturbation"],
+    )
+    sides = make_split(fields, split).merge(fields, on="field_id").groupby("split")
+    assert set(sides.get_group("test")["batch"]) == experiments["test"]
+    assert sides.size().to_dict() == {"encoder": 33, "test": 180, "train": 297}
 
 
 def test_first_symbol_is_the_gene(tmp_path):

@@ -40,6 +40,17 @@ def test_held_out_conditions_are_for_the_test_only():
     assert set(held["split"]) == {"test"}
 
 
+def test_without_a_fraction_for_test_what_is_held_out_is_all_of_it():
+    fractions = {"train": 0.75, "encoder": 0.25}
+    split = make_split(
+        _fields(), Split(dataset="d", fractions=fractions, hold_out=[{"perturbation": "b"}])
+    )
+    tested = split["split"] == "test"
+    assert (tested == split["field_id"].str.startswith("b")).all()
+    with pytest.raises(ValueError, match="hold_out_to is 'nowhere'"):
+        Split(dataset="d", fractions=fractions, hold_out_to="nowhere")
+
+
 def test_held_out_to_nowhere_keeps_the_test_side_as_it_is():
     pair = [{"cell_type": "HUVEC", "perturbation": "b"}]
     whole = make_split(_fields(), Split(dataset="d"))

@@ -114,11 +114,6 @@ def test_fractions_sum_to_one(fractions):
         split_by_well(FIELDS, fractions, 0)
 
 
-def test_hold_outs_need_a_test_split():
-    with pytest.raises(ConfigError, match="'test'"):
-        split_by_well(FIELDS, {"a": 1.0}, 0, hold_outs=[{"perturbation": "1"}])
-
-
 def test_halves_are_disjoint_and_stratified():
     first = halves(FIELDS, [0])[0]
     for _, rows in FIELDS.assign(first=first).groupby(["cell_type", "perturbation"]):

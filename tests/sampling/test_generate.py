@@ -1,3 +1,4 @@
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from diffusers.models import AutoencoderKL
 
 from morphpipe.codecs.autoencoder import Codec
-from morphpipe.config.conditions import RandomCondition
+from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import FlowUNet, SiT, UNet
@@ -28,6 +29,7 @@ from morphpipe.sampling.generate import (
     manifest_without_data,
     sample_latents,
 )
+from morphpipe.sampling.plan import sampling_plan
 from morphpipe.training.checkpoint import save_checkpoint
 from morphpipe.training.checkpoint_state import CheckpointState
 from morphpipe.training.ema import ExponentialMovingAverage
@@ -79,6 +81,7 @@ def plan():
     return pd.DataFrame(
         {
             "sample_index": np.arange(7),
+            "image": np.arange(7),
             "index_in_condition": [0, 0, 1, 0, 0, 1, 1],
             "concentration": np.nan,
             "cell_type": ["HUVEC", "U2OS"] * 3 + ["HUVEC"],
@@ -230,6 +233,38 @@ def test_released_code_begins_the_noise_anew_for_every_perturbation(trained, pla
     assert not torch.allclose(latents[0], latents[2])
     own = sample_latents(trained, same, SETTINGS, 0)
     assert not torch.allclose(own[0], own[3])
+
+
+def test_one_set_is_generated_once_for_all_perturbations(told, run, tmp_path):
+    fields = pd.DataFrame(
+        {
+            "perturbation": ["control", "p1", "unseen"],
+            "control": ["negative", "none", "none"],
+            "perturbation_kind": ["none", "sirna", "sirna"],
+            "cell_type": "HUVEC",
+            "concentration": np.nan,
+            "gene": None,
+            "smiles": None,
+        }
+    )
+    constant = build(fields, ConstantCondition(kind="constant", width=6), None)
+    planes = replace(told.settings, image_mode="channels")
+    told = replace(told, settings=planes)
+    baseline = replace(told, conditions=constant)
+    settings = SETTINGS.model_copy(update={"one_set": True, "per_condition": 2, "batch_size": 2})
+    plan = sampling_plan(fields, settings, constant)
+    found = read_fields(run(generator=baseline, plan=plan, settings=settings))
+    keys, images = found.keys(), read_images(found)
+    assert keys["perturbation"].tolist() == ["control", "p1", "unseen"] * 2
+    assert keys["field_id"].is_unique
+    for first in (0, 3):
+        assert (images[first : first + 3] == images[first]).all()
+    assert (images[0] != images[3]).any()
+    # Each is stored once.
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert len(archive.namelist()) == 2 * len(found.manifest.channels) + 1
+    with pytest.raises(ConfigError, match="same condition for all"):
+        run(generator=told, plan=plan, settings=settings)
 
 
 def test_guidance_of_one_is_off(trained, plan):

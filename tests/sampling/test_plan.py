@@ -39,6 +39,25 @@ def test_every_condition_is_there_as_often_as_configured():
     assert first["perturbation_kind"].to_dict() == {"a": "sirna", "b": "sirna", "control": "none"}
 
 
+def test_one_set_has_each_image_under_every_perturbation():
+    plan = sampling_plan(FIELDS, Sampling(per_condition=3, one_set=True))
+    own = sampling_plan(FIELDS, Sampling(per_condition=3))
+    assert own["image"].tolist() == list(range(18))
+    assert plan["image"].tolist() == np.repeat(np.arange(6), 3).tolist()
+    assert plan["sample_index"].tolist() == list(range(18))
+    shared = plan.groupby("image")
+    assert (shared["perturbation"].apply(list).map(len) == 3).all()
+    assert (shared["perturbation"].nunique() == 3).all()
+    assert (shared["cell_type"].nunique() == 1).all()
+    assert (shared["index_in_condition"].nunique() == 1).all()
+    columns = ["cell_type", "perturbation", "index_in_condition", "control", "perturbation_kind"]
+    assert set(plan[columns].itertuples(index=False)) == set(own[columns].itertuples(index=False))
+    # An image is never divided between shards.
+    parts = [plan_shard(plan, shard, 4) for shard in range(4)]
+    assert sum(map(len, parts)) == 18
+    assert sum(part["image"].nunique() for part in parts) == 6
+
+
 def test_selection_and_random_draw():
     plan = sampling_plan(FIELDS, Sampling(per_condition=1, cell_types=["U2OS"]))
     assert set(plan["cell_type"]) == {"U2OS"}
@@ -115,7 +134,7 @@ def test_unknown_conditions_are_refused_with_the_known(choice, message):
 
 @given(number=st.integers(1, 60), shards=st.integers(1, 60))
 def test_shards_cover_every_image_exactly_once_and_evenly(number, shards):
-    plan = pd.DataFrame({"sample_index": np.arange(number)})
+    plan = pd.DataFrame({"sample_index": np.arange(number), "image": np.arange(number)})
     if shards > number:
         with pytest.raises(DataError, match=r"sampling\.shards"):
             plan_shard(plan, 0, shards)

@@ -168,7 +168,8 @@ class Configuration(Model):
         uses += [(f"morphology.{n}.side", m.split, m.side) for n, m in self.morphology.items()]
         for place, split, side in uses:
             fractions = self.splits[split].fractions
-            if side not in fractions:
+            # What is held out is a test side of its own.
+            if side not in fractions and not (side == "test" and self.splits[split].hold_out):
                 raise ValueError(
                     f"{place} needs the side {side!r}, but splits.{split}.fractions has "
                     f"{', '.join(fractions)} only"
@@ -271,6 +272,14 @@ class Configuration(Model):
                 raise ValueError(
                     f"experiments.{name}.evaluation.crops: crops are cut around nuclei, and the "
                     "RGB images of this dataset mix the nuclear stain with others; leave it out"
+                )
+            condition = experiment.generator.condition
+            if experiment.sampling.one_set and (
+                condition is None or self.conditions[condition].kind != "constant"
+            ):
+                raise ValueError(
+                    f"experiments.{name}.sampling.one_set is true, but its generator is not of a "
+                    "condition of kind constant: perturbations have images of their own"
                 )
             alignment = experiment.generator.alignment
             block = getattr(alignment, "block", 0)

@@ -105,6 +105,12 @@ class Sampling(Model):
     )
     guidance: Guidance = Field(default_factory=Guidance)
     per_condition: PositiveInt = Field(500, description="Images per cell type and perturbation.")
+    one_set: bool = Field(
+        False,
+        description="One set of images of a cell type for all perturbations, as MorphoDiff's "
+        "released code has it for the baseline, instead of a set for each: a thousand times "
+        "less work for a thousand perturbations. Of a condition of kind `constant` only.",
+    )
     cell_types: list[str] | None = Field(None, description="None: all of the split.")
     perturbations: list[str] | None = Field(None, description="None: all of the split.")
     random_perturbations: int | None = Field(

@@ -25,7 +25,8 @@ class Split(Model):
     fractions: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.5, "encoder": 0.25, "test": 0.25},
         description="Share of the wells of every condition: `train` for the generator and the "
-        "codec, `encoder` for feature encoders that the workflow trains, `test` for evaluation.",
+        "codec, `encoder` for feature encoders that the workflow trains, `test` for evaluation "
+        "(may be left out where something is held out, which is then all that is tested on).",
     )
     seed: Seed = 0
     hold_out: list[dict[str, str | list[str]]] = Field(
@@ -75,4 +76,9 @@ class Split(Model):
             raise ValueError(f"unknown side {sorted(unknown)}; allowed: train, encoder, test")
         if min(self.fractions.values()) <= 0 or abs(sum(self.fractions.values()) - 1) > 1e-9:
             raise ValueError("the fractions have to be above 0 and to sum to 1")
+        if self.hold_out_to == "nowhere" and "test" not in self.fractions:
+            raise ValueError(
+                "hold_out_to is 'nowhere', which leaves the test side to the draw: give `test` a "
+                "fraction"
+            )
         return self

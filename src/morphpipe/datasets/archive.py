@@ -315,6 +315,17 @@ class ArchiveWriter:
         complete |= {"height": image.shape[1], "width": image.shape[2], "channels": planes}
         self._rows.append(complete)
 
+    def repeat(self, row: dict[str, Any]) -> None:
+        """Add a field of the same planes as the one before, which are stored once.
+
+        Parameters
+        ----------
+        row
+            See `add`.
+        """
+        planes = {key: self._rows[-1][key] for key in ("height", "width", "channels")}
+        self._rows.append(dict.fromkeys(FIELD_SCHEMA.names) | row | planes)
+
     def _finish(self, folder: Path) -> None:
         table = pa.Table.from_pylist(self._rows, schema=FIELD_SCHEMA)
         check_fields(table, self._manifest, self._name)

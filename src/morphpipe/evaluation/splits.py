@@ -178,7 +178,8 @@ def split_by_well(
         One row per real field with field_id, batch, plate, well, cell_type and perturbation.
     fractions
         Share of the wells per split, for example ``{"train": 0.5, "encoder": 0.25, "test": 0.25}``;
-        they sum to 1. Each split gets at least one well of every condition.
+        they sum to 1. Each split gets at least one well of every condition. Without ``test``,
+        what is held out is all that is tested on.
     seed
         Seed of the draws; the result does not depend on the order of the rows.
     hold_outs
@@ -209,8 +210,6 @@ def split_by_well(
         raise ConfigError(
             f"the fractions of the splits must be above 0 and sum to 1, not {dict(fractions)}"
         )
-    if hold_outs and "test" not in fractions:
-        raise ConfigError("hold-outs need a split named 'test' to go to")
     index, wells = _wells(fields)
     names = np.array(list(fractions), dtype=object)
     held_wells = np.isin(wells["index"], index[_held_out(fields, index, hold_outs)])

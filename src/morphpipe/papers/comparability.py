@@ -124,11 +124,9 @@ def role_verdict(
         sentences.append(f"As in the paper, or not told by it: {'; '.join(same)}.")
     if other:
         sentences.append(f"Other than in the paper: {'; '.join(other)}.")
-    test = facts.fractions.get("test", 1.0)
-    sentences.append(
-        f"Real images: {test:.0%} of the wells, held out of training, each image once; "
-        f"{setup.real_images}."
-    )
+    test = facts.fractions.get("test")
+    share = "the wells that are held out" if test is None else f"{test:.0%} of the wells, held out"
+    sentences.append(f"Real images: {share} of training, each image once; {setup.real_images}.")
     return Verdict("partly", tuple(sentences))
 
 

@@ -244,7 +244,7 @@ def sample_latents(
 ) -> torch.Tensor:
     """Latents of the rows of a plan, as one batch.
 
-    Every sample's noise depends on (experiment, training seed, sampling seed, sample index, step)
+    Every image's noise depends on (experiment, training seed, sampling seed, its number, step)
     alone: the batch it stands in changes nothing but rounding.
 
     Parameters
@@ -252,7 +252,7 @@ def sample_latents(
     generator
         What is sampled.
     plan
-        See `morphpipe.sampling.plan.sampling_plan`.
+        See `morphpipe.sampling.plan.sampling_plan`; a row for each image.
     settings
         Sampler, steps, guidance.
     sampling_seed
@@ -274,7 +274,7 @@ def sample_latents(
     noise = SampleNoise(
         generator.settings.experiment, generator.settings.seed, sampling_seed
     ).source(
-        plan["index_in_condition" if anew else "sample_index"].tolist(),
+        plan["index_in_condition" if anew else "image"].tolist(),
         generator.latent_shape,
         device=device,
     )
@@ -355,38 +355,57 @@ def generate(
         When a label is unknown, an image is not finite, or another job works in the folder.
     """
     _check_settings(generator, settings, guide)
-    generator.condition(plan)  # All labels are looked up before the first image is made.
+    condition = generator.condition(plan)  # All labels are looked up before the first image.
+    images = plan.drop_duplicates("image", ignore_index=True)
+    if len(images) < len(plan) and not _alike(condition):
+        raise ConfigError(
+            "sampling.one_set is true, but the generator does not take the same condition for all "
+            "perturbations, which then have images of their own: leave it out."
+        )
+    rows_of = {image: rows for image, rows in plan.groupby("image", sort=False)}
     finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed, guide)
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
         for start in tqdm(
-            range(0, len(plan), settings.batch_size),
+            range(0, len(images), settings.batch_size),
             desc=f"sample {generator.settings.experiment}",
             unit="batch",
             mininterval=5,
         ):
-            rows = plan.iloc[start : start + settings.batch_size]
+            rows = images.iloc[start : start + settings.batch_size]
             file = finished / f"batch-{start:08d}.npz"
-            images = _finished_batch(file)
-            if images is None:
+            pixels = _finished_batch(file)
+            if pixels is None:
                 latents = sample_latents(generator, rows, settings, sampling_seed, guide)
                 if not torch.isfinite(latents).all():
                     raise DataError(
                         f"The generator {generator.settings.experiment} gave latents that are not "
                         "finite: its training has failed; look at its training curve."
                     )
-                images = codec.decode(latents, channels).numpy()
+                pixels = codec.decode(latents, channels).numpy()
                 with atomic_path(file) as temporary:
-                    np.savez(temporary, images=images)
-            yield rows, images
+                    np.savez(temporary, images=pixels)
+            yield rows, pixels
 
     with only_user(work):
         with write_archive(path, manifest) as archive:
-            for rows, images in batches():
-                for row, image in zip(rows.to_dict("records"), images, strict=True):
-                    archive.add(_field_row(generator, row, dataset, sampling_seed), image)
+            for rows, pixels in batches():
+                for image, planes in zip(rows["image"], pixels, strict=True):
+                    first, *others = (
+                        _field_row(generator, row, dataset, sampling_seed)
+                        for row in rows_of[image].to_dict("records")
+                    )
+                    archive.add(first, planes)
+                    for other in others:
+                        archive.repeat(other)
         shutil.rmtree(finished, ignore_errors=True)
+
+
+def _alike(condition: Condition) -> bool:
+    """Whether all have the same embedding; the labels of perturbations are not looked at then."""
+    embedding = condition.embedding
+    return embedding is not None and bool((embedding == embedding[:1]).all())
 
 
 def _check_settings(

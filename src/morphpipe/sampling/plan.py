@@ -35,9 +35,10 @@ def sampling_plan(
     Returns
     -------
     pandas.DataFrame
-        `sample_index` and `index_in_condition` (from 0), `cell_type`, `perturbation`,
+        `sample_index`, `image` and `index_in_condition` (from 0), `cell_type`, `perturbation`,
         `perturbation_kind`, `control`, `concentration` (NaN unless the embeddings depend on it);
-        condition by condition.
+        condition by condition. Rows of one image have the same number in `image`: with `one_set`
+        those of all perturbations, otherwise every row has its own.
 
     Raises
     ------
@@ -58,15 +59,18 @@ def sampling_plan(
         for cell_type in cell_types
         for perturbation in named
         for concentration in doses[perturbation]
-        for _ in range(settings.per_condition)
     ]
+    of_condition, number = settings.per_condition, len(rows) * settings.per_condition
+    order = np.arange(number).reshape(len(cell_types), -1, of_condition)
+    if settings.one_set:
+        order = order.swapaxes(1, 2)
+    condition, index = np.divmod(order.ravel(), of_condition)
     plan = pd.DataFrame(rows, columns=["cell_type", "perturbation", "concentration"])
-    plan.insert(0, "sample_index", np.arange(len(plan)))
-    plan.insert(
-        1,
-        "index_in_condition",
-        np.tile(np.arange(settings.per_condition), len(plan) // settings.per_condition),
-    )
+    plan = plan.iloc[condition].reset_index(drop=True)
+    plan.insert(0, "sample_index", np.arange(number))
+    shared = len(rows) // len(cell_types) if settings.one_set else 1
+    plan.insert(1, "image", np.arange(number) // shared)
+    plan.insert(2, "index_in_condition", index)
     known = fields.drop_duplicates("perturbation").set_index("perturbation")
     # One that is not in the data is of the kind of most that are.
     kinds = fields.loc[fields["control"] != "negative", "perturbation_kind"]
@@ -96,20 +100,22 @@ def _perturbations(settings: Sampling, usual: list[str], possible: list[str]) ->
 
 
 def plan_shard(plan: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """The rows of one shard: an equal run of sample indices.
+    """The rows of one shard: an equal run of images.
 
     Raises
     ------
     DataError
         When there are more shards than images.
     """
-    if shards > len(plan):
+    images = plan["image"].nunique()
+    if shards > images:
         raise DataError(
-            f"sampling.shards is {shards}, but there are only {len(plan)} images to generate: "
+            f"sampling.shards is {shards}, but there are only {images} images to generate: "
             "lower it."
         )
-    bounds = np.linspace(0, len(plan), shards + 1).round().astype(int)
-    return plan.iloc[bounds[shard] : bounds[shard + 1]].reset_index(drop=True)
+    bounds = np.linspace(0, images, shards + 1).round().astype(int)
+    chosen = plan["image"].between(bounds[shard], bounds[shard + 1], inclusive="left")
+    return plan[chosen].reset_index(drop=True)
 
 
 def _chosen(wanted: Sequence[str] | None, known: list[str], kind: str) -> list[str]:
@@ -165,7 +171,8 @@ def read_conditions(
     plan = table.loc[table.index.repeat(counts.astype(int)), columns]
     plan = plan.reset_index(drop=True)
     plan.insert(0, "sample_index", np.arange(len(plan)))
-    plan.insert(1, "index_in_condition", plan.groupby(columns, dropna=False).cumcount())
+    plan.insert(1, "image", np.arange(len(plan)))
+    plan.insert(2, "index_in_condition", plan.groupby(columns, dropna=False).cumcount())
     kinds = dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True))
     treatments = [
         kind
