@@ -9,7 +9,7 @@ import argparse
 import os
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable, read_fields
+from morphpipe.datasets.archive import FieldReader, write_archive
+from morphpipe.datasets.fields import Channel, ChannelManifest, FieldTable, read_fields
 from morphpipe.datasets.simulated import ScreenDesign
 from morphpipe.datasets.simulated.source import simulate_plate
 from morphpipe.imaging.rgb import RGB_CHANNELS, to_rgb
@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "workflow" / "pipelines"
 REFERENCE = Path(__file__).with_name("reference")
 ARCHIVE = REFERENCE / "fields.zip"
+DARK = REFERENCE / "dark.zip"
 COMPARTMENTS = ("Nuclei", "Cells", "Cytoplasm")
 SCREEN = ScreenDesign(
     seed=3,
@@ -37,6 +38,10 @@ SCREEN = ScreenDesign(
     replicates=1,
     sites=1,
 )
+# With nuclei off the border, whatever smoothing joins.
+LARGE_SCREEN = replace(SCREEN, cell_types=("fibroblast",), field_size=192)
+# Of the pixels of each plane that are made 0: bounds on thresholds ask for a dark background.
+DARK_PERCENTILE = 20
 
 # Of Image.csv: what names the files or the run, and summaries of the objects' tables.
 _BOOKKEEPING = (
@@ -44,11 +49,9 @@ _BOOKKEEPING = (
     "ImageSet_", "MD5Digest_", "Metadata_", "ModuleError_", "PathName_", "ProcessingStatus",
     "Scaling_", "Series_", "URL_", "Width_",
 )  # fmt: skip
-_SUMMARIES = tuple(
-    f"{statistic}_{compartment}_"
-    for statistic in ("Mean", "Median", "StDev")
-    for compartment in COMPARTMENTS
-)
+_SUMMARIES = ("Mean_", "Median_", "StDev_")
+# Tables that are not of objects.
+_OTHER_TABLES = ("Image", "Experiment")
 
 
 @dataclass(frozen=True)
@@ -65,21 +68,24 @@ class Case:
         `channels`, or `rgb` for the fields shown as RGB.
     channels
         Which channel stands for an image of the pipeline; the others have the image's name.
+    archive
+        The fields.
     """
 
     pipeline: str
     fields: int
     images: str = "channels"
     channels: dict[str, str] = field(default_factory=dict)
+    archive: Path = ARCHIVE
 
     @property
     def path(self) -> Path:
         """The pipeline's file."""
         return PIPELINES / f"{self.pipeline}.cppipe"
 
-    def select(self, archive: Path = ARCHIVE) -> FieldTable:
+    def select(self) -> FieldTable:
         """The fields that it is tried on."""
-        return read_fields(archive).take(list(range(self.fields)))
+        return read_fields(self.archive).take(list(range(self.fields)))
 
 
 CASES = (
@@ -87,7 +93,33 @@ CASES = (
     Case("cellpainting_6ch", 1),
     Case("cellpainting_5ch", 1, channels={"AGP": "actin", "Mito": "mito"}),
     Case("bbbc021_rgb", 1, images="rgb"),
+    Case("morphodiff_bbbc021", 1, archive=DARK),
 )
+
+
+def write_dark_field(path: Path) -> None:
+    """Write a larger field, shown as RGB on a dark background, as an image archive."""
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "large.zip"
+        simulate_plate(LARGE_SCREEN, 1, "cells", source)
+        fields = read_fields(source)
+        with FieldReader(fields) as reader:
+            rgb = to_rgb(reader.read(0), fields.manifest.names)
+    planes = np.moveaxis(rgb, -1, 0).astype(float)
+    planes -= np.percentile(planes, DARK_PERCENTILE, axis=(1, 2), keepdims=True)
+    channels = tuple(Channel(colour, "simulated stains as RGB") for colour in RGB_CHANNELS)
+    manifest = ChannelManifest(channels, None, 8, "none needed", "simulated field")
+    row = {
+        "field_id": "dark",
+        "dataset": "cells",
+        "origin": "real",
+        "cell_type": "fibroblast",
+        "perturbation": "nuclear-swelling",
+        "perturbation_kind": "none",
+        "control": "none",
+    }
+    with write_archive(path, manifest) as archive:
+        archive.add(row, planes.clip(0, 255).astype(np.uint8))
 
 
 def write_planes(case: Case, fields: FieldTable, folder: Path) -> list[Path]:
@@ -144,8 +176,11 @@ def read_spreadsheets(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     image = pd.concat([ids.rename("field_id"), values.astype(np.float32)], axis=1)
 
     parts = []
-    for compartment in COMPARTMENTS:
-        table = pd.read_csv(output / f"{compartment}.csv")
+    for file in sorted(output.glob("*.csv")):
+        compartment = file.stem
+        if compartment in _OTHER_TABLES:
+            continue
+        table = pd.read_csv(file)
         keys = pd.DataFrame(
             {
                 "field_id": table.pop("ImageNumber").map(field_of),
@@ -191,6 +226,7 @@ def main() -> None:
     parser.add_argument("interpreter", help="Python beside CellProfiler and Java")
     python = parser.parse_args().interpreter
     simulate_plate(SCREEN, 1, "cells", ARCHIVE)
+    write_dark_field(DARK)
     for case in CASES:
         write_reference(case.pipeline, *measure_by_command_line(python, case))
         print(f"{case.pipeline} is done")

@@ -14,6 +14,7 @@ IMAGES = {
     "cellpainting_6ch": rxrx1.MANIFEST.names,
     "cellpainting_5ch": CELL_PAINTING,
     "bbbc021_rgb": RGB_CHANNELS,
+    "morphodiff_bbbc021": RGB_CHANNELS,
     "simulated_6ch": CHANNELS,
 }
 INPUT_MODULES = ["Images", "Metadata", "NamesAndTypes", "Groups"]
@@ -132,7 +133,7 @@ def test_all_images_and_compartments_are_measured(name):
     images, compartments = set(IMAGES[name]), set(COMPARTMENTS)
     for module in modules:
         for measured in filter(None, [module.names("Select images to measure")]):
-            assert set(measured) == images, module.name
+            assert {image.removesuffix("_background") for image in measured} == images, module.name
     for kind, text in (
         ("MeasureObjectIntensity", "Select objects to measure"),
         ("MeasureTexture", "Select objects to measure"),
@@ -144,20 +145,95 @@ def test_all_images_and_compartments_are_measured(name):
         assert set(only(modules, kind).names(text)) == compartments, kind
 
 
-def test_bbbc021_follows_morphodiff():
-    _, modules = read_pipeline("bbbc021_rgb")
+def test_rgb_pipelines_find_nuclei_in_blue_and_cells_in_green():
+    for name in ("bbbc021_rgb", "morphodiff_bbbc021"):
+        _, modules = read_pipeline(name)
+        nuclei = only(modules, "IdentifyPrimaryObjects")
+        settings = dict(nuclei.settings)
+        assert settings["Select the input image"] == "blue"
+        assert settings["Typical diameter of objects, in pixel units (Min,Max)"] == "12,120"
+        assert nuclei.values("Thresholding method")[0] == "Minimum Cross-Entropy"
+        for cells in (module for module in modules if module.name == "IdentifySecondaryObjects"):
+            settings = dict(cells.settings)
+            assert settings["Select the input image"] == "green"
+            assert settings["Select the method to identify the secondary objects"] == "Propagation"
+            assert cells.values("Thresholding method")[0] == "Otsu"
+            assert settings["Two-class or three-class thresholding?"] == "Three classes"
+        assert only(modules, "MeasureTexture").values("Texture scale to measure") == [
+            "3",
+            "5",
+            "10",
+        ]
+
+
+BOUNDS = "Lower and upper bounds on threshold"
+MIDDLE_CLASS = "Assign pixels in the middle intensity class to the foreground or the background?"
+
+
+def test_morphodiff_has_the_settings_of_the_published_pipeline():
+    _, modules = read_pipeline("morphodiff_bbbc021")
     nuclei = dict(only(modules, "IdentifyPrimaryObjects").settings)
-    assert nuclei["Select the input image"] == "blue"
-    assert nuclei["Typical diameter of objects, in pixel units (Min,Max)"] == "12,120"
-    methods = only(modules, "IdentifyPrimaryObjects").values("Thresholding method")
-    assert methods[0] == "Minimum Cross-Entropy"
-    cells = only(modules, "IdentifySecondaryObjects")
-    settings = dict(cells.settings)
-    assert settings["Select the input image"] == "green"
-    assert settings["Select the method to identify the secondary objects"] == "Propagation"
-    assert cells.values("Thresholding method")[0] == "Otsu"
-    assert settings["Two-class or three-class thresholding?"] == "Three classes"
-    assert only(modules, "MeasureTexture").values("Texture scale to measure") == ["3", "5", "10"]
+    assert nuclei["Size of smoothing filter"] == "25"
+    assert nuclei["Automatically calculate size of smoothing filter for declumping?"] == "No"
+    distance = "Suppress local maxima that are closer than this minimum allowed distance"
+    assert float(nuclei[distance]) == 20
+    assert nuclei["Automatically calculate minimum allowed distance between local maxima?"] == "No"
+    assert nuclei["Speed up by using lower-resolution image to find local maxima?"] == "No"
+    assert nuclei["Fill holes in identified objects?"] == "After declumping only"
+    assert nuclei["Discard objects touching the border of the image?"] == "No"
+    assert float(nuclei["Threshold smoothing scale"]) == 3
+    assert nuclei[BOUNDS] == "0.005,0.6"
+    kept = dict(only(modules, "FilterObjects").settings)
+    assert kept["Select the filtering mode"] == "Image or mask border"
+    assert (
+        kept["Select the objects to filter"] == nuclei["Name the primary objects to be identified"]
+    )
+    assert kept["Name the output objects"] == "Nuclei"
+    for cells in (module for module in modules if module.name == "IdentifySecondaryObjects"):
+        settings = dict(cells.settings)
+        assert settings["Log transform before thresholding?"] == "Yes"
+        assert settings[MIDDLE_CLASS] == "Background"
+        assert settings[BOUNDS] == "0.005,0.06"
+        assert float(settings["Threshold smoothing scale"]) == 2
+    colocalization = dict(only(modules, "MeasureColocalization").settings)
+    assert colocalization["Select where to measure correlation"] == "Within objects"
+    # With all of them, the next setting would not count.
+    assert colocalization["Run all metrics?"] == "No"
+    costes = "Calculate the Manders coefficients using Costes auto threshold?"
+    assert colocalization[costes] == "No"
+    texture = dict(only(modules, "MeasureTexture").settings)
+    assert texture["Measure whole images or objects?"] == "Objects"
+    granularity = only(modules, "MeasureGranularity")
+    settings = dict(granularity.settings)
+    assert settings["Measure within objects?"] == "Yes"
+    assert set(granularity.names("Select objects to measure")) == set(COMPARTMENTS)
+    assert settings["Subsampling factor for granularity measurements"] == "0.5"
+    assert settings["Subsampling factor for background reduction"] == "0.5"
+
+
+def test_morphodiff_looks_for_neighbours_at_the_published_distances():
+    _, modules = read_pipeline("morphodiff_bbbc021")
+    found = set()
+    for module in modules:
+        if module.name == "MeasureObjectNeighbors":
+            settings = dict(module.settings)
+            method = settings["Method to determine neighbors"]
+            distance = settings["Neighbor distance"] if method.startswith("Within") else method
+            found.add((settings["Select objects to measure"], distance))
+    assert found == {("Nuclei", "1"), ("Cells", "5"), ("Cells", "Adjacent")}
+
+
+def test_morphodiff_measures_the_quality_of_images_and_the_background_outside_of_all_cells():
+    _, modules = read_pipeline("morphodiff_bbbc021")
+    quality = only(modules, "MeasureImageQuality").names("Select the images to measure")
+    assert set(quality) == set(RGB_CHANNELS)
+    masked = [dict(module.settings) for module in modules if module.name == "MaskImage"]
+    assert {mask["Select object for mask"] for mask in masked} == {"AllCells"}
+    assert {mask["Invert the mask?"] for mask in masked} == {"Yes"}
+    assert {mask["Select the input image"] for mask in masked} == set(RGB_CHANNELS)
+    backgrounds = {mask["Name the output image"] for mask in masked}
+    intensity = only(modules, "MeasureImageIntensity")
+    assert set(intensity.names("Select images to measure")) == backgrounds
 
 
 LOAD_AND_WRITE = """
