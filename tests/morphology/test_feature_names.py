@@ -21,6 +21,8 @@ CHANNELS = ["DNA", "ER", "Orig_ER", "AGP"]
         ("Cells_Intensity_MeanIntensity_Orig_ER", ("Cells", "Intensity", "Orig_ER")),
         ("Image_Granularity_16_ER", ("Image", "Granularity", "ER")),
         ("Image_Count_Nuclei", ("Image", "Count", "")),
+        # An image that a pipeline made of a channel.
+        ("Image_Intensity_MeanIntensity_ER_background", ("Image", "Intensity", "ER")),
         # No channel hides inside another word.
         ("Nuclei_AreaShape_ERosion", ("Nuclei", "AreaShape", "")),
     ],
