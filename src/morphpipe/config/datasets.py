@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from morphpipe.config.base import Model, PositiveInt, Seed
 from morphpipe.config.preprocessing import Preprocessing, Quality
@@ -28,6 +28,9 @@ class SimulatedDataset(Model):
     plates: PositiveInt = Field(2, description="Plates, one shard of images each.")
     replicates: PositiveInt = Field(8, description="Wells per condition and plate.")
     sites: PositiveInt = Field(2, description="Fields per well.")
+    density: PositiveFloat = Field(
+        1.0, description="Cells per area, as a multiple of what each cell type has."
+    )
     rgb: tuple[str, str, str] | None = Field(
         None,
         description="Channels shown as red, green and blue, where RGB is asked for; null: the six "

@@ -20,6 +20,7 @@ from morphpipe.datasets.simulated import (
     Well,
     plate_layout,
     simulate_field,
+    simulate_scene,
 )
 from morphpipe.errors import ConfigError
 
@@ -50,6 +51,21 @@ def test_layouts_are_repeated_by_the_seed_and_differ_between_plates():
     of_plates = [[(w.well, w.perturbation) for w in plate_layout(WHOLE, n)] for n in (1, 2)]
     assert of_plates[0] != of_plates[1]
     assert plate_layout(WHOLE, 1) != plate_layout(design(seed=12), 1)
+
+
+def test_density_is_a_multiple_of_the_cell_types_own():
+    def cells(density):
+        screen = design(density=density, perturbations=("control", "inert"), field_size=192)
+        wells = plate_layout(screen, 1)
+        return np.mean([simulate_scene(screen, w, s).cells.row.size for w in wells for s in (1, 2)])
+
+    usual = cells(1.0)
+    assert cells(0.5) == pytest.approx(usual / 2, rel=0.1)
+    well = plate_layout(WHOLE, 1)[0]
+    same = simulate_field(design(density=1.0), well, 1)
+    assert np.array_equal(same, simulate_field(WHOLE, well, 1))
+    with pytest.raises(ConfigError, match="density of the simulated screen is 0"):
+        design(density=0.0)
 
 
 def test_a_field_is_the_same_in_any_order_and_any_process():

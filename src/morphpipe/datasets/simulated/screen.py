@@ -33,6 +33,8 @@ class ScreenDesign:
         Names in `CELL_TYPES` and `PERTURBATIONS`.
     plates, replicates, sites
         Number of plates, of wells per condition and plate, of fields per well.
+    density
+        Cells per area, as a multiple of what each cell type has; above 0.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class ScreenDesign:
     replicates: int
     field_size: int = 96
     sites: int = 2
+    density: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that the screen can be."""
@@ -73,6 +76,8 @@ class ScreenDesign:
                     f"{key} of the simulated screen is {getattr(self, key)}; "
                     f"set it to {least} or more."
                 )
+        if not self.density > 0:
+            raise ConfigError(f"density of the simulated screen is {self.density}; set it above 0.")
         wells, room = self.wells_per_plate, len(_ROWS) * len(_COLUMNS)
         if wells > room:
             raise ConfigError(
@@ -182,7 +187,8 @@ def _well_medians(design: ScreenDesign, well: Well) -> dict[str, float]:
     """Medians of all parameters in a well: cell type, perturbation, and the well's own shift."""
     shifts = perturbation_named(well.perturbation).shifts_in(well.cell_type)
     noise = _generator(design.seed, "well", well.plate, well.well).standard_normal(len(PARAMETERS))
-    medians = cell_type_named(well.cell_type).medians
+    medians = dict(cell_type_named(well.cell_type).medians)
+    medians["cell_density"] *= design.density
     return {
         name: medians[name] * float(np.exp(shifts.get(name, 0.0) + parameter.between_wells * z))
         for (name, parameter), z in zip(PARAMETERS.items(), noise, strict=True)

@@ -32,6 +32,7 @@ def screen_design(dataset: SimulatedDataset) -> ScreenDesign:
         replicates=dataset.replicates,
         field_size=dataset.field_size,
         sites=dataset.sites,
+        density=dataset.density,
     )
 
 
