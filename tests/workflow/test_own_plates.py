@@ -1,5 +1,6 @@
 """One's own plates through the workflow, from a sample sheet."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,15 @@ def test_added_plate_makes_only_its_own_shards(workflow_in, configuration, sheet
     fields = read_fields(workflow.folder / folder / "fields.parquet")
     assert fields.keys()["plate"].tolist() == ["p2", "p2", "p1", "p1", "p0", "p0"]
 
-    # A corrected row redoes its own plate.
+    # A plane that was exported again under its name redoes its own plate.
+    plane = tmp_path / "p2_A01_DNA.tif"
+    tifffile.imwrite(plane, tifffile.imread(plane)[:, ::-1])
+    os.utime(plane, (plane.stat().st_atime, plane.stat().st_mtime + 60))
+    assert workflow.scheduled("--", *shards) == {"preprocess": 1, "total": 1}
+    workflow.run("--", shards[0])
+    assert workflow.scheduled("--", *shards) == {}
+
+    # So does a corrected row.
     sheet.loc[sheet["plate"] == "p1", "perturbation"] = ["DMSO", "colchicine"]
     sheet.to_csv(tmp_path / "sheet.csv", index=False)
     jobs = workflow.scheduled("--", *shards)

@@ -4,7 +4,8 @@ import shlex
 from morphpipe.config.comparisons import ranking_of
 from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
 from morphpipe.datasets.bbbc021 import archive_name
-from morphpipe.datasets.sheet_plates import rows_sha256
+from morphpipe.datasets.sheet import ILLUMINATION
+from morphpipe.datasets.sheet_plates import files_sha256, rows_sha256
 from morphpipe.imaging.crop_orders import CROP_ORDERS as NAMED_ORDERS
 from morphpipe.imaging.crop_orders import OWN_ORDER
 
@@ -63,6 +64,17 @@ def raw_archive(wildcards):
 def plate_rows_sha256(dataset, shard):
     settings = CONFIGURATION.datasets[dataset]
     return rows_sha256(settings.sheet, settings.plates[shard])
+
+
+def plate_files_sha256(dataset, shard):
+    """What one's own planes are told apart by: as inputs, thousands a plate, they are too many."""
+    settings = CONFIGURATION.datasets[dataset]
+    if settings.source != "sheet":
+        return None
+    columns = [channel.column or channel.name for channel in settings.channels]
+    if settings.preprocessing.illumination == "given":
+        columns += [f"{ILLUMINATION}{channel.name}" for channel in settings.channels]
+    return files_sha256(settings.sheet, settings.plates[shard], columns)
 
 
 def missing_fields(wildcards):

@@ -1,7 +1,7 @@
 # One shard of good fields a plate, and a table of what was found when each was looked at.
 rule simulate:
     output:
-        archive=protected(f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip"),
+        archive=f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip",
         quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
     log:
         f"{LOGS}/simulate/{{dataset}}_{{shard}}.log",
@@ -85,7 +85,7 @@ rule preprocess:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
         planes=raw_archive,
     output:
-        archive=protected(f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip"),
+        archive=f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip",
         quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
     log:
         f"{LOGS}/preprocess/{{dataset}}_{{shard}}.log",
@@ -103,6 +103,7 @@ rule preprocess:
         preprocessing=lambda w: plain(CONFIGURATION.datasets[w.dataset].preprocessing),
         quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
         rgb=lambda w: CONFIGURATION.datasets[w.dataset].rgb,
+        files=lambda w: plate_files_sha256(w.dataset, int(w.shard)),
     message:
         "Preprocessing plate {wildcards.shard} of {wildcards.dataset}"
     script:

@@ -1,6 +1,9 @@
 """The plates of a user's sample sheet, as the graph of jobs needs them before any job runs."""
 
 import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +38,34 @@ def rows_sha256(path: str | Path, plate: str) -> str:
     return hashlib.sha256(ordered.to_csv(index=False).encode()).hexdigest()
 
 
+def files_sha256(path: str | Path, plate: str, columns: Sequence[str]) -> str:
+    """Hash of the sizes and dates of a plate's files: it changes when one is exported again.
+
+    Parameters
+    ----------
+    path
+        The sheet.
+    plate
+        As `sheet_plates` names it.
+    columns
+        Those that hold locations of planes or of illumination functions. One that the sheet lacks,
+        a location that cannot be understood and a file that is missing are for the jobs to report.
+    """
+    path = Path(path)
+    rows = _table(path, path.stat().st_mtime_ns)[(_plates(path) == plate).to_numpy()]
+    folder, digest = str(path.parent), hashlib.sha256()
+    for file in _named_files(rows, columns):
+        try:
+            found = os.stat(os.path.join(folder, file))
+        except (OSError, ValueError):
+            state = "missing"
+        else:
+            # Whole seconds: not every file system that machines share has their fractions.
+            state = f"{found.st_size} {int(found.st_mtime)}"
+        digest.update(f"{file}\0{state}\0".encode())
+    return digest.hexdigest()
+
+
 def image_columns(table: pd.DataFrame) -> list[str]:
     """Columns of a sheet whose first filled cell names an image, in order.
 
@@ -59,6 +90,21 @@ def image_columns(table: pd.DataFrame) -> list[str]:
             "No column of the sheet holds paths of images (.tif, .tiff, .png): add one per channel."
         )
     return found
+
+
+def _named_files(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The files that some columns name, each once, an archive for all of its members."""
+    files: dict[str, None] = {}
+    for column in columns:
+        for location in rows[column].dropna().unique() if column in rows else []:
+            text = str(location).strip()
+            if column.startswith(ILLUMINATION):
+                archive, mark, _ = text.partition(".zip!")
+                files[f"{archive}.zip" if mark else text] = None
+                continue
+            with suppress(DataError):
+                files[parse_location(text).file] = None
+    return list(files)
 
 
 def _plates(path: Path) -> pd.Series:
