@@ -24,9 +24,8 @@ def address(weights: Weights, file: str) -> str:
         from huggingface_hub import hf_hub_url
 
         return hf_hub_url(weights.source.removeprefix("hf://"), file, revision=weights.revision)
-    if weights.source.startswith("file:"):
-        folder = Path(weights.source.removeprefix("file:").removeprefix("//"))
-        return f"file:{quote(str((folder / file).absolute()))}"
+    if weights.folder is not None:
+        return f"file:{quote(str((weights.folder / file).absolute()))}"
     return f"{weights.source.rstrip('/')}/{file}"
 
 

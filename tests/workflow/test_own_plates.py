@@ -11,6 +11,7 @@ import yaml
 
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
+from morphpipe.storage import sha256_of_file
 
 CHANNELS = ["AGP", "DNA", "ER", "Mito", "RNA"]
 
@@ -134,3 +135,23 @@ def test_mistakes_in_the_sheet_stop_before_the_first_job(workflow_in, configurat
     assert stopped.returncode
     assert "There is no sample sheet" in stopped.stderr + stopped.stdout
     assert "Traceback" not in stopped.stderr + stopped.stdout
+
+
+def test_own_weights_that_changed_are_recorded_again(workflow_in, configuration, sheet, tmp_path):
+    sheet.to_csv(tmp_path / "sheet.csv", index=False)
+    configuration["datasets"]["mine"] |= {
+        "sheet": str(tmp_path / "sheet.csv"),
+        "channels": [{"name": name, "stain": name} for name in ("DNA", "actin")],
+    }
+    table = tmp_path / "genes.csv"
+    table.write_text("gene,x\nA,1\n")
+    own = {"source": f"file:{tmp_path}", "files": [table.name], "licence": "MIT"}
+    fixed = own | {"sha256": {table.name: sha256_of_file(table)}}
+    configuration["weights"] = {"own": own, "fixed": fixed}
+    workflow = workflow_in("weights", configuration)
+    records = [f"cache/weights/{name}/weights.json" for name in ("own", "fixed")]
+    workflow.run("--", *records)
+    assert workflow.scheduled("--", *records) == {}
+    table.write_text("gene,x\nA,2\n")
+    os.utime(table, (table.stat().st_atime, table.stat().st_mtime + 60))
+    assert workflow.scheduled("--", *records) == {"weights": 1, "total": 1}

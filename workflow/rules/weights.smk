@@ -16,6 +16,8 @@ onstart:
 
 
 rule weights:
+    input:
+        lambda w: CONFIGURATION.weights[w.weights].changeable_files,
     output:
         record=f"{CACHE}/weights/{{weights}}/weights.json",
     log:

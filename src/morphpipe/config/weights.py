@@ -1,5 +1,6 @@
 """Pretrained weights and the licences of what a run uses."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -33,6 +34,21 @@ class Weights(Model):
     note: str | None = Field(
         None, description="Shown in the report: how the weights were made, for instance."
     )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a `file:` source; none of others."""
+        if not self.source.startswith("file:"):
+            return None
+        return Path(self.source.removeprefix("file:").removeprefix("//"))
+
+    @property
+    def changeable_files(self) -> list[str]:
+        """Files on one's own disk that no declared checksum fixes, as far as they are there."""
+        if self.folder is None:
+            return []
+        free = [self.folder / file for file in self.files if file not in self.sha256]
+        return [str(path) for path in free if path.is_file()]
 
 
 class Licences(Model):
