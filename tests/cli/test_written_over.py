@@ -1,14 +1,18 @@
 """What stands where a verb shall write stays as it is."""
 
+import numpy as np
 import pytest
+import tifffile
 import typer.main
+import yaml
 
 from morphpipe.cli import app
 from morphpipe.cli.outputs import unused
 from morphpipe.errors import ConfigError
+from morphpipe.storage import sha256_of_file
 
-# They add to a folder, go on in it, or check what they find there.
-ADDING = {"download", "latents", "measure", "preprocess", "targets", "weights", "environment"}
+# They add to a folder that may hold other files. Of an environment the folder is made by its hash.
+ADDING = {"latents", "measure", "preprocess", "targets", "weights", "environment"}
 
 
 def verbs(command, name=""):
@@ -19,15 +23,174 @@ def verbs(command, name=""):
         yield name, command
 
 
+def outputs():
+    """Every parameter that says where to write: verb, parameter, what has to stand before it."""
+    for name, command in verbs(typer.main.get_command(app)):
+        before = []
+        for parameter in command.params:
+            if parameter.callback is not None and parameter.name != "show_list":
+                yield name, parameter, list(before)
+            if parameter.param_type_name == "argument":
+                before.append("x")
+
+
 def test_every_verb_asks_whether_something_stands_there():
-    found = {
-        name: parameter.callback is not None
-        for name, command in verbs(typer.main.get_command(app))
-        for parameter in command.params
-        if parameter.name in ("output", "site") and name.split()[-1] not in ADDING
+    asked = {(name, parameter.name) for name, parameter, _ in outputs()}
+    for name, command in verbs(typer.main.get_command(app)):
+        for parameter in command.params:
+            if name.split()[-1] not in ADDING and parameter.name in ("output", "site", "log"):
+                assert (name, parameter.name) in asked
+    assert len(asked) > 30
+
+
+@pytest.mark.parametrize(
+    ("verb", "parameter", "before"),
+    [pytest.param(*found, id=f"{found[0]} {found[1].name}") for found in outputs()],
+)
+def test_a_file_of_somebody_else_is_left(morphpipe, tmp_path, verb, parameter, before):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    option = parameter.opts if parameter.param_type_name == "option" else []
+    ended = morphpipe(*verb.split(), *before, *option[:1], mine)
+    assert ended.code == 1
+    assert "is there already" in ended.err
+    assert "Traceback" not in ended.err
+    assert mine.read_text() == "mine"
+    nowhere = morphpipe(*verb.split(), *before, *option[:1], mine / "in" / "a" / "file")
+    assert nowhere.code
+    assert "Traceback" not in nowhere.err
+
+
+@pytest.fixture
+def adding(tmp_path, make_fields, tiny_config):
+    """Verbs that add to a folder: what to call, and a file that they would write."""
+    make_fields(tmp_path / "fields.zip", 2)
+    content = yaml.safe_load(tiny_config.read_text())
+    (tmp_path / "sheet.csv").write_text("plate,well,perturbation,DNA\np,A01,DMSO,a.tif\n")
+    content["datasets"]["mine"] = {
+        "source": "sheet",
+        "sheet": str(tmp_path / "sheet.csv"),
+        "channels": [{"name": "DNA", "stain": "Hoechst"}],
     }
-    assert len(found) > 20
-    assert all(found.values()), sorted(name for name, asked in found.items() if not asked)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.bin").write_text("weights")
+    source = {"source": f"file:{tmp_path}/source", "files": ["a.bin"], "licence": "MIT"}
+    content["weights"] = {"own": source}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(content))
+    use = ("--config", config)
+    images = ("--fields", tmp_path / "fields.zip")
+    return {
+        "latents": (("latents", "tiny", *use, *images, "--codec", tmp_path), "shard-1.npy"),
+        "targets": (
+            ("targets", "tiny", *use, *images, "--moments", tmp_path, "--encoder", tmp_path),
+            "shard-1.parquet",
+        ),
+        "measure": (("measure", tmp_path / "fields.zip", "--pipeline", tmp_path), "labels.npz"),
+        "preprocess": (("datasets", "preprocess", "mine", *use), "shard-0-quality.parquet"),
+        "weights": (("weights", "own", *use), "weights.json"),
+    }
+
+
+@pytest.mark.parametrize("verb", sorted(ADDING - {"environment"}))
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_a_file_of_somebody_else_in_the_folder_is_left(morphpipe, adding, tmp_path, verb, kind):
+    command, name = adding[verb]
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir()
+    if kind == "file":
+        mine.write_text("mine")
+    elif kind == "folder":
+        mine.mkdir()
+        (mine / "notes.txt").write_text("mine")
+    else:
+        mine.symlink_to(tmp_path / "elsewhere")
+    ended = morphpipe(*command, "--output", mine.parent)
+    assert ended.code == 1
+    assert f"{mine} is there already" in ended.err
+    assert "Traceback" not in ended.err
+    assert [path.name for path in mine.parent.iterdir()] == [name]
+    assert mine.is_symlink() == (kind == "link")
+    if kind == "file":
+        assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("verb", sorted(ADDING - {"environment"}))
+def test_folder_that_is_a_file_is_a_sentence(morphpipe, adding, tmp_path, verb):
+    (tmp_path / "out").write_text("mine")
+    ended = morphpipe(*adding[verb][0], "--output", tmp_path / "out")
+    assert ended.code == 1
+    assert "is no folder" in ended.err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_weights_are_fetched_again_but_no_link_of_ones_own_is_replaced(morphpipe, adding, tmp_path):
+    command, _ = adding["weights"]
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for content in ("weights", "other weights"):
+        (tmp_path / "source" / "a.bin").write_text(content)
+        assert morphpipe(*command, "--output", out).code == 0
+        assert sha256_of_file(out / "a.bin") in (out / "weights.json").read_text()
+    # Without the records of either kind the link may be anybody's.
+    (out / "weights.json").unlink()
+    (out / ".morphpipe").unlink(missing_ok=True)
+    ended = morphpipe(*command, "--output", out)
+    assert ended.code == 1
+    assert "a.bin is there already" in ended.err
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_interrupted_verb_goes_on_over_what_it_has_made(morphpipe, adding, tmp_path, monkeypatch):
+    """Of two plates the second one cannot be read; mended, both are made."""
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with open(tmp_path / "sheet.csv", "a") as sheet:
+        sheet.write("q,A01,DMSO,b.tif\n")
+    text = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(
+        text.replace("source: sheet", "source: sheet\n    cell_type: U2OS")
+    )
+    command, _ = adding["preprocess"]
+    out = tmp_path / "out"
+    assert morphpipe(*command, "--output", out).code == 1
+    assert sorted(path.name for path in out.glob("*.zip")) == ["shard-0.zip"]
+    tifffile.imwrite(tmp_path / "b.tif", pixels)
+    for _ in range(2):
+        ended = morphpipe(*command, "--output", out)
+        assert ended.code == 0, ended.err
+    assert sorted(path.name for path in out.glob("*.zip")) == ["shard-0.zip", "shard-1.zip"]
+
+
+def test_part_of_a_download_that_is_somebody_elses_is_left(morphpipe, tmp_path):
+    part = tmp_path / "table.csv.part"
+    part.write_text("mine")
+    ended = morphpipe("download", "http://127.0.0.1:1/table.csv", tmp_path / "table.csv")
+    assert ended.code == 1
+    assert f"{part} is there already" in ended.err
+    assert part.read_text() == "mine"
+
+
+def test_download_takes_the_place_of_its_own_file_alone(morphpipe, tmp_path):
+    (tmp_path / "source.csv").write_text("a")
+    address, output = f"file:{tmp_path}/source.csv", tmp_path / "table.csv"
+    for content in ("a", "b"):
+        (tmp_path / "source.csv").write_text(content)
+        assert morphpipe("download", address, output).code == 0
+        assert output.read_text() == content
+
+
+def test_file_beside_the_output_may_not_be_an_input(morphpipe, make_fields, tmp_path, tiny_config):
+    path = tmp_path / "quality.parquet"
+    make_fields(tmp_path / "fields.zip", 2)
+    (tmp_path / "fields.zip").rename(path)
+    ended = morphpipe(
+        "fields", "screen", "--config", tiny_config, "--images", path, "--output",
+        tmp_path / "fields.parquet",
+    )  # fmt: skip
+    assert ended.code == 1
+    assert "is to be read and to be written" in ended.err
 
 
 def test_a_file_or_a_folder_with_something_in_it_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from morphpipe.cli import (
     simulation,
     training,
 )
-from morphpipe.cli.outputs import record_outputs
+from morphpipe.cli.outputs import forget_outputs, record_outputs
 from morphpipe.console import describe
 from morphpipe.errors import MorphpipeError
 
@@ -57,10 +57,10 @@ def main() -> None:
     """Run a verb; a mistake of the user ends in one sentence and the exit code 1."""
     try:
         app()
-    except SystemExit as ended:
-        if not ended.code:
-            record_outputs()
-        raise
     except MorphpipeError as error:
         print(describe(error), file=sys.stderr)
         sys.exit(1)
+    finally:
+        # Also of a verb that failed or was interrupted: it goes on with what it has made.
+        record_outputs()
+        forget_outputs()

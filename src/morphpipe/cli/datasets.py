@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import CONFIG, Config, Fields, configured
-from morphpipe.cli.outputs import new, place
-from morphpipe.errors import ConfigError
+from morphpipe.cli.outputs import new, place, unused
+from morphpipe.errors import ConfigError, WeightsError
 
 
 def download(
     url: Annotated[str, typer.Argument(help="`https:`, `http:` or `file:` address.")],
-    output: Annotated[Path, typer.Argument(help="File to write.")],
+    output: Annotated[Path, typer.Argument(callback=unused, help="File to write.")],
     sha256: Annotated[
         str | None, typer.Option(help="The checksum that the file has to have.")
     ] = None,
@@ -34,8 +34,12 @@ def download(
         cache/rxrx1-metadata.zip --lock config/downloads.lock.json
     ```
     """
-    from morphpipe.datasets.download import fetch
+    from morphpipe.datasets.download import fetch, part_of
 
+    part, tag = part_of(output)
+    # Without its tag it is not what an earlier call has left, and would be begun anew.
+    if not tag.exists():
+        place(part, named=False)
     print(fetch(url, output, sha256=sha256, lock=lock), output)
 
 
@@ -55,10 +59,22 @@ def weights(
     morphpipe weights simulated-codec --config config/demo.yaml
     ```
     """
+    from morphpipe.checksums import RECORD, read_record
     from morphpipe.weights import fetch_weights
 
     configuration, declared = configured(config, "weights", name)
     folder = output or Path(configuration.paths.cache) / "weights" / name
+    # A record says by its checksum that morphpipe wrote it. Files put there by hand are only read,
+    # but what is a link is replaced.
+    known: dict[str, str] = {}
+    try:
+        known = read_record(folder)["sha256"]
+    except (WeightsError, OSError):
+        place(folder / RECORD, named=False)
+    for file in declared.files:
+        path = folder / file
+        if file not in known and (path.is_symlink() or not path.is_file()):
+            place(path, named=False)
     fetch_weights(name, declared, folder, configuration.paths.lock)
     print(folder)
 
@@ -116,8 +132,8 @@ def fields(
     from morphpipe.datasets.stage import catalogue_rxrx1, write_dataset
 
     _, dataset = configured(config, "datasets", name)
-    quality = place(output.with_name("quality.parquet"))
-    quarantine = quarantine or place(output.with_name("quarantine.parquet"))
+    quality = place(output.with_name("quality.parquet"), named=False)
+    quarantine = quarantine or place(output.with_name("quarantine.parquet"), named=False)
     missing, limits = [], Quality()
     if dataset.source != "rxrx1":
         if metadata is not None or genes is not None:

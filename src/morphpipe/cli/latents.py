@@ -19,6 +19,7 @@ from morphpipe.cli.options import (
     expand_folders,
     prepare,
 )
+from morphpipe.cli.outputs import place_inside, record_outputs
 from morphpipe.errors import ConfigError
 
 Experiment = Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")]
@@ -54,7 +55,7 @@ def latents(
     configuration, experiment = configured(config, "experiments", name)
     settings = configuration.codecs[experiment.codec]
     shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
-    wanted = chosen_shards(shard, shards)
+    wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     network = load_codec(
         codec,
@@ -70,6 +71,7 @@ def latents(
             transforms=experiment.training.transforms,
             batch_size=settings.batch_size,
         )
+        record_outputs()
     print(output)
 
 
@@ -109,7 +111,7 @@ def targets(
         raise ConfigError(f"The experiment {name!r} of {config} has no alignment, and no targets.")
     settings = configuration.encoders[alignment.encoder].model_dump(mode="json")
     shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
-    wanted = chosen_shards(shard, shards)
+    wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     network = load_token_encoder(
         alignment.encoder, settings, record_in(encoder, settings), table.manifest.names
@@ -126,7 +128,15 @@ def targets(
             transforms=experiment.training.transforms,
             batch_size=settings["batch_size"],
         )
+        record_outputs()
     print(output)
+
+
+def _places(output: Path, shards: range) -> range:
+    """The shards, once it is clear that nothing else stands where they will be written."""
+    for number in shards:
+        place_inside(output, [f"shard-{number}.npy", f"shard-{number}.parquet"])
+    return shards
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,7 @@
 """Verbs that measure morphology with CellProfiler."""
 
-import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import Log
+from morphpipe.cli.outputs import place_inside, require_folder
 
 ENVIRONMENTS = Path("environments")
 LOCK = Path("workflow/envs/cellprofiler.lock")
@@ -49,6 +51,7 @@ def environment(
     if name != "cellprofiler":
         raise ConfigError(f"There is no environment {name!r} to make; there is cellprofiler.")
     record = record_of(lock, folder)
+    require_folder(record)
     made = make_environment(lock, folder_of(lock, folder), record)
     print(f"CellProfiler {made.cellprofiler} in {made.python}, recorded in {record}")
 
@@ -112,13 +115,15 @@ def measure(
     """
     from morphpipe.morphology.environment import read_environment, record_of, variables
 
+    files = {"image": "image.parquet", "objects": "objects.parquet", "labels": "labels.npz"}
+    place_inside(output, files.values())
     found = read_environment(record or record_of(LOCK, ENVIRONMENTS))
     command = [found.python, "-m", "morphpipe.morphology.measure"]
     command += ["--fields", str(fields), "--pipeline", str(pipeline), "--images", images]
     command += ["--batch-size", str(batch_size), "--maximum-failed", str(maximum_failed)]
     command += ["--keep-labels", str(keep_labels), "--scratch", str(scratch or output / "scratch")]
-    for part, suffix in (("image", "parquet"), ("objects", "parquet"), ("labels", "npz")):
-        command += [f"--{part}", str(output / f"{part}.{suffix}")]
+    for part, file in files.items():
+        command += [f"--{part}", str(output / file)]
     for entry in channel or []:
         command += ["--channel", entry]
     if split is not None:
@@ -128,7 +133,11 @@ def measure(
             # Joined, lest a name that begins with a dash is taken for an option.
             command.append(f"{option}={name}")
     sys.stdout.flush()
-    os.execve(found.python, command, variables())
+    with subprocess.Popen(command, env=variables()) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        code = process.wait()
+    if code:
+        raise typer.Exit(code if code > 0 else 128 - code)
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from morphpipe.cli.outputs import place_of_log
 from morphpipe.console import log_to
 from morphpipe.errors import ConfigError, DataError
 
@@ -38,7 +39,10 @@ Shard = Annotated[
     int | None, typer.Option(help="Only this plate's shard, from 0; default: all of them.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU; default: all cores.")]
-Log = Annotated[Path | None, typer.Option(help="Write all messages to this file as well.")]
+Log = Annotated[
+    Path | None,
+    typer.Option(callback=place_of_log, help="Write all messages to this file (.log) as well."),
+]
 
 
 def prepare(threads: int | None, log: Path | None) -> None:

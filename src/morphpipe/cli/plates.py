@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from morphpipe.cli.options import CONFIG, Config, configured
-from morphpipe.cli.outputs import new
+from morphpipe.cli.outputs import new, place_inside, record_outputs
 from morphpipe.errors import ConfigError, DataError
 
 app = typer.Typer(
@@ -185,20 +185,22 @@ def preprocess(
         raise ConfigError(
             f"The sheet has no plate {plate!r}; it has {', '.join(settings.plates[:12])}."
         )
-    output.mkdir(parents=True, exist_ok=True)
-    for number, found in enumerate(settings.plates):
-        if plate in (None, found):
-            rows, _ = own_plate(settings, found)
-            preprocess_plate(
-                rows,
-                name,
-                settings.preprocessing,
-                settings.quality,
-                output / f"shard-{number}.zip",
-                output / f"shard-{number}-quality.parquet",
-                rgb=settings.rgb,
-            )
-            print(output / f"shard-{number}.zip")
+    wanted = [(k, found) for k, found in enumerate(settings.plates) if plate in (None, found)]
+    for number, _ in wanted:
+        place_inside(output, [f"shard-{number}.zip", f"shard-{number}-quality.parquet"])
+    for number, found in wanted:
+        rows, _ = own_plate(settings, found)
+        preprocess_plate(
+            rows,
+            name,
+            settings.preprocessing,
+            settings.quality,
+            output / f"shard-{number}.zip",
+            output / f"shard-{number}-quality.parquet",
+            rgb=settings.rgb,
+        )
+        record_outputs()
+        print(output / f"shard-{number}.zip")
 
 
 @app.command()
@@ -217,8 +219,10 @@ def show(
     """
     from morphpipe.datasets.fields import read_fields
     from morphpipe.report.contact_sheet import contact_sheet
+    from morphpipe.storage import atomic_path
 
-    contact_sheet(read_fields(images), columns).savefig(output, dpi=150)
+    with atomic_path(output) as temporary:
+        contact_sheet(read_fields(images), columns).savefig(temporary, dpi=150)
     print(output)
 
 

@@ -124,8 +124,10 @@ def show(
     prepare(threads, None)
     from morphpipe.datasets.fields import read_fields
     from morphpipe.report.contact_sheet import contact_sheet
+    from morphpipe.storage import atomic_path
 
-    contact_sheet(read_fields(fields), columns).savefig(output, dpi=150)
+    with atomic_path(output) as temporary:
+        contact_sheet(read_fields(fields), columns).savefig(temporary, dpi=150)
     print(output)
 
 

@@ -63,13 +63,13 @@ def fetch(
     if local is not None:
         arrived = local
     else:
-        arrived = path.with_name(path.name + ".part")
+        arrived, _ = part_of(path)
         with storing(arrived):
             persist(
                 lambda: _continue_download(url, arrived),
                 url,
                 f"What has arrived waits in {arrived}: run again to go on, or put the whole file "
-                "there by hand.",
+                f"to {path} by hand.",
             )
     found = sha256_of_file(arrived)
     if expected is not None and found != expected:
@@ -99,6 +99,12 @@ def _recorded(lock: str | Path | None, url: str, found: str, expected: str | Non
     if lock is not None and expected is None:
         record_checksum(lock, url, found)
     return found
+
+
+def part_of(path: Path) -> tuple[Path, Path]:
+    """Where what has arrived of a file waits, and what says of which download it is a part."""
+    part = path.with_name(path.name + ".part")
+    return part, _tag_file(part)
 
 
 def _tag_file(part: Path) -> Path:
