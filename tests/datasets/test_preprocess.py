@@ -249,6 +249,22 @@ def test_a_field_unlike_its_plate_is_named_or_quarantined(
     assert said in found.set_index("field_id")["reason"][odd]
 
 
+def test_one_plane_under_two_channels_is_named_or_quarantined(run, plate, tmp_path):
+    sheet, raw = plate
+    tifffile.imwrite(tmp_path / "p1_A01_s1_actin.tif", raw["p1_A01_s1"][0])
+    # A constant plane says nothing, such as that of an empty well.
+    for name in NAMES:
+        tifffile.imwrite(tmp_path / f"p1_A01_s2_{name}.tif", np.full((40, 48), 7, np.uint16))
+    said = "p1_A01_s1: the channels DNA and actin have the same pixels"
+    with pytest.raises(DataError, match=said):
+        run(sheet, PLAIN)
+    fields, _, found = run(sheet, PLAIN, Quality(unreadable="quarantine"))
+    assert "p1_A01_s1" not in fields.field_ids
+    reasons = found.set_index("field_id")["reason"]
+    assert said in reasons["p1_A01_s1"]
+    assert reasons.drop("p1_A01_s1").isna().all()
+
+
 def test_channels_that_settings_name_have_to_be_there(run, plate):
     sheet, _ = plate
     with pytest.raises(DataError, match="`rgb` names the channel 'tubulin'"):

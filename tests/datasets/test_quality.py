@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.preprocessing import Quality
+from morphpipe.datasets.archive import write_archive
+from morphpipe.datasets.fields import read_fields
 from morphpipe.datasets.quality import (
     QUALITY_KEYS,
     examine_fields,
@@ -54,6 +56,21 @@ def test_damaged_plane_stops_or_goes_into_quarantine(make_fields, tmp_path):
     assert "channel ER" in aside["reason"].iloc[0]
     assert found.loc[2, ["focus_DNA", "pixels_sha256"]].isna().all()
     assert found.drop(index=2)["focus_DNA"].notna().all()
+
+
+def test_one_plane_under_two_channels_stops_or_goes_into_quarantine(
+    make_manifest, make_row, tmp_path
+):
+    plane = np.random.default_rng(0).integers(0, 256, (48, 40), dtype=np.uint8)
+    with write_archive(tmp_path / "a.zip", make_manifest(("DNA", "ER"), 8)) as archive:
+        archive.add(make_row("f0"), np.stack([plane, plane]))
+        archive.add(make_row("f1"), np.stack([plane, plane[::-1]]))
+        archive.add(make_row("f2"), np.full((2, 48, 40), 7, np.uint8))
+    fields = read_fields(tmp_path / "a.zip")
+    with pytest.raises(DataError, match="f0: the channels DNA and ER have the same pixels"):
+        examine_fields(fields, Quality())
+    aside = quarantine_of(examine_fields(fields, QUARANTINE))
+    assert aside["field_id"].tolist() == ["f0"]
 
 
 @pytest.mark.parametrize("unreadable", ["stop", "quarantine"])

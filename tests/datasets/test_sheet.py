@@ -347,6 +347,20 @@ def test_channels_of_different_size_or_depth(plate):
     assert "field p1_A02_s1 (DNA uint16 6x8, actin uint8 6x8)" in fault
 
 
+def test_one_plane_under_two_channels(plate):
+    folder = plate.folder / "p1"
+    for channel in (1, 2):
+        tifffile.imwrite(
+            folder / f"A01_s1_w{channel}.tif", np.arange(48, dtype=np.uint16).reshape(6, 8)
+        )
+    (fault,) = plane_faults(plate, every=False)
+    assert fault.startswith("1 fields have the same pixels in two channels")
+    assert "field p1_A01_s1 (DNA and actin)" in fault
+    for channel in (1, 2):
+        tifffile.imwrite(folder / f"A01_s1_w{channel}.tif", np.zeros((6, 8), np.uint16))
+    assert plane_faults(plate, every=True) == []
+
+
 def test_illumination_functions(plate):
     np.save(plate.folder / "right.npy", np.ones((6, 8)))
     np.save(plate.folder / "wrong.npy", np.ones((8, 6)))

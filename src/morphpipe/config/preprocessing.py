@@ -106,8 +106,9 @@ class Quality(Model):
     nuclear: str = Field("DNA", description="Channel that nuclei are counted in, where there is.")
     unreadable: Literal["stop", "quarantine"] = Field(
         "stop",
-        description="What happens to a field with a missing or damaged plane: the run stops, or "
-        "the field is put aside and listed in the report, as fields beyond a limit are.",
+        description="What happens to a field with a missing or damaged plane, or of which two "
+        "channels have the same pixels: the run stops, or the field is put aside and listed in the "
+        "report, as fields beyond a limit are.",
     )
 
     @property

@@ -135,7 +135,8 @@ def hint_faults(
     for name, found in contradicting.items():
         yield (
             f"Channel {name} holds planes whose numbers contradict the column that they stand in: "
-            f"{listed(found)}."
+            f"{listed(found)}. Correct the cells, or give the column and the channel names without "
+            "a number if that in the files is no channel's."
         )
     for name, found in doubtful.items():
         yield (

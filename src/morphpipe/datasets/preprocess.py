@@ -16,7 +16,7 @@ from morphpipe.config.preprocessing import Preprocessing, Quality
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import ChannelManifest
 from morphpipe.datasets.planes import PlaneReader
-from morphpipe.datasets.quality import examine, put_aside, quality_table
+from morphpipe.datasets.quality import examine, put_aside, quality_table, refuse_same_pixels
 from morphpipe.datasets.sheet import ILLUMINATION, KEY_COLUMNS, SampleSheet
 from morphpipe.datasets.stage import refuse_empty
 from morphpipe.errors import DataError
@@ -177,6 +177,7 @@ class _Plate:
         for number, row in enumerate(tqdm(self.rows, desc="look", unit="field", mininterval=5)):
             try:
                 stack = self._stack(row)
+                refuse_same_pixels(row["field_id"], stack, self.names)
             except DataError as error:
                 self.found.append(put_aside(row, error, self.quality))
                 continue

@@ -1,6 +1,8 @@
 """Looking at every field once before anything is made of it: can it be read, is it any good."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,37 @@ def examine(
     }
 
 
+def same_pixels(planes: Mapping[str, NDArray[Any]]) -> list[tuple[str, str]]:
+    """Pairs of channels of one field whose planes are the same, unless these are constant.
+
+    What two dyes show is never equal in every pixel: one plane stands there under two names.
+    """
+    return [
+        (first, second)
+        for first, second in combinations(planes, 2)
+        # The first lines tell almost all planes apart.
+        if np.array_equal(planes[first][0], planes[second][0])
+        and np.array_equal(planes[first], planes[second])
+        and planes[first].min() != planes[first].max()
+    ]
+
+
+def refuse_same_pixels(field_id: object, image: NDArray[Any], channels: Sequence[str]) -> None:
+    """Stop at a field of which two channels are the same plane.
+
+    Raises
+    ------
+    DataError
+        Naming the channels.
+    """
+    pairs = same_pixels(dict(zip(channels, image, strict=True)))
+    if pairs:
+        raise DataError(
+            f"Field {field_id}: the channels {' and '.join(pairs[0])} have the same pixels: one "
+            "plane stands there under two names."
+        )
+
+
 def examine_fields(fields: FieldTable, quality: Quality) -> pd.DataFrame:
     """Decode all planes of a shard, measure them, and say which fields are put aside and why.
 
@@ -105,6 +138,7 @@ def examine_fields(fields: FieldTable, quality: Quality) -> pd.DataFrame:
         for number, row in enumerate(tqdm(rows, desc="look", unit="field", mininterval=5)):
             try:
                 image = reader.read(number)
+                refuse_same_pixels(row["field_id"], image, fields.manifest.names)
             except DataError as error:
                 found.append(put_aside(row, error, quality))
             else:

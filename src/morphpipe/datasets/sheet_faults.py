@@ -18,6 +18,7 @@ from morphpipe.datasets.channel_hints import (
 )
 from morphpipe.datasets.fields import CONTROLS, PERTURBATION_KINDS
 from morphpipe.datasets.planes import PlaneReader
+from morphpipe.datasets.quality import same_pixels
 from morphpipe.datasets.sheet import (
     ILLUMINATION,
     KEY_COLUMNS,
@@ -275,9 +276,10 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
     -------
     list of str
         One sentence per kind of fault: planes that are missing or cannot be read, channels of a
-        field, and fields of a plate, that differ in size or depth, illumination functions that
-        are missing or of another size, and file names that speak against the channel map. What is
-        only doubtful begins with "Warning: ".
+        field, and fields of a plate, that differ in size or depth, channels of a field that have
+        the same pixels (where planes are decoded), illumination functions that are missing or of
+        another size, and file names that speak against the channel map. What is only doubtful
+        begins with "Warning: ".
     """
     frame = sheet.frame.reset_index(drop=True)
     names = [channel.name for channel in sheet.channels]
@@ -290,16 +292,17 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
     of_plate: dict[str, dict[tuple[Any, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
     corrections: dict[str, tuple[int, ...] | str] = {}
     uncorrected: list[str] = []
+    same: list[str] = []
     with PlaneReader(sheet.folder) as reader:
         for row in tqdm(frame.index, desc="check", unit="field"):
-            kinds = {}
+            kinds, decoded = {}, {}
             for name in names:
                 location = frame.at[row, name]
                 place = f"field {frame.at[row, 'field_id']}, channel {name}"
                 try:
                     if decode[row]:
-                        pixels = reader.read(location, place)
-                        kinds[name] = (*pixels.shape, pixels.dtype)
+                        decoded[name] = reader.read(location, place)
+                        kinds[name] = (*decoded[name].shape, decoded[name].dtype)
                     else:
                         kinds[name] = reader.shape(location, place)
                 except DataError as error:
@@ -312,6 +315,10 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
                         corrections[file] = _array_shape(reader, file, place)
                     if corrections[file] != kinds[name][:2]:
                         uncorrected.append(f"{place}: {file} ({corrections[file]})")
+            same += [
+                f"field {frame.at[row, 'field_id']} ({' and '.join(pair)})"
+                for pair in same_pixels(decoded)
+            ]
             if len(set(kinds.values())) > 1:
                 text = ", ".join(f"{name} {k[2]} {k[0]}x{k[1]}" for name, k in kinds.items())
                 differing.append(f"field {frame.at[row, 'field_id']} ({text})")
@@ -332,10 +339,11 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
         ("cannot be read", unreadable),
         ("differ in size or depth between their channels", differing),
         ("differ in size or depth from the others of their plate", odd),
+        ("have the same pixels in two channels, one plane under two names", same),
         ("have no illumination function of their size", uncorrected),
     ):
         if found:
-            items = "fields" if found is differing or found is odd else "planes"
+            items = "planes" if found is unreadable or found is uncorrected else "fields"
             faults.append(f"{len(found)} {items} {what}: {listed(found)}")
     return faults
 
