@@ -170,7 +170,7 @@ def test_lock_records_the_first_checksum_and_demands_it(server, tmp_path):
 
 def test_broken_lock_is_named(tmp_path):
     lock = tmp_path / "downloads.lock.json"
-    for content in ("{", "[1]"):
+    for content in ("{", "[1]", '{"name": "something else"}'):
         lock.write_text(content)
         with pytest.raises(DataError, match=r"downloads\.lock\.json is no JSON file"):
             recorded_checksum(lock, "http://x")

@@ -19,7 +19,7 @@ from morphpipe.cli.options import (
     prepare,
     read_settings,
 )
-from morphpipe.cli.outputs import new
+from morphpipe.cli.outputs import new, work_folder
 from morphpipe.errors import ConfigError
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
@@ -54,7 +54,9 @@ def sample(
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for finished batches; default: `<output>.partial`."),
+        typer.Option(
+            callback=work_folder, help="Folder for finished batches; default: `<output>.partial`."
+        ),
     ] = None,
     sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
     shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
@@ -75,6 +77,9 @@ def sample(
         --output samples.zip
     ```
     """
+    if work is None:
+        work = output.with_suffix(".partial")
+        work_folder(work)
     prepare(threads, log)
     from morphpipe.config.sampling import Sampling
     from morphpipe.datasets.fields import read_fields
@@ -125,7 +130,7 @@ def sample(
             sampling_seed=sampling_seed,
             manifest=generated_manifest(table.manifest, generator.settings),
             path=output,
-            work=work or output.with_suffix(".partial"),
+            work=work,
             guide=None if guide is None else load_guide(guide, generator, number),
         )
 
@@ -189,6 +194,8 @@ def generate(
     MorphoDiff's released checkpoints, and any U-Net in diffusers' layout, are sampled from as
     they are; `--embeddings` says what their conditions are.
     """
+    partial = output.with_suffix(".partial")
+    work_folder(partial)
     prepare(threads, None)
     from morphpipe.config.sampling import Sampling
     from morphpipe.perturbations.condition_table import ConditionTable
@@ -244,7 +251,7 @@ def generate(
         sampling_seed=sampling_seed,
         manifest=manifest_without_data(generator.settings),
         path=output,
-        work=output.with_suffix(".partial"),
+        work=partial,
         guide=None if guide is None else load_guide(guide, generator),
     )
     print(f"{len(plan)} images in {output}")

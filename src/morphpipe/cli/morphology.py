@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import Log
-from morphpipe.cli.outputs import place_inside, require_folder
+from morphpipe.cli.outputs import place_inside, work_folder
 
 ENVIRONMENTS = Path("environments")
 LOCK = Path("workflow/envs/cellprofiler.lock")
@@ -29,7 +29,10 @@ def environment(
     name: Annotated[str, typer.Argument(help="`cellprofiler`, the only one there is.")],
     lock: Annotated[Path, typer.Option(help="The packages, with versions and hashes.")] = LOCK,
     folder: Annotated[
-        Path, typer.Option(help="Where environments lie, each in a folder of its own.")
+        Path,
+        typer.Option(
+            callback=work_folder, help="Where environments lie, each in a folder of its own."
+        ),
     ] = ENVIRONMENTS,
     log: Log = None,
 ) -> None:
@@ -51,7 +54,6 @@ def environment(
     if name != "cellprofiler":
         raise ConfigError(f"There is no environment {name!r} to make; there is cellprofiler.")
     record = record_of(lock, folder)
-    require_folder(record)
     made = make_environment(lock, folder_of(lock, folder), record)
     print(f"CellProfiler {made.cellprofiler} in {made.python}, recorded in {record}")
 
@@ -98,7 +100,10 @@ def measure(
     ] = 2,
     scratch: Annotated[
         Path | None,
-        typer.Option(help="Folder for finished batches; default: `scratch` in the output."),
+        typer.Option(
+            callback=work_folder,
+            help="Folder for finished batches; default: `scratch` in the output.",
+        ),
     ] = None,
 ) -> None:
     r"""Measure fields with a CellProfiler pipeline, without CellProfiler's window or Java.
@@ -117,11 +122,14 @@ def measure(
 
     files = {"image": "image.parquet", "objects": "objects.parquet", "labels": "labels.npz"}
     place_inside(output, files.values())
+    if scratch is None:
+        scratch = output / "scratch"
+        work_folder(scratch)
     found = read_environment(record or record_of(LOCK, ENVIRONMENTS))
     command = [found.python, "-m", "morphpipe.morphology.measure"]
     command += ["--fields", str(fields), "--pipeline", str(pipeline), "--images", images]
     command += ["--batch-size", str(batch_size), "--maximum-failed", str(maximum_failed)]
-    command += ["--keep-labels", str(keep_labels), "--scratch", str(scratch or output / "scratch")]
+    command += ["--keep-labels", str(keep_labels), "--scratch", str(scratch)]
     for part, file in files.items():
         command += [f"--{part}", str(output / file)]
     for entry in channel or []:

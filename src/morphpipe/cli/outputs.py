@@ -75,6 +75,19 @@ def require_folder(path: Path) -> None:
         )
 
 
+def work_folder(path: Path | None) -> Path | None:
+    """Check an option that names a folder to work in, which may hold other files.
+
+    Raises
+    ------
+    ConfigError
+        When it is a file, or may not be written to.
+    """
+    if path is not None:
+        require_folder(path / "part")
+    return path
+
+
 def place_inside(folder: Path, names: Iterable[str]) -> None:
     """Check the files that a verb writes into a folder, which may hold others; see `place`."""
     for name in names:

@@ -21,7 +21,7 @@ from morphpipe.cli.options import (
     prepare,
     read_settings,
 )
-from morphpipe.cli.outputs import new
+from morphpipe.cli.outputs import new, work_folder
 from morphpipe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def train(
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for checkpoints on the way; default: `<output>.partial`."),
+        typer.Option(
+            callback=work_folder,
+            help="Folder for checkpoints on the way; default: `<output>.partial`.",
+        ),
     ] = None,
     targets: Annotated[
         list[Path] | None,
@@ -102,6 +105,9 @@ def train(
     if log is not None and rank():
         log = log.with_suffix(f".{rank()}{log.suffix}")
     prepare(None, log)
+    if work is None:
+        work = output.with_name(f"{output.name}.partial")
+        work_folder(work)
     content = _content(name, config, seed, settings)
     table = read_fields(fields)
     wanted = _on_devices(
@@ -140,7 +146,7 @@ def train(
             wanted,
             data,
             vocabulary,
-            work=work or output.with_name(f"{output.name}.partial"),
+            work=work,
             output=output,
             until=training.steps if until is None else until,
             earlier=before,

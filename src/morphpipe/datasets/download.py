@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -276,7 +277,10 @@ def recorded_checksum(lock: str | Path, url: str) -> str | None:
 
 def _read_lock(lock: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(lock.read_text("utf-8")))
+        content = dict(json.loads(lock.read_text("utf-8")))
+        if not all(re.fullmatch("[0-9a-f]{64}", str(checksum)) for checksum in content.values()):
+            raise ValueError("not every value is a SHA-256")
+        return content
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{lock} is no JSON file of addresses and checksums ({error}): mend it, or delete it "
