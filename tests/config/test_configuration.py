@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from morphpipe.config import parse_configuration, read_configuration
+from morphpipe.config.configuration import Paths
 from morphpipe.errors import ConfigError
 
 MINIMAL = yaml.safe_load(
@@ -180,6 +181,14 @@ def test_defaults_are_the_papers_but_for_sampling():
             {"encoder": "inception"},
             "Inception gives no tokens",
         ),
+        (
+            "paths.results",
+            "a{b}",
+            r"paths\.results: .*has a '\{', and Snakemake takes brace",
+        ),
+        ("paths.scratch", "$TMPDIR/x", r"paths\.scratch: .*has a '\$', and variables are not repl"),
+        ("paths.cache", "~nobody-of-that-name/x", r"paths\.cache: .*no home folder ~nobody-of-th"),
+        ("paths.results", "a\nb", r"paths\.results: .*a character that cannot be seen"),
         ("experiments.one.sampling.one_set", True, r"is not of a condition of kind constant"),
         (
             "experiments.one.generator.alignment",
@@ -236,6 +245,13 @@ def test_files_that_hold_no_configuration(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_configuration(tmp_path / "c.yaml")
+
+
+def test_paths_are_written_as_they_are_meant(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    paths = Paths(results="~/results/", cache="./cache//x", scratch="a b", staging="$TMPDIR")
+    assert (paths.results, paths.cache) == ("/home/me/results", "cache/x")
+    assert (paths.scratch, paths.staging) == ("a b", "$TMPDIR")
 
 
 def test_missing_file(tmp_path):

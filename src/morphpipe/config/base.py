@@ -1,8 +1,9 @@
 """What all parts of the configuration share."""
 
+import os
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Model(BaseModel):
@@ -17,6 +18,27 @@ Name = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64),
 ]
 """A name that becomes a part of file names: letters, digits, `_`, `.` and `-`."""
+
+
+def _local_path(text: str) -> str:
+    """Check a path and write it as it is meant: `~` as the home, without a slash at the end."""
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise ValueError(f"there is no home folder {path.split('/')[0]}")
+    for sign, why in (
+        ("{", "Snakemake takes braces for a wildcard"),
+        ("}", "Snakemake takes braces for a wildcard"),
+        ("$", "variables are not replaced here"),
+    ):
+        if sign in path:
+            raise ValueError(f"{text!r} has a {sign!r}, and {why}: name another path")
+    if not path.isprintable():
+        raise ValueError(f"{text!r} has a character that cannot be seen: name another path")
+    return os.path.normpath(path)
+
+
+LocalPath = Annotated[str, AfterValidator(_local_path)]
+"""A file or folder of this machine; `~` stands for the home folder."""
 
 ImageMode = Literal["channels", "rgb"]
 """Each channel through the codec, or one RGB image."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from morphpipe.config.base import Model, Name, PositiveInt, Seed
+from morphpipe.config.base import LocalPath, Model, Name, PositiveInt, Seed
 
 Control = Literal["ones", "zeros", "as_data"]
 _CONTROL = (
@@ -124,7 +124,7 @@ class TableCondition(_Condition):
 
     kind: Literal["table"]
     control: Control = Field("as_data", description=_CONTROL)
-    file: str = Field(
+    file: LocalPath = Field(
         min_length=1,
         description="CSV (also gzipped) or Parquet: the first column, `perturbation`, holds names "
         "as in the dataset, all others numbers. Relative to the working directory.",

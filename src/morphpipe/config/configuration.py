@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from morphpipe.config.base import Model, Name
+from morphpipe.config.base import LocalPath, Model, Name
 from morphpipe.config.comparisons import Comparison, check_comparisons
 from morphpipe.config.conditions import Condition
 from morphpipe.config.datasets import Dataset
@@ -24,19 +24,23 @@ from morphpipe.errors import ConfigError, DataError
 class Paths(Model):
     """Where things lie."""
 
-    results: str = Field("results", description="What the workflow makes.")
-    cache: str = Field("cache", description="Downloads and weights; survives `rm -r results`.")
-    scratch: str = Field("scratch", description="Work in progress; may be deleted at any time.")
+    results: LocalPath = Field("results", description="What the workflow makes.")
+    cache: LocalPath = Field(
+        "cache", description="Downloads and weights; survives `rm -r results`."
+    )
+    scratch: LocalPath = Field(
+        "scratch", description="Work in progress; may be deleted at any time."
+    )
     staging: str | None = Field(
         None,
         description="Folder on a disk of the compute node, for instance $TMPDIR (variables are "
         "those of the job): a training copies the shards that it reads there first. Null: it "
         "reads them where they lie.",
     )
-    environments: str = Field(
+    environments: LocalPath = Field(
         "environments", description="Virtual environments that it makes: CellProfiler's."
     )
-    lock: str = Field(
+    lock: LocalPath = Field(
         "config/downloads.lock.json",
         description="Checksums of downloaded files, recorded the first time they are fetched.",
     )

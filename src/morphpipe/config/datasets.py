@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from morphpipe.config.base import Model, PositiveInt, Seed
+from morphpipe.config.base import LocalPath, Model, PositiveInt, Seed
 from morphpipe.config.preprocessing import Preprocessing, Quality
 
 
@@ -271,7 +271,7 @@ class SheetDataset(RawDataset):
     """One's own plates: a table with a row per field and a column of paths per channel."""
 
     source: Literal["sheet"]
-    sheet: str = Field(
+    sheet: LocalPath = Field(
         description="CSV or Parquet; paths in it are relative to its folder. `morphpipe datasets "
         "check` tells what is wrong with it, `morphpipe datasets sheet` makes one of a folder."
     )

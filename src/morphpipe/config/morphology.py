@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
+from morphpipe.config.base import ImageMode, LocalPath, Model, Name, PositiveInt, Seed
 from morphpipe.config.experiments import Experiment
 
 Recipe = Literal["fixed", "morphodiff", "morphgen"]
@@ -16,7 +16,7 @@ class Morphology(Model):
 
     split: Name = Field(description="One of `splits`.")
     side: str = Field("test", description="Side of the split whose real fields are measured.")
-    pipeline: str = Field(
+    pipeline: LocalPath = Field(
         description="A CellProfiler pipeline (.cppipe): one of workflow/pipelines, or one's own."
     )
     channels: dict[str, str] = Field(
