@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from morphpipe.config.experiments import Evaluation, Experiment, Measure
+from morphpipe.config.experiments import READ_BY, Evaluation, Experiment, Measure
 from morphpipe.datasets import archive
 from morphpipe.datasets.fields import write_fields
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
@@ -210,20 +210,9 @@ def test_measures_that_apply():
 # What is measured anew where a key of `evaluation` changes. The encoders are inputs of all;
 # `measures` chooses tables; `reconstruction_fields` and `morphology` have stages of their own.
 SEEN_BY = {
-    "subset_size": {"distances", "cross_perturbation"},
-    "subsets": {"distances", "cross_perturbation"},
-    "minimum_images": {"distances", "manifold", "cross_perturbation"},
-    "floor_repeats": {
-        "distances", "effects", "manifold", "variance", "cross_perturbation", "retrieval",
-    },
-    "perturbation_sets": {"probes", "cross_perturbation", "batches", "matched"},
-    "low_sample": {"distances"},
-    "neighbours": {"manifold"},
-    "at_most": {"manifold", "memorisation"},
-    "count_bins": {"matched"},
-    "bootstrap": {"memorisation"},
-    "seed": set(MEASURES),
-}  # fmt: skip
+    key: {name for name in MEASURES if key in READ_BY[name]}
+    for key in {key for name in MEASURES for key in READ_BY[name]}
+}
 ELSEWHERE = {"encoders", "views", "measures", "reconstruction_fields", "crops", "morphology"}
 
 

@@ -93,6 +93,20 @@ def test_a_made_environment_is_left_alone():
     assert made.packages["numpy"] == "1.23.5"
 
 
+def test_an_environment_is_kept_under_another_path_and_without_its_record(tmp_path):
+    try:
+        made = read_environment(RECORD)
+    except DataError as error:
+        pytest.skip(f"no environment of CellProfiler to test: {error}")
+    (tmp_path / "environments").symlink_to(RECORD.parent)
+    linked = tmp_path / "environments"
+    assert make_environment(LOCK, folder_of(LOCK, linked), linked / RECORD.name) == made
+    if not (folder_of(LOCK, RECORD.parent) / "morphpipe.json").exists():
+        pytest.skip("the environment was made by an earlier version")
+    assert make_environment(LOCK, folder_of(LOCK, linked), tmp_path / "record.json") == made
+    assert read_environment(tmp_path / "record.json") == made
+
+
 @pytest.fixture
 def bad_lock(tmp_path, monkeypatch):
     """A lock of a package that is not to be had."""

@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# As in the profiles.
+TRIGGERS = yaml.safe_load((REPOSITORY / "profiles/local/config.yaml").read_text())["rerun-triggers"]
 
 
 class Workflow:
@@ -43,6 +45,9 @@ class Workflow:
             "--cores",
             "1",
             "--rerun-incomplete",
+            "--rerun-triggers",
+            *TRIGGERS,
+            "--nocolor",
             *arguments,
         ]
 

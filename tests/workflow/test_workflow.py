@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
+from morphpipe.folder_lock import only_user
 
 METRICS = ["metrics/distances", "metrics/effects", "metrics/probes", "morphology/metrics"]
 
@@ -73,6 +74,18 @@ def test_cellprofiler_measures_real_held_out_and_generated_fields(left_alone):
 
 def test_second_run_does_nothing(left_alone):
     assert left_alone.scheduled() == {}
+
+
+def test_results_are_for_one_run_at_a_time(left_alone, workflow_in, tiny):
+    """Snakemake's lock is of the working folder, of which another may share the results."""
+    shared = copy.deepcopy(tiny)
+    shared["paths"]["results"] = str(left_alone.folder / "results")
+    other = workflow_in("other", shared)
+    target = f"{shared['paths']['results']}/experiments/tiny/metrics/probes.parquet"
+    with only_user(left_alone.folder / "results"):
+        stopped = other.run("--forcerun", "evaluate", "--", target, check=False)
+    assert stopped.returncode
+    assert "is in use by process" in stopped.stdout + stopped.stderr
 
 
 def test_single_result_can_be_asked_for_by_name(left_alone):

@@ -69,12 +69,13 @@ def growing(value):
     return lambda wildcards, attempt: value * attempt
 
 
-def plain(model):
-    """A part of the configuration as plain values: what a rule passes on as its params.
-
-    On how many cores a job runs is no reason to run it again.
-    """
-    return model.model_dump(mode="json", exclude={"threads"})
+# A job is repeated when one of its params has changed. Snakemake compares those that depend on
+# wildcards alone: what a result does not depend on (paths, batch sizes, devices) is passed on by
+# functions of `input`, and what else it depends on stands in `compared`. docs/reruns.md has the list
+# for every key of the configuration.
+def plain(model, *without):
+    """A part of the configuration as plain values, without what results do not depend on."""
+    return model.model_dump(mode="json", exclude={"threads", *without})
 
 
 def experiment_of(wildcards):

@@ -48,7 +48,7 @@ rule rank_block:
         mem_mb=growing(16000),
         runtime=growing(240),
     params:
-        evaluation=evaluation_params,
+        evaluation=lambda w: evaluation_params(w, "ranking"),
         ranking=lambda w: plain(ranking_of(CONFIGURATION.comparisons, w.experiment)),
     message:
         "Ranking cohorts of {wildcards.experiment}, block {wildcards.block}"

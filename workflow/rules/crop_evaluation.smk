@@ -23,7 +23,8 @@ rule real_crop_features:
         gpu=1,
     params:
         views=lambda w: views_on(w.dataset, w.encoder),
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Features of single cells of {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
     script:
@@ -54,7 +55,8 @@ rule generated_crop_features:
         gpu=1,
     params:
         views=lambda w: experiment_of(w).evaluation.views,
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Features of single cells of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
     script:

@@ -19,7 +19,7 @@ rule evaluate:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        evaluation=evaluation_params,
+        evaluation=lambda w: evaluation_params(w, w.metrics),
     message:
         "Evaluating {wildcards.experiment}: {wildcards.metrics}"
     script:
@@ -46,7 +46,7 @@ rule evaluate_memorisation:
         mem_mb=growing(16000),
         runtime=growing(240),
     params:
-        evaluation=evaluation_params,
+        evaluation=lambda w: evaluation_params(w, "memorisation"),
     message:
         "Evaluating {wildcards.experiment}: memorisation"
     script:
@@ -119,8 +119,7 @@ rule evaluate_matched:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        evaluation=lambda w, input: evaluation_params(w)
-        | {"counts": list(input.counts)},
+        evaluation=lambda w: evaluation_params(w, "matched"),
     message:
         "Evaluating {wildcards.experiment}: matched for cell count"
     script:
@@ -147,6 +146,9 @@ rule reconstruct:
         gpu=1,
     params:
         reconstruction=reconstruction_params,
+        batch_size=lambda w, input: getattr(
+            CONFIGURATION.codecs[experiment_of(w).codec], "batch_size", 8
+        ),
     message:
         "Evaluating {wildcards.experiment}: reconstruction by the codec"
     script:

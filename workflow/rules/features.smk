@@ -19,7 +19,8 @@ rule real_features:
         gpu=1,
     params:
         views=lambda w: views_on(w.dataset, w.encoder),
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Features of real {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
     script:
@@ -47,7 +48,8 @@ rule generated_features:
         gpu=1,
     params:
         views=lambda w: experiment_of(w).evaluation.views,
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Features of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
     script:

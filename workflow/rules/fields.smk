@@ -46,7 +46,8 @@ rule split:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        split=lambda w: plain(CONFIGURATION.splits[w.split]),
+        compared=lambda w: plain(CONFIGURATION.splits[w.split], "duplicates"),
+        split=lambda w, input: plain(CONFIGURATION.splits[w.split]),
     message:
         "Splitting by well: {wildcards.split}"
     script:

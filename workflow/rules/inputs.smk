@@ -58,7 +58,9 @@ def raw_archive(wildcards):
     """The downloaded planes of a plate; one's own lie where the sheet says."""
     if CONFIGURATION.datasets[wildcards.dataset].source == "sheet":
         return []
-    return f"{CACHE}/datasets/{wildcards.dataset}/plates/shard-{wildcards.shard}.zip"
+    return (
+        f"{CACHE}/datasets/{wildcards.dataset}/plates/shard-{wildcards.shard}.zip"
+    )
 
 
 def plate_rows_sha256(dataset, shard):
@@ -145,9 +147,25 @@ def views_on(dataset, encoder):
     return views
 
 
-def sampling_settings(sampling):
-    """What images follow from: not from the number of cores."""
-    return json.dumps({k: v for k, v in plain(sampling).items() if k != "threads"})
+def training_settings(wildcards, training, *without):
+    """What `morphpipe train` is told, with these settings of the optimization."""
+    experiment = experiment_of(wildcards)
+    return {
+        "experiment": wildcards.experiment,
+        "seed": int(wildcards.training_seed),
+        "image_mode": experiment.image_mode,
+        "codec": experiment.codec,
+        "generator": plain(experiment.generator),
+        "training": training,
+        "fidelity": plain(experiment.fidelity, *without),
+    }
+
+
+def sampling_settings(experiment):
+    """What `morphpipe sample` is told."""
+    return json.dumps(
+        plain(experiment.sampling) | {"noise": experiment.fidelity.sampling_noise}
+    )
 
 
 def evaluation_input(wildcards):
@@ -161,7 +179,8 @@ def evaluation_input(wildcards):
     ]
 
 
-def evaluation_params(wildcards):
+def evaluation_params(wildcards, measure):
+    """What a measure is made from, beside its inputs; with the settings that it reads alone."""
     name = wildcards.experiment
     experiment = experiment_of(wildcards)
     dataset = CONFIGURATION.datasets[dataset_of(name)]
@@ -170,7 +189,7 @@ def evaluation_params(wildcards):
         "dataset": dataset_of(name),
         "source": dataset.source,
         "generator": experiment.generator.architecture,
-        "evaluation": plain(experiment.evaluation),
+        "evaluation": experiment.evaluation.read_by(measure),
         "real": {
             e: real_features(dataset_of(name), e)
             for e in experiment.evaluation.encoders
@@ -191,7 +210,6 @@ def reconstruction_params(wildcards):
         "image_mode": experiment.image_mode,
         "scaling_factor": scaling_factor(experiment.codec),
         "fields_at_most": experiment.evaluation.reconstruction_fields,
-        "batch_size": getattr(CONFIGURATION.codecs[experiment.codec], "batch_size", 8),
         "seed": experiment.evaluation.seed,
     }
 
@@ -389,7 +407,7 @@ def crop_evaluation_params(wildcards):
         "experiment": name,
         "dataset": dataset_of(name),
         "generator": experiment_of(wildcards).generator.architecture,
-        "evaluation": plain(evaluation),
+        "evaluation": evaluation.read_by("distances"),
         "order": evaluation.crops.order,
         "size": evaluation.crops.size,
         "real": {e: real_crop_features(name, e) for e in evaluation.encoders},

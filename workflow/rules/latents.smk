@@ -21,7 +21,9 @@ rule latents:
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
         scaling_factor=lambda w: scaling_factor(w.codec),
-        batch_size=lambda w: getattr(CONFIGURATION.codecs[w.codec], "batch_size", 16),
+        batch_size=lambda w, input: getattr(
+            CONFIGURATION.codecs[w.codec], "batch_size", 16
+        ),
     message:
         "Caching latents of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -50,7 +52,8 @@ rule targets:
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Caching alignment targets of {wildcards.dataset}, shard {wildcards.shard}"
     script:

@@ -15,9 +15,11 @@ rule cellprofiler_environment:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        lock=CELLPROFILER_LOCK,
+        compared=sha256_of_lock(Path(CELLPROFILER_LOCK)),
+        lock=lambda w, input: CELLPROFILER_LOCK,
+        environments=lambda w, input: ENVIRONMENTS,
     message:
-        "Making CellProfiler's environment"
+        "CellProfiler's environment"
     script:
         "../scripts/cellprofiler_environment.py"
 
@@ -44,11 +46,12 @@ rule measure_real:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
+        compared=measure_options,
         python=cellprofiler_python,
-        package=PACKAGE,
-        options=measure_options,
+        package=lambda w, input: PACKAGE,
+        options=lambda w, input: measure_options(w) + batch_option(w),
         side=lambda w: morphology_of(w).side,
-        work=lambda w: f"{SCRATCH}/morphology/{w.morphology}/shard-{w.shard}",
+        work=lambda w, input: f"{SCRATCH}/morphology/{w.morphology}/shard-{w.shard}",
     message:
         "CellProfiler on real fields ({wildcards.morphology}), shard {wildcards.shard}"
     shell:
@@ -81,10 +84,11 @@ rule measure_generated:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
+        compared=measure_options,
         python=cellprofiler_python,
-        package=PACKAGE,
-        options=measure_options,
-        work=lambda w: f"{SCRATCH}/morphology/{w.experiment}_{w.morphology}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
+        package=lambda w, input: PACKAGE,
+        options=lambda w, input: measure_options(w) + batch_option(w),
+        work=lambda w, input: f"{SCRATCH}/morphology/{w.experiment}_{w.morphology}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "CellProfiler on generated {wildcards.experiment}, shard {wildcards.shard}"
     shell:

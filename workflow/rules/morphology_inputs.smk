@@ -4,15 +4,17 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
-from morphpipe.morphology.environment import folder_of, package_path, record_of
+from morphpipe.morphology.environment import folder_of, package_path, sha256_of_lock
 
 # Relative, so that a moved repository measures nothing again.
 PACKAGE = os.path.relpath(package_path())
 CELLPROFILER_LOCK = os.path.relpath(
     f"{workflow.basedir}/workflow/envs/cellprofiler.lock"
 )
-# Named after the lock: another lock, another environment.
-CELLPROFILER_RECORD = str(record_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS)))
+CELLPROFILER_FOLDER = folder_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS))
+# Without the environment's path: nothing is measured again in an environment of the same lock that
+# lies elsewhere.
+CELLPROFILER_RECORD = f"{RESULTS}/morphology/environment.json"
 MEASUREMENTS = ["image", "objects", "labels"]
 
 # Beside measurements that are there already Snakemake would not miss it.
@@ -39,23 +41,26 @@ def cellprofiler_record(wildcards):
     return CELLPROFILER_RECORD
 
 
-def cellprofiler_python(wildcards):
+def cellprofiler_python(wildcards, input):
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
         return "python"
-    folder = folder_of(Path(CELLPROFILER_LOCK), Path(ENVIRONMENTS))
-    return str(folder / "bin" / "python")
+    return str(CELLPROFILER_FOLDER / "bin" / "python")
 
 
 def measure_options(wildcards):
     """Options of the measurement that real and generated fields share."""
     settings = morphology_of(wildcards)
-    options = [f"--images={settings.images}", f"--batch-size={settings.batch_size}"]
+    options = [f"--images={settings.images}"]
     options.append(f"--maximum-failed={settings.maximum_failed}")
     options.append(f"--keep-labels={settings.outlined}")
     options += [f"--channel={i}={c}" for i, c in settings.channels.items()]
     options += [f"--cell-type={name}" for name in settings.cell_types or []]
     options += [f"--perturbation={name}" for name in settings.perturbations or []]
     return shlex.join(options)
+
+
+def batch_option(wildcards):
+    return f" --batch-size={morphology_of(wildcards).batch_size}"
 
 
 def real_measurements(name):

@@ -48,7 +48,8 @@ rule train_encoder:
         runtime=growing(240),
         gpu=1,
     params:
-        encoder=lambda w: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
     message:
         "Training the feature encoder {wildcards.encoder}"
     script:

@@ -21,7 +21,8 @@ rule sample:
         runtime=growing(720),
         gpu=1,
     params:
-        settings=lambda w: sampling_settings(experiment_of(w).sampling),
+        compared=lambda w: experiment_of(w).in_samples,
+        settings=lambda w, input: sampling_settings(experiment_of(w)),
         codec=lambda w, input: os.path.dirname(input.codec),
         scaling=lambda w: (
             ""
@@ -30,7 +31,7 @@ rule sample:
         ),
         conditions=lambda w, input: options("--conditions", input.conditions),
         guide=lambda w, input: options("--guide", input.guide),
-        work=lambda w: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
+        work=lambda w, input: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
     shell:

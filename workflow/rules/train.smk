@@ -38,20 +38,13 @@ rule train:
         tasks=over_nodes(lambda t: t.nodes),
         tasks_per_gpu=over_nodes(lambda t: 0),
     params:
-        settings=lambda w: json.dumps(
-            {
-                "experiment": w.experiment,
-                "seed": int(w.training_seed),
-                "image_mode": experiment_of(w).image_mode,
-                "codec": experiment_of(w).codec,
-                "generator": plain(experiment_of(w).generator),
-                "training": training_of(w).model_dump(
-                    mode="json", exclude={"devices", "nodes", "threads"}
-                ),
-                "fidelity": plain(experiment_of(w).fidelity),
-            }
+        compared=lambda w: training_settings(
+            w, training_of(w).in_weights(experiment_of(w).fidelity), "sampling_noise"
         ),
-        work=lambda w: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
+        settings=lambda w, input: json.dumps(
+            training_settings(w, plain(training_of(w)))
+        ),
+        work=lambda w, input: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
         until=slice_end,
         targets=lambda w: options("--targets", targets(w.experiment)),
         moments=lambda w: options("--moments", moments(w.experiment)),

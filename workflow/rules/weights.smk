@@ -1,9 +1,32 @@
+from contextlib import ExitStack
+
+# Held until Snakemake ends.
+RESULTS_IN_USE = ExitStack()
+
+
+def require_environment():
+    """Stop where results say that CellProfiler's environment was made, and it is gone."""
+    python = CELLPROFILER_FOLDER / "bin" / "python"
+    if not cellprofiler_record(None):
+        return
+    if os.path.exists(CELLPROFILER_RECORD) and not os.access(python, os.X_OK):
+        raise MorphpipeError(
+            f"CellProfiler's environment {CELLPROFILER_FOLDER} is gone, or paths.environments names "
+            f"another folder: make it with `morphpipe environment cellprofiler --folder "
+            f"{ENVIRONMENTS}`, or delete {CELLPROFILER_RECORD} to have the workflow make it."
+        )
+
+
 # No job waits for weights that it does not read (an input that is `ancient` can hide what else has
 # to be done): what cannot be had is noticed here.
 onstart:
+    from morphpipe.folder_lock import only_user
     from morphpipe.weights import look_for_weights
 
     try:
+        # Snakemake's own lock is of the working folder: another one may share the results.
+        RESULTS_IN_USE.enter_context(only_user(RESULTS, patience=2))
+        require_environment()
         for name in CONFIGURATION.weights_in_use():
             if not os.path.exists(weights_record(name)):
                 look_for_weights(

@@ -1,8 +1,12 @@
 from pathlib import Path
 
 from morphpipe.console import log_to
-from morphpipe.morphology.environment import folder_of, make_environment
+from morphpipe.morphology.environment import folder_of, make_environment, record_of
+from morphpipe.storage import write_json
 
 log_to(snakemake.log[0])
-lock, record = Path(snakemake.params.lock), Path(snakemake.output.record)
-make_environment(lock, folder_of(lock, record.parent), record)
+lock, environments = Path(snakemake.params.lock), Path(snakemake.params.environments)
+made = make_environment(lock, folder_of(lock, environments), record_of(lock, environments))
+write_json(
+    {"lock_sha256": made.lock_sha256, "cellprofiler": made.cellprofiler}, snakemake.output.record
+)

@@ -10,6 +10,7 @@ inputs = EvaluationInputs(
     fields=snakemake.input.fields,
     split=snakemake.input.split,
     samples=snakemake.input.samples,
+    counts=snakemake.input.get("counts", []),
     **snakemake.params.evaluation,
 )
 rows = MEASURES[Path(snakemake.output.metrics).stem](inputs)

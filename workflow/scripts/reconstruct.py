@@ -13,6 +13,7 @@ rows = measure_reconstruction(
     snakemake.input.fields,
     snakemake.input.split,
     Path(snakemake.input.codec).parent,
+    batch_size=snakemake.params.batch_size,
     **snakemake.params.reconstruction,
 )
 write_parquet(metric_table(rows), snakemake.output.metrics)

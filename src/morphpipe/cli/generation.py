@@ -81,6 +81,7 @@ def sample(
         work = output.with_suffix(".partial")
         work_folder(work)
     prepare(threads, log)
+    from morphpipe.config.fidelity import Fidelity
     from morphpipe.config.sampling import Sampling
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import read_split
@@ -93,10 +94,12 @@ def sample(
     if (name is None) == (settings is None):
         raise ConfigError("Name an experiment of the configuration, or give --settings.")
     if settings is not None:
-        wanted = checked(Sampling, read_settings(settings), "--settings")
+        content = read_settings(settings)
+        noise = checked(Fidelity, {"sampling_noise": content.pop("noise", "fixed")}, "--settings")
+        wanted = checked(Sampling, content, "--settings")
     else:
         configuration, experiment = configured(config, "experiments", str(name))
-        wanted = experiment.sampling
+        noise, wanted = experiment.fidelity, experiment.sampling
         if scaling_factor is None:
             declared = configuration.codecs[experiment.codec]
             scaling_factor = getattr(declared, "scaling_factor", None)
@@ -122,7 +125,7 @@ def sample(
         )
         plan = sampling_plan(chosen, wanted, generator.conditions)
         run(
-            generator,
+            generator.with_noise(noise.sampling_noise),
             decoder,
             plan_shard(plan, shard, wanted.shards),
             wanted,

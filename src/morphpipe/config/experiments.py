@@ -1,6 +1,6 @@
 """An experiment: one generator trained on one split, sampled and evaluated."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,19 @@ Measure = Literal[
     "matched",
     "reconstruction",
 ]
+
+
+# Settings of a training on which its weights do not depend, or by rounding only.
+_NOT_IN_WEIGHTS = {
+    "seeds",
+    "slices",
+    "checkpoint_every",
+    "compile",
+    "gradient_checkpointing",
+    "devices",
+    "nodes",
+    "threads",
+}
 
 
 class Training(Model):
@@ -92,6 +105,18 @@ class Training(Model):
             )
         return self
 
+    def in_weights(self, fidelity: Fidelity) -> dict[str, Any]:
+        """The settings on which trained weights depend, plain values.
+
+        In the released code's readings, checkpoints and slices are among them.
+        """
+        without = set(_NOT_IN_WEIGHTS)
+        if fidelity.average == "released_code":
+            without.discard("checkpoint_every")
+        if fidelity.requeue == "released_code":
+            without.discard("slices")
+        return self.model_dump(mode="json", exclude=without)
+
     @property
     def processes(self) -> int:
         """Processes of a training, over all nodes."""
@@ -110,6 +135,26 @@ class Crops(Model):
         "fields", description="Order of the channels: the fields' own, or IMPA's of a dataset."
     )
     size: PositiveInt = Field(96, description="Height and width, pixels (MorphoDiff, table 2).")
+
+
+# The keys of `evaluation` that a measure reads, beside `encoders`: it is given no others.
+READ_BY: dict[str, tuple[str, ...]] = {
+    "distances": (
+        "subset_size", "subsets", "floor_repeats", "minimum_images", "low_sample", "seed",
+    ),
+    "effects": ("floor_repeats", "seed"),
+    "probes": ("perturbation_sets", "seed"),
+    "manifold": ("neighbours", "at_most", "floor_repeats", "minimum_images", "seed"),
+    "memorisation": ("at_most", "bootstrap", "seed"),
+    "variance": ("floor_repeats", "seed"),
+    "cross_perturbation": (
+        "subset_size", "subsets", "floor_repeats", "minimum_images", "perturbation_sets", "seed",
+    ),
+    "retrieval": ("floor_repeats", "seed"),
+    "batches": ("perturbation_sets", "seed"),
+    "matched": ("count_bins", "perturbation_sets", "seed"),
+    "ranking": ("minimum_images",),
+}  # fmt: skip
 
 
 class Evaluation(Model):
@@ -163,6 +208,10 @@ class Evaluation(Model):
     )
     seed: Seed = 2020
 
+    def read_by(self, measure: str) -> dict[str, Any]:
+        """What a measure reads, plain values."""
+        return self.model_dump(mode="json", include={"encoders", *READ_BY[measure]})
+
 
 class Experiment(Model):
     """One generator, from split to metrics."""
@@ -207,6 +256,17 @@ class Experiment(Model):
         wanted = self.evaluation.measures
         chosen = list(get_args(Measure)) if wanted is None else wanted
         return [name for name in chosen if name != "matched" or self.image_mode == "channels"]
+
+    @property
+    def in_samples(self) -> dict[str, Any]:
+        """The settings on which the images of one sampling seed depend, plain values."""
+        sampling = self.sampling
+        drawn = sampling.random_perturbations is not None
+        return sampling.model_dump(mode="json", exclude={"seeds", "batch_size", "threads"}) | {
+            # Perturbations drawn at random are those of the first seed, for all of them.
+            "drawn_by": sampling.seeds[0] if drawn else None,
+            "noise": self.fidelity.sampling_noise,
+        }
 
     @property
     def sampler(self) -> str:

@@ -95,7 +95,7 @@ class EvaluationInputs:
     source
         Where the dataset comes from: of a `simulated` one the true effects are known.
     evaluation
-        The experiment's `evaluation`, plain values.
+        What the measure reads of the experiment's `evaluation`, see `Evaluation.read_by`.
     real, generated
         Folders of feature tables by encoder.
     counts

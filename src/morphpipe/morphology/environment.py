@@ -15,10 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.folder_lock import only_user
 from morphpipe.storage import sha256_of_file, write_json
 
 PYTHON = (3, 11)
 PASSED = "passed"
+# The record's copy inside the environment, which no workflow deletes as an output.
+_COPY = "morphpipe.json"
+# How long another process may take to make it, seconds.
+_MAKING = 1800.0
 # How much of a message of pip's is passed on.
 _LINES = 15
 
@@ -55,7 +60,7 @@ def package_path() -> Path:
 
 def folder_of(lock: Path, environments: Path) -> Path:
     """Where the environment of a lock belongs: another lock, another folder."""
-    return environments / f"cellprofiler-{_hash_of(lock)[:12]}"
+    return environments / f"cellprofiler-{sha256_of_lock(lock)[:12]}"
 
 
 def record_of(lock: Path, environments: Path) -> Path:
@@ -107,8 +112,8 @@ def read_environment(record: str | Path) -> CellProfilerEnvironment:
 def make_environment(lock: Path, folder: Path, record: Path) -> CellProfilerEnvironment:
     """Make CellProfiler's virtual environment, test it, and record it.
 
-    Nothing is done where the record belongs to this lock and folder, and the interpreter still
-    answers.
+    An environment of this lock whose interpreter still answers is kept, whoever made it: others may
+    be measuring with it. One at a time makes an environment in a folder; the others wait.
 
     Parameters
     ----------
@@ -117,7 +122,8 @@ def make_environment(lock: Path, folder: Path, record: Path) -> CellProfilerEnvi
     folder
         Of the environment. What lies there half-made, from a job that was killed, is replaced.
     record
-        JSON file, written last: it stands for the environment being complete.
+        JSON file, written last, as is its copy in the folder: they stand for the environment being
+        complete.
 
     Returns
     -------
@@ -131,11 +137,20 @@ def make_environment(lock: Path, folder: Path, record: Path) -> CellProfilerEnvi
     DataError
         When there is no lock, or the folder holds something else.
     """
-    digest = _hash_of(lock)
+    with only_user(folder.with_name(f".{folder.name}"), _MAKING):
+        return _make(lock, folder, record)
+
+
+def _make(lock: Path, folder: Path, record: Path) -> CellProfilerEnvironment:
+    """See `make_environment`."""
+    digest = sha256_of_lock(lock)
     python = folder.absolute() / "bin" / "python"
-    ready = _ready(record, digest, python)
-    if ready is not None:
-        return ready
+    for known in (record, folder / _COPY):
+        ready = _ready(known, digest, folder)
+        if ready is not None:
+            if known != record:
+                write_json(asdict(ready), record)
+            return ready
     _clear(folder)
     interpreter = _find_python()
     record.unlink(missing_ok=True)
@@ -156,6 +171,7 @@ def make_environment(lock: Path, folder: Path, record: Path) -> CellProfilerEnvi
         packages=packages,
         self_test=PASSED,
     )
+    write_json(asdict(environment), folder / _COPY)
     write_json(asdict(environment), record)
     return environment
 
@@ -168,22 +184,31 @@ _PIP_ADVICE = (
 )
 
 
-def _hash_of(lock: Path) -> str:
+def sha256_of_lock(lock: Path) -> str:
+    """Checksum of a lock, by which its environment is known.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read.
+    """
     try:
         return sha256_of_file(lock)
     except OSError as error:
         raise DataError(f"The lock {lock} cannot be read ({error.strerror}).") from None
 
 
-def _ready(record: Path, digest: str, python: Path) -> CellProfilerEnvironment | None:
+def _ready(record: Path, digest: str, folder: Path) -> CellProfilerEnvironment | None:
     """What the record says, if it is of this lock and place and the interpreter answers."""
     try:
         environment = read_environment(record)
     except DataError:
         return None
-    if (environment.lock_sha256, environment.python) != (digest, str(python)):
+    # Under another path, or by a link, it is the same folder.
+    place = Path(environment.python).parents[1]
+    if environment.lock_sha256 != digest or place.resolve() != folder.resolve():
         return None
-    command = [str(python), "-c", "import cellprofiler_core, numpy, pyarrow"]
+    command = [environment.python, "-c", "import cellprofiler_core, numpy, pyarrow"]
     try:
         answer = subprocess.run(command, capture_output=True, env=variables(), check=False)
     except OSError:

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.config.fidelity import Reading
 from morphpipe.config.sampling import Sampling
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest
@@ -67,6 +68,11 @@ class TrainedGenerator:
     latent_shape: tuple[int, int, int]
     checksum: str
     conditions: ConditionTable | None = None
+
+    def with_noise(self, reading: Reading) -> "TrainedGenerator":
+        """The same generator, sampled with another reading of `fidelity.sampling_noise`."""
+        fidelity = self.settings.fidelity.model_copy(update={"sampling_noise": reading})
+        return replace(self, settings=replace(self.settings, fidelity=fidelity))
 
     def condition(self, plan: pd.DataFrame) -> Condition:
         """What the rows of a plan are of.

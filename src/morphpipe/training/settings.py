@@ -14,9 +14,6 @@ from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
-# On these the weights do not depend; on compilation, devices and threads by rounding only (see
-# `training.loop.train`). Of `fidelity`'s reading `released_code` two of them are a part.
-_WITHOUT_EFFECT = {"seeds", "slices", "checkpoint_every", "compile", "devices", "nodes", "threads"}
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,7 @@ class TrainingSettings:
         A checkpoint of another identity is not taken up.
         """
         content = self.to_dict()
-        without = set(_WITHOUT_EFFECT)
-        if self.fidelity.average == "released_code":
-            without.discard("checkpoint_every")
-        if self.fidelity.requeue == "released_code":
-            without.discard("slices")
-        content["training"] = {
-            key: value for key, value in content["training"].items() if key not in without
-        }
+        content["training"] = self.training.in_weights(self.fidelity)
         content["fidelity"].pop("sampling_noise")
         content["vocabulary"] = [vocabulary.perturbations, vocabulary.cell_types]
         content["data"] = data
