@@ -51,8 +51,8 @@ def test_the_workflow_fetches_what_is_listed(papers, tmp_path):
     outputs = {path for line in made for path in line.split(", ")}
     listed = {d.path for d in list_downloads(parse_configuration(papers))}
     records = {path for path in outputs if path.endswith("weights.json")}
-    assert {p for p in listed if "/datasets/" in p} == outputs - records - {
-        "environments/cellprofiler-26402b6dde97.json"
+    assert {f"{p}.json" for p in listed if "/datasets/" in p} == outputs - records - {
+        "results/morphology/environment.json"
     }
     folders = {"/".join(p.split("/")[:3]) for p in listed if p.startswith("cache/weights/")}
     assert folders == {str(Path(path).parent) for path in records}

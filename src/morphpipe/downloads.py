@@ -111,7 +111,6 @@ def _weights(configuration: Configuration) -> Iterator[Download]:
 
 def _rxrx1(name: str, dataset: RxRx1Dataset, folder: str) -> Iterator[Download]:
     what, whole = f"datasets.{name}", dataset.fetch == "whole"
-    together = "by hand: both archives, or Snakemake fetches both anew"
     yield Download(
         what,
         dataset.images,
@@ -119,7 +118,7 @@ def _rxrx1(name: str, dataset: RxRx1Dataset, folder: str) -> Iterator[Download]:
         dataset.licence,
         _RXRX1_BYTES if whole else None,
         dataset.images_sha256,
-        together if whole else _PARTS,
+        "" if whole else _PARTS,
     )
     yield Download(
         what,
@@ -128,7 +127,7 @@ def _rxrx1(name: str, dataset: RxRx1Dataset, folder: str) -> Iterator[Download]:
         dataset.licence,
         None,
         dataset.metadata_sha256,
-        together if whole else "",
+        "",
     )
     if dataset.genes is not None:
         note = "the configuration names no licence of this table"

@@ -1,6 +1,7 @@
 """The same workflow on real RxRx1 images, downloaded over HTTP from a small mirror."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,38 @@ def test_from_download_to_report(workflow_in, configuration, mirror):
     assert "overfit" in page
     generated = next((results / "experiments/five-fields/samples").rglob("*.zip"))
     assert read_images(read_fields(generated)).shape == (5, 6, 512, 512)
+
+
+def test_archives_put_there_by_hand_are_kept(workflow_in, configuration, mirror):
+    """As on a machine without a network: with their old dates, and other selections later."""
+    for key in ("images", "metadata"):
+        address = configuration["datasets"]["rxrx1"][key]
+        configuration["datasets"]["rxrx1"][key] = address.replace(
+            "http://127.0.0.1", "http://[::1]"
+        )
+    workflow = workflow_in("by-hand", configuration)
+    cache = workflow.folder / "cache/datasets/rxrx1"
+    cache.mkdir(parents=True)
+    for name in ("images", "metadata"):
+        path = cache / f"rxrx1-{name}.zip"
+        path.write_bytes((mirror / f"rxrx/rxrx1/{path.name}").read_bytes())
+        path.chmod(0o444)
+        os.utime(path, (1e9, 1e9))
+    table = "results/datasets/rxrx1/fields.parquet"
+    workflow.run("--", table)
+    assert len(read_fields(workflow.folder / table)) == 5
+    configuration["datasets"]["rxrx1"] |= {
+        "quality": {"min_contrast": 0.001},
+        "perturbations": ["1138"],
+    }
+    workflow.configure(configuration)
+    jobs = workflow.scheduled("--", table)
+    assert "download_rxrx1" not in jobs
+    assert {"catalogue_rxrx1", "examine_rxrx1"} <= set(jobs)
+    # Even a download that is asked for keeps what is there.
+    record = "cache/datasets/rxrx1/rxrx1-images.zip.json"
+    workflow.run("--forcerun", "download_rxrx1", "--", record)
+    assert {path.stat().st_mtime for path in cache.glob("*.zip")} == {1e9}
 
 
 def test_damaged_plane_stops_or_is_quarantined(workflow_in, configuration, mirror, tmp_path):

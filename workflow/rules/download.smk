@@ -1,5 +1,7 @@
 # The only rules that need a network, beside weights.smk and CellProfiler's environment. All of them
 # at once, where the jobs' machines have none: `snakemake --profile profiles/local downloads`.
+# Their outputs are records beside the files (`<file>.json`): Snakemake deletes outputs before it runs
+# a job again, and what took hours, or was put there by hand, is checked and kept.
 rule downloads:
     input:
         weights=[weights_record(name) for name in CONFIGURATION.weights_in_use()],
@@ -10,9 +12,11 @@ rule downloads:
 
 
 rule download_rxrx1:
+    input:
+        lambda w: local_files(w.dataset, ["images", "metadata"]),
     output:
-        images=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-images.zip"),
-        metadata=protected(f"{CACHE}/datasets/{{dataset}}/rxrx1-metadata.zip"),
+        images=f"{CACHE}/datasets/{{dataset}}/rxrx1-images.zip.json",
+        metadata=f"{CACHE}/datasets/{{dataset}}/rxrx1-metadata.zip.json",
     log:
         f"{LOGS}/download/{{dataset}}.log",
     benchmark:
@@ -26,8 +30,9 @@ rule download_rxrx1:
         mem_mb=growing(2000),
         runtime=growing(1440),
     params:
-        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
-        lock=CONFIGURATION.paths.lock,
+        compared=lambda w: rxrx1_download(w.dataset),
+        dataset=lambda w, input: plain(CONFIGURATION.datasets[w.dataset]),
+        lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading {wildcards.dataset} (goes on where it stopped)"
     script:
@@ -36,8 +41,10 @@ rule download_rxrx1:
 
 # One file by its address: tables of genes, of BBBC021, of wells.
 rule download_table:
+    input:
+        lambda w: local_file(table_address(w.dataset, w.table)),
     output:
-        table=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv",
+        record=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv.json",
     log:
         f"{LOGS}/download/{{dataset}}_{{table}}.log",
     benchmark:
@@ -52,7 +59,7 @@ rule download_table:
         runtime=growing(60),
     params:
         address=lambda w: table_address(w.dataset, w.table),
-        lock=CONFIGURATION.paths.lock,
+        lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading the table '{wildcards.table}' of {wildcards.dataset}"
     script:
@@ -60,8 +67,10 @@ rule download_table:
 
 
 rule download_bbbc021:
+    input:
+        lambda w: local_file(bbbc021_address(w.dataset, int(w.shard))),
     output:
-        archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),
+        archive=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip.json",
     log:
         f"{LOGS}/download/{{dataset}}_{{shard}}.log",
     benchmark:
@@ -76,7 +85,7 @@ rule download_bbbc021:
         runtime=growing(360),
     params:
         address=lambda w: bbbc021_address(w.dataset, int(w.shard)),
-        lock=CONFIGURATION.paths.lock,
+        lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading plate {wildcards.shard} of {wildcards.dataset}"
     script:
@@ -85,10 +94,10 @@ rule download_bbbc021:
 
 rule download_gallery:
     input:
-        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv",
+        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv.json",
     output:
-        archive=protected(f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip"),
-        load_data=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.csv",
+        archive=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip.json",
+        load_data=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.csv.json",
     log:
         f"{LOGS}/download/{{dataset}}_{{shard}}.log",
     benchmark:
@@ -102,9 +111,18 @@ rule download_gallery:
         mem_mb=growing(2000),
         runtime=growing(720),
     params:
-        dataset=lambda w: without_plates(w.dataset),
+        compared=lambda w: plain(
+            CONFIGURATION.datasets[w.dataset],
+            "plates",
+            "preprocessing",
+            "quality",
+            "rgb",
+            "pixel_size",
+            "licence",
+        ),
+        dataset=lambda w, input: without_plates(w.dataset),
         plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
-        lock=CONFIGURATION.paths.lock,
+        lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading plate {params.plate} of {wildcards.dataset}"
     script:

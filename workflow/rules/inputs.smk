@@ -17,7 +17,32 @@ def dataset_downloads(wildcards):
     from morphpipe.downloads import list_downloads
 
     found = list_downloads(CONFIGURATION)
-    return [d.path for d in found if d.what.startswith("datasets.")]
+    return [f"{d.path}.json" for d in found if d.what.startswith("datasets.")]
+
+
+def local_file(address):
+    """The file that a `file:` address names, so that its changes are noticed."""
+    from morphpipe.datasets.download import local_path
+
+    try:
+        path = local_path(address)
+    except MorphpipeError:
+        return []
+    return [] if path is None else [str(path)]
+
+
+def local_files(dataset, keys):
+    settings = CONFIGURATION.datasets[dataset]
+    return [path for key in keys for path in local_file(getattr(settings, key))]
+
+
+def rxrx1_download(dataset):
+    """What the archives of RxRx1 that are fetched depend on."""
+    settings = CONFIGURATION.datasets[dataset]
+    keys = {"images", "metadata", "images_sha256", "metadata_sha256", "fetch"}
+    if settings.fetch == "selected":
+        keys |= {"cell_types", "batches"}
+    return settings.model_dump(mode="json", include=keys)
 
 
 def without_plates(dataset):
@@ -35,7 +60,7 @@ def table_address(dataset, table):
 def genes_table(wildcards):
     if CONFIGURATION.datasets[wildcards.dataset].genes is None:
         return []
-    return f"{CACHE}/datasets/{wildcards.dataset}/genes.csv"
+    return f"{CACHE}/datasets/{wildcards.dataset}/genes.csv.json"
 
 
 def bbbc021_plate(dataset, shard):
@@ -51,7 +76,7 @@ def bbbc021_tables(dataset):
     tables = ["image", "moa"]
     if CONFIGURATION.datasets[dataset].compound_table:
         tables.append("compound")
-    return [f"{CACHE}/datasets/{dataset}/{table}.csv" for table in tables]
+    return [f"{CACHE}/datasets/{dataset}/{table}.csv.json" for table in tables]
 
 
 def raw_archive(wildcards):
@@ -59,7 +84,7 @@ def raw_archive(wildcards):
     if CONFIGURATION.datasets[wildcards.dataset].source == "sheet":
         return []
     return (
-        f"{CACHE}/datasets/{wildcards.dataset}/plates/shard-{wildcards.shard}.zip"
+        f"{CACHE}/datasets/{wildcards.dataset}/plates/shard-{wildcards.shard}.zip.json"
     )
 
 

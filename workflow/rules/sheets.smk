@@ -31,7 +31,7 @@ rule sheet_gallery:
     input:
         archive=rules.download_gallery.output.archive,
         load_data=rules.download_gallery.output.load_data,
-        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv",
+        annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv.json",
     output:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
         missing=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}-missing.parquet",

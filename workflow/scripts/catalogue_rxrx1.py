@@ -5,6 +5,7 @@ import pyarrow as pa
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.console import log_to
 from morphpipe.datasets.fields import write_fields
+from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.stage import catalogue_rxrx1
 from morphpipe.storage import write_parquet
 
@@ -12,10 +13,10 @@ log_to(snakemake.log[0])
 fields, missing = catalogue_rxrx1(
     snakemake.wildcards.dataset,
     RxRx1Dataset.model_validate(snakemake.params.dataset),
-    snakemake.input.images,
-    snakemake.input.metadata,
+    obtained(snakemake.input.images),
+    obtained(snakemake.input.metadata),
     Path(snakemake.output.fields).parent,
-    genes=next(iter(snakemake.input.genes), None),
+    genes=next(map(obtained, snakemake.input.genes), None),
 )
 write_fields(fields, snakemake.output.fields)
 write_parquet(pa.Table.from_pandas(missing, preserve_index=False), snakemake.output.missing)

@@ -1,5 +1,5 @@
 from morphpipe.console import log_to
-from morphpipe.datasets.download import fetch
+from morphpipe.datasets.obtain import obtain, obtained
 
 log_to(snakemake.log[0], echo=True)
-fetch(snakemake.params.address, snakemake.output[0], lock=snakemake.params.lock)
+obtain(snakemake.params.address, obtained(snakemake.output[0]), lock=snakemake.params.lock)

@@ -2,14 +2,15 @@ from pathlib import Path
 
 from morphpipe.config.datasets import BBBC021Dataset
 from morphpipe.console import log_to
+from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.plate_sheets import bbbc021_plate, write_plate
 
 log_to(snakemake.log[0])
 sheet, missing = bbbc021_plate(
     BBBC021Dataset.model_validate(snakemake.params.dataset),
     snakemake.params.plate,
-    snakemake.input.archive,
-    snakemake.input.tables,
+    obtained(snakemake.input.archive),
+    [obtained(table) for table in snakemake.input.tables],
     Path(snakemake.output.sheet).parent,
 )
 write_plate(sheet, missing, snakemake.output.sheet, snakemake.output.missing)

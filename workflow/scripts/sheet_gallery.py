@@ -3,6 +3,7 @@ import pandas as pd
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.console import log_to
 from morphpipe.datasets.gallery_plate import gallery_plate
+from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.plate_sheets import write_plate
 
 log_to(snakemake.log[0])
@@ -10,9 +11,9 @@ plate = snakemake.params.plate
 sheet = gallery_plate(
     GalleryDataset.model_validate(snakemake.params.dataset | {"plates": [plate]}),
     plate,
-    snakemake.input.archive,
-    snakemake.input.load_data,
-    snakemake.input.annotation,
+    obtained(snakemake.input.archive),
+    obtained(snakemake.input.load_data),
+    obtained(snakemake.input.annotation),
 )
 # Every plane of the table has been fetched, or the download would have failed.
 write_plate(sheet, pd.DataFrame(), snakemake.output.sheet, snakemake.output.missing)

@@ -275,6 +275,12 @@ def recorded_checksum(lock: str | Path, url: str) -> str | None:
     return None if checksum is None else str(checksum)
 
 
+def address_of_checksum(lock: str | Path, sha256: str) -> str | None:
+    """The address whose file has a checksum, by a lock file."""
+    content = _read_lock(Path(lock)) if Path(lock).exists() else {}
+    return next((address for address, checksum in content.items() if checksum == sha256), None)
+
+
 def _read_lock(lock: Path) -> dict[str, str]:
     try:
         content = dict(json.loads(lock.read_text("utf-8")))

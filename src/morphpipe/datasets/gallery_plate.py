@@ -1,13 +1,15 @@
 """One plate of a configured Cell Painting Gallery project: fetching it, and its sample sheet."""
 
 import hashlib
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.download import demand_first, fetch
+from morphpipe.datasets.download import address_of_checksum
 from morphpipe.datasets.fields import Channel
 from morphpipe.datasets.gallery import (
     GalleryBatch,
@@ -17,10 +19,13 @@ from morphpipe.datasets.gallery import (
     select_perturbations,
 )
 from morphpipe.datasets.gallery_download import fetch_plate
+from morphpipe.datasets.obtain import obtain, obtain_made
 from morphpipe.datasets.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
 from morphpipe.datasets.sheet import SampleSheet, normalise_well
 from morphpipe.datasets.user_tables import read_user_table
+from morphpipe.datasets.zip_directory import ZIP_ERRORS
 from morphpipe.errors import DataError
+from morphpipe.storage import sha256_of_file
 
 # Cell Painting's dyes (Bray et al., Nat. Protoc. 11:1757, 2016).
 STAINS = {
@@ -111,13 +116,45 @@ def download_gallery_plate(
     """
     batch = GalleryBatch(settings.project, settings.institution, settings.batch)
     key = batch.load_data_key(plate, settings.load_data)
-    fetch(f"{settings.address.rstrip('/')}/{key}", load_data, lock=lock)
+    obtain(f"{settings.address.rstrip('/')}/{key}", load_data, lock=lock)
     table = _load_data(settings, plate, load_data, read_wells(settings, annotation))
     keys = table.keys(settings.channels)
-    fetch_plate(settings.address, keys, archive)
-    if lock is not None:
-        selection = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-        demand_first(archive, f"{settings.address.rstrip('/')}/{key}#{selection}", lock)
+    selection = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+    _require_planes(Path(archive), keys, lock)
+    obtain_made(
+        f"{settings.address.rstrip('/')}/{key}#{selection}",
+        archive,
+        lambda: fetch_plate(settings.address, keys, archive),
+        lock=lock,
+    )
+
+
+def _require_planes(archive: Path, keys: Sequence[str], lock: str | Path | None) -> None:
+    """Make room for another selection of planes than an earlier run has fetched.
+
+    Raises
+    ------
+    DataError
+        When the archive was put there by hand and lacks planes.
+    """
+    if not archive.is_file():
+        return
+    try:
+        with zipfile.ZipFile(archive) as content:
+            missing = [key for key in keys if key not in content.NameToInfo]
+    except ZIP_ERRORS as error:
+        raise DataError(
+            f"{archive} cannot be read as a zip archive ({error}): move it away to have its planes "
+            "fetched again."
+        ) from None
+    if not missing:
+        return
+    if lock is None or address_of_checksum(lock, sha256_of_file(archive)) is None:
+        raise DataError(
+            f"{archive} was put there by hand and lacks {len(missing)} of {len(keys)} planes that "
+            f"are wanted, the first {missing[0]}: add them, or move it away to have all fetched."
+        )
+    archive.unlink()
 
 
 def gallery_plate(

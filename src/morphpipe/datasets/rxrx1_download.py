@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets.download import demand_first, fetch
+from morphpipe.datasets.obtain import obtain, obtain_made
 from morphpipe.datasets.remote_zip import fetch_members
 from morphpipe.datasets.rxrx1 import read_metadata
 from morphpipe.errors import DataError
@@ -22,7 +22,7 @@ def download_rxrx1(
         With `fetch: selected`, only the planes of the selected experiments are fetched, by range
         requests (MorphoDiff's HUVEC-01, say, is about a gigabyte of 47).
     images, metadata
-        The two files.
+        The two files; one that is there already is kept, see `morphpipe.datasets.obtain`.
     lock
         See `morphpipe.datasets.download.fetch`. Every plane of a selection is
         checked against the archive's directory, and the whole against what the first time gave.
@@ -32,14 +32,19 @@ def download_rxrx1(
     DataError
         When something cannot be had, or an experiment or cell type is not in the metadata.
     """
-    fetch(settings.metadata, metadata, sha256=settings.metadata_sha256, lock=lock)
+    obtain(settings.metadata, metadata, sha256=settings.metadata_sha256, lock=lock)
     if settings.fetch == "whole":
-        fetch(settings.images, images, sha256=settings.images_sha256, lock=lock)
+        obtain(settings.images, images, sha256=settings.images_sha256, lock=lock)
         return
     experiments = selected_experiments(settings, metadata)
-    fetch_members(settings.images, images, wanted=lambda name: _experiment_of(name) in experiments)
-    if lock is not None:
-        demand_first(images, f"{settings.images}#{','.join(sorted(experiments))}", lock)
+    obtain_made(
+        f"{settings.images}#{','.join(sorted(experiments))}",
+        images,
+        lambda: fetch_members(
+            settings.images, images, wanted=lambda name: _experiment_of(name) in experiments
+        ),
+        lock=lock,
+    )
 
 
 def selected_experiments(settings: RxRx1Dataset, metadata: str | Path) -> set[str]:

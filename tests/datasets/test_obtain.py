@@ -1,0 +1,99 @@
+import json
+import os
+
+import pytest
+
+from morphpipe.checksums import read_sealed_json
+from morphpipe.datasets import download
+from morphpipe.datasets.download import recorded_checksum
+from morphpipe.datasets.obtain import obtain, obtain_made, obtained, record_of
+from morphpipe.errors import DataError
+from morphpipe.storage import sha256_of_file
+
+# No server answers there: whoever asks it fails.
+NOWHERE = "http://127.0.0.1:9/table.csv"
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    """A file that was put there, with an old date."""
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    os.utime(path, (1e9, 1e9))
+    return path
+
+
+def _untouched(path):
+    return path.read_text() == "a,b\n1,2\n" and path.stat().st_mtime == 1e9
+
+
+def test_what_is_there_is_kept_and_recorded(by_hand, tmp_path):
+    lock = tmp_path / "lock.json"
+    for _ in range(2):
+        found = obtain(NOWHERE, by_hand, lock=lock)
+        assert found == sha256_of_file(by_hand) == recorded_checksum(lock, NOWHERE)
+    assert _untouched(by_hand)
+    assert read_sealed_json(record_of(by_hand)) == {
+        "address": NOWHERE,
+        "sha256": found,
+        "size": 8,
+    }
+    assert obtain(NOWHERE, by_hand, sha256=found) == found
+    assert obtained(record_of(by_hand)) == by_hand
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_another_checksum_than_demanded_stops_and_keeps_the_file(by_hand, tmp_path, declared):
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps({NOWHERE: "0" * 64}))
+    demanded = {"sha256": "0" * 64} if declared else {"lock": lock}
+    with pytest.raises(DataError, match="Move it away"):
+        obtain(NOWHERE, by_hand, **demanded)
+    assert _untouched(by_hand)
+    assert not record_of(by_hand).exists()
+
+
+def test_a_file_of_another_address_is_not_taken_for_this_one(by_hand, tmp_path):
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps({"https://example.org/other": sha256_of_file(by_hand)}))
+    with pytest.raises(DataError, match=r"example\.org/other gave.*move it away"):
+        obtain(NOWHERE, by_hand, lock=lock)
+    assert _untouched(by_hand)
+
+
+def test_what_is_not_there_is_fetched(by_hand, tmp_path):
+    path = tmp_path / "cache" / "table.csv"
+    found = obtain(f"file:{by_hand}", path)
+    assert path.resolve() == by_hand
+    by_hand.write_text("a,b\n3,4\n")
+    assert obtain(f"file:{by_hand}", path) == sha256_of_file(by_hand) != found
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    with pytest.raises(DataError, match="could not be fetched"):
+        obtain(NOWHERE, tmp_path / "absent.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_put_together_is_made_once(tmp_path):
+    path, lock, made = tmp_path / "plate.zip", tmp_path / "lock.json", []
+
+    def make():
+        made.append(1)
+        path.write_bytes(b"planes")
+
+    found = obtain_made("bucket#1", path, make, lock=lock)
+    assert obtain_made("bucket#1", path, make, lock=lock) == found
+    assert made == [1]
+    assert recorded_checksum(lock, "bucket#1") == found
+    path.write_bytes(b"others")
+    with pytest.raises(DataError, match="Move it away"):
+        obtain_made("bucket#1", path, make, lock=lock)
+
+
+def test_a_record_without_its_file_says_so(by_hand):
+    obtain(NOWHERE, by_hand)
+    by_hand.unlink()
+    with pytest.raises(DataError, match=r"has been deleted.*delete the record"):
+        obtained(record_of(by_hand))
