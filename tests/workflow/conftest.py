@@ -22,8 +22,11 @@ TRIGGERS = yaml.safe_load((REPOSITORY / "profiles/local/config.yaml").read_text(
 class Workflow:
     """One working folder, and Snakemake in it."""
 
-    def __init__(self, folder: Path, configuration: dict) -> None:
+    def __init__(
+        self, folder: Path, configuration: dict, snakefile: Path = REPOSITORY / "Snakefile"
+    ) -> None:
         self.folder = folder
+        self.snakefile = snakefile
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(configuration)
 
@@ -37,7 +40,7 @@ class Workflow:
             "-m",
             "snakemake",
             "--snakefile",
-            str(REPOSITORY / "Snakefile"),
+            str(self.snakefile),
             "--directory",
             str(self.folder),
             "--configfile",

@@ -50,6 +50,7 @@ VALUES = {
     "encoders.side": "train",
     "encoders.channel_dropout": 0.5,
     "morphology.side": "train",
+    "morphology.pipeline": str(REPOSITORY / "workflow/pipelines/cellpainting_6ch.cppipe"),
     "morphology.images": "rgb",
     "morphology.cell_types": ["epithelial"],
     "morphology.perturbations": ["control"],
@@ -94,7 +95,7 @@ VALUES = {
 # What names other parts, or is of a kind that the small workflow does not have.
 ELSEWHERE = re.compile(
     r"papers|licences|weights|conditions|comparisons|encoders\.aligner|paths\.(results|cache)|.*\.(source|licence|origin|kind|dataset|split|"
-    r"codec|image_mode|encoder|encoders|condition|trained_by|pipeline|nodes|shift|"
+    r"codec|image_mode|encoder|encoders|condition|trained_by|channels|nodes|shift|"
     r"last_correction|one_set|guide|threads)$|generator\.alignment\.place"
 )
 

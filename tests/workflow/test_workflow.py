@@ -12,6 +12,8 @@ from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
 from morphpipe.folder_lock import only_user
 
+from .conftest import REPOSITORY
+
 METRICS = ["metrics/distances", "metrics/effects", "metrics/probes", "morphology/metrics"]
 
 
@@ -74,6 +76,21 @@ def test_cellprofiler_measures_real_held_out_and_generated_fields(left_alone):
 
 def test_second_run_does_nothing(left_alone):
     assert left_alone.scheduled() == {}
+
+
+def test_a_fresh_clone_beside_finished_results_repeats_nothing(left_alone, tiny, tmp_path):
+    """Its files are of today, and it knows nothing of the run that made the results."""
+    clone = tmp_path / "clone"
+    shutil.copytree(REPOSITORY / "workflow", clone / "workflow", copy_function=shutil.copy)
+    shutil.copy(REPOSITORY / "Snakefile", clone)
+    beside = type(left_alone)(tmp_path / "beside", tiny, snakefile=clone / "Snakefile")
+    shutil.copytree(left_alone.folder / "results", beside.folder / "results")
+    assert beside.scheduled() == {}
+    # Nor where the run's own records are at hand, which know the scripts' text.
+    shutil.copytree(left_alone.folder / ".snakemake", beside.folder / ".snakemake")
+    script = clone / "workflow/scripts/evaluate.py"
+    script.write_text(script.read_text() + "# another version\n")
+    assert beside.scheduled() == {}
 
 
 def test_results_are_for_one_run_at_a_time(left_alone, workflow_in, tiny):

@@ -29,7 +29,6 @@ rule measure_real:
     input:
         fields=lambda w: shard_fields(dataset_measured(w), w.shard),
         split=lambda w: f"{RESULTS}/splits/{morphology_of(w).split}.parquet",
-        pipeline=lambda w: morphology_of(w).pipeline,
         environment=cellprofiler_record,
     output:
         image=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/image.parquet",
@@ -46,7 +45,8 @@ rule measure_real:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
-        compared=measure_options,
+        compared=measured_by,
+        pipeline=lambda w, input: morphology_of(w).pipeline,
         python=cellprofiler_python,
         package=lambda w, input: PACKAGE,
         options=lambda w, input: measure_options(w) + batch_option(w),
@@ -59,7 +59,7 @@ rule measure_real:
         " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
         " --split {input.split:q} --side {params.side:q}"
-        " --pipeline {input.pipeline:q} {params.options} --scratch {params.work:q}"
+        " --pipeline {params.pipeline:q} {params.options} --scratch {params.work:q}"
         " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
         " > {log:q} 2>&1"
 
@@ -67,7 +67,6 @@ rule measure_real:
 rule measure_generated:
     input:
         fields=rules.sample.output.archive,
-        pipeline=lambda w: morphology_of(w).pipeline,
         environment=cellprofiler_record,
     output:
         image=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/image.parquet",
@@ -84,7 +83,8 @@ rule measure_generated:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
-        compared=measure_options,
+        compared=measured_by,
+        pipeline=lambda w, input: morphology_of(w).pipeline,
         python=cellprofiler_python,
         package=lambda w, input: PACKAGE,
         options=lambda w, input: measure_options(w) + batch_option(w),
@@ -95,7 +95,7 @@ rule measure_generated:
         "exec env PYTHONPATH={params.package:q} PYTHONNOUSERSITE=1"
         " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
-        " --pipeline {input.pipeline:q} {params.options} --scratch {params.work:q}"
+        " --pipeline {params.pipeline:q} {params.options} --scratch {params.work:q}"
         " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
         " > {log:q} 2>&1"
 

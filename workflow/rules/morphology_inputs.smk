@@ -5,6 +5,7 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from morphpipe.morphology.environment import folder_of, package_path, sha256_of_lock
+from morphpipe.storage import sha256_of_file
 
 # Relative, so that a moved repository measures nothing again.
 PACKAGE = os.path.relpath(package_path())
@@ -57,6 +58,12 @@ def measure_options(wildcards):
     options += [f"--cell-type={name}" for name in settings.cell_types or []]
     options += [f"--perturbation={name}" for name in settings.perturbations or []]
     return shlex.join(options)
+
+
+def measured_by(wildcards):
+    """Options and content of the pipeline: its date, in a fresh clone that of today, does not count."""
+    pipeline = Path(morphology_of(wildcards).pipeline)
+    return measure_options(wildcards), sha256_of_file(pipeline)
 
 
 def batch_option(wildcards):
