@@ -69,7 +69,7 @@ schema: $(READY)
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet uv '.[workflow,develop]'
+	$(VENV)-lock/bin/pip install --quiet uv '.[workflow,develop,build]'
 	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude uv --exclude morphpipe | \
 	  sed 's/+cpu//' > $(VENV)-lock/pins
 	@{ echo "# torch, whose builds for CPUs and for CUDA have one version and many checksums."; \

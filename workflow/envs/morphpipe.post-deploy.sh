@@ -6,4 +6,5 @@ set -euo pipefail
 pip install --no-deps --require-hashes --requirement requirements.lock
 # As the index offers it, with the CUDA libraries that its build names, or none.
 pip install --requirement torch.lock
-pip install --no-deps --editable .
+# With the hatchling of the lock: pip would fetch one of its own, whichever is the newest.
+pip install --no-deps --no-build-isolation --editable .
