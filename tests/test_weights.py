@@ -5,6 +5,8 @@ import json
 import threading
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from morphpipe import weights as module
 from morphpipe.checksums import read_record
@@ -12,7 +14,7 @@ from morphpipe.config.weights import Weights
 from morphpipe.errors import WeightsError
 from morphpipe.weights import address, fetch_weights, look_for_weights
 
-CONTENT = b"weights"
+CONTENT = save({"a": torch.ones(2)})
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 

@@ -7,12 +7,14 @@ import requests
 
 from morphpipe.checksums import RECORD, write_sealed_json
 from morphpipe.config.weights import Weights
+from morphpipe.datasets.connection import new_session, patience
 from morphpipe.datasets.download import (
     fetch,
     local_path,
     record_checksum,
     recorded_checksum,
 )
+from morphpipe.datasets.file_kinds import CutShortError, WrongKindError, check_kind
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.storage import sha256_of_file
 
@@ -66,7 +68,10 @@ def look_for_weights(name: str, weights: Weights, folder: str | Path) -> None:
         except DataError as error:
             raise _unavailable(name, file, folder, error) from None
         try:
-            status = requests.head(url, allow_redirects=True, timeout=(20, 60)).status_code
+            with new_session() as session:
+                status = session.head(
+                    url, allow_redirects=True, timeout=(20, patience())
+                ).status_code
         except requests.RequestException as error:
             raise _unavailable(name, file, folder, f"{url} does not answer ({error}).") from None
         # Other refusals may be of the question alone, such as 405: then fetching will tell.
@@ -113,10 +118,16 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
                         f"{path} has the SHA-256 {found}, {expected} is declared or was seen at "
                         "the first download: delete it to fetch it again."
                     )
-                if expected is None and not local:
-                    record_checksum(lock, url, found)
+                if expected is None:
+                    with open(path, "rb") as stream:
+                        check_kind(stream, file)
+                    if not local:
+                        record_checksum(lock, url, found)
             else:
                 found = fetch(url, path, sha256=expected, lock=None if local else lock)
+        except (WrongKindError, CutShortError) as error:
+            why = f"{path} is not such a file ({error}): delete it to fetch it again."
+            raise _unavailable(name, file, folder, why) from None
         except DataError as error:
             raise _unavailable(name, file, folder, error) from None
         checksums[file] = found

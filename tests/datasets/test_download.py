@@ -33,7 +33,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_port}/images.zip"
+        return f"http://127.0.0.1:{self.server_port}/images.bin"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -81,77 +81,77 @@ def server(monkeypatch):
 
 
 def test_file_arrives_and_nothing_else_is_left(server, tmp_path):
-    assert fetch(server.url, tmp_path / "deep" / "images.zip") == SHA256
-    assert (tmp_path / "deep/images.zip").read_bytes() == CONTENT
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["images.zip"]
+    assert fetch(server.url, tmp_path / "deep" / "images.bin") == SHA256
+    assert (tmp_path / "deep/images.bin").read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["images.bin"]
 
 
 @pytest.mark.parametrize("at", [0, 1, 63, 64, 65, 1000, len(CONTENT) - 1])
 def test_broken_connection_is_resumed_to_the_same_bytes(server, tmp_path, at):
     server.breaks = [at]
-    assert fetch(server.url, tmp_path / "images.zip", sha256=SHA256) == SHA256
-    assert (tmp_path / "images.zip").read_bytes() == CONTENT
-    # What had arrived in whole chunks is not asked for again.
-    assert server.asked == [None, f"bytes={at // 64 * 64}-" if at >= 64 else None]
+    assert fetch(server.url, tmp_path / "images.bin", sha256=SHA256) == SHA256
+    assert (tmp_path / "images.bin").read_bytes() == CONTENT
+    # What had arrived is not asked for again.
+    assert server.asked == [None, f"bytes={at}-" if at else None]
 
 
 def test_download_goes_on_in_a_later_call(server, tmp_path):
     server.breaks = [640] + [64] * 7
-    with pytest.raises(DataError, match=r"after 8 attempts.*images\.zip\.part: run again"):
-        fetch(server.url, tmp_path / "images.zip")
-    assert not (tmp_path / "images.zip").exists()
-    assert (tmp_path / "images.zip.part").stat().st_size == 640 + 7 * 64
-    assert fetch(server.url, tmp_path / "images.zip") == SHA256
+    with pytest.raises(DataError, match=r"after 8 attempts.*images\.bin\.part: run again"):
+        fetch(server.url, tmp_path / "images.bin")
+    assert not (tmp_path / "images.bin").exists()
+    assert (tmp_path / "images.bin.part").stat().st_size == 640 + 7 * 64
+    assert fetch(server.url, tmp_path / "images.bin") == SHA256
     assert server.asked[-1] == f"bytes={640 + 7 * 64}-"
 
 
 def test_whole_file_that_was_not_renamed_is_taken(server, tmp_path):
-    (tmp_path / "images.zip.part").write_bytes(CONTENT)
-    (tmp_path / "images.zip.part.json").write_text(
+    (tmp_path / "images.bin.part").write_bytes(CONTENT)
+    (tmp_path / "images.bin.part.json").write_text(
         json.dumps({"validator": server.etag, "size": len(CONTENT)})
     )
-    assert fetch(server.url, tmp_path / "images.zip") == SHA256
+    assert fetch(server.url, tmp_path / "images.bin") == SHA256
 
 
 @pytest.mark.parametrize("etag", ['"first"', None, 'W/"weak"'])
 def test_server_without_ranges_begins_anew(server, tmp_path, etag):
     server.ranges, server.etag, server.breaks = False, etag, [1000, 500]
-    assert fetch(server.url, tmp_path / "images.zip") == SHA256
-    assert (tmp_path / "images.zip").read_bytes() == CONTENT
+    assert fetch(server.url, tmp_path / "images.bin") == SHA256
+    assert (tmp_path / "images.bin").read_bytes() == CONTENT
 
 
 def test_file_replaced_between_attempts_is_not_glued_to_the_old_beginning(server, tmp_path):
     server.breaks = [640] + [0] * 7
     with pytest.raises(DataError):
-        fetch(server.url, tmp_path / "images.zip")
+        fetch(server.url, tmp_path / "images.bin")
     server.content, server.etag = CONTENT[::-1], '"second"'
-    fetch(server.url, tmp_path / "images.zip")
+    fetch(server.url, tmp_path / "images.bin")
     assert server.asked[-1] == "bytes=640-"
-    assert (tmp_path / "images.zip").read_bytes() == CONTENT[::-1]
+    assert (tmp_path / "images.bin").read_bytes() == CONTENT[::-1]
 
 
 def test_other_range_than_asked_for_is_not_glued(server, tmp_path):
     server.breaks, server.shift = [640], 7
     with pytest.raises(DataError, match="bytes from 640 on were asked for"):
-        fetch(server.url, tmp_path / "images.zip")
+        fetch(server.url, tmp_path / "images.bin")
 
 
 def test_wrong_checksum_says_both_and_leaves_nothing(server, tmp_path):
     with pytest.raises(DataError, match=f"{SHA256}, but {'0' * 64} was expected"):
-        fetch(server.url, tmp_path / "images.zip", sha256="0" * 64)
+        fetch(server.url, tmp_path / "images.bin", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_is_not_tried_again(server, tmp_path):
     server.statuses = [404]
     with pytest.raises(DataError, match=r"answers 404: check the address"):
-        fetch(server.url, tmp_path / "images.zip")
+        fetch(server.url, tmp_path / "images.bin")
     assert len(server.asked) == 1
 
 
 def test_busy_server_is_tried_again(server, tmp_path):
     server.statuses = [503, 429]
-    assert fetch(server.url, tmp_path / "images.zip") == SHA256
+    assert fetch(server.url, tmp_path / "images.bin") == SHA256
     assert len(server.asked) == 3
 
 
@@ -180,28 +180,28 @@ def test_too_little_disk_stops_before_the_download(server, tmp_path, monkeypatch
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, len(CONTENT) - 1))
     with pytest.raises(DataError, match=r"needs .* GB more.*paths\.cache"):
-        fetch(server.url, tmp_path / "images.zip")
-    assert not (tmp_path / "images.zip.part").exists()
+        fetch(server.url, tmp_path / "images.bin")
+    assert not (tmp_path / "images.bin.part").exists()
 
 
-@pytest.mark.parametrize("name", ["images.zip", "with blank%20and ü.zip"])
+@pytest.mark.parametrize("name", ["images.bin", "with blank%20and ü.bin"])
 def test_file_address_becomes_a_link(tmp_path, name):
     source = tmp_path / "disk" / name
     source.parent.mkdir()
     source.write_bytes(CONTENT)
     lock = tmp_path / "lock.json"
     for _ in range(2):
-        assert fetch(source.as_uri(), tmp_path / "images.zip", lock=lock) == SHA256
-        assert (tmp_path / "images.zip").is_symlink()
-        assert (tmp_path / "images.zip").read_bytes() == CONTENT
+        assert fetch(source.as_uri(), tmp_path / "images.bin", lock=lock) == SHA256
+        assert (tmp_path / "images.bin").is_symlink()
+        assert (tmp_path / "images.bin").read_bytes() == CONTENT
     source.write_bytes(b"replaced")
     with pytest.raises(DataError, match="was expected"):
-        fetch(source.as_uri(), tmp_path / "images.zip", lock=lock)
+        fetch(source.as_uri(), tmp_path / "images.bin", lock=lock)
     assert source.exists()
 
 
 def test_file_that_is_there_already_is_not_replaced_by_a_link_to_itself(tmp_path):
-    path = tmp_path / "images.zip"
+    path = tmp_path / "images.bin"
     path.write_bytes(CONTENT)
     assert fetch(path.as_uri(), path) == SHA256
     assert path.read_bytes() == CONTENT

@@ -44,7 +44,7 @@ def encode_png(plane: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _check_png(data: bytes) -> None:
+def check_png(data: bytes) -> None:
     """Verify the checksum of every chunk: Pillow skips those of the pixels and what follows.
 
     Raises
@@ -85,7 +85,7 @@ def decode_plane(data: bytes, place: str, size: tuple[int, int] | None = None) -
         or too large for a plane.
     """
     try:
-        _check_png(data)
+        check_png(data)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode not in ("L", "I;16"):
                 raise DataError(f"{place} is not a grey 8- or 16-bit plane (mode {image.mode}).")

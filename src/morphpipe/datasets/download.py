@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -10,16 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import requests
 from tqdm import tqdm
 
+from morphpipe.datasets.connection import announced, ask, body, new_session, tells_its_end
+from morphpipe.datasets.file_kinds import CutShortError, WrongKindError, check_kind
 from morphpipe.errors import DataError
+from morphpipe.json_files import read_json
 from morphpipe.storage import sha256_of_file, write_json
 
-# What has arrived of a chunk is lost when the connection breaks.
 _CHUNK = 1 << 16
 _ATTEMPTS = 8
 
@@ -45,7 +46,8 @@ def fetch(
         What its checksum has to be.
     lock
         A JSON file of checksums by address. Where `sha256` is none, the checksum recorded there
-        is demanded; an address that is not in it yet is added.
+        is demanded; an address that is not in it yet is added, unless nothing says that the file
+        is whole (a text from a server that does not announce its length).
 
     Returns
     -------
@@ -55,51 +57,73 @@ def fetch(
     Raises
     ------
     DataError
-        When the file cannot be had, the disk is too small, or the checksum is another.
+        When the file cannot be had, the disk is too small, the checksum is another, or the file is
+        not what its name (of `path`, else of `url`) says: a login page, or cut short.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     expected = sha256 or (recorded_checksum(lock, url) if lock else None)
     local = local_path(url)
+    whole = True
     if local is not None:
         arrived = local
     else:
         arrived, _ = part_of(path)
         with storing(arrived):
-            persist(
-                lambda: _continue_download(url, arrived),
+            whole = persist(
+                lambda: _continue_download(url, arrived, path.name, expected is not None),
                 url,
                 f"What has arrived waits in {arrived}: run again to go on, or put the whole file "
                 f"to {path} by hand.",
             )
     found = sha256_of_file(arrived)
-    if expected is not None and found != expected:
-        if local is None:
+    if found != expected:
+        fault = _fault_of(arrived, path.name, url)
+        if local is None and (fault or expected is not None):
             arrived.unlink()
             _tag_file(arrived).unlink(missing_ok=True)
-        raise DataError(
-            f"{url} has the SHA-256 {found}, but {expected} was expected: the file is damaged, "
-            f"or it has been replaced at its source. If you trust the new one, change the "
-            f"checksum in the configuration{f' or remove the entry in {lock}' if lock else ''}."
-        )
+        if expected is not None:
+            raise DataError(
+                f"{url} has the SHA-256 {found}, but {expected} was expected: "
+                f"{f'{fault}, so that ' if fault else ''}the file is damaged, or it has been "
+                "replaced at its source. If you trust the new one, change the checksum in the "
+                f"configuration{f' or remove the entry in {lock}' if lock else ''}."
+            )
+        if fault:
+            raise DataError(
+                f"{url} does not give what is asked for: {fault}. Open the address in a browser "
+                "(some servers want a login or an agreement first), or name a mirror in the "
+                "configuration."
+            )
     if local is not None:
-        if path.exists() and path.resolve() == arrived.resolve():
-            return _recorded(lock, url, found, expected)
-        temporary = path.with_name(f".{path.name}.link")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(arrived.resolve())
-        os.replace(temporary, path)
+        if not path.exists() or path.resolve() != arrived.resolve():
+            temporary = path.with_name(f".{path.name}.link")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(arrived.resolve())
+            os.replace(temporary, path)
     else:
         os.replace(arrived, path)
         _tag_file(arrived).unlink(missing_ok=True)
-    return _recorded(lock, url, found, expected)
-
-
-def _recorded(lock: str | Path | None, url: str, found: str, expected: str | None) -> str:
-    """Record a checksum that nobody had expected, and give it back."""
     if lock is not None and expected is None:
-        record_checksum(lock, url, found)
+        if whole:
+            record_checksum(lock, url, found)
+        else:
+            tqdm.write(
+                f"The checksum of {url} is not recorded: its server does not say how long the "
+                "file is, so that a connection that closes early cannot be told from its end. "
+                "Look whether the file is whole."
+            )
     return found
+
+
+def _fault_of(path: Path, *names: str) -> str:
+    """In which way a file is not what its name says; the empty string where it is."""
+    try:
+        with open(path, "rb") as stream:
+            check_kind(stream, *names)
+    except (WrongKindError, CutShortError) as error:
+        return str(error)
+    return ""
 
 
 def part_of(path: Path) -> tuple[Path, Path]:
@@ -213,33 +237,36 @@ def require_space(path: Path, needed: int, what: str) -> None:
         )
 
 
-def _continue_download(url: str, part: Path) -> None:
+def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
+    """Fetch what is missing of a file; gives whether what has arrived is known to be the whole.
+
+    Where the server does not say how long the file is, its content has to: a file that is cut
+    short, or of which nothing can be told, counts as a broken connection. A `pinned` one has a
+    checksum that will tell.
+    """
     tag_file = _tag_file(part)
     have = part.stat().st_size if part.exists() else 0
-    tag = json.loads(tag_file.read_text()) if tag_file.exists() else {}
-    headers = {"Accept-Encoding": "identity"}
+    tag = _read_tag(tag_file)
+    headers = {}
     if have and tag.get("validator"):
         # Without If-Range, a file replaced at its source would be glued to the old beginning.
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag["validator"]}
+        headers = {"Range": f"bytes={have}-", "If-Range": str(tag["validator"])}
     else:
         have = 0
-    with requests.get(url, headers=headers, stream=True, timeout=(20, 60)) as response:
+    with new_session() as session, ask(session, url, headers) as response:
         if response.status_code == 416 and have:
             if have == tag.get("size"):
-                return
+                return True
             # The file is shorter than was announced: what is here is not its beginning.
             part.unlink()
             raise requests.ConnectionError(f"the server has nothing behind byte {have}")
         response.raise_for_status()
-        if response.status_code != 206:
-            have = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise requests.ConnectionError(
-                f"bytes from {have} on were asked for, the server answers with "
-                f"{response.headers.get('Content-Range')}"
-            )
-        length = response.headers.get("Content-Length")
-        size = None if length is None else have + int(length)
+        length = announced(response)
+        if response.status_code == 206:
+            size = _size_in_range(response, have, length)
+        else:
+            have, size = 0, length
+        ends = size is not None or tells_its_end(response)
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if validator and validator.startswith("W/"):
             validator = None
@@ -256,14 +283,58 @@ def _continue_download(url: str, part: Path) -> None:
                 unit_scale=True,
             ) as progress,
         ):
-            for chunk in response.iter_content(_CHUNK):
-                stream.write(chunk)
-                progress.update(len(chunk))
+            for piece in body(response, _CHUNK):
+                stream.write(piece)
+                progress.update(len(piece))
             stream.flush()
             os.fsync(stream.fileno())
     arrived = part.stat().st_size
     if size is not None and arrived != size:
         raise requests.ConnectionError(f"{arrived} of {size} bytes arrived")
+    return ends or _says_it_is_whole(part, name, url, pinned)
+
+
+def _size_in_range(response: requests.Response, have: int, length: int | None) -> int | None:
+    """Size of the whole file, of an answer that brings what follows `have` bytes of it."""
+    given = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", given.strip())
+    if match is None or int(match[1]) != have:
+        raise requests.ConnectionError(
+            f"bytes from {have} on were asked for, the server answers with {given or 'no range'}"
+        )
+    size = None if length is None else have + length
+    if match[3] == "*":
+        return size
+    if size not in (None, int(match[3])):
+        raise requests.ConnectionError(
+            f"the server announces {length} bytes behind byte {have}, and the range {given}"
+        )
+    return int(match[3])
+
+
+def _says_it_is_whole(part: Path, name: str, url: str, pinned: bool) -> bool:
+    try:
+        with open(part, "rb") as stream:
+            found = check_kind(stream, name, url)
+    except CutShortError as error:
+        raise requests.ConnectionError(f"the connection closed early: {error}") from None
+    except WrongKindError:
+        return False  # Trying again would not help; `fetch` says what is wrong.
+    if found == "open" and not pinned:
+        raise requests.ConnectionError(
+            "the server does not say how long the file is, and the file itself neither, so that "
+            "what arrived may be a part of it: give its SHA-256, or fetch it from elsewhere"
+        )
+    return found == "proven"
+
+
+def _read_tag(tag_file: Path) -> dict[str, Any]:
+    """What is known of a part; nothing where that is damaged, and the download begins anew."""
+    try:
+        tag = read_json(tag_file)
+    except (OSError, ValueError):
+        return {}
+    return tag if isinstance(tag, dict) else {}
 
 
 def recorded_checksum(lock: str | Path, url: str) -> str | None:
@@ -283,7 +354,7 @@ def address_of_checksum(lock: str | Path, sha256: str) -> str | None:
 
 def _read_lock(lock: Path) -> dict[str, str]:
     try:
-        content = dict(json.loads(lock.read_text("utf-8")))
+        content = dict(read_json(lock))
         if not all(re.fullmatch("[0-9a-f]{64}", str(checksum)) for checksum in content.values()):
             raise ValueError("not every value is a SHA-256")
         return content

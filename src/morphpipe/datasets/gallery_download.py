@@ -1,5 +1,6 @@
 """Fetching the many files of a plate into one archive, over several connections."""
 
+import io
 import threading
 import zipfile
 import zlib
@@ -12,7 +13,9 @@ from urllib.parse import quote
 import requests
 from tqdm import tqdm
 
+from morphpipe.datasets.connection import announced, ask, body, new_session, tells_its_end
 from morphpipe.datasets.download import local_path, persist, require_space, storing
+from morphpipe.datasets.file_kinds import CutShortError, WrongKindError, check_kind
 from morphpipe.datasets.resumable_zip import ResumableZip, check_member_name
 from morphpipe.errors import DataError
 
@@ -20,6 +23,7 @@ _CONNECTIONS = 8
 # Files that may wait in memory for those before them.
 _AHEAD = 4 * _CONNECTIONS
 _LARGEST = 1 << 28
+_CHUNK = 1 << 16
 
 
 def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
@@ -102,12 +106,15 @@ def _reader(base_url: str) -> Callable[[str], bytes]:
         url = f"{base_url.rstrip('/')}/{quote(key)}"
         local = local_path(url)
         if local is not None:
-            return local.read_bytes()
+            if local.stat().st_size > _LARGEST:
+                raise _too_large(url)
+            data = local.read_bytes()
+            _check(data, key, url, ends=True)
+            return data
         if not hasattr(own, "session"):
-            own.session = requests.Session()
-            own.session.headers["Accept-Encoding"] = "identity"
+            own.session = new_session()
         return persist(
-            lambda: _get(own.session, url),
+            lambda: _get(own.session, url, key),
             url,
             "What has been fetched is kept: run again to go on.",
         )
@@ -115,18 +122,46 @@ def _reader(base_url: str) -> Callable[[str], bytes]:
     return read
 
 
-def _get(session: requests.Session, url: str) -> bytes:
-    with session.get(url, timeout=(20, 60), stream=True) as response:
+def _too_large(url: str) -> DataError:
+    return DataError(
+        f"{url} has more than {_LARGEST >> 20} MB, too much for an image: check the address."
+    )
+
+
+def _get(session: requests.Session, url: str, key: str) -> bytes:
+    with ask(session, url) as response:
         response.raise_for_status()
-        announced = response.headers.get("Content-Length")
+        size = announced(response)
         content = bytearray()
-        for chunk in response.iter_content(1 << 16):
-            content += chunk
+        for piece in body(response, _CHUNK):
+            content += piece
             if len(content) > _LARGEST:
-                raise DataError(
-                    f"{url} has more than {_LARGEST >> 20} MB, too much for an image: check the "
-                    "address."
-                )
-        if announced is not None and len(content) != int(announced):
-            raise requests.ConnectionError(f"{len(content)} of {announced} bytes arrived")
-        return bytes(content)
+                raise _too_large(url)
+        if size is not None and len(content) != size:
+            raise requests.ConnectionError(f"{len(content)} of {size} bytes arrived")
+        data, ends = bytes(content), tells_its_end(response)
+    _check(data, key, url, ends=ends)
+    return data
+
+
+def _check(data: bytes, key: str, url: str, *, ends: bool) -> None:
+    """Stop at what is no image of its name's kind.
+
+    An image that is damaged at its source is taken as it is: it is put aside later, and the plate
+    is not lost for it. But what may have been cut short on its way is not.
+    """
+    try:
+        found = check_kind(io.BytesIO(data), key)
+    except WrongKindError as error:
+        raise DataError(
+            f"What {url} gives cannot be an image of a plate: {error}. Check the address, or name "
+            "a mirror in the configuration."
+        ) from None
+    except CutShortError as error:
+        if not ends:
+            raise requests.ConnectionError(f"the connection closed early: {error}") from None
+        return
+    if not ends and found != "proven":
+        raise requests.ConnectionError(
+            "the server does not say how long the file is, so that what arrived may be a part of it"
+        )

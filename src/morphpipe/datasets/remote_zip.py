@@ -4,6 +4,7 @@ RxRx1's archive has 47 GB and 753,060 members, of which one experiment is about 
 """
 
 import io
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import BinaryIO, cast
 import requests
 from tqdm import tqdm
 
+from morphpipe.datasets.connection import ask, body, new_session
 from morphpipe.datasets.download import local_path, persist, require_space, storing
 from morphpipe.datasets.resumable_zip import (
     LOCAL_HEADER,
@@ -33,6 +35,8 @@ _CHUNK = 1 << 16
 _TAIL = (1 << 16) + 128
 # An image of 16 bits has a few megabytes.
 _LARGEST_MEMBER = 1 << 28
+# RxRx1's directory of 753,060 members has some 80 MB.
+_LARGEST_READ = 1 << 29
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 
@@ -203,8 +207,7 @@ class _RemoteFile(io.RawIOBase):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._session = requests.Session()
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session = new_session()
         self._at = 0
         self._size, self._validator = persist(self._probe, url, "Run again later.")
         self._tail_start = max(self._size - _TAIL, 0)
@@ -212,12 +215,10 @@ class _RemoteFile(io.RawIOBase):
 
     def _probe(self) -> tuple[int, str | None]:
         """The file's size, and what to tell a replaced file by."""
-        with self._session.get(
-            self._url, headers={"Range": "bytes=0-0"}, stream=True, timeout=(20, 60)
-        ) as response:
+        with ask(self._session, self._url, {"Range": "bytes=0-0"}) as response:
             response.raise_for_status()
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if response.status_code != 206 or not total.isdigit():
+            if response.status_code != 206 or not re.fullmatch("[0-9]{1,18}", total):
                 raise DataError(
                     f"The server of {self._url} does not answer range requests, so that parts of "
                     "the archive cannot be fetched: download the whole archive, or name another "
@@ -248,6 +249,12 @@ class _RemoteFile(io.RawIOBase):
         self._at = max(start, stop)
         if start >= self._tail_start:
             return bytes(self._tail[start - self._tail_start : max(stop - self._tail_start, 0)])
+        if stop - start > _LARGEST_READ:
+            raise DataError(
+                f"{self._url}: the directory of the archive would have "
+                f"{(stop - start) / 1e9:.1f} GB, so that it cannot be one: name another mirror in "
+                "the configuration."
+            )
         pieces = []
         with tqdm(
             desc="directory",
@@ -282,9 +289,7 @@ class _RemoteFile(io.RawIOBase):
         if self._validator is not None:
             headers["If-Range"] = self._validator
         before = len(received)
-        with self._session.get(
-            self._url, headers=headers, stream=True, timeout=(20, 60)
-        ) as response:
+        with ask(self._session, self._url, headers) as response:
             if response.status_code not in (200, 416):
                 response.raise_for_status()
             given = response.headers.get("Content-Range", "")
@@ -297,12 +302,17 @@ class _RemoteFile(io.RawIOBase):
                 raise requests.ConnectionError(
                     f"bytes from {start} on were asked for, the server answers with {given}"
                 )
+            missing = before + stop - start
             try:
-                for chunk in response.iter_content(_CHUNK):
-                    received += chunk
+                for piece in body(response, _CHUNK):
+                    received += piece
+                    if len(received) >= missing:
+                        return
+                raise requests.ConnectionError(
+                    f"{len(received) - before} of {stop - start} bytes arrived"
+                )
             except requests.RequestException:
-                # A connection that has brought something may break as often as it likes.
-                if len(received) == before:
+                # A connection that has brought something may break as often as it likes, but not
+                # one that brings a byte each time.
+                if len(received) - before < _CHUNK:
                     raise
-        if len(received) == before:
-            raise requests.ConnectionError("the connection closed before anything arrived")

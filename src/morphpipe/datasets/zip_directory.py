@@ -1,11 +1,13 @@
 """The directory of a zip archive: where its members lie, and whether it has changed."""
 
 import hashlib
+import os
 import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from morphpipe.datasets.fields import ArchiveSeal, relative_to
 from morphpipe.errors import DataError
@@ -42,6 +44,36 @@ class Member:
     size: int
 
 
+def find_directory(stream: BinaryIO, *, at_the_end: bool = False) -> int | None:
+    """Where an archive's directory begins, none where the file does not end like an archive.
+
+    Parameters
+    ----------
+    stream
+        The archive.
+    at_the_end
+        Take no end with other bytes behind it: it may be that of an archive inside this one.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    tail_start = max(size - _LONGEST_COMMENT - _END.size - _END64_LOCATOR.size - _END64.size, 0)
+    stream.seek(tail_start)
+    tail = stream.read()
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) - end < _END.size:
+        return None
+    fields = _END.unpack_from(tail, end)
+    if at_the_end and end + _END.size + fields[7] != len(tail):
+        return None
+    directory_end, length = end, fields[5]
+    locator = end - _END64_LOCATOR.size
+    end64 = locator - _END64.size
+    if locator >= 0 and tail.startswith(b"PK\x06\x07", locator) and end64 >= 0:
+        directory_end, length = end64, _END64.unpack_from(tail, end64)[8]
+    if length > tail_start + directory_end:
+        return None
+    return tail_start + directory_end - int(length)
+
+
 def directory_start(path: Path) -> int:
     """Where an archive's directory begins.
 
@@ -53,20 +85,10 @@ def directory_start(path: Path) -> int:
     DataError
         When the end of the file is not that of a zip archive.
     """
-    size = path.stat().st_size
-    tail_start = max(size - _LONGEST_COMMENT - _END.size - _END64_LOCATOR.size - _END64.size, 0)
     with open(path, "rb") as stream:
-        stream.seek(tail_start)
-        tail = stream.read()
-    end = tail.rfind(b"PK\x05\x06")
-    if end >= 0 and len(tail) - end >= _END.size:
-        directory_end, length = end, _END.unpack_from(tail, end)[5]
-        locator = end - _END64_LOCATOR.size
-        end64 = locator - _END64.size
-        if locator >= 0 and tail.startswith(b"PK\x06\x07", locator) and end64 >= 0:
-            directory_end, length = end64, _END64.unpack_from(tail, end64)[8]
-        if length <= tail_start + directory_end:
-            return tail_start + directory_end - int(length)
+        start = find_directory(stream)
+    if start is not None:
+        return start
     raise DataError(
         f"{path} does not end like a zip archive: it may be cut short. Delete it and let the "
         "workflow make or download it again."
