@@ -3,6 +3,7 @@ import gzip
 import pandas as pd
 import pytest
 
+from morphpipe.datasets import user_tables
 from morphpipe.datasets.user_tables import read_user_table
 from morphpipe.errors import DataError
 
@@ -72,3 +73,19 @@ def test_a_table_that_is_not_there(tmp_path):
 def test_damaged_compression_is_said(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read(tmp_path, gzip.compress(PLAIN.encode())[:-9], "map.csv.gz")
+
+
+def test_a_sheet_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(user_tables, "LARGEST", 1 << 20)
+    bomb = gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20))
+    with pytest.raises(DataError, match="more than 1 MB when it is unpacked, too much for a table"):
+        read(tmp_path, bomb)
+    with pytest.raises(DataError, match="has more than 1 MB, too much for a table"):
+        read(tmp_path, b"a,b\n" + b"1,2\n" * (1 << 19))
+
+
+def test_a_compressed_sheet_that_is_damaged(tmp_path):
+    whole = gzip.compress(PLAIN.encode())
+    for content in (whole[:-9], whole[:15] + b"\xff\xff" + whole[17:]):
+        with pytest.raises(DataError, match="cannot be read"):
+            read(tmp_path, content)

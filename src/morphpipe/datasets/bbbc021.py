@@ -1,5 +1,6 @@
 """BBBC021 (Caie et al. 2010; Broad Bioimage Benchmark Collection): its tables and archives."""
 
+import io
 import re
 import zipfile
 import zlib
@@ -10,6 +11,7 @@ import pandas as pd
 
 from morphpipe.datasets.fields import Channel, relative_to
 from morphpipe.datasets.sheet import KEY_COLUMNS, SampleSheet
+from morphpipe.datasets.user_tables import read_table_bytes
 from morphpipe.errors import DataError
 
 IMAGE_TABLE = "BBBC021_v1_image.csv"
@@ -134,8 +136,9 @@ def _read(path: str | Path, columns: Sequence[str], numbers: Sequence[str] = ())
         raise DataError(f"There is no table {path}: fetch it again.")
     types = {column: float if column in numbers else str for column in columns}
     try:
-        table = pd.read_csv(path, dtype=types, usecols=lambda column: column in types)
-    except (ValueError, OSError, EOFError) as error:  # ValueError: also parser and encoding
+        content = io.BytesIO(read_table_bytes(path, "table of BBBC021"))
+        table = pd.read_csv(content, dtype=types, usecols=lambda column: column in types)
+    except ValueError as error:  # also of the parser and of the encoding
         raise DataError(f"{path} cannot be read as a table of BBBC021 ({error}).") from None
     missing = [column for column in columns if column not in table]
     if missing:

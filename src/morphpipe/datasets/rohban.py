@@ -4,11 +4,13 @@ U2OS cells under overexpressed genes (open reading frames), plates 41744, 41754,
 41757 of the batch 2013_10_11_SIGMA2_Pilot, one layout for all of them.
 """
 
+import io
 from pathlib import Path
 
 import pandas as pd
 
 from morphpipe.datasets.sheet import normalise_well
+from morphpipe.datasets.user_tables import read_table_bytes
 from morphpipe.errors import DataError
 
 # MorphoDiff's two subsets; wild types and mutants are pooled by the gene's name.
@@ -58,8 +60,8 @@ def rohban_annotation(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     try:
         # As text: PUBLICID 0 is a mark, and a gene may be called NA in no other way than "NA".
-        table = pd.read_csv(path, dtype=str)
-    except (ValueError, OSError) as error:
+        table = pd.read_csv(io.BytesIO(read_table_bytes(path, "annotation")), dtype=str)
+    except ValueError as error:
         raise DataError(f"{path} cannot be read as CSV ({error}): fetch it again.") from None
     missing = [column for column in _COLUMNS if column not in table]
     if missing:

@@ -5,11 +5,13 @@ negative control) and by a number in `sirna_id`. Only the official metadata join
 competition's tables (`train.csv`, `test.csv`) hold numbers alone.
 """
 
+import io
 from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 
+from morphpipe.datasets.user_tables import read_table_bytes
 from morphpipe.errors import DataError
 
 _NAME, _GENE = "siRNA ID", "Gene Symbol"
@@ -36,17 +38,13 @@ def genes_of_sirnas(path: str | Path) -> dict[str, str]:
         When the table cannot be read, or a siRNA stands there without a name or with two genes.
     """
     try:
-        # By what the file begins with: the workflow names a download `genes.csv` in any case.
-        with open(path, "rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
         table = pd.read_csv(
-            path,
+            io.BytesIO(read_table_bytes(path, "table of siRNAs")),
             dtype=str,
             usecols=[_NAME, _GENE],
             keep_default_na=False,
-            compression="gzip" if zipped else None,
         )
-    except (ValueError, OSError, EOFError) as error:
+    except ValueError as error:
         raise DataError(
             f"{path} cannot be read as Thermo Fisher's table of siRNAs ({error}): it has to be a "
             f"CSV with the columns {_NAME!r} and {_GENE!r}."

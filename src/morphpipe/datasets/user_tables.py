@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ from morphpipe.storage import read_parquet
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ZIP, _GZIP, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"PAR1"
+# As text, as cells and as columns it takes many times as much memory.
+LARGEST = 1 << 28
 # Comma first: of equally frequent ones it is taken.
 _DELIMITERS = (",", "\t", ";")
 
@@ -46,22 +49,54 @@ def read_user_table(path: str | Path, what: str, *, text: bool = False) -> pd.Da
     path = Path(path)
     if not path.is_file():
         raise DataError(f"There is no {what} {path}.")
+    # By their first bytes: a download may have another name.
     try:
-        data = path.read_bytes()
-        # By their first bytes: a download may have another name.
-        if data.startswith(_PARQUET):
-            table = read_parquet(path).to_pandas()
-            return table.astype("string").fillna("").astype(object) if text else table
-        if data.startswith(_GZIP):
-            data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+        with open(path, "rb") as stream:
+            is_parquet = stream.read(len(_PARQUET)) == _PARQUET
+    except OSError as error:
         raise DataError(f"The {what} {path} cannot be read: {error}.") from None
+    if is_parquet:
+        table = read_parquet(path).to_pandas()
+        return table.astype("string").fillna("").astype(object) if text else table
+    data = read_table_bytes(path, what)
     if data.startswith(_ZIP):
         raise DataError(
             f"The {what} {path} is an Excel workbook or another zip archive: save the sheet as CSV "
             "(UTF-8)."
         )
     return _table(_text(data, what, path), what, path)
+
+
+def read_table_bytes(path: str | Path, what: str, largest: int | None = None) -> bytes:
+    """The bytes of a table in CSV, unpacked where they are compressed by gzip.
+
+    Parameters
+    ----------
+    path, what
+        See `read_user_table`.
+    largest
+        How many bytes are read, or unpacked, at most; none: 256 MB.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read, or has more bytes, unpacked where it is compressed.
+    """
+    largest = LARGEST if largest is None else largest
+    try:
+        with open(path, "rb") as stream:
+            zipped = stream.read(len(_GZIP)) == _GZIP
+        with gzip.open(path, "rb") if zipped else open(path, "rb") as content:
+            data = content.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"The {what} {path} cannot be read as CSV ({error}).") from None
+    if len(data) > largest:
+        raise DataError(
+            f"The {what} {path} has more than {largest >> 20} MB"
+            f"{' when it is unpacked' if zipped else ''}, too much for a table of text: leave out "
+            "what is not needed, or divide it."
+        )
+    return bytes(data)
 
 
 def _text(data: bytes, what: str, path: Path) -> str:

@@ -1,7 +1,7 @@
 """Tables of vectors by name, as people publish them: CSV or Parquet."""
 
 import csv
-import gzip
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from morphpipe.datasets.user_tables import read_table_bytes
 from morphpipe.errors import DataError
 from morphpipe.storage import read_parquet
 
-_GZIP = b"\x1f\x8b"
+# A vector for each human gene, of 512 numbers, has some 600 MB as text.
+_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,9 @@ def _csv(path: Path) -> tuple[tuple[str, ...] | None, list[str], list[NDArray[np
     header: tuple[str, ...] | None = None
     names: list[str] = []
     rows: list[NDArray[np.float64]] = []
-    with path.open("rb") as stream:
-        # The workflow may have saved a zipped file under another name.
-        opener = gzip.open if stream.read(2) == _GZIP else open
+    content = io.BytesIO(read_table_bytes(path, "table of vectors", _LARGEST))
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as text:
+        with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
             lines = csv.reader(text)
             for line in filter(None, lines):
                 try:
@@ -117,7 +117,7 @@ def _csv(path: Path) -> tuple[tuple[str, ...] | None, list[str], list[NDArray[np
                     continue
                 names.append(line[0].strip())
                 rows.append(row)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}).") from None
     if header is not None and rows and len(header) != len(rows[0]) + 1:
         # One column in brackets: its name says nothing of the numbers.
