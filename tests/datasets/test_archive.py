@@ -1,3 +1,4 @@
+import os
 import signal
 import struct
 import zipfile
@@ -314,3 +315,11 @@ def test_writer_that_is_killed_leaves_no_archive(run_python, tmp_path):
     process.wait()
     assert not (tmp_path / "a.zip").exists()
     assert all(".partial" in path.name for path in tmp_path.iterdir())
+
+
+def test_pipes_in_the_place_of_archives_are_not_waited_for(make_fields, tmp_path):
+    fields, _ = make_fields(tmp_path / "a.zip", 1)
+    (tmp_path / "a.zip").unlink()
+    os.mkfifo(tmp_path / "a.zip")
+    with FieldReader(fields) as reader, pytest.raises(DataError, match=r"a\.zip.* is not a file"):
+        reader.open_archives()

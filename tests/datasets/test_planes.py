@@ -1,5 +1,6 @@
 import io
 import logging
+import os
 import struct
 import zipfile
 
@@ -281,3 +282,31 @@ def test_packed_bits_are_named(reader, tmp_path):
     (tmp_path / "p.tif").write_bytes(header + bytes(64 * 96) + directory)
     with pytest.raises(DataError, match="has 12 bits a pixel, packed into bytes"):
         reader.read("p.tif", "here")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.zip!a.png"])
+def test_pipes_and_devices_are_not_opened(reader, tmp_path, name):
+    file = tmp_path / name.partition("!")[0]
+    os.mkfifo(file)
+    for _ in range(2):
+        for read in (reader.read, reader.shape):
+            with pytest.raises(DataError, match="is a folder, a pipe or a device, not a file"):
+                read(name, "field 7")
+        file.unlink()
+        file.symlink_to("/dev/zero")
+
+
+def test_functions_from_devices(reader, tmp_path):
+    (tmp_path / "f.npy").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="is a folder, a pipe or a device"):
+        reader.read_array("f.npy", "function of DNA")
+
+
+def test_large_files_are_not_read_whole(reader, tmp_path):
+    for name in ("a.png", "f.npy"):
+        with open(tmp_path / name, "wb") as stream:
+            stream.truncate(1 << 32)
+    with pytest.raises(DataError, match=r"has 4\.3 GB; files up to 2\.1 GB"):
+        reader.read("a.png", "field 7")
+    with pytest.raises(DataError, match=r"has 4\.3 GB; files up to 2\.1 GB"):
+        reader.read_array("f.npy", "function of DNA")

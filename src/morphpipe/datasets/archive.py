@@ -6,6 +6,7 @@ made; afterwards a plane is one `pread` at the offset that the table holds.
 
 import io
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -140,11 +141,15 @@ class FieldReader:
             return descriptor
         path = self._fields.folder / name
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            # A pipe is not waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise DataError(
                 f"{path} cannot be opened ({error.strerror}), though the field table names it."
             ) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DataError(f"{path}, which the field table names, is not a file.")
         try:
             self._check_seal(name, path)
         except DataError:
@@ -183,14 +188,20 @@ class FieldReader:
                 self._open(name)
 
     def _plane(self, plane: dict[str, Any], place: str, size: tuple[int, int]) -> NDArray[Any]:
+        # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
+        largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
         if plane["offset"] is None:
             path = self._fields.folder / plane["file"]
             try:
-                return decode_plane(path.read_bytes(), place, size)
+                if not path.is_file() and path.exists():
+                    raise DataError(f"{place} is a folder, a pipe or a device, not a file.")
+                with open(path, "rb") as stream:
+                    data = stream.read(largest + 1)
             except OSError as error:
                 raise DataError(f"{place} cannot be read ({error.strerror}).") from None
-        # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
-        largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
+            if len(data) > largest:
+                raise DataError(f"{place} has too many bytes for {size[0]}x{size[1]} pixels.")
+            return decode_plane(data, place, size)
         if not 0 <= plane["length"] <= largest:
             raise DataError(
                 f"{place} has {plane['length']} bytes, too many for {size[0]}x{size[1]} pixels: "

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -236,12 +237,19 @@ class PlaneReader:
         """A seekable stream of the image and its length; of a member, checked if `whole`."""
         path = self._folder / plane.file
         if plane.member is None:
+            size = _size_of_file(path, where)
+            # Of a TIFF, which may be a long stack, the pages that are asked for are read alone.
+            if not plane.image.lower().endswith(_TIFF) and size > _LARGEST_MEMBER:
+                raise DataError(
+                    f"{where} has {size / 1e9:.1f} GB; files up to {_LARGEST_MEMBER / 1e9:.1f} GB "
+                    "can be read."
+                )
             try:
                 stream: IO[bytes] = open(path, "rb")  # noqa: SIM115
             except OSError as error:
                 raise DataError(f"{where}: {path} cannot be opened ({error.strerror}).") from None
             with stream:
-                yield stream, path.stat().st_size
+                yield stream, size
             return
         archive = self._archive(plane.file, path, where)
         try:
@@ -266,6 +274,8 @@ class PlaneReader:
 
     def _archive(self, file: str, path: Path, where: str) -> zipfile.ZipFile:
         if file not in self._archives:
+            if path.exists():
+                _size_of_file(path, where)
             try:
                 self._archives[file] = zipfile.ZipFile(path)
             except _ZIP_ERRORS as error:
@@ -273,6 +283,17 @@ class PlaneReader:
                     f"{where}: {path} cannot be opened as a zip archive ({error})."
                 ) from None
         return self._archives[file]
+
+
+def _size_of_file(path: Path, where: str) -> int:
+    """The length of a file; stops at pipes and devices, which never end or are waited for."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{where}: {path} cannot be opened ({error.strerror}).") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{where}: {path} is a folder, a pipe or a device, not a file.")
+    return status.st_size
 
 
 def _png_shape(stream: IO[bytes], where: str) -> tuple[int, int, np.dtype[Any]]:
