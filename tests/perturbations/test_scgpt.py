@@ -155,3 +155,19 @@ def test_the_published_table_of_rohban(tmp_path):
     embedded = table.matrix[table.rows(genes, [None] * 7)]
     np.testing.assert_allclose(embedded.mean(axis=1), 0, atol=0.02)
     np.testing.assert_allclose(embedded.std(axis=1), 1.1, atol=0.1)
+
+
+def test_genes_that_stand_there_twice(checkpoint):
+    folder = checkpoint()
+    (folder / "vocab.json").write_text('{"<pad>": 0, "RAC1": 1, "KRAS": 3, "RAC1": 2}')
+    with pytest.raises(WeightsError, match=r"vocab\.json cannot be read .*the key 'RAC1' twice"):
+        read_gene_encoder(folder)
+    folder = checkpoint(vocabulary=GENES | {"CDC42": 3})
+    with pytest.raises(WeightsError, match="places 'KRAS' and 'CDC42' both at 3"):
+        read_gene_encoder(folder)
+    (folder / "vocab.json").write_text('{"RAC1": true}')
+    with pytest.raises(WeightsError, match="places 'RAC1' at True"):
+        read_gene_encoder(folder)
+    (folder / "vocab.json").write_text('{"a":' * 100_000)
+    with pytest.raises(WeightsError, match="nested too deeply"):
+        read_gene_encoder(folder)

@@ -1,6 +1,5 @@
 """scGPT's gene embeddings (Cui et al. 2024), from its own checkpoint."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch.nn.functional import layer_norm
 from morphpipe.checksums import check_recorded
 from morphpipe.encoders.weights import read_state_dict
 from morphpipe.errors import WeightsError
+from morphpipe.json_files import read_json
 
 _TOKENS = "encoder.embedding.weight"
 _SCALE, _SHIFT = "encoder.enc_norm.weight", "encoder.enc_norm.bias"
@@ -86,12 +86,19 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
             "different checkpoints."
         )
     genes: dict[str, int] = {}
+    gene_at: dict[int, str] = {}
     for gene, row in vocabulary.items():
-        if not isinstance(row, int) or not 0 <= row < len(tokens):
+        if type(row) is not int or not 0 <= row < len(tokens):
             raise WeightsError(
                 f"{folder / 'vocab.json'} places {gene!r} at {row!r}, but there are {len(tokens)} "
                 "gene tokens: the files belong to different checkpoints."
             )
+        if row in gene_at:
+            raise WeightsError(
+                f"{folder / 'vocab.json'} places {gene_at[row]!r} and {gene!r} both at {row}: it "
+                "is damaged, or not of scGPT. Fetch it again."
+            )
+        gene_at[row] = gene
         if not gene.startswith("<"):
             genes[gene] = row
     return GeneEncoder(tuple(genes), tuple(genes.values()), tokens, scale, shift)
@@ -100,7 +107,7 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
 def _read_object(path: Path) -> dict[str, object]:
     check_recorded(path)
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path, unique=True)
     except FileNotFoundError:
         raise WeightsError(
             f"There is no {path}: a scGPT checkpoint is best_model.pt, vocab.json and args.json in "
