@@ -174,9 +174,8 @@ def test_part_of_a_download_that_is_somebody_elses_is_left(morphpipe, tmp_path):
 
 
 def test_download_takes_the_place_of_its_own_file_alone(morphpipe, tmp_path):
-    (tmp_path / "source.csv").write_text("a")
     address, output = f"file:{tmp_path}/source.csv", tmp_path / "table.csv"
-    for content in ("a", "b"):
+    for content in ("a,b\n", "c,d\n"):
         (tmp_path / "source.csv").write_text(content)
         assert morphpipe("download", address, output).code == 0
         assert output.read_text() == content

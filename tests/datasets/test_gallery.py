@@ -220,11 +220,11 @@ def test_plate_from_server_to_pixels(bucket, tmp_path):
 def test_plate_from_a_folder(tmp_path):
     key = "p/src/images/with blank+ü.tif"
     (tmp_path / "mirror" / key).parent.mkdir(parents=True)
-    (tmp_path / "mirror" / key).write_bytes(b"plane")
+    (tmp_path / "mirror" / key).write_bytes(b"II*\0plane")
     url = (tmp_path / "mirror").as_uri()
     assert fetch_plate(url, [key, key], tmp_path / "a.zip") == 1
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert archive.read(key) == b"plane"
+        assert archive.read(key) == b"II*\0plane"
     with pytest.raises(DataError, match=r"There is no file .*/p/none\.tif"):
         fetch_plate(url, [key, "p/none.tif"], tmp_path / "b.zip")
 
