@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from morphpipe.errors import DataError, WeightsError
+from morphpipe.json_files import read_json
 from morphpipe.storage import atomic_path, sha256_of_file
 
 RECORD = "weights.json"
@@ -39,7 +40,7 @@ def read_sealed_json(path: str | Path) -> dict[str, Any]:
         When it is damaged, or carries no checksum.
     """
     try:
-        content = json.loads(Path(path).read_text("utf-8"))
+        content = read_json(path)
         seal = content.pop(_SEAL, None)
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error!r}): make it again.") from None

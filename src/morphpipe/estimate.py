@@ -4,7 +4,6 @@ The numbers for a GPU are computed from operation counts at 40 % of an H200's de
 for a CPU from rates that were measured on two cores; both are for planning, not for comparison.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +25,10 @@ from morphpipe.config.morphology import Morphology
 from morphpipe.config.networks import Codec
 from morphpipe.config.sampling import Sampling
 from morphpipe.datasets.user_tables import read_user_table
+from morphpipe.errors import WeightsError
 from morphpipe.generators.presets import PRESETS, token_stride
 from morphpipe.generators.unet_presets import UNET_PRESETS
+from morphpipe.json_files import read_json
 from morphpipe.sampling.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
@@ -269,9 +270,15 @@ def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tupl
     source = configuration.weights[codec.weights].source
     known = Path(source.removeprefix("file:")) / "config.json"
     if source.startswith("file:") and known.is_file():
-        content = json.loads(known.read_text("utf-8"))
-        reduction = 2 ** (len(content["block_out_channels"]) - 1)
-        return int(content["latent_channels"]), size // reduction
+        try:
+            content = read_json(known)
+            reduction = 2 ** (len(content["block_out_channels"]) - 1)
+            return int(content["latent_channels"]), size // reduction
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"{known} is not the configuration of an autoencoder ({error!r}): copy the folder "
+                "of the weights once more."
+            ) from None
     # Not fetched yet: as Stable Diffusion's.
     return 4, size // 8
 

@@ -1,6 +1,5 @@
 """Options that several verbs share, and what stands behind them."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -9,6 +8,7 @@ import typer
 from morphpipe.cli.outputs import place_of_log
 from morphpipe.console import log_to
 from morphpipe.errors import ConfigError, DataError
+from morphpipe.json_files import parse_json, read_json
 
 if TYPE_CHECKING:  # pydantic is not needed for `morphpipe --help`
     from pydantic import BaseModel
@@ -101,8 +101,7 @@ def read_settings(settings: str) -> dict[str, Any]:
         When there is no such file, or it is no JSON object.
     """
     try:
-        text = Path(settings).read_text("utf-8") if settings.endswith(".json") else settings
-        content = json.loads(text)
+        content = read_json(settings) if settings.endswith(".json") else parse_json(settings)
     except FileNotFoundError:
         raise ConfigError(f"There is no file {settings}, which --settings names.") from None
     except ValueError as error:

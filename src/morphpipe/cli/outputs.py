@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from morphpipe.errors import ConfigError
+from morphpipe.json_files import read_json
 
 RECORD = ".morphpipe"
 
@@ -136,7 +137,7 @@ def forget_outputs() -> None:
 
 def _recorded(folder: Path) -> dict[str, list[int]]:
     try:
-        content = json.loads((folder / RECORD).read_text("utf-8"))
+        content = read_json(folder / RECORD)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -13,6 +13,7 @@ from morphpipe.checksums import check_recorded
 from morphpipe.config.base import ImageMode
 from morphpipe.devices import computes_bfloat16
 from morphpipe.errors import DataError, WeightsError
+from morphpipe.json_files import read_json
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
@@ -223,6 +224,8 @@ def load_codec(
             )
         check_recorded(folder / name)
     try:
+        # diffusers reads it without bounds.
+        read_json(folder / CONFIG)
         # diffusers' own loader knows the older names of the attention's tensors, which
         # stabilityai/sd-vae-ft-mse has.
         model, found = AutoencoderKL.from_pretrained(

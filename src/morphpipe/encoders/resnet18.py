@@ -18,6 +18,7 @@ from morphpipe.checksums import check_recorded
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.encoders.residual_network import ResidualNetwork
 from morphpipe.errors import ConfigError, WeightsError
+from morphpipe.json_files import parse_json
 from morphpipe.storage import atomic_path
 
 WIDTH = 512
@@ -111,9 +112,9 @@ class ResNet18(nn.Module):
         check_recorded(path)
         try:
             with safe_open(path, framework="pt") as file:
-                description = json.loads((file.metadata() or {}).get("description", "{}"))
+                description = parse_json((file.metadata() or {}).get("description", "{}"))
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise WeightsError(
                 f"The ResNet-18 at {path} cannot be read ({error}): let the workflow train it "
                 "again."

@@ -4,7 +4,6 @@ No network is asked for: what is not in the folder is not had.
 """
 
 import inspect
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from morphpipe.checksums import check_recorded
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.generators.unet import UNetGenerator
+from morphpipe.json_files import read_json
 from morphpipe.storage import atomic_path
 from morphpipe.transport.diffusion import ddpm_scheduler
 
@@ -179,7 +179,7 @@ def _place(folder: Path) -> Path:
         places = [folder / name for name in (_AVERAGE, _UNET) if (folder / name).is_dir()]
         place = places[0] if places else folder
     try:
-        kind = json.loads((place / "config.json").read_text("utf-8"))["_class_name"]
+        kind = read_json(place / "config.json")["_class_name"]
     except FileNotFoundError:
         raise WeightsError(
             f"There is no U-Net in diffusers' layout in {folder}: looked for config.json in it, "

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.folder_lock import only_user
+from morphpipe.json_files import read_json
 from morphpipe.storage import sha256_of_file, write_json
 
 PYTHON = (3, 11)
@@ -96,7 +97,7 @@ def read_environment(record: str | Path) -> CellProfilerEnvironment:
     """
     again = "make it with `morphpipe environment cellprofiler`"
     try:
-        content = json.loads(Path(record).read_text("utf-8"))
+        content = read_json(record)
         environment = CellProfilerEnvironment(**content)
     except FileNotFoundError:
         raise DataError(f"There is no CellProfiler environment {record}: {again}.") from None

@@ -1,6 +1,5 @@
 """Gathering a report's inputs from the paths that the workflow hands over."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +8,7 @@ from typing import Any
 
 from morphpipe.checksums import read_record
 from morphpipe.config import parse_configuration
+from morphpipe.json_files import read_json
 from morphpipe.report.inputs import (
     ComparisonFiles,
     ExperimentFiles,
@@ -133,7 +133,7 @@ def _optional(path: str | Path | None) -> Path | None:
 def _recorded(lock: Path) -> dict[str, str]:
     """Checksums of downloads by address; a damaged file stops downloads, not the report."""
     try:
-        return dict(json.loads(lock.read_text("utf-8")))
+        return dict(read_json(lock))
     except (OSError, ValueError, TypeError):
         return {}
 
