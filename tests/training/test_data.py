@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -214,3 +216,32 @@ def test_fields_without_an_embedding_are_left_out_where_that_is_wanted(make_data
     data = make_data(conditions=_conditions(missing="leave_out"))
     assert len(data) == 7  # three of ten fields are of p2, which has no structure
     assert 2 not in set(data.perturbations)
+
+
+def test_what_is_not_finite_is_named(make_data, monkeypatch):
+    data = make_data(targets=True, transforms=(0, 1))
+    assert data.not_finite(0, range(5), 4) is None
+    real = data.targets.read
+    wrong = data.target_positions[3, 1]
+
+    def read(positions):
+        rows = real(positions)
+        rows[np.asarray(positions) == wrong] = np.inf
+        return rows
+
+    monkeypatch.setattr(data.targets, "read", read)
+    found = data.not_finite(0, range(5), 4)
+    assert found.startswith("the alignment targets of the field f003 in")
+    # Steps that do not meet the field are fine.
+    steps = [n for n in range(5) if 3 not in batch_members(0, n, 4, len(data))]
+    assert data.not_finite(0, range(steps[0], steps[0] + 1), 4) is None
+
+
+def test_embeddings_that_are_not_finite_are_named(make_data):
+    data = make_data()
+    embeddings = np.ones((3, 4), np.float32)
+    embeddings[1, 2] = np.nan
+    data = replace(data, embeddings=embeddings, embedding_rows=np.arange(len(data)) % 3)
+    assert data.not_finite(0, range(5), 4) == (
+        "the numbers in row 1 of the perturbations' embeddings"
+    )

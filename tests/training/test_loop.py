@@ -206,7 +206,8 @@ def test_nan_in_a_latent_stops_before_a_checkpoint(
         return rows
 
     monkeypatch.setattr(data.moments, "read", read)
-    with pytest.raises(TrainingError, match="no longer finite"):
+    message = r"because the data are not: the latents of the field f\d+ in .*moments\d.* hold"
+    with pytest.raises(DataError, match=message):
         _run(make_settings(), data, vocabulary, tmp_path)
     assert list(checkpoints(tmp_path / "work")) == []
     assert not (tmp_path / "checkpoint").exists()

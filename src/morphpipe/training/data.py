@@ -168,6 +168,40 @@ class TrainingData:
             targets=targets,
         )
 
+    def not_finite(self, seed: int, steps: range, batch_size: int) -> str | None:
+        """What of the cached arrays behind some steps is infinite or not a number.
+
+        Parameters
+        ----------
+        seed, batch_size
+            See `batch`.
+        steps
+            Which steps.
+
+        Returns
+        -------
+        str or None
+            The first such array, for a message; none where all are finite.
+        """
+        for step in steps:
+            fields = np.unique(batch_members(seed, step, batch_size, len(self)))
+            for what, shards, positions in (
+                ("latents", self.moments, self.positions),
+                ("alignment targets", self.targets, self.target_positions),
+            ):
+                if shards is None or positions is None:
+                    continue
+                for position in positions[fields].reshape(-1, 1):
+                    if not np.isfinite(shards.read(position)).all():
+                        row = shards.index.iloc[int(position[0])]
+                        return f"the {what} of the field {row['field_id']} in {row['shard']}"
+            if self.embeddings is not None and self.embedding_rows is not None:
+                rows = self.embedding_rows[fields]
+                wrong = rows[~np.isfinite(self.embeddings[rows]).all(axis=1)]
+                if len(wrong):
+                    return f"the numbers in row {wrong[0]} of the perturbations' embeddings"
+        return None
+
     def prefetched(
         self,
         seed: int,

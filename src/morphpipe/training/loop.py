@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from morphpipe.config.experiments import Training
 from morphpipe.devices import best_device, uses_bfloat16
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.errors import ConfigError, DataError, TrainingError
 from morphpipe.folder_lock import only_user
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -147,9 +147,9 @@ def train(
     Raises
     ------
     TrainingError
-        When the loss is no longer finite.
+        When the loss is no longer finite, though the data are.
     DataError
-        When a checkpoint belongs to other settings or data.
+        When a checkpoint belongs to other settings or data, or cached arrays are not finite.
     ConfigError
         When the global batch cannot be divided evenly, or alignment and its targets do not come
         together.
@@ -323,7 +323,19 @@ def _train(
             asked = termination.asked_of_any(accelerator, step)
             due = step % training.checkpoint_every == 0 or asked
             if due or step % _LOG_EVERY == 0 or step == until:
-                entry = log.write(step, rate)
+                try:
+                    entry = log.write(step, rate)
+                except TrainingError:
+                    # Before the last entry all was finite.
+                    since = range(max(step - _LOG_EVERY, 0), step)
+                    fault = data.not_finite(settings.seed, since, training.batch_size)
+                    if fault is None:
+                        raise
+                    raise DataError(
+                        f"The loss is not finite at step {step} because the data are not: {fault} "
+                        "hold infinities, or what is not a number (NaN). Delete what is cached, "
+                        "and look at the weights that it was made with and at the image."
+                    ) from None
                 progress.set_postfix(loss=f"{entry['loss']:.4f}")
             if due and step < until:
                 save(checkpoint_path(work, step))
