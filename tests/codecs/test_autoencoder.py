@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import morphpipe.codecs.autoencoder as autoencoder_module
 from morphpipe.codecs.array_shards import sample_latents
-from morphpipe.codecs.autoencoder import load_codec, to_8bit, to_unit_range
+from morphpipe.codecs.autoencoder import CONFIG, load_codec, to_8bit, to_unit_range
 from morphpipe.errors import DataError, WeightsError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -190,3 +191,17 @@ def test_latents_are_drawn_from_their_moments():
     drawn = sample_latents(moments.astype(np.float16), noise)
     assert drawn.dtype == np.float32
     np.testing.assert_allclose(drawn, 2 + 0.5 * noise, rtol=1e-6)
+
+
+def test_weights_and_configurations_that_cannot_be_used(folder, tmp_path):
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    (damaged / "weights.json").unlink(missing_ok=True)
+    weights = load_file(damaged / WEIGHTS)
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = float("nan")
+    save_file(weights, damaged / WEIGHTS)
+    with pytest.raises(WeightsError, match=rf"{WEIGHTS}: 1 of the .* are infinite or not"):
+        load_codec(damaged, "channels")
+    (damaged / CONFIG).write_text('{"a":' * 100_000)
+    with pytest.raises(WeightsError, match="nested too deeply"):
+        load_codec(damaged, "channels")

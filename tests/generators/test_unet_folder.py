@@ -210,3 +210,12 @@ def test_what_is_not_there_or_does_not_fit_stops_in_words(tmp_path):
     config.write_text("{}")
     with pytest.raises(WeightsError, match="not the configuration"):
         load_unet(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path):
+    generator = build()
+    with torch.no_grad():
+        next(generator.network.parameters()).view(-1)[0] = float("nan")
+    save_unet(tmp_path / "out", generator)
+    with pytest.raises(WeightsError, match=r"safetensors: 1 of the .* are infinite or not"):
+        load_unet(tmp_path / "out")

@@ -7,10 +7,12 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from morphpipe.config.weights import Weights
 from morphpipe.encoders.inception import InceptionEncoder
 from morphpipe.encoders.openphenom import OpenPhenom
+from morphpipe.encoders.resnet18 import ResNet18
 from morphpipe.encoders.weights import read_state_dict
 from morphpipe.errors import MorphpipeError, WeightsError
 from morphpipe.perturbations.scgpt import read_gene_encoder
@@ -75,3 +77,27 @@ def test_other_weights_than_those_fetched_first_are_refused(tmp_path):
     (source / "vae/a.bin").write_bytes(b"other")
     with pytest.raises(MorphpipeError, match=r"a\.bin is damaged"):
         read_state_dict(tmp_path / "w/vae/a.bin")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.float8_e4m3fn])
+def test_weights_that_are_no_numbers_are_named(tmp_path, value, kind):
+    if kind == torch.float8_e4m3fn and value == float("inf"):
+        pytest.skip("this type has no infinity")
+    state = {"a": torch.ones(3), "n": torch.ones(2, dtype=torch.int64), "b": torch.ones(2, 2)}
+    state["b"][1, 1] = value
+    state["b"] = state["b"].to(kind)
+    torch.save(state, tmp_path / "w.pt")
+    save_file(state, tmp_path / "w.safetensors")
+    for name in ("w.pt", "w.safetensors"):
+        with pytest.raises(WeightsError, match=rf"{name}: 1 of the 4 numbers of b are infinite"):
+            read_state_dict(tmp_path / name)
+
+
+def test_networks_that_are_no_numbers_are_named(tmp_path):
+    network = ResNet18(["DNA"], 2, mean=[0.5], deviation=[0.1])
+    with torch.no_grad():
+        network.network.conv1.weight[0, 0, 0, 0] = float("nan")
+    network.save(tmp_path / "r.safetensors")
+    with pytest.raises(WeightsError, match=r"r\.safetensors: 1 of the .* network\.conv1\.weight"):
+        ResNet18.load(tmp_path / "r.safetensors")

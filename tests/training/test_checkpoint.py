@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from morphpipe.errors import DataError
+from morphpipe.errors import DataError, WeightsError
 from morphpipe.training.checkpoint import (
     checkpoint_path,
     checkpoints,
@@ -113,3 +113,14 @@ def test_newest_first_and_older_removed(tmp_path):
     assert steps == [100_000, 1200, 90, 8]
     remove_older(tmp_path, keep=2)
     assert len(list(checkpoints(tmp_path))) == 2
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    parts = _make(0)
+    _train(parts, 5)
+    with torch.no_grad():
+        parts[0][2].weight[0, 3] = float("nan")
+    save_checkpoint(tmp_path / "c", CheckpointState(5, "abc", {}, (4, 2, 2)), *parts)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: 1 of the 8 numbers of 2\.weight"):
+        load_checkpoint(tmp_path / "c", *_make(1))
+    load_average(tmp_path / "c")

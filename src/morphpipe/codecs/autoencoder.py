@@ -13,6 +13,7 @@ from morphpipe.checksums import check_recorded
 from morphpipe.config.base import ImageMode
 from morphpipe.devices import computes_bfloat16
 from morphpipe.errors import DataError, WeightsError
+from morphpipe.finite import check_finite
 from morphpipe.json_files import read_json
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -209,7 +210,7 @@ def load_codec(
     Raises
     ------
     WeightsError
-        When a file is missing or does not fit.
+        When a file is missing, does not fit, or holds numbers that are not finite.
     DataError
         When a file is another than its record says.
     """
@@ -246,6 +247,7 @@ def load_codec(
             f"The weights in {folder} do not fit their config.json: {len(faults)} tensors are "
             f"missing, unknown or of another shape, among them {faults[0]}."
         )
+    check_finite(model.state_dict(), folder / WEIGHTS)
     config = model.config
     model.float().requires_grad_(False).eval().to(device)
     model.to(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from morphpipe.checksums import check_recorded
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.encoders.residual_network import ResidualNetwork
 from morphpipe.errors import ConfigError, WeightsError
+from morphpipe.finite import check_finite
 from morphpipe.json_files import parse_json
 from morphpipe.storage import atomic_path
 
@@ -105,7 +106,8 @@ class ResNet18(nn.Module):
         Raises
         ------
         WeightsError
-            If the file is missing, damaged, or was not written by `save`.
+            If the file is missing, damaged, was not written by `save`, or its numbers are not
+            finite.
         DataError
             If it is another file than the record beside it says.
         """
@@ -123,6 +125,7 @@ class ResNet18(nn.Module):
             raise WeightsError(
                 f"{path} is no ResNet-18 of morphpipe: give a file that the workflow has trained."
             )
+        check_finite(state, path)
         model = cls(
             description["channels"],
             description["classes"],

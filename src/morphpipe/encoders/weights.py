@@ -12,6 +12,7 @@ from torch import Tensor
 
 from morphpipe.checksums import check_recorded
 from morphpipe.errors import WeightsError
+from morphpipe.finite import check_finite
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -38,7 +39,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        If there is no such file, it is of neither format, or holds more than tensors.
+        If there is no such file, it is of neither format, holds more than tensors, or holds
+        numbers that are not finite.
     DataError
         If it is another file than the record of its download says.
     """
@@ -66,4 +68,5 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} does not hold a state dict, names with a tensor each.")
+    check_finite(content, path)
     return dict(content)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from morphpipe.checksums import check_recorded
 from morphpipe.errors import DataError, WeightsError
+from morphpipe.finite import check_finite
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.json_files import read_json
 from morphpipe.storage import atomic_path
@@ -139,6 +140,7 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
             f"The weights in {place} do not fit their config.json: {len(faults)} tensors are "
             f"missing, unknown or of another shape, among them {faults[0]}."
         )
+    check_finite(network.state_dict(), place / weights)
     return network.float()
 
 
@@ -168,6 +170,7 @@ def load_tables(folder: str | Path, generator: UNetGenerator) -> None:
             f"{path} holds tokens of the shapes {shapes}, but the generator has {expected}: it "
             "belongs to other perturbations or cell types."
         )
+    check_finite(content, path)
     generator.load_state_dict(content, strict=False)
 
 

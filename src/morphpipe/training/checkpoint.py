@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from morphpipe.checksums import write_sealed_json
 from morphpipe.errors import DataError
+from morphpipe.finite import check_finite
 from morphpipe.storage import atomic_path, sha256_of_file
 from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
@@ -76,8 +77,9 @@ def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:
     """
     folder = Path(folder)
     state = read_state(folder)
+    weights = _finite(folder / _MODEL)
     try:
-        model.load_state_dict(load_file(folder / _MODEL))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise DataError(
             f"The checkpoint {folder} does not fit the model: {str(error)[:300]}"
@@ -100,7 +102,7 @@ def load_checkpoint(
     """
     folder = Path(folder)
     state = load_weights(folder, model)
-    ema.load_state_dict(load_file(folder / _EMA))
+    ema.load_state_dict(_finite(folder / _EMA))
     parameters = dict(model.named_parameters())
     numbers = {name: number for number, name in enumerate(parameters)}
     values: dict[int, dict[str, Tensor]] = {}
@@ -119,7 +121,14 @@ def load_checkpoint(
 def load_average(folder: str | Path) -> dict[str, Tensor]:
     """The averaged weights of a checkpoint, for sampling."""
     read_state(folder)
-    return load_file(Path(folder) / _EMA)
+    return _finite(Path(folder) / _EMA)
+
+
+def _finite(path: Path) -> dict[str, Tensor]:
+    """The weights of a file, all of them numbers."""
+    content = load_file(path)
+    check_finite(content, path)
+    return content
 
 
 def checkpoints(work: str | Path) -> Iterator[Path]:
