@@ -70,6 +70,33 @@ def test_repeated_field_id_is_named(make_table):
 
 
 @pytest.mark.parametrize(
+    ("column", "name", "reason"),
+    [
+        ("perturbation", "all", "metric tables call what they pool by that name"),
+        ("cell_type", "all", "metric tables call what they pool by that name"),
+        ("perturbation", "", "it is empty"),
+        ("perturbation", "a\x1fb", "it holds a control character"),
+        ("cell_type", "a\0", "it holds a control character"),
+        ("plate", "a\0b", "it holds a control character"),
+    ],
+)
+def test_names_that_later_stages_need_for_themselves_are_refused(make_table, column, name, reason):
+    fields = make_table([{column: name}])
+    with pytest.raises(DataError, match=rf"here, column {column}: .* since {reason}") as caught:
+        check_fields(fields.table, fields.manifest, "here")
+    assert repr(name) in str(caught.value)
+
+
+def test_names_that_resemble_them_are_taken(make_table):
+    names = ["All", "ALL", "all 2", "small", "Zürich 细胞"]
+    fields = make_table([{"field_id": f"f{i}", "perturbation": n} for i, n in enumerate(names)])
+    check_fields(fields.table, fields.manifest, "here")
+    # A plate is never pooled over by name.
+    fields = make_table([{"plate": "all", "batch": "all", "well": None}])
+    check_fields(fields.table, fields.manifest, "here")
+
+
+@pytest.mark.parametrize(
     ("column", "value"),
     [("origin", "fake"), ("perturbation_kind", "drug"), ("control", "maybe")],
 )

@@ -168,6 +168,12 @@ def test_sheet_survives_the_disk(tmp_path):
         ({"w1": ["a_w1.tif", "b_w1.jpg"]}, "Channel DNA: row 2: .*neither a TIFF nor a PNG"),
         ({"illumination:ER": "a.npy"}, "column illumination:ER is of no channel"),
         ({"illumination:DNA": ["a.npy", ""]}, "Column illumination:DNA is empty in row 2"),
+        ({"perturbation": ["DMSO", "all"]},
+         "Column perturbation has 'all' in row 2, which cannot be a name, since metric tables"),
+        ({"cell_type": ["all", "all"]}, "Column cell_type has 'all' in rows 1, 2, which cannot"),
+        ({"perturbation": ["DMSO", "a\x1fb"]},
+         r"Column perturbation has 'a\\x1fb' in row 2, .* since it holds a control character"),
+        ({"batch": ["1", "a\x07b"]}, r"Column batch has 'a\\x07b' in row 2, which cannot be"),
         ({"illumination:DNA": ["a.npy", "a.tif"]}, r"DNA names no \.npy file in row 2"),
     ],
 )  # fmt: skip

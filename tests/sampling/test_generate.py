@@ -467,6 +467,16 @@ def test_unknown_conditions_stop_before_the_first_image(run, plan, monkeypatch, 
     assert decoded == []
 
 
+def test_names_that_no_archive_takes_stop_before_the_first_image(run, plan, trained, monkeypatch):
+    decoded = _break_after(monkeypatch, 99)
+    names = ("all", "p1")
+    generator = replace(trained, vocabulary=replace(VOCABULARY, perturbations=names))
+    plan = plan.replace({"perturbation": {"control": "all"}})
+    with pytest.raises(DataError, match="cannot be generated of 'all', since metric tables"):
+        run(generator=generator, plan=plan)
+    assert decoded == []
+
+
 def test_latents_that_are_not_finite_leave_no_archive(run, trained, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "sample_latents", lambda *a: torch.full((3, *SHAPE), float("nan")))
     with pytest.raises(DataError, match="generator tiny gave latents that are not finite"):

@@ -60,6 +60,9 @@ PERTURBATION_KINDS = ("sirna", "orf", "crispr", "compound", "none")
 CONTROLS = ("negative", "positive", "none")
 
 _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
+# Metric tables name what is pooled "all", and labels of several names are joined by \x1f or \x00.
+_POOLED = "all"
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _METADATA_KEY = b"morphpipe"
 
 
@@ -240,6 +243,24 @@ class FieldTable:
         return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.seals)
 
 
+def name_fault(name: str, *, pooled: bool = True) -> str | None:
+    """Why a perturbation or cell type cannot have this name; none where it can.
+
+    Parameters
+    ----------
+    name
+        The name.
+    pooled
+        Whether metric tables pool over what is named, so that "all" is taken; an empty name
+        would read like it.
+    """
+    if _CONTROL_CHARACTERS.search(name):
+        return "it holds a control character"
+    if pooled and name == _POOLED:
+        return "metric tables call what they pool by that name"
+    return "it is empty" if pooled and not name else None
+
+
 def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None:
     """Stop when a field table breaks its contract.
 
@@ -256,8 +277,8 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
     ------
     DataError
         On a wrong schema, an empty value where there has to be one, a repeated or unsafe
-        field_id, an unknown origin, kind or control, or a row whose number of planes is not the
-        manifest's.
+        field_id, a name that cannot be used, an unknown origin, kind or control, or a row whose
+        number of planes is not the manifest's.
     """
     if not table.schema.equals(FIELD_SCHEMA, check_metadata=False):
         names = set(table.schema.names)
@@ -286,6 +307,15 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
             f"{place} holds the field_id {unsafe!r}: only letters, digits, _ . = + - are allowed, "
             "since it becomes a part of file names."
         )
+    for column in ("cell_type", "perturbation", "batch", "plate", "well"):
+        pooled = column in ("cell_type", "perturbation")
+        for name in pc.unique(table[column]).drop_null().to_pylist():
+            fault = name_fault(name, pooled=pooled)
+            if fault is not None:
+                raise DataError(
+                    f"{place}, column {column}: {name!r} cannot be used as a name, since {fault}. "
+                    "Rename it where the table was made."
+                )
     for column, allowed in (
         ("origin", ORIGINS),
         ("perturbation_kind", PERTURBATION_KINDS),

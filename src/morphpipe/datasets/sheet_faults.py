@@ -16,7 +16,7 @@ from morphpipe.datasets.channel_hints import (
     parse_planes,
     repeated_planes,
 )
-from morphpipe.datasets.fields import CONTROLS, PERTURBATION_KINDS
+from morphpipe.datasets.fields import CONTROLS, PERTURBATION_KINDS, name_fault
 from morphpipe.datasets.planes import PlaneReader
 from morphpipe.datasets.quality import same_pixels
 from morphpipe.datasets.sheet import (
@@ -163,6 +163,17 @@ def _cell_faults(
         if wrong.any():
             values = rows.loc[wrong, column].unique()
             yield f"Column {column} has {listed(values)} in {_rows(wrong)}, not {listed(allowed)}."
+    for column in ("cell_type", "perturbation", "batch", "plate"):
+        pooled = column in ("cell_type", "perturbation")
+        named = rows[column].dropna()
+        reasons = named.map({name: name_fault(name, pooled=pooled) for name in named.unique()})
+        for reason in reasons.dropna().unique():
+            wrong = (reasons == reason).reindex(rows.index, fill_value=False)
+            values = rows.loc[wrong, column].unique()
+            yield (
+                f"Column {column} has {listed(map(repr, values))} in {_rows(wrong)}, which cannot "
+                f"be a name, since {reason}: rename it."
+            )
     for column in [column for column in rows if column.startswith(ILLUMINATION)]:
         wrong = ~rows[column].str.lower().str.endswith(".npy").fillna(True).astype(bool)
         if wrong.any():

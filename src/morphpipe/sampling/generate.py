@@ -19,7 +19,7 @@ from morphpipe.codecs.autoencoder import Codec, load_codec
 from morphpipe.config.fidelity import Reading
 from morphpipe.config.sampling import Sampling
 from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest
+from morphpipe.datasets.fields import Channel, ChannelManifest, name_fault
 from morphpipe.devices import best_device, uses_bfloat16
 from morphpipe.errors import ConfigError, DataError
 from morphpipe.folder_lock import only_user
@@ -361,7 +361,12 @@ def generate(
         When a label is unknown, an image is not finite, or another job works in the folder.
     """
     _check_settings(generator, settings, guide)
-    condition = generator.condition(plan)  # All labels are looked up before the first image.
+    # All labels are looked up before the first image: an archive would be refused at its end.
+    condition = generator.condition(plan)
+    for name in pd.unique(plan[["cell_type", "perturbation"]].to_numpy().ravel()):
+        fault = name_fault(name)
+        if fault is not None:
+            raise DataError(f"Images cannot be generated of {name!r}, since {fault}: rename it.")
     images = plan.drop_duplicates("image", ignore_index=True)
     if len(images) < len(plan) and not _alike(condition):
         raise ConfigError(
