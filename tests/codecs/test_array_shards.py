@@ -1,12 +1,14 @@
 import signal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morphpipe.codecs.array_shards import ArrayShards, write_shard
 from morphpipe.errors import DataError, StorageError
+from morphpipe.storage import read_parquet, sha256_of_file, write_parquet
 
 
 def _write(path, rows, *, start=0, block=3, transforms=(0,)):
@@ -110,6 +112,30 @@ def test_rows_that_are_not_finite_are_refused_by_field(tmp_path, value):
             dtype=np.float16,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_shards_that_others_wrote_are_finite_as_well(tmp_path, dtype, value):
+    rows = np.random.default_rng(0).standard_normal((40, 2, 100, 200)).astype(dtype)
+    index = _write(tmp_path / "a", rows)
+    rows[33, 1, 0, 7] = value
+    np.save(tmp_path / "a.npy", rows)
+    table = read_parquet(index)
+    sums = pa.array([sha256_of_file(tmp_path / "a.npy")] * 40, pa.string())
+    place = table.schema.get_field_index("sha256")
+    write_parquet(table.set_column(place, table.schema.field(place), sums), index)
+    with pytest.raises(DataError, match=r"a\.npy: the values of field f33 are not finite"):
+        ArrayShards([index])
+
+
+def test_damaged_header_is_named(tmp_path):
+    index = _write(tmp_path / "a", np.ones((4, 8), np.float32))
+    content = (tmp_path / "a.npy").read_bytes()
+    for damaged in (b"X" + content[1:], content.replace(b"'shape'", b"'shipe'"), content[:9]):
+        (tmp_path / "a.npy").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.npy is not the file that .*a\.parquet describes"):
+            ArrayShards([index], verify=False)
 
 
 @pytest.mark.parametrize(("rows", "message"), [((5, 2), "5 rows were made for 4"), ((4, 3), "got")])

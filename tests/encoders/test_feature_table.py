@@ -12,6 +12,7 @@ from morphpipe.encoders.feature_table import (
     write_features,
 )
 from morphpipe.errors import DataError
+from morphpipe.storage import read_parquet, write_parquet
 
 EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
 
@@ -62,6 +63,28 @@ def test_features_of_other_extractions_are_not_joined(tmp_path, change):
     )
     with pytest.raises(DataError, match=r"b\.parquet was made by"):
         read_features([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, None])
+def test_features_that_others_wrote_are_finite_as_well(tmp_path, value):
+    path = tmp_path / "a.parquet"
+    write_features(_table(), path)
+    table = read_parquet(path)
+    rows = table["features"].to_pylist()
+    rows[3][1] = value
+    changed = pa.array(rows, table.schema.field("features").type)
+    write_parquet(table.set_column(3, table.schema.field("features"), changed), path)
+    with pytest.raises(DataError, match=r"a\.parquet: the features of field 'f3' are not finite"):
+        read_features([path])
+
+
+def test_a_table_without_a_column_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    for column in ("field_id", "transform", "features"):
+        write_features(_table(), path)
+        write_parquet(read_parquet(path).drop_columns([column]), path)
+        with pytest.raises(DataError, match=r"a\.parquet cannot be read as a feature table"):
+            read_features([path])
 
 
 def test_other_files_are_refused(tmp_path):

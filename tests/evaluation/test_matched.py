@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from morphpipe.datasets.archive import write_archive
@@ -155,3 +156,11 @@ def test_cells_are_counted_in_the_nuclear_channel(make_manifest, make_row, tmp_p
     write_parquet(fields.table.select(["field_id"]), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="no table of cell counts"):
         read_counts([tmp_path / "other.parquet"])
+
+
+@pytest.mark.parametrize("cells", [-1, 2.0, 2.5, None, "3"])
+def test_counts_are_whole_numbers_from_0_on(tmp_path, cells):
+    table = pa.table({"field_id": ["a", "b"], "cells": pa.array([cells, cells])})
+    write_parquet(table, tmp_path / "counts.parquet")
+    with pytest.raises(DataError, match=r"counts\.parquet: field 'a' has .* whole number from 0"):
+        read_counts([tmp_path / "counts.parquet"])

@@ -5,6 +5,7 @@ latents at random: 31,000 rows of 196 KB a second from the page cache and 3,770 
 against 17,000 to 26,000 and at most 770 for the same file mapped into memory (two cores).
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -74,8 +75,9 @@ def write_shard(
                     raise DataError(
                         f"{path}.npy expects rows of shape {tuple(shape)}, got {block.shape[1:]}."
                     )
-                if not np.isfinite(block).all():
-                    bad = int(np.argmax(~np.isfinite(block).reshape(len(block), -1).all(1)))
+                bad = _first_not_finite(block.reshape(-1))
+                if bad is not None:
+                    bad //= block[0].size
                     raise DataError(
                         f"{path}.npy: field {keys[written + bad][0]} gives values that are not "
                         "finite: look at its image, and at the network that made them."
@@ -99,6 +101,41 @@ def write_shard(
     write_parquet(index, path.with_name(path.name + ".parquet"))
 
 
+def _first_not_finite(values: NDArray[Any]) -> int | None:
+    """Where the first value of a vector is that is not finite; none where all are."""
+    # All bits of the exponent are set. numpy looks at halves one by one, at 1.4 GB/s, not 20.
+    half = values.dtype == np.float16
+    if half and (values.view(np.uint16) & 0x7C00).max(initial=0) != 0x7C00:
+        return None
+    finite = np.isfinite(values)
+    return None if finite.all() else int(np.argmin(finite))
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape and type of a `.npy` file, and where its values begin."""
+    with open(path, "rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise DataError(f"{path} is a .npy file of version {version}; 1.0 is expected.")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        return shape, dtype, stream.tell()
+
+
+def _examine(path: Path, start: int, dtype: np.dtype[Any]) -> tuple[str, int | None]:
+    """Checksum of a shard, and which of its values is the first that is not finite, in one pass."""
+    bad = None
+    with open(path, "rb") as stream:
+        digest = hashlib.sha256(stream.read(start))
+        done = 0
+        while len(chunk := stream.read(1 << 20)):
+            digest.update(chunk)
+            if bad is None and dtype.kind == "f" and len(chunk) % dtype.itemsize == 0:
+                found = _first_not_finite(np.frombuffer(chunk, dtype))
+                bad = None if found is None else done // dtype.itemsize + found
+            done += len(chunk)
+    return digest.hexdigest(), bad
+
+
 class ArrayShards:
     """Rows of several shards, read at random.
 
@@ -107,7 +144,8 @@ class ArrayShards:
     indices
         The shards' Parquet indices.
     verify
-        Compare every shard's checksum with its index before the first read.
+        Compare every shard's checksum with its index before the first read, and look whether all
+        values are finite.
 
     Attributes
     ----------
@@ -119,7 +157,8 @@ class ArrayShards:
     Raises
     ------
     DataError
-        When a shard is missing, damaged, or of another shape than the first.
+        When a shard is missing, damaged, of another shape than the first, or has a value that is
+        not finite.
     """
 
     def __init__(self, indices: Sequence[str | Path], *, verify: bool = True) -> None:
@@ -140,17 +179,27 @@ class ArrayShards:
                     f"{path} is missing, though {place} describes it: delete {place} and let the "
                     "workflow make both again."
                 )
-            if verify and len(frame) and sha256_of_file(path) != frame["sha256"].iloc[0]:
+            try:
+                shape, dtype, start = _header(path)
+                checksum, bad = (
+                    _examine(path, start, dtype) if verify and len(frame) else ("", None)
+                )
+            except ValueError as error:
+                raise DataError(
+                    f"{path} is not the file that {place} describes ({error}): delete both and let "
+                    "the workflow make them again."
+                ) from None
+            if checksum and checksum != frame["sha256"].iloc[0]:
                 raise DataError(
                     f"{path} is not the file that {place} describes (other checksum): delete both "
                     "and let the workflow make them again."
                 )
-            with open(path, "rb") as stream:
-                version = np.lib.format.read_magic(stream)
-                if version != (1, 0):
-                    raise DataError(f"{path} is a .npy file of version {version}; 1.0 is expected.")
-                shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-                start = stream.tell()
+            if bad is not None:
+                row = frame[frame["row"] == bad // int(np.prod(shape[1:]))]
+                raise DataError(
+                    f"{path}: the values of field {row['field_id'].iloc[0]} are not finite: delete "
+                    "the file and its index, and let the workflow make both again."
+                )
             if number == 0:
                 self.shape, self.dtype = tuple(shape[1:]), dtype
             elif tuple(shape[1:]) != self.shape or dtype != self.dtype:

@@ -117,8 +117,8 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     Raises
     ------
     DataError
-        When a file is no feature table, or the files come from different encoders, weights,
-        views or channels.
+        When a file is no feature table, a feature is not finite, or the files come from different
+        encoders, weights, views or channels.
     """
     if not paths:
         raise DataError("There are no feature tables to read.")
@@ -135,10 +135,25 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
                 f"{path} was made by {found}, but {paths[0]} by {extraction}: delete the older "
                 "of the two and let the workflow make it again."
             )
-        ids.extend(content["field_id"].to_pylist())
-        transforms.append(content["transform"].to_numpy())
-        column = content["features"].combine_chunks()
-        features.append(column.values.to_numpy().reshape(len(content), column.type.list_size))
+        try:
+            here = content["field_id"].to_pylist()
+            transforms.append(content["transform"].to_numpy())
+            column = content["features"].combine_chunks()
+            # Nulls become NaN.
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            features.append(values.reshape(len(here), column.type.list_size))
+        except (KeyError, AttributeError, ValueError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path} cannot be read as a feature table ({error}): let the workflow make it "
+                "again."
+            ) from None
+        finite = np.isfinite(features[-1]).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                f"{path}: the features of field {here[int(np.argmin(finite))]!r} are not finite: "
+                "let the workflow make the table again."
+            )
+        ids.extend(here)
     assert extraction is not None
     return FeatureTable(
         tuple(ids),

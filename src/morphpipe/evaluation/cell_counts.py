@@ -73,14 +73,21 @@ def read_counts(paths: Sequence[str | Path]) -> dict[str, int]:
     Raises
     ------
     DataError
-        If a file is missing, damaged, or no such table.
+        If a file is missing, damaged or no such table, or a count is missing, negative or no whole
+        number.
     """
     counts: dict[str, int] = {}
     for path in paths:
         table = read_parquet(path)
         if table.schema.names != COUNT_SCHEMA.names:
             raise DataError(f"{path} is no table of cell counts: let the workflow make it again.")
-        counts |= zip(table["field_id"].to_pylist(), table["cells"].to_pylist(), strict=True)
+        for name, cells in zip(*(table[c].to_pylist() for c in COUNT_SCHEMA.names), strict=True):
+            if not isinstance(cells, int) or cells < 0:
+                raise DataError(
+                    f"{path}: field {name!r} has {cells!r} cells, but a count is a whole number "
+                    "from 0 on: let the workflow make the table again."
+                )
+            counts[name] = cells
     return counts
 
 
