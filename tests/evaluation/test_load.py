@@ -6,16 +6,17 @@ import pytest
 
 from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
 from morphpipe.errors import DataError
+from morphpipe.evaluation.feature_set import check_comparable, joined
 from morphpipe.evaluation.load import load_feature_set
 from morphpipe.storage import write_parquet
 
 EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
 
 
-def _features(path, ids, transforms=None):
+def _features(path, ids, transforms=None, extraction=EXTRACTION):
     transforms = np.zeros(len(ids), np.int8) if transforms is None else np.array(transforms)
     values = np.arange(2 * len(ids), dtype=np.float32).reshape(-1, 2)
-    write_features(FeatureTable(tuple(ids), transforms.astype(np.int8), values, EXTRACTION), path)
+    write_features(FeatureTable(tuple(ids), transforms.astype(np.int8), values, extraction), path)
     return values
 
 
@@ -28,7 +29,7 @@ def tables(make_fields, make_row, tmp_path):
 
 def test_features_meet_what_is_known_of_their_images(tables):
     values = _features(tables / "x.parquet", ["f3", "f0"])
-    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
+    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"], needed={"f0"})
     assert found.keys["field_id"].tolist() == ["f3", "f0"]
     assert found.keys["perturbation"].tolist() == ["b", "a"]
     assert found.keys["well"].tolist() == ["B03", "B00"]
@@ -38,7 +39,7 @@ def test_features_meet_what_is_known_of_their_images(tables):
 
 def test_turned_images_are_left_out(tables):
     values = _features(tables / "x.parquet", ["f0", "f0", "f1"], [0, 4, 0])
-    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
+    found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"], needed=set())
     assert found.keys["field_id"].tolist() == ["f0", "f1"]
     np.testing.assert_array_equal(found.features, values[[0, 2]])
 
@@ -52,7 +53,24 @@ def test_image_that_no_table_knows_is_named(tables):
 def test_image_with_features_twice_is_refused(tables):
     _features(tables / "x.parquet", ["f0"])
     with pytest.raises(DataError, match="f0"):
-        load_feature_set([tables / "x.parquet"] * 2, [tables / "a.zip"])
+        load_feature_set([tables / "x.parquet"] * 2, [tables / "a.zip"], needed=set())
+
+
+def test_every_image_has_features(tables):
+    _features(tables / "x.parquet", ["f0"])
+    # Turned, it is not the image itself.
+    _features(tables / "y.parquet", ["f2", "f1"], [0, 4])
+    paths = [tables / "x.parquet", tables / "y.parquet"]
+    with pytest.raises(
+        DataError, match=r"2 images have no features in .*x\.parquet .*among .*'f1'"
+    ):
+        load_feature_set(paths, [tables / "a.zip"])
+    with pytest.raises(DataError, match=r"1 images have no features in .*among them 'f3'"):
+        load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f3"})
+    assert len(load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f2"})) == 2
+    _features(tables / "none.parquet", [])
+    with pytest.raises(DataError, match=r"4 images have no features in .*none\.parquet, among"):
+        load_feature_set([tables / "none.parquet"], [tables / "a.zip"])
 
 
 def test_only_what_is_wanted_is_taken(tables):
@@ -78,3 +96,41 @@ def test_what_is_wanted_has_to_be_there(tables):
         load_feature_set(
             [tables / "x.parquet", tables / "y.parquet"], [tables / "a.zip"], {"f0", "f1"}
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"weights_sha256": "b" * 64}, "weights .* a{64}, .* with b{64}"),
+        ({"kind": "inception"}, "kind of encoder resnet18, .* with inception"),
+        ({"channels": ("DNA",)}, "channels DNA, ER, .* with DNA"),
+        ({"extractor": "other"}, "features of resnet on view all .* those of other"),
+    ],
+)
+def test_features_of_two_sides_are_of_one_encoder(tables, change, named):
+    ids = [f"f{i}" for i in range(4)]
+    _features(tables / "x.parquet", ids)
+    _features(tables / "y.parquet", ids, extraction=replace(EXTRACTION, **change))
+    left, right, same = (
+        load_feature_set([tables / f"{name}.parquet"], [tables / "a.zip"]) for name in "xyx"
+    )
+    # What is left after a selection knows still what it is made by.
+    chosen = right.select([0, 1])
+    check_comparable(left, same)
+    with pytest.raises(DataError, match=named) as caught:
+        check_comparable(left, chosen)
+    if "extractor" not in change:
+        assert str(tables / "x.parquet") in str(caught.value)
+        assert str(tables / "y.parquet") in str(caught.value)
+    with pytest.raises(DataError, match=named):
+        joined(left, chosen)
+
+
+def test_one_channel_is_the_same_image_whatever_is_beside_it(tables):
+    ids = [f"f{i}" for i in range(4)]
+    for name, channels in (("x", ("DNA", "ER")), ("y", ("DNA",))):
+        extraction = replace(EXTRACTION, view="DNA", channels=channels)
+        _features(tables / f"{name}.parquet", ids, extraction=extraction)
+    check_comparable(
+        *(load_feature_set([tables / f"{name}.parquet"], [tables / "a.zip"]) for name in "xy")
+    )

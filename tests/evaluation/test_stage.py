@@ -12,7 +12,12 @@ import pytest
 from morphpipe.config.experiments import READ_BY, Evaluation, Experiment, Measure
 from morphpipe.datasets import archive
 from morphpipe.datasets.fields import write_fields
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.encoders.feature_table import (
+    Extraction,
+    FeatureTable,
+    read_features,
+    write_features,
+)
 from morphpipe.errors import DataError
 from morphpipe.evaluation import (
     batches,
@@ -178,6 +183,36 @@ def test_sets_and_pairs(inputs):
     _, pairs = measure_memorisation(inputs)
     assert pairs.schema == PAIR_SCHEMA
     assert len(pairs) == 24 + 24
+
+
+def _change_features(path, *, rows=slice(None), **extraction):
+    table = read_features([path])
+    write_features(
+        FeatureTable(
+            table.field_ids[rows],
+            table.transforms[rows],
+            table.features[rows],
+            dataclasses.replace(table.extraction, **extraction),
+        ),
+        path,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(MEASURES))
+def test_features_by_other_weights_stop_every_measure(inputs, tmp_path, name):
+    _change_features(tmp_path / "generated/all.parquet", weights_sha256="b" * 64)
+    with pytest.raises(DataError, match=r"generated/all\.parquet .* weights .*real/all\.parquet"):
+        MEASURES[name](inputs)
+
+
+@pytest.mark.parametrize("side", ["real", "generated"])
+@pytest.mark.parametrize("rows", [slice(0), slice(1, None)])
+def test_missing_rows_of_features_are_named(inputs, tmp_path, side, rows):
+    _change_features(tmp_path / side / "all.parquet", rows=rows)
+    first = {"real": "real-0-1-0-0|real-0-control-0-0", "generated": "made-1-0|made-control-0"}
+    message = rf"images have no features in .*{side}/all\.parquet, .* '({first[side]})'"
+    with pytest.raises(DataError, match=message):
+        MEASURES["variance"](inputs)
 
 
 def test_by_encoder_names_what_is_missing(inputs):

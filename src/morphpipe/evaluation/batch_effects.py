@@ -1,6 +1,7 @@
 """Treatment effects with treated images and controls of the same batch, and of different ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def batch_effect_rows(
         of_batch = batches[control & np.isin(batches, [batch, another])]
         # Controls of the one batch as if they were treated.
         keys = pair.keys.assign(control=np.where(of_batch == another, "negative", "none"))
-        relabelled = FeatureSet(keys, pair.features, pair.extractor, pair.view)
+        relabelled = replace(pair, keys=keys)
         for perturbation, effect in _effects(relabelled, cell_type).items():
             of_control.setdefault(perturbation, []).append(effect)
     list(_add(rows, "control@across-batches", cell_type, of_control))

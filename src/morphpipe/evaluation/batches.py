@@ -7,7 +7,7 @@ corrected features (`morphpipe.evaluation.batch_correction`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,4 +226,4 @@ def _disjoint(left: FeatureSet, right: FeatureSet) -> bool:
 
 
 def _with(images: FeatureSet, features: npt.NDArray[np.float32]) -> FeatureSet:
-    return FeatureSet(images.keys, features, images.extractor, images.view)
+    return replace(images, features=features)

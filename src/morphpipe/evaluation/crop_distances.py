@@ -8,7 +8,7 @@ and generated fields.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def _named(crops: FeatureSet, view: str) -> FeatureSet:
     keys = crops.keys
     if crops.is_generated:
         keys = keys.assign(well=keys["field_id"].map(field_of))
-    return FeatureSet(keys, crops.features, crops.extractor, view)
+    return replace(crops, keys=keys, view=view)
 
 
 def _views(folder: str | Path) -> list[str]:

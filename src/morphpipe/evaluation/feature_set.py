@@ -1,7 +1,7 @@
 """Features of many images together with what is known of each image."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from morphpipe.encoders.feature_table import Extraction
 from morphpipe.errors import DataError
 from morphpipe.evaluation.feature_arrays import checked
 from morphpipe.evaluation.splits import well_index
@@ -43,6 +44,10 @@ class FeatureSet:
         Name of the encoder.
     view
         What it saw: ``rgb``, a channel's name, ``all``.
+    extraction
+        How the features were made; None where they come from no feature table.
+    place
+        The first of their feature tables, for messages.
 
     Raises
     ------
@@ -55,6 +60,8 @@ class FeatureSet:
     features: npt.NDArray[np.float32]
     extractor: str
     view: str
+    extraction: Extraction | None = None
+    place: str = ""
 
     def __post_init__(self) -> None:
         """Check that keys and features fit together."""
@@ -94,9 +101,7 @@ class FeatureSet:
         if chosen.dtype == bool and chosen.shape != (len(self),):
             raise DataError(f"a mask of shape {chosen.shape} cannot select from {len(self)} images")
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
-        return FeatureSet(
-            self.keys.iloc[positions], self.features[positions], self.extractor, self.view
-        )
+        return replace(self, keys=self.keys.iloc[positions], features=self.features[positions])
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """One key column as an array of strings, null as the empty string."""
@@ -147,17 +152,39 @@ def _seed(value: Any) -> int | None:
 
 
 def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
-    """Raise DataError unless both sets come from the same encoder and view."""
+    """Raise DataError unless both sets come from the same encoder, weights and view."""
     if (left.extractor, left.view) != (right.extractor, right.view):
         raise DataError(
             f"features of {left.extractor} on view {left.view} cannot be compared with those of "
             f"{right.extractor} on view {right.view}"
         )
+    if left.extraction is not None and right.extraction is not None:
+        for what, one, other in _differences(left.extraction, right.extraction):
+            raise DataError(
+                f"{left.place} was made with the {what} {one}, {right.place} with {other}: such "
+                "features cannot be compared. Delete the older of the two and let the workflow "
+                "make it again."
+            )
     if left.features.shape[1] != right.features.shape[1]:
         raise DataError(
             f"features of {left.extractor} have {left.features.shape[1]} columns on one side and "
             f"{right.features.shape[1]} on the other; the weights differ"
         )
+
+
+def _differences(left: Extraction, right: Extraction) -> Iterator[tuple[str, str, str]]:
+    """What tells two extractions apart, by its name."""
+    for what, one, other in (
+        ("encoder", left.extractor, right.extractor),
+        ("kind of encoder", left.kind, right.kind),
+        ("weights (SHA-256)", left.weights_sha256, right.weights_sha256),
+        ("view", left.view, right.view),
+    ):
+        if one != other:
+            yield what, one, other
+    # Other views are the same image, whatever channels there are besides.
+    if left.view == right.view == "all" and left.channels != right.channels:
+        yield "channels", ", ".join(left.channels), ", ".join(right.channels)
 
 
 def check_sides(
@@ -175,9 +202,8 @@ def check_sides(
 def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
     """Images of both sets, of the same encoder and view, none of them in both."""
     check_comparable(left, right)
-    return FeatureSet(
-        pd.concat([left.keys, right.keys], ignore_index=True),
-        np.concatenate([left.features, right.features]),
-        left.extractor,
-        left.view,
+    return replace(
+        left,
+        keys=pd.concat([left.keys, right.keys], ignore_index=True),
+        features=np.concatenate([left.features, right.features]),
     )

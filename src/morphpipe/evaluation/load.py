@@ -17,6 +17,8 @@ def load_feature_set(
     features: Sequence[str | Path],
     fields: Sequence[str | Path],
     wanted: Set[str] | None = None,
+    *,
+    needed: Set[str] | None = None,
 ) -> FeatureSet:
     """Join feature tables with field tables.
 
@@ -29,12 +31,15 @@ def load_feature_set(
     wanted
         Ids of the images to take, all of which must have features. The others are not kept in
         memory, and tables without any of them are not read. None takes all images.
+    needed
+        Where all images are taken: ids of those that must have features. None: all that stand in
+        the field tables.
 
     Raises
     ------
     DataError
-        When an image stands in no field table, one that is wanted has no features, or the tables
-        were made in different ways.
+        When an image stands in no field table, one that is wanted or needed has no features, or
+        the tables were made in different ways.
     """
     table = read_features(features) if wanted is None else _read_wanted(features, wanted)
     keys = pd.concat([_keys(path, wanted) for path in fields], ignore_index=True)
@@ -47,12 +52,23 @@ def load_feature_set(
             f"{len(missing)} images with features stand in no field table, among them "
             f"{sorted(missing)[0]!r}: delete the feature tables and make them again."
         )
+    if wanted is None:
+        lacking = (set(keys.index) if needed is None else needed) - set(ids)
+        if lacking:
+            raise DataError(
+                f"{len(lacking)} images have no features in {features[0]}"
+                f"{' and the tables beside it' if len(features) > 1 else ''}, among them "
+                f"{min(lacking)!r}: rows are missing, or the tables are those of other images. "
+                "Delete them and let the workflow make them again."
+            )
     rows = keys.loc[ids].reset_index()
     return FeatureSet(
         rows[KEY_COLUMNS],
         table.features[plain],
         table.extraction.extractor,
         table.extraction.view,
+        table.extraction,
+        str(features[0]),
     )
 
 

@@ -5,7 +5,7 @@ average precision then says how well a perturbation is told from all others (Kal
 Communications 2025, whose package copairs has the same definition).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def normalised(images: FeatureSet) -> tuple[FeatureSet, bool]:
             reference[rows], by_controls = True, False
             control[rows] = False
     values = centre_and_scale(images.features, reference, cell_types)
-    done = FeatureSet(images.keys, values.astype(np.float32), images.extractor, images.view)
+    done = replace(images, features=values.astype(np.float32))
     return done.select(~control), by_controls
 
 

@@ -20,7 +20,7 @@ from morphpipe.evaluation.cross_perturbation import (
     most_frequent,
 )
 from morphpipe.evaluation.distances import DistanceSettings, distance_rows
-from morphpipe.evaluation.feature_set import FeatureSet, joined
+from morphpipe.evaluation.feature_set import FeatureSet, check_comparable, joined
 from morphpipe.evaluation.load import load_feature_set
 from morphpipe.evaluation.scopes import of_generated_conditions
 from morphpipe.evaluation.split_table import fields_on, read_split
@@ -138,12 +138,15 @@ class EvaluationInputs:
             # Another experiment on the same data may want more views of the real images.
             for view in filter(views, _views(self.generated[encoder][0])):
                 everything = load_feature_set(
-                    [f"{folder}/{view}.parquet" for folder in folders], [self.fields]
+                    [f"{folder}/{view}.parquet" for folder in folders],
+                    [self.fields],
+                    needed=test | train,
                 )
                 generated = load_feature_set(
                     [f"{folder}/{view}.parquet" for folder in self.generated[encoder]],
                     self.samples,
                 )
+                check_comparable(generated, everything)
                 ids = everything.keys["field_id"]
                 yield (
                     generated,
