@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import encode_png, read_images
+from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields
+from morphpipe.datasets.png import encode_png
 from morphpipe.storage import read_parquet
 
 

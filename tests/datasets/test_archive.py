@@ -1,7 +1,9 @@
+import io
 import os
 import signal
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +12,11 @@ from PIL import Image
 
 from morphpipe.datasets.archive import (
     FieldReader,
-    decode_plane,
-    encode_png,
     read_images,
     write_archive,
 )
 from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, read_fields
+from morphpipe.datasets.png import decode_plane, encode_png
 from morphpipe.datasets.zip_directory import directory_start, members
 from morphpipe.errors import DataError
 
@@ -88,6 +89,38 @@ def test_every_flipped_bit_and_every_cut_of_a_plane_is_noticed(kind):
             decode_plane(data[:at], "here")
 
 
+def _png(width, rows, height, depth=8, interlaced=0):
+    """A valid PNG of a header and as many unfiltered rows, each chunk with its checksum."""
+    chunks = (
+        (b"IHDR", struct.pack(">2L5B", width, height, depth, 0, 0, 0, interlaced)),
+        (b"IDAT", zlib.compress((b"\0" + b"\x7f" * (width * depth // 8)) * rows)),
+        (b"IEND", b""),
+    )
+    content = (
+        struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(content)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_plane_with_too_few_rows_is_refused(rows, depth):
+    assert decode_plane(_png(4, 6, 6, depth), "here").all()
+    with pytest.raises(DataError, match="here cannot be decoded"):
+        decode_plane(_png(4, rows, 6, depth), "here")
+
+
+def test_black_rows_and_interlaced_planes_are_read():
+    plane = np.zeros((6, 4), np.uint8)
+    np.testing.assert_array_equal(decode_plane(encode_png(plane), "here"), plane)
+    # Two pixels below each other come in the first and in the last of seven passes.
+    plane = decode_plane(_png(1, 2, 2, interlaced=1), "here")
+    np.testing.assert_array_equal(plane, [[127], [127]])
+    with pytest.raises(DataError, match=r"2 of 4 bytes of its rows are there"):
+        decode_plane(_png(1, 1, 2, interlaced=1), "here")
+
+
 def test_colour_is_no_plane():
     with pytest.raises(DataError, match="not a grey"):
         decode_plane(encode_png(np.zeros((4, 4, 3), np.uint8)), "here")
@@ -102,6 +135,104 @@ def test_truncated_png_names_field_and_channel(make_fields, tmp_path):
         reader.read(0)
         with pytest.raises(DataError, match=r"Field f1, channel ER \(.*a\.zip\) cannot be decoded"):
             reader.read(1)
+
+
+def _without_compression(path, make_manifest, make_row):
+    """Fields whose planes have as many bytes each, as flat ones have."""
+    with write_archive(path, make_manifest()) as archive:
+        for i in range(3):
+            archive.add(make_row(f"f{i}"), np.full((2, 8, 8), 10 * i + 10, np.uint8))
+    return read_fields(path)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_planes_exchanged_in_place_are_noticed(make_manifest, make_row, tmp_path, whole):
+    path = tmp_path / "a.zip"
+    fields = _without_compression(path, make_manifest, make_row)
+    first, second = fields.planes()[0][1], fields.planes()[2][1]
+    assert first["length"] == second["length"]
+    content = path.read_bytes()
+    # The bytes of the members alone, or their names and checksums with them.
+    before = 30 + len("f0/ER.png") if whole else 0
+    parts = [content[p["offset"] - before : p["offset"] + p["length"]] for p in (first, second)]
+    _patch(path, first["offset"] - before, parts[1])
+    _patch(path, second["offset"] - before, parts[0])
+    with FieldReader(fields) as reader:
+        reader.read(1)
+        message = "has f2/ER.png" if whole else "CRC-32 of its member f0/ER.png is another"
+        with pytest.raises(DataError, match=rf"Field f0, channel ER .*{message}"):
+            reader.read(0)
+
+
+@pytest.mark.parametrize("rows", [(0, 2), (1, 1)])
+def test_a_table_that_exchanges_planes_is_noticed(make_manifest, make_row, tmp_path, rows):
+    fields = _without_compression(tmp_path / "a.zip", make_manifest, make_row)
+    content = fields.table.to_pylist()
+    left, right = (content[row]["channels"] for row in rows)
+    left[0], right[1] = right[1], left[0]
+    changed = FieldTable(
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+    )
+    message = rf"Field f{rows[0]}, channel DNA .* lies where .*ER"
+    with FieldReader(changed) as reader, pytest.raises(DataError, match=message):
+        reader.read(rows[0])
+    content[0]["channels"][0]["offset"] += 3
+    changed = FieldTable(
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+    )
+    with FieldReader(changed) as reader, pytest.raises(DataError, match="does not begin where"):
+        reader.read(0)
+
+
+def test_planes_that_fields_share_are_read_for_each(make_manifest, make_row, tmp_path):
+    with write_archive(tmp_path / "a.zip", make_manifest()) as archive:
+        for i in range(2):
+            archive.add(make_row(f"f{i}"), np.full((2, 8, 8), i + 1, np.uint8))
+            archive.repeat(make_row(f"g{i}"))
+    fields = read_fields(tmp_path / "a.zip")
+    chosen = fields.select(["g0", "g1"])
+    np.testing.assert_array_equal(read_images(chosen)[:, 0, 0, 0], [1, 2])
+    content = chosen.table.to_pylist()
+    content[0]["channels"], content[1]["channels"] = (row["channels"] for row in content[::-1])
+    changed = FieldTable(
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+    )
+    with pytest.raises(DataError, match=r"Field g0, channel DNA .* lies where .* has f1/DNA.png"):
+        read_images(changed)
+
+
+def test_archives_written_as_a_stream_are_read(make_manifest, make_row, tmp_path):
+    """Their checksums stand behind the members."""
+
+    class Stream(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise OSError
+
+        def tell(self):
+            raise OSError
+
+    stream = Stream()
+    plane = np.full((8, 8), 7, np.uint8)
+    with zipfile.ZipFile(stream, "w") as archive:
+        for channel in ("DNA", "ER"):
+            archive.writestr(f"f0/{channel}.png", encode_png(plane))
+    path = tmp_path / "a.zip"
+    path.write_bytes(stream.getvalue())
+    found = {member.name: member for member in members(path)}
+    places = [
+        {"file": "a.zip", "offset": m.offset, "length": m.length, "compression": m.compression}
+        for m in (found[f"f0/{channel}.png"] for channel in ("DNA", "ER"))
+    ]
+    row = make_row("f0") | {"height": 8, "width": 8, "channels": places}
+    table = pa.Table.from_pylist([dict.fromkeys(FIELD_SCHEMA.names) | row], schema=FIELD_SCHEMA)
+    fields = FieldTable(table, make_manifest(), tmp_path)
+    np.testing.assert_array_equal(read_images(fields)[0], [plane, plane])
+    _patch(path, places[1]["offset"], encode_png(plane + 1))
+    with pytest.raises(DataError, match=r"CRC-32 of its member f0/ER\.png is another"):
+        read_images(fields)
 
 
 def test_shortened_archive_is_noticed(make_fields, tmp_path):

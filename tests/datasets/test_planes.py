@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from morphpipe.datasets.archive import encode_png
 from morphpipe.datasets.planes import PlaneReader, RawPlane, parse_location
+from morphpipe.datasets.png import encode_png
 from morphpipe.errors import DataError
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

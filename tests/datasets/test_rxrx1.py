@@ -1,11 +1,14 @@
 import zipfile
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import encode_png, read_images
+from morphpipe.datasets.archive import read_images
 from morphpipe.datasets.fields import read_fields, write_fields
+from morphpipe.datasets.png import encode_png
 from morphpipe.datasets.rxrx1 import build_fields, read_metadata
 from morphpipe.errors import DataError
 
@@ -91,6 +94,18 @@ def test_unknown_selection_lists_the_known(screen, choice, message):
     folder, _ = screen
     with pytest.raises(DataError, match=message):
         build_fields(folder / "images.zip", folder / "metadata.zip", folder, **choice)
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (0, 0)])
+def test_a_table_that_exchanges_planes_of_the_archive_is_noticed(screen, rows):
+    folder, _ = screen
+    fields, _ = build_fields(folder / "images.zip", folder / "metadata.zip", folder)
+    content = fields.table.to_pylist()
+    left, right = (content[row]["channels"] for row in rows)
+    left[0], right[1] = right[1], left[0]
+    table = pa.Table.from_pylist(content, schema=fields.table.schema)
+    with pytest.raises(DataError, match=r"channel DNA .* lies where the archive has .*_w2\.png"):
+        read_images(replace(fields, table=table))
 
 
 def test_site_without_image_stops_or_goes_into_quarantine(screen):

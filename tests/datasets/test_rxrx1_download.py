@@ -9,7 +9,8 @@ import pytest
 
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import encode_png, read_images
+from morphpipe.datasets.archive import read_images
+from morphpipe.datasets.png import encode_png
 from morphpipe.datasets.rxrx1_download import download_rxrx1, selected_experiments
 from morphpipe.datasets.rxrx1_subsets import morphodiff_huvec
 from morphpipe.datasets.stage import catalogue_rxrx1

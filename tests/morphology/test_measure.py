@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.datasets.archive import encode_png, read_images, write_archive
+from morphpipe.datasets.archive import read_images, write_archive
 from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, write_fields
+from morphpipe.datasets.png import encode_png
 from morphpipe.datasets.rxrx1 import MANIFEST
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 from morphpipe.morphology.environment import variables

@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
 from morphpipe.datasets.fields import (
     FIELD_SCHEMA,
@@ -29,7 +28,9 @@ from morphpipe.datasets.fields import (
     fields_from_table,
     with_metadata,
 )
-from morphpipe.datasets.zip_directory import ZIP_ERRORS, seal
+from morphpipe.datasets.png import decode_plane, encode_png
+from morphpipe.datasets.rxrx1 import IMAGES, plane_name
+from morphpipe.datasets.zip_directory import BEFORE, BEHIND, ZIP_ERRORS, local_member, seal
 from morphpipe.errors import DataError
 from morphpipe.storage import atomic_path
 
@@ -38,75 +39,12 @@ TABLE_NAME = "fields.parquet"
 _OVERHEAD = 1 << 16
 
 
-def encode_png(plane: NDArray[Any]) -> bytes:
-    """PNG bytes of one plane, uint8 or uint16 [H, W]."""
-    buffer = io.BytesIO()
-    Image.fromarray(plane).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def check_png(data: bytes) -> None:
-    """Verify the checksum of every chunk: Pillow skips those of the pixels and what follows.
-
-    Raises
-    ------
-    ValueError
-        When a checksum is wrong or the last chunk is missing.
-    """
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError("not a PNG file")
-    at, kind = 8, b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        end = at + 8 + length
-        if len(data) < end + 4:
-            raise ValueError("it ends early")
-        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            raise ValueError(f"wrong checksum of the chunk {kind.decode('latin-1')}")
-        at = end + 4
-
-
-def decode_plane(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Pixels of one grey plane; checksums of PNG are verified.
-
-    Parameters
-    ----------
-    data
-        PNG.
-    place
-        What the plane is, for messages.
-    size
-        Height and width that it has to have; looked at before its pixels are unpacked.
-
-    Raises
-    ------
-    DataError
-        When the bytes are cut short or damaged, the plane is not grey, or it is of another size
-        or too large for a plane.
-    """
-    try:
-        check_png(data)
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.mode not in ("L", "I;16"):
-                raise DataError(f"{place} is not a grey 8- or 16-bit plane (mode {image.mode}).")
-            if size is not None and (image.height, image.width) != size:
-                raise DataError(
-                    f"{place} has {image.height}x{image.width} pixels, the field table says "
-                    f"{size[0]}x{size[1]}."
-                )
-            return np.asarray(image)
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{place} is no plane of a microscope ({error}).") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{place} cannot be decoded ({error}): the file is damaged.") from None
-
-
 class FieldReader:
     """Reads the planes of the rows of a field table.
 
     An archive is opened at its first use, and its size and directory are compared with what the
-    table says. Use it as a context manager, or call `close`.
+    table says; of every plane the name and CRC-32 of its member. Use it as a context manager, or
+    call `close`.
 
     Parameters
     ----------
@@ -117,6 +55,8 @@ class FieldReader:
     def __init__(self, fields: FieldTable) -> None:
         self._fields = fields
         self._files: dict[str, int] = {}
+        # By archive and field_id, where the planes lie by the archive's own table.
+        self._own: dict[str, dict[str, list[int]] | None] = {}
 
     def __enter__(self) -> "FieldReader":
         return self
@@ -187,7 +127,10 @@ class FieldReader:
             if name in self._fields.seals:
                 self._open(name)
 
-    def _plane(self, plane: dict[str, Any], place: str, size: tuple[int, int]) -> NDArray[Any]:
+    def _plane(
+        self, plane: dict[str, Any], place: str, size: tuple[int, int]
+    ) -> tuple[NDArray[Any], str | None]:
+        """A plane, and the name of its member of an archive; none where it is a file."""
         # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
         largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
         if plane["offset"] is None:
@@ -201,15 +144,24 @@ class FieldReader:
                 raise DataError(f"{place} cannot be read ({error.strerror}).") from None
             if len(data) > largest:
                 raise DataError(f"{place} has too many bytes for {size[0]}x{size[1]} pixels.")
-            return decode_plane(data, place, size)
+            return decode_plane(data, place, size), None
         if not 0 <= plane["length"] <= largest:
             raise DataError(
                 f"{place} has {plane['length']} bytes, too many for {size[0]}x{size[1]} pixels: "
                 "the field table is wrong."
             )
-        data = os.pread(self._open(plane["file"]), plane["length"], plane["offset"])
+        start = min(plane["offset"], BEFORE)
+        end = start + plane["length"]
+        block = os.pread(self._open(plane["file"]), end + BEHIND, plane["offset"] - start)
+        data = block[start:end]
         if len(data) != plane["length"]:
             raise DataError(f"{place} ends early: the archive is cut short.")
+        member = local_member(block[:start], block[end:])
+        if member is None:
+            raise DataError(
+                f"{place} does not begin where the field table says: the table or the archive has "
+                "been changed. Make them again."
+            )
         if plane["compression"] == "deflated":
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, largest + 1)
@@ -217,7 +169,48 @@ class FieldReader:
                 raise DataError(f"{place} cannot be decompressed ({error}).") from None
             if len(data) > largest:
                 raise DataError(f"{place} unpacks to more than {size[0]}x{size[1]} pixels need.")
-        return decode_plane(data, place, size)
+        image = decode_plane(data, place, size)
+        name, checksum = member
+        if zlib.crc32(data) != checksum:
+            raise DataError(
+                f"{place} is not the plane that the archive was written with: the CRC-32 of its "
+                f"member {name} is another. Make or fetch the archive again."
+            )
+        return image, name
+
+    def _check_name(self, entry: dict[str, Any], number: int, name: str, place: str) -> None:
+        """Stop unless a member is of the field and channel that the row is of."""
+        field_id, location = entry["field_id"], entry["channels"][number]
+        named, _, file = name.rpartition("/")
+        of_channel = file == f"{self._fields.manifest.names[number]}.png"
+        if named == field_id and of_channel:
+            return
+        if name.startswith(IMAGES):
+            keys = (entry["batch"], entry["plate"], entry["well"], entry["site"])
+            fits = name == plane_name(*keys, number)
+        else:
+            # A plane that several fields share has the name of the first of them.
+            own = self._own_offsets(location["file"])
+            fits = own is None or (
+                of_channel
+                and {field_id, named} <= own.keys()
+                and own[field_id][number] == own[named][number] == location["offset"]
+            )
+        if not fits:
+            raise DataError(
+                f"{place} lies where the archive has {name}: the field table has been changed. "
+                "Make it again from the archives."
+            )
+
+    def _own_offsets(self, file: str) -> dict[str, list[int]] | None:
+        """Where an archive's own table says that planes lie; none where it holds no table."""
+        if file not in self._own:
+            table = _table_inside(self._fields.folder / file)
+            rows = None if table is None else table.select(["field_id", "channels"]).to_pylist()
+            self._own[file] = rows and {
+                row["field_id"]: [plane["offset"] for plane in row["channels"]] for row in rows
+            }
+        return self._own[file]
 
     def read(self, row: int) -> NDArray[Any]:
         """All planes of the field at a position.
@@ -230,17 +223,20 @@ class FieldReader:
         Raises
         ------
         DataError
-            Naming the field and the channel that cannot be read, or whose size or depth is not
-            what the table says.
+            Naming the field and the channel that cannot be read, or whose size, depth or member of
+            an archive is not what the table says.
         """
         entry = self._fields.table.slice(row, 1).to_pylist()[0]
         shape = (entry["height"], entry["width"])
         dtype = np.uint8 if self._fields.manifest.bit_depth == 8 else np.uint16
         planes = []
-        for channel, location in zip(self._fields.manifest.names, entry["channels"], strict=True):
+        pairs = zip(self._fields.manifest.names, entry["channels"], strict=True)
+        for number, (channel, location) in enumerate(pairs):
             file = self._fields.folder / location["file"]
             place = f"Field {entry['field_id']}, channel {channel} ({file})"
-            plane = self._plane(location, place, shape)
+            plane, name = self._plane(location, place, shape)
+            if name is not None:
+                self._check_name(entry, number, name, place)
             if plane.shape != shape or plane.dtype != dtype:
                 raise DataError(
                     f"{place} is {plane.dtype} {plane.shape[0]}x{plane.shape[1]}, the field table "
@@ -376,20 +372,27 @@ def write_archive(path: str | Path, manifest: ChannelManifest) -> Iterator[Archi
         writer._finish(path.parent)
 
 
-def read_archived_fields(path: Path) -> FieldTable:
-    """The field table inside an image archive, sealed with the archive as it is now."""
+def _table_inside(path: Path) -> pa.Table | None:
+    """The rows of the field table inside an archive; none where there is no table."""
     try:
         with zipfile.ZipFile(path) as archive:
-            data = archive.read(TABLE_NAME)
+            return pq.read_table(io.BytesIO(archive.read(TABLE_NAME)))
     except KeyError:
-        raise DataError(
-            f"{path} holds no {TABLE_NAME}: it is damaged, or no image archive of morphpipe."
-        ) from None
+        return None
     except ZIP_ERRORS as error:
         raise DataError(
             f"{path} cannot be read as an image archive ({error}): delete it and make it again."
         ) from None
-    fields = fields_from_table(pq.read_table(io.BytesIO(data)), path.parent, str(path))
+
+
+def read_archived_fields(path: Path) -> FieldTable:
+    """The field table inside an image archive, sealed with the archive as it is now."""
+    table = _table_inside(path)
+    if table is None:
+        raise DataError(
+            f"{path} holds no {TABLE_NAME}: it is damaged, or no image archive of morphpipe."
+        )
+    fields = fields_from_table(table, path.parent, str(path))
     elsewhere = {plane["file"] for row in fields.planes() for plane in row} - {path.name}
     if elsewhere:
         raise DataError(

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from morphpipe.datasets.archive import check_png
+from morphpipe.datasets.png import check_png
 from morphpipe.datasets.zip_directory import find_directory
 from morphpipe.json_files import LARGEST as _LARGEST_JSON
 from morphpipe.json_files import parse_json

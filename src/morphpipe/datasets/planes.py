@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from morphpipe.datasets.archive import decode_plane
+from morphpipe.datasets.png import decode_plane
 from morphpipe.errors import DataError
 
 # A `!` counts after `.zip` only, and a `#` before a final number only: both may be part of names.

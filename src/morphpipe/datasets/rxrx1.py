@@ -43,6 +43,9 @@ POSITIVE_CONTROLS = range(1108, 1138)
 # Every published field has this height and width, in pixels; reading checks each plane.
 SIZE = 512
 
+# Where the archive keeps its planes.
+IMAGES = "rxrx1/images/"
+
 # The published one has 11 MB.
 _LARGEST_TABLE = 1 << 28
 _COLUMNS = (
@@ -88,6 +91,11 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path}: metadata.csv lacks the columns {', '.join(missing)}.")
     return table
+
+
+def plane_name(batch: str, plate: str, well: str, site: int, number: int) -> str:
+    """Name of a plane in the archive; channels are counted from 0."""
+    return f"{IMAGES}{batch}/Plate{plate}/{well}_s{site}_w{number + 1}.png"
 
 
 def _sirna_names(table: pd.DataFrame, metadata: str | Path) -> pd.Series:
@@ -187,8 +195,10 @@ def build_fields(
     rows: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for site in tqdm(table.itertuples(), total=len(table), desc="fields", unit="field"):
-        stem = f"rxrx1/images/{site.experiment}/Plate{site.plate}/{site.well}_s{site.site}"
-        names = [f"{stem}_w{number}.png" for number in range(1, 7)]
+        names = [
+            plane_name(site.experiment, str(site.plate), site.well, site.site, number)
+            for number in range(len(MANIFEST.channels))
+        ]
         absent = [name for name in names if name not in directory]
         if absent:
             reason = f"{absent[0]} is not in {images.name}"

@@ -30,6 +30,9 @@ ZIP_ERRORS = (
     RuntimeError,
     ValueError,
 )
+_BY_DESCRIPTOR = 1 << 3
+# Of what is read before and behind a member's bytes: its local header, and the descriptor.
+BEFORE, BEHIND = 1024, 8
 _COMPRESSION = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
@@ -72,6 +75,37 @@ def find_directory(stream: BinaryIO, *, at_the_end: bool = False) -> int | None:
     if length > tail_start + directory_end:
         return None
     return tail_start + directory_end - int(length)
+
+
+def local_member(before: bytes, behind: bytes) -> tuple[str, int] | None:
+    """Name and CRC-32 of a member, as stand around its bytes.
+
+    Parameters
+    ----------
+    before
+        Up to `BEFORE` bytes that come before the member's own.
+    behind
+        Up to `BEHIND` bytes that come after them.
+
+    Returns
+    -------
+    tuple or None
+        None where no member begins behind `before`.
+    """
+    at = before.rfind(b"PK\x03\x04")
+    while at >= 0:
+        if at + _LOCAL_HEADER.size <= len(before):
+            header = _LOCAL_HEADER.unpack_from(before, at)
+            start = at + _LOCAL_HEADER.size
+            if start + header[9] + header[10] == len(before):
+                name = before[start : start + header[9]].decode("utf-8", "replace")
+                if not header[2] & _BY_DESCRIPTOR:
+                    return name, int(header[6])
+                # Written as a stream: the checksum follows, mostly behind a signature.
+                at_sum = 4 if behind.startswith(b"PK\x07\x08") else 0
+                return name, int.from_bytes(behind[at_sum : at_sum + 4], "little")
+        at = before.rfind(b"PK\x03\x04", 0, at)
+    return None
 
 
 def directory_start(path: Path) -> int:
