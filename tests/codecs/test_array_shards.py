@@ -96,6 +96,24 @@ def test_shards_of_other_rows_do_not_mix(tmp_path):
             ArrayShards([left, _write(tmp_path / name, rows)])
 
 
+def test_shards_of_other_networks_do_not_mix(tmp_path):
+    rows = np.ones((2, 8), np.float32)
+    indices = []
+    for number, made_by in enumerate((None, "a" * 64, "a" * 64, "b" * 64)):
+        keys = [(f"f{number}", 0), (f"f{number}", 1)]
+        path = tmp_path / f"s{number}"
+        write_shard(path, keys, [rows], shape=(8,), dtype=np.float32, made_by=made_by)
+        indices.append(path.with_suffix(".parquet"))
+    assert ArrayShards(indices[:1]).made_by is None
+    assert ArrayShards(indices[1:3]).made_by == "a" * 64
+    with pytest.raises(
+        DataError, match=r"s3\.parquet was made by the network b+, .*s1\.parquet by a"
+    ):
+        ArrayShards(indices[1:])
+    with pytest.raises(DataError, match=r"s1\.parquet was made by .*s0\.parquet by None"):
+        ArrayShards(indices[:2])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e6])
 def test_rows_that_are_not_finite_are_refused_by_field(tmp_path, value):
     rows = np.ones((7, 2, 2))

@@ -17,6 +17,7 @@ def test_cached_latents_equal_direct_encoding(folder, make_fields, tmp_path):
     cache_moments(fields, codec, tmp_path / "m", transforms=(0, 3, 4), batch_size=2)
     shards = ArrayShards([tmp_path / "m.parquet"])
     assert shards.shape == (2, 4, 8, 8)
+    assert shards.made_by == codec.fingerprint()
     assert list(zip(shards.index["field_id"], shards.index["transform"], strict=True)) == [
         (f"f{i}", transform) for i in range(5) for transform in (0, 3, 4)
     ]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers.models import AutoencoderKL
 
-from morphpipe.codecs.autoencoder import Codec
+from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.codecs.train_autoencoder import save_autoencoder
 from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
@@ -26,6 +27,7 @@ from morphpipe.sampling.generate import (
     generated_manifest,
     load_generator,
     load_guide,
+    load_with_codec,
     manifest_without_data,
     sample_latents,
 )
@@ -503,6 +505,48 @@ def test_averaged_weights_are_loaded_and_checked(trained, tmp_path):
         assert not parameter.requires_grad
     with pytest.raises(DataError, match=r"does not fit latents of shape \(6, 8, 8\)"):
         load_generator(tmp_path / "c", (6, 8, 8))
+
+
+@pytest.fixture
+def checkpoint(trained, codec, tmp_path):
+    """Save a checkpoint, and two autoencoders of one shape of which the first made its latents."""
+    for name in ("codec", "other"):
+        save_autoencoder(codec.model, tmp_path / name)
+        with torch.no_grad():
+            next(codec.model.parameters()).add_(0.1 if name == "codec" else -0.1)
+    made_by = load_codec(tmp_path / "codec", "channels").fingerprint()
+
+    def save(name="checkpoint", step=8, made_by=made_by):
+        save_checkpoint(
+            tmp_path / name,
+            CheckpointState(step, "id", _settings().to_dict(), SHAPE, made_by),
+            trained.network,
+            ExponentialMovingAverage(trained.network, 0.9),
+            torch.optim.AdamW(trained.network.parameters()),
+            notes={"vocabulary.json": VOCABULARY.to_json()},
+        )
+        return tmp_path / name
+
+    return save
+
+
+def test_generator_and_autoencoder_are_of_one_training(checkpoint, tmp_path):
+    folder = checkpoint()
+    load_with_codec(folder, tmp_path / "codec", finished=True)
+    for codec, factor in (("other", None), ("codec", 0.5)):
+        with pytest.raises(DataError, match="trained on latents of another autoencoder") as caught:
+            load_with_codec(folder, tmp_path / codec, scaling_factor=factor)
+        assert str(folder) in str(caught.value)
+        assert str(tmp_path / codec) in str(caught.value)
+    # Of a checkpoint that does not say so, as older ones, nothing is known.
+    load_with_codec(checkpoint("older", made_by=None), tmp_path / "other")
+
+
+def test_an_earlier_slice_is_not_taken_for_the_last(checkpoint, tmp_path):
+    folder = checkpoint(step=4)
+    with pytest.raises(DataError, match=r"is of step 4, but its training ends at 8"):
+        load_with_codec(folder, tmp_path / "codec", finished=True)
+    assert load_with_codec(folder, tmp_path / "codec")[0].step == 4
 
 
 def test_manifests(make_manifest):

@@ -24,7 +24,14 @@ def make_data(tmp_path):
     """Cache random moments (and targets) of fields in two shards, and open them."""
 
     def make(
-        number=10, *, transforms=(0,), targets=False, folder=tmp_path, cached=None, conditions=None
+        number=10,
+        *,
+        transforms=(0,),
+        targets=False,
+        folder=tmp_path,
+        cached=None,
+        conditions=None,
+        made_by=None,
     ):
         random = np.random.default_rng(0)
         fields = pd.DataFrame(
@@ -44,7 +51,9 @@ def make_data(tmp_path):
                 rows[:, 1] = 0.1 * np.abs(rows[:, 1])
             for shard, part in enumerate((slice(0, half), slice(half, None))):
                 path = folder / f"{name}{shard}"
-                write_shard(path, keys[part], [rows[part]], shape=shape, dtype=np.float16)
+                write_shard(
+                    path, keys[part], [rows[part]], shape=shape, dtype=np.float16, made_by=made_by
+                )
                 indices[name].append(path.with_suffix(".parquet"))
         return open_training_data(
             fields,

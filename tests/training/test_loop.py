@@ -127,6 +127,31 @@ def test_slices_give_the_weights_of_a_training_in_one_piece(
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 
+def test_a_slice_goes_on_from_the_end_of_the_one_before(
+    make_settings, make_data, vocabulary, tmp_path
+):
+    settings, data = make_settings(slices=3), make_data()
+    first = _run(settings, data, vocabulary, tmp_path / "0", until=4)
+    second = _run(settings, data, vocabulary, tmp_path / "1", until=8, earlier=first)
+    with pytest.raises(DataError, match=r"0/checkpoint is of step 4, .* to step 12 goes on from 8"):
+        _run(settings, data, vocabulary, tmp_path / "2", earlier=first)
+    with pytest.raises(DataError, match=r"1/checkpoint is of step 8, .* to step 4 goes on from 0"):
+        _run(settings, data, vocabulary, tmp_path / "2", until=4, earlier=second)
+    # Steps that are no end of a slice are asked for by hand.
+    with pytest.raises(DataError, match=r"is of step 8, .* to step 6 goes on from an earlier one"):
+        _run(settings, data, vocabulary, tmp_path / "2", until=6, earlier=second)
+    _run(settings, data, vocabulary, tmp_path / "2", until=6, earlier=first)
+
+
+def test_a_checkpoint_knows_the_autoencoder_of_its_latents(
+    make_settings, make_data, vocabulary, tmp_path
+):
+    for made_by in (None, "c" * 64):
+        data = make_data(made_by=made_by)
+        output = _run(make_settings(steps=1), data, vocabulary, tmp_path / str(made_by))
+        assert read_state(output).codec == made_by
+
+
 def test_slices_of_a_network_in_channels_last_format_change_nothing(
     make_settings, make_data, vocabulary, tmp_path
 ):

@@ -122,6 +122,7 @@ def sample(
             (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
             scaling_factor=scaling_factor,
             conditions=None if conditions is None else ConditionTable.read(conditions),
+            finished=True,
         )
         plan = sampling_plan(chosen, wanted, generator.conditions)
         run(

@@ -102,8 +102,9 @@ def targets(
     from morphpipe.codecs.array_shards import ArrayShards
     from morphpipe.datasets.fields import read_fields, shard_of
     from morphpipe.encoders.extract import cache_targets
-    from morphpipe.encoders.stage import load_token_encoder, record_in
+    from morphpipe.encoders.stage import load_token_encoder, record_in, weights_file
     from morphpipe.generators.presets import token_stride
+    from morphpipe.storage import sha256_of_file
 
     configuration, experiment = configured(config, "experiments", name)
     alignment = experiment.generator.alignment
@@ -113,9 +114,9 @@ def targets(
     shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
     wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
-    network = load_token_encoder(
-        alignment.encoder, settings, record_in(encoder, settings), table.manifest.names
-    )
+    record = record_in(encoder, settings)
+    network = load_token_encoder(alignment.encoder, settings, record, table.manifest.names)
+    checksum = sha256_of_file(weights_file(settings, record))
     stride = token_stride(experiment.generator.architecture)
     index = expand_folders([moments], "shard-*.parquet")[:1]
     height, width = ArrayShards(index, verify=False).shape[-2:]
@@ -127,6 +128,7 @@ def targets(
             grid=(height // stride, width // stride),
             transforms=experiment.training.transforms,
             batch_size=settings["batch_size"],
+            weights_sha256=checksum,
         )
         record_outputs()
     print(output)

@@ -30,6 +30,9 @@ _INDEX_SCHEMA = pa.schema(
 )
 
 
+_MADE_BY = b"morphpipe.made_by"
+
+
 def write_shard(
     path: str | Path,
     keys: Sequence[tuple[str, int]],
@@ -37,6 +40,7 @@ def write_shard(
     *,
     shape: tuple[int, ...],
     dtype: DTypeLike,
+    made_by: str | None = None,
 ) -> None:
     """Write one shard, `<path>.npy` and then its index `<path>.parquet`.
 
@@ -52,6 +56,8 @@ def write_shard(
         Arrays [n, *shape], together as many rows as keys.
     shape, dtype
         Of a row.
+    made_by
+        Checksum of the network that made the rows; it is kept in the index.
 
     Raises
     ------
@@ -98,6 +104,8 @@ def write_shard(
         },
         schema=_INDEX_SCHEMA,
     )
+    if made_by is not None:
+        index = index.replace_schema_metadata({_MADE_BY: made_by.encode()})
     write_parquet(index, path.with_name(path.name + ".parquet"))
 
 
@@ -153,12 +161,14 @@ class ArrayShards:
         `field_id`, `transform`, `shard`, `row`, `sha256`, and `position`: the number to read by.
     shape, dtype
         Of a row.
+    made_by
+        Checksum of the network that made the rows; none where the indices do not say.
 
     Raises
     ------
     DataError
-        When a shard is missing, damaged, of another shape than the first, or has a value that is
-        not finite.
+        When a shard is missing, damaged, of another shape or network than the first, or has a
+        value that is not finite.
     """
 
     def __init__(self, indices: Sequence[str | Path], *, verify: bool = True) -> None:
@@ -169,8 +179,10 @@ class ArrayShards:
         self._starts: list[int] = []
         self.shape: tuple[int, ...] = ()
         self.dtype = np.dtype(np.float16)
+        self.made_by: str | None = None
         for number, place in enumerate(map(Path, indices)):
-            frame = read_parquet(place).to_pandas()
+            table = read_parquet(place)
+            frame = table.to_pandas()
             frame["file"] = number
             frames.append(frame)
             path = place.with_suffix(".npy")
@@ -200,8 +212,16 @@ class ArrayShards:
                     f"{path}: the values of field {row['field_id'].iloc[0]} are not finite: delete "
                     "the file and its index, and let the workflow make both again."
                 )
+            named = (table.schema.metadata or {}).get(_MADE_BY)
+            made_by = None if named is None else named.decode()
             if number == 0:
-                self.shape, self.dtype = tuple(shape[1:]), dtype
+                self.shape, self.dtype, self.made_by = tuple(shape[1:]), dtype, made_by
+            elif made_by != self.made_by:
+                raise DataError(
+                    f"{place} was made by the network {made_by}, {indices[0]} by {self.made_by}: "
+                    "delete the older of the two with its .npy file, and let the workflow make it "
+                    "again."
+                )
             elif tuple(shape[1:]) != self.shape or dtype != self.dtype:
                 raise DataError(
                     f"{path} has rows of {dtype} {shape[1:]}, the shards before it "

@@ -79,4 +79,6 @@ def cache_moments(
                 # [n, transforms, 2, C', h, w] in the order of the keys
                 yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).cpu().numpy()
 
-    write_shard(path, keys, rows(), shape=(2, *shape), dtype=np.float16)
+    write_shard(
+        path, keys, rows(), shape=(2, *shape), dtype=np.float16, made_by=codec.fingerprint()
+    )

@@ -214,6 +214,7 @@ def load_with_codec(
     *,
     scaling_factor: float | None = None,
     conditions: ConditionTable | None = None,
+    finished: bool = False,
 ) -> tuple[TrainedGenerator, Codec]:
     """Load a generator and the codec that its latents belong to, on the best device.
 
@@ -229,11 +230,33 @@ def load_with_codec(
         Of the latents; none takes the codec's own.
     conditions
         See `load_generator`.
+    finished
+        Whether the training has to have come to its end.
+
+    Raises
+    ------
+    DataError
+        When the generator was trained on latents of another autoencoder, or has not been trained
+        to its end. See also `load_generator`.
     """
     state = read_state(checkpoint)
     settings = TrainingSettings.from_dict(state.settings)
     device = best_device()
+    steps = settings.training.steps
+    if finished and state.step != steps:
+        raise DataError(
+            f"The checkpoint {checkpoint} is of step {state.step:,}, but its training ends at "
+            f"{steps:,}: it is that of an earlier slice. Delete it and let the workflow train it "
+            "again; `morphpipe generate` samples from checkpoints on the way."
+        )
     decoder = load_codec(codec, settings.image_mode, scaling_factor=scaling_factor, device=device)
+    found = decoder.fingerprint()
+    if state.codec is not None and state.codec != found:
+        raise DataError(
+            f"The generator {checkpoint} was trained on latents of another autoencoder than "
+            f"{codec}, or with another scaling factor (fingerprints {state.codec} and {found}): "
+            f"give it the one that its settings call {settings.codec!r}."
+        )
     channels = len(settings.channels) if settings.image_mode == "channels" else 3
     latent_shape = state.latent_shape
     if size is not None:

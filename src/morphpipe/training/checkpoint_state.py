@@ -26,12 +26,16 @@ class CheckpointState:
         What was trained, in plain values.
     latent_shape
         [C', h, w] of the latents that it was trained on.
+    codec
+        Fingerprint of the autoencoder that made these latents, see
+        `morphpipe.codecs.autoencoder.Codec`; none where it is not known.
     """
 
     step: int
     identity: str
     settings: dict[str, Any]
     latent_shape: tuple[int, int, int]
+    codec: str | None = None
 
 
 def read_state(folder: str | Path) -> CheckpointState:
@@ -58,7 +62,11 @@ def read_state(folder: str | Path) -> CheckpointState:
                 )
         channels, height, width = content["latent_shape"]
         return CheckpointState(
-            content["step"], content["identity"], content["settings"], (channels, height, width)
+            content["step"],
+            content["identity"],
+            content["settings"],
+            (channels, height, width),
+            content.get("codec"),
         )
     except FileNotFoundError as error:
         raise DataError(

@@ -70,7 +70,15 @@ def device_rows(batch_size: int, accumulation: int, processes: int, process: int
     return [range((first + i) * size, (first + i + 1) * size) for i in range(accumulation)]
 
 
-def _newest(work: Path, earlier: Path | None, identity: str, until: int) -> Path | None:
+def _slice_before(training: Training, until: int) -> int | None:
+    """Steps done where the slice before ends; none where `until` is not the end of a slice."""
+    length = training.steps // training.slices
+    return until - length if training.slices > 1 and until % length == 0 else None
+
+
+def _newest(
+    work: Path, earlier: Path | None, identity: str, until: int, before: int | None
+) -> Path | None:
     """The checkpoint to go on from: the newest in `work` that fits, or that of the slice before.
 
     One process looks for all: they must not choose differently, and need not all read it through.
@@ -82,6 +90,12 @@ def _newest(work: Path, earlier: Path | None, identity: str, until: int) -> Path
             raise DataError(
                 f"The checkpoint {earlier} was trained with other settings or data: delete it, "
                 "and let the workflow train it again."
+            )
+        if state.step > until or before not in (None, state.step):
+            raise DataError(
+                f"The checkpoint {earlier} is of step {state.step:,}, but the slice to step "
+                f"{until:,} goes on from {'an earlier one' if before is None else f'{before:,}'}: "
+                "it is that of another slice. Delete it, and let the workflow train it again."
             )
         candidates.append((state.step, earlier))
     for folder in checkpoints(work):
@@ -149,7 +163,8 @@ def train(
     TrainingError
         When the loss is no longer finite, though the data are.
     DataError
-        When a checkpoint belongs to other settings or data, or cached arrays are not finite.
+        When a checkpoint belongs to other settings or data, the one to go on from belongs to
+        another slice, or cached arrays are not finite.
     ConfigError
         When the global batch cannot be divided evenly, or alignment and its targets do not come
         together.
@@ -243,7 +258,8 @@ def _train(
     if data.targets is not None:
         checksums += sorted(set(data.targets.index["sha256"]))
     identity = settings.identity(vocabulary, [*checksums, data.fingerprint()])
-    found = [_newest(work, earlier, identity, until) if main else None]
+    before = _slice_before(training, until)
+    found = [_newest(work, earlier, identity, until, before) if main else None]
     start, step = broadcast_object_list(found)[0], 0
     if start is not None:
         if settings.fidelity.requeue != "released_code":
@@ -276,7 +292,8 @@ def _train(
         if settings.fidelity.average == "released_code" and regular:
             average.copy_to(generator)
         if main:
-            state = CheckpointState(step, identity, settings.to_dict(), (channels, height, width))
+            shape = (channels, height, width)
+            state = CheckpointState(step, identity, settings.to_dict(), shape, data.moments.made_by)
             save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
         # A process that ends before the one that writes would take it along.
         accelerator.wait_for_everyone()
