@@ -2,6 +2,7 @@
 import json
 import re
 import sys
+from contextlib import ExitStack
 
 from morphpipe.config import parse_configuration
 from morphpipe.config.datasets import RAW_SOURCES
@@ -26,6 +27,8 @@ SCRATCH = CONFIGURATION.paths.scratch
 ENVIRONMENTS = CONFIGURATION.paths.environments
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+# Held until Snakemake ends, see weights.smk.
+RESULTS_IN_USE = ExitStack()
 EXPERIMENTS = list(CONFIGURATION.experiments)
 COMPARISONS = list(CONFIGURATION.comparisons)
 WITH_CROPS = [

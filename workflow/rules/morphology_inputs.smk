@@ -48,6 +48,19 @@ def cellprofiler_python(wildcards, input):
     return str(CELLPROFILER_FOLDER / "bin" / "python")
 
 
+def require_environment():
+    """Stop where results say that CellProfiler's environment was made, and it is gone."""
+    python = CELLPROFILER_FOLDER / "bin" / "python"
+    if not cellprofiler_record(None):
+        return
+    if os.path.exists(CELLPROFILER_RECORD) and not os.access(python, os.X_OK):
+        raise MorphpipeError(
+            f"CellProfiler's environment {CELLPROFILER_FOLDER} is gone, or paths.environments names "
+            f"another folder: make it with `morphpipe environment cellprofiler --folder "
+            f"{ENVIRONMENTS}`, or delete {CELLPROFILER_RECORD} to have the workflow make it."
+        )
+
+
 def measure_options(wildcards):
     """Options of the measurement that real and generated fields share."""
     settings = morphology_of(wildcards)

@@ -1,22 +1,3 @@
-from contextlib import ExitStack
-
-# Held until Snakemake ends.
-RESULTS_IN_USE = ExitStack()
-
-
-def require_environment():
-    """Stop where results say that CellProfiler's environment was made, and it is gone."""
-    python = CELLPROFILER_FOLDER / "bin" / "python"
-    if not cellprofiler_record(None):
-        return
-    if os.path.exists(CELLPROFILER_RECORD) and not os.access(python, os.X_OK):
-        raise MorphpipeError(
-            f"CellProfiler's environment {CELLPROFILER_FOLDER} is gone, or paths.environments names "
-            f"another folder: make it with `morphpipe environment cellprofiler --folder "
-            f"{ENVIRONMENTS}`, or delete {CELLPROFILER_RECORD} to have the workflow make it."
-        )
-
-
 # No job waits for weights that it does not read (an input that is `ancient` can hide what else has
 # to be done): what cannot be had is noticed here.
 onstart:
