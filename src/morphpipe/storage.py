@@ -183,6 +183,12 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> pa.Table
         return table.replace_schema_metadata(_without_seal(table.schema.metadata))
 
 
+def parquet_rows(path: str | Path) -> int:
+    """Number of rows of a Parquet file, checked like the rows by `read_parquet`."""
+    with _reading(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
 def read_parquet_schema(path: str | Path) -> pa.Schema:
     """The schema of a Parquet file with its metadata, checked like the rows by `read_parquet`."""
     with _reading(path):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from morphpipe.errors import DataError
-from morphpipe.storage import read_parquet, write_parquet
+from morphpipe.storage import parquet_rows, read_parquet, write_parquet
 
 _METADATA_KEY = b"morphpipe"
 
@@ -111,8 +111,15 @@ def read_extraction(path: str | Path) -> Extraction:
     return _extraction(read_parquet(path, columns=[]), path)
 
 
-def read_features(paths: Sequence[str | Path]) -> FeatureTable:
-    """Read and join the feature tables of several shards.
+def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -> FeatureTable:
+    """Read and join the feature tables of several shards, in hardly more memory than they take.
+
+    Parameters
+    ----------
+    paths
+        Of one encoder and view.
+    untransformed
+        Take only images in their own orientation.
 
     Raises
     ------
@@ -123,8 +130,10 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
     if not paths:
         raise DataError("There are no feature tables to read.")
     ids: list[str] = []
-    transforms, features = [], []
+    transforms: list[NDArray[np.int8]] = []
     extraction: Extraction | None = None
+    features = np.empty((0, 0), np.float32)
+    number = sum(parquet_rows(path) for path in paths)
     for path in paths:
         content = read_parquet(path)
         found = _extraction(content, path)
@@ -137,27 +146,31 @@ def read_features(paths: Sequence[str | Path]) -> FeatureTable:
             )
         try:
             here = content["field_id"].to_pylist()
-            transforms.append(content["transform"].to_numpy())
+            transform = content["transform"].to_numpy().astype(np.int8)
             column = content["features"].combine_chunks()
             # Nulls become NaN.
             values = column.flatten().to_numpy(zero_copy_only=False)
-            features.append(values.reshape(len(here), column.type.list_size))
+            values = values.reshape(len(here), column.type.list_size)
+            if not ids:
+                features = np.empty((number, column.type.list_size), np.float32)
+            if untransformed:
+                kept = transform == 0
+                here = [i for i, keep in zip(here, kept, strict=True) if keep]
+                transform, values = transform[kept], values[kept]
+            rows = features[len(ids) : len(ids) + len(here)]
+            rows[:] = values
         except (KeyError, AttributeError, ValueError, pa.ArrowException) as error:
             raise DataError(
                 f"{path} cannot be read as a feature table ({error}): let the workflow make it "
                 "again."
             ) from None
-        finite = np.isfinite(features[-1]).all(axis=1)
+        finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
             raise DataError(
                 f"{path}: the features of field {here[int(np.argmin(finite))]!r} are not finite: "
                 "let the workflow make the table again."
             )
         ids.extend(here)
+        transforms.append(transform)
     assert extraction is not None
-    return FeatureTable(
-        tuple(ids),
-        np.concatenate(transforms).astype(np.int8),
-        np.concatenate(features).astype(np.float32),
-        extraction,
-    )
+    return FeatureTable(tuple(ids), np.concatenate(transforms), features[: len(ids)], extraction)

@@ -10,6 +10,10 @@ from morphpipe.errors import DataError
 Array = npt.NDArray[np.float64]
 
 
+# Rows that are looked at together, so that a check takes no memory to speak of.
+_BLOCK = 16_384
+
+
 def checked(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> Array:
     """Return features as float64 [n, d].
 
@@ -18,6 +22,12 @@ def checked(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> Array:
     DataError
         If they are not a two-dimensional array of finite numbers with at least `minimum` rows.
     """
+    check_features(features, name, minimum=minimum)
+    return np.asarray(features).astype(np.float64)
+
+
+def check_features(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> None:
+    """Raise what `checked` raises, without a copy of the features."""
     array: npt.NDArray[Any] = np.asarray(features)
     if array.ndim != 2 or array.shape[1] == 0:
         raise DataError(
@@ -29,14 +39,19 @@ def checked(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> Array:
         raise DataError(
             f"the {name} features have {len(array)} rows, but at least {minimum} are needed"
         )
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        rows = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    finite = finite_rows(array)
+    if not finite.all():
+        rows = np.flatnonzero(~finite)
         raise DataError(
             f"the {name} features hold NaN or infinity in {len(rows)} of {len(array)} rows, "
             f"first in row {rows[0]}; find out which image broke the encoder"
         )
-    return array
+
+
+def finite_rows(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows of an array [n, d] hold finite numbers alone: bool [n]."""
+    blocks = [array[start : start + _BLOCK] for start in range(0, len(array), _BLOCK)]
+    return np.concatenate([np.ones(0, bool), *(np.isfinite(b).all(axis=1) for b in blocks)])
 
 
 def checked_pair(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from morphpipe.encoders.feature_table import Extraction
 from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_arrays import checked
+from morphpipe.evaluation.feature_arrays import check_features
 from morphpipe.evaluation.splits import well_index
 
 KEY_COLUMNS = [
@@ -80,7 +80,7 @@ class FeatureSet:
                 "features more than once; every image counts once"
             )
         if len(self.keys):
-            checked(self.features, self.extractor)
+            check_features(self.features, self.extractor)
         origins = set(self.keys["origin"])
         if not (origins <= {"real"} or origins <= {"generated"}):
             raise DataError(

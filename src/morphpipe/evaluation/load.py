@@ -41,11 +41,14 @@ def load_feature_set(
         When an image stands in no field table, one that is wanted or needed has no features, or
         the tables were made in different ways.
     """
-    table = read_features(features) if wanted is None else _read_wanted(features, wanted)
+    table = (
+        read_features(features, untransformed=True)
+        if wanted is None
+        else _read_wanted(features, wanted)
+    )
     keys = pd.concat([_keys(path, wanted) for path in fields], ignore_index=True)
     keys = keys.set_index("field_id")
-    plain = table.transforms == 0
-    ids = [i for i, keep in zip(table.field_ids, plain, strict=True) if keep]
+    ids = list(table.field_ids)
     missing = set(ids) - set(keys.index)
     if missing:
         raise DataError(
@@ -64,7 +67,7 @@ def load_feature_set(
     rows = keys.loc[ids].reset_index()
     return FeatureSet(
         rows[KEY_COLUMNS],
-        table.features[plain],
+        table.features,
         table.extraction.extractor,
         table.extraction.view,
         table.extraction,
@@ -83,13 +86,13 @@ def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
     for path in paths:
         if wanted.isdisjoint(read_parquet(path, columns=["field_id"])["field_id"].to_pylist()):
             continue
-        table = read_features([path])
+        table = read_features([path], untransformed=True)
         if parts and table.extraction != parts[0].extraction:
             raise DataError(
                 f"{path} was made by {table.extraction}, other feature tables by "
                 f"{parts[0].extraction}: delete the older ones and make them again."
             )
-        chosen = np.array([i in wanted for i in table.field_ids]) & (table.transforms == 0)
+        chosen = np.array([i in wanted for i in table.field_ids], dtype=bool)
         ids = tuple(i for i, keep in zip(table.field_ids, chosen, strict=True) if keep)
         parts.append(
             FeatureTable(ids, table.transforms[chosen], table.features[chosen], table.extraction)
