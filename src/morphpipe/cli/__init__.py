@@ -19,6 +19,7 @@ from morphpipe.cli import (
     reporting,
     simulation,
     training,
+    verification,
 )
 from morphpipe.cli.outputs import forget_outputs, record_outputs
 from morphpipe.console import describe
@@ -49,6 +50,7 @@ for part in (
     comparison,
     morphology,
     reporting,
+    verification,
 ):
     part.register(app)
 
