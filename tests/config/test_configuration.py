@@ -6,6 +6,7 @@ import yaml
 
 from morphpipe.config import parse_configuration, read_configuration
 from morphpipe.config.configuration import Paths
+from morphpipe.config.yaml_files import read_yaml
 from morphpipe.errors import ConfigError
 
 MINIMAL = yaml.safe_load(
@@ -239,12 +240,25 @@ def test_licence_of_the_data_has_to_be_accepted():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "not valid YAML"), ("[]", "a mapping of keys"), ("", "a mapping of keys")],
+    [
+        ("a: [", "not valid YAML"),
+        ("[]", "a mapping of keys"),
+        ("", "a mapping of keys"),
+        ("a: 1\nb: {c: 1, d: 2,\n  c: 3}\n", r"the key 'c' stands in line 2 and again in line 3"),
+        ("a: 1\n\na: 2\n", r"the key 'a' stands in line 1 and again in line 3"),
+        ("__use_yte__: true\n", r"with which Snakemake runs expressions"),
+        ("[" * 5000, "nested too deeply|not valid YAML"),
+    ],
 )
 def test_files_that_hold_no_configuration(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_configuration(tmp_path / "c.yaml")
+
+
+def test_what_is_merged_in_may_be_overridden(tmp_path):
+    (tmp_path / "c.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: {<<: *a}\n")
+    assert read_yaml(tmp_path / "c.yaml")["b"] == {"x": 3, "y": 2}
 
 
 def test_paths_are_written_as_they_are_meant(monkeypatch):

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from morphpipe.config import parse_configuration
 from morphpipe.config.datasets import RAW_SOURCES
+from morphpipe.config.yaml_files import read_yaml
 from morphpipe.errors import MorphpipeError
 from morphpipe.generators.presets import token_stride
 
@@ -17,6 +18,10 @@ if re.search(r"\s", sys.executable):
     )
 
 try:
+    # Snakemake lets the last of two equal keys count.
+    for _file in workflow.configfiles:
+        if str(_file).endswith((".yaml", ".yml")):
+            read_yaml(_file)
     CONFIGURATION = parse_configuration(config)
 except MorphpipeError as error:
     sys.exit(f"\n{error}\n")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from morphpipe.config.base import LocalPath, Model, Name
@@ -18,6 +17,7 @@ from morphpipe.config.papers import Papers, check_papers, without_left_out
 from morphpipe.config.shared_trainings import check_shared_trainings
 from morphpipe.config.splits import Split
 from morphpipe.config.weights import Licences, Weights
+from morphpipe.config.yaml_files import read_yaml
 from morphpipe.errors import ConfigError, DataError
 
 
@@ -391,13 +391,4 @@ def parse_configuration(content: dict[str, Any], place: str = "The configuration
 
 def read_configuration(path: str | Path) -> Configuration:
     """Read and check a configuration file (YAML)."""
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {path}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no configuration: a mapping of keys is expected.")
-    return parse_configuration(content, str(path))
+    return parse_configuration(read_yaml(path), str(path))
