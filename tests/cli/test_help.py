@@ -27,7 +27,7 @@ def test_every_stage_has_a_verb():
     assert set(COMMANDS) >= STAGES
     assert set(COMMANDS) - STAGES == {
         "check", "downloads", "environment", "estimate", "measure", "pack-codec", "generate",
-        "export-diffusers", "distance", "count-cells", "reconstruct", "show",
+        "export-diffusers", "distance", "count-cells", "reconstruct", "show", "verify",
         "datasets check", "datasets sheet", "datasets preprocess", "datasets show",
         "datasets crops", "datasets export",
     }  # fmt: skip

@@ -87,7 +87,8 @@ def test_a_fresh_clone_beside_finished_results_repeats_nothing(left_alone, tiny,
     shutil.copytree(left_alone.folder / "results", beside.folder / "results")
     assert beside.scheduled() == {}
     # Nor where the run's own records are at hand, which know the scripts' text.
-    shutil.copytree(left_alone.folder / ".snakemake", beside.folder / ".snakemake")
+    records = beside.folder / ".snakemake"
+    shutil.copytree(left_alone.folder / ".snakemake", records, dirs_exist_ok=True)
     script = clone / "workflow/scripts/evaluate.py"
     script.write_text(script.read_text() + "# another version\n")
     assert beside.scheduled() == {}
