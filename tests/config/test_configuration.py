@@ -189,6 +189,11 @@ def test_defaults_are_the_papers_but_for_sampling():
         ),
         ("paths.cache", "~nobody-of-that-name/x", r"paths\.cache: .*no home folder ~nobody-of-th"),
         ("paths.results", "a\nb", r"paths\.results: .*a character that cannot be seen"),
+        (
+            "experiments.one.evaluation.perturbation_sets",
+            {"all": ["a"]},
+            r"perturbation_sets: .*no set can be called 'all'",
+        ),
         ("experiments.one.sampling.one_set", True, r"is not of a condition of kind constant"),
         (
             "experiments.one.generator.alignment",

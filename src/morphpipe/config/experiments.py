@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 from morphpipe.config.fidelity import Fidelity
@@ -207,6 +207,13 @@ class Evaluation(Model):
         None, description="One of `morphology`: measure cells with CellProfiler; null: not."
     )
     seed: Seed = 2020
+
+    @field_validator("perturbation_sets")
+    @classmethod
+    def _not_all(cls, sets: dict[str, list[str]]) -> dict[str, list[str]]:
+        if "all" in sets:
+            raise ValueError("no set can be called 'all': metric tables call so what they pool")
+        return sets
 
     def read_by(self, measure: str) -> dict[str, Any]:
         """What a measure reads, plain values."""
