@@ -1,8 +1,10 @@
 """Running the whole workflow in a folder of its own."""
 
+import fcntl
 import functools
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,10 +144,23 @@ def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, dic
 
 
 @pytest.fixture(scope="session")
-def left_alone(new_workflow: Callable[[str, dict], Workflow], tiny: dict) -> Workflow:
-    """The tiny workflow, run once from the beginning to the report."""
+def left_alone(
+    new_workflow: Callable[[str, dict], Workflow],
+    tiny: dict,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Workflow:
+    """The tiny workflow, run once from the beginning to the report; a copy for each process."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    shared, finished = Workflow(root / "alone", tiny), root / "alone-finished"
+    with open(root / "alone.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            shared.run()
+            finished.touch()
     workflow = new_workflow("alone", tiny)
-    workflow.run()
+    shutil.copytree(shared.folder, workflow.folder, dirs_exist_ok=True)
     return workflow
 
 

@@ -42,7 +42,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         with open(path, encoding="utf-8") as stream:
-            content = yaml.load(stream, _UniqueKeys)
+            loader = _UniqueKeys(stream)
+            try:
+                content = loader.get_single_data()
+            finally:
+                loader.dispose()
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
