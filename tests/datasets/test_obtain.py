@@ -1,5 +1,6 @@
 import json
 import os
+import zipfile
 
 import pytest
 
@@ -61,6 +62,24 @@ def test_a_file_of_another_address_is_not_taken_for_this_one(by_hand, tmp_path):
     assert _untouched(by_hand)
 
 
+def test_what_is_no_such_file_is_not_recorded(tmp_path):
+    """A page of a login that was saved under the archive's name."""
+    path, lock = tmp_path / "plate.zip", tmp_path / "lock.json"
+    path.write_text("<html>Please sign in</html>")
+    with pytest.raises(DataError, match="is not such a file: it is no zip archive"):
+        obtain("http://127.0.0.1:9/plate.zip", path, lock=lock)
+    assert path.exists()
+    assert not lock.exists()
+    assert not record_of(path).exists()
+
+
+def test_what_is_there_is_kept_though_its_address_is_a_file(by_hand, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("c,d\n")
+    obtain(f"file:{other}", by_hand)
+    assert _untouched(by_hand)
+
+
 def test_what_is_not_there_is_fetched(by_hand, tmp_path):
     path = tmp_path / "cache" / "table.csv"
     found = obtain(f"file:{by_hand}", path)
@@ -81,7 +100,8 @@ def test_what_is_put_together_is_made_once(tmp_path):
 
     def make():
         made.append(1)
-        path.write_bytes(b"planes")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.png", b"planes")
 
     found = obtain_made("bucket#1", path, make, lock=lock)
     assert obtain_made("bucket#1", path, make, lock=lock) == found

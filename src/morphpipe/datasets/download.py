@@ -78,7 +78,7 @@ def fetch(
             )
     found = sha256_of_file(arrived)
     if found != expected:
-        fault = _fault_of(arrived, path.name, url)
+        fault = fault_of(arrived, path.name, url)
         if local is None and (fault or expected is not None):
             arrived.unlink()
             _tag_file(arrived).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def fetch(
     return found
 
 
-def _fault_of(path: Path, *names: str) -> str:
+def fault_of(path: Path, *names: str) -> str:
     """In which way a file is not what its name says; the empty string where it is."""
     try:
         with open(path, "rb") as stream:
@@ -365,7 +365,7 @@ def _read_lock(lock: Path) -> dict[str, str]:
         ) from None
 
 
-def demand_first(path: str | Path, name: str, lock: str | Path) -> None:
+def demand_first(path: str | Path, name: str, lock: str | Path) -> str:
     """Compare a file that was put together of many downloads with what the first time gave.
 
     Parameters
@@ -376,6 +376,11 @@ def demand_first(path: str | Path, name: str, lock: str | Path) -> None:
         What it was made of: an address, and the selection behind a `#`.
     lock
         See `fetch`; a name that is not in it yet is added.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
 
     Raises
     ------
@@ -391,6 +396,7 @@ def demand_first(path: str | Path, name: str, lock: str | Path) -> None:
             f"{name} gives a file with the SHA-256 {found}, the first time it was {expected}: what "
             f"lies there has been replaced. If you trust it, remove the entry in {lock}."
         )
+    return found
 
 
 def record_checksum(lock: str | Path, url: str, sha256: str) -> None:

@@ -13,8 +13,8 @@ from morphpipe.checksums import write_sealed_json
 from morphpipe.datasets.download import (
     address_of_checksum,
     demand_first,
+    fault_of,
     fetch,
-    local_path,
     record_checksum,
     recorded_checksum,
 )
@@ -70,10 +70,7 @@ def obtain(
         When the file cannot be had, or has another checksum.
     """
     path = Path(path)
-    found = None
-    # A link is compared with what it points to each time.
-    if local_path(address) is None:
-        found = _kept(path, address, sha256, lock)
+    found = _kept(path, address, sha256, lock)
     if found is None:
         found = fetch(address, path, sha256=sha256, lock=lock)
     return _recorded(path, address, found)
@@ -107,32 +104,39 @@ def obtain_made(
     found = _kept(path, name, None, lock)
     if found is None:
         make()
-        if lock is not None:
-            demand_first(path, name, lock)
-        found = sha256_of_file(path)
+        found = sha256_of_file(path) if lock is None else demand_first(path, name, lock)
     return _recorded(path, name, found)
 
 
 def _kept(path: Path, name: str, sha256: str | None, lock: str | Path | None) -> str | None:
-    """Checksum of a file that is there already, once it is clear that it is the one; or none."""
+    """Checksum of a file that is there already, once it is clear that it is the one; or none.
+
+    A link to a `file:` address is made anew each time: what it points to may have changed.
+    """
     if not path.is_file() or path.is_symlink():
         return None
     found = sha256_of_file(path)
     expected = sha256 or (recorded_checksum(lock, name) if lock else None)
-    if expected is None and lock is not None:
-        other = address_of_checksum(lock, found)
-        if other is not None:
-            raise DataError(
-                f"{path} is what {other} gave, and {name} is asked for now: move it away to have "
-                "that fetched, or name the address that it is from."
-            )
-        record_checksum(lock, name, found)
-    elif expected not in (None, found):
+    if expected not in (None, found):
         raise DataError(
             f"{path} has the SHA-256 {found}, but {expected} is declared, or was that of the first "
             f"download of {name}: it is damaged, or another file. Move it away to have it fetched "
             "again."
         )
+    if expected is None:
+        fault = fault_of(path, path.name, name)
+        if fault:
+            raise DataError(
+                f"{path} is not such a file: {fault}. Move it away to have it fetched again."
+            )
+        other = address_of_checksum(lock, found) if lock else None
+        if other is not None:
+            raise DataError(
+                f"{path} is what {other} gave, and {name} is asked for now: move it away to have "
+                "that fetched, or name the address that it is from."
+            )
+        if lock:
+            record_checksum(lock, name, found)
     tqdm.write(f"{path} is there already, with the SHA-256 {found}: it is kept.")
     return found
 
