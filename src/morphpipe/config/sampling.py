@@ -75,7 +75,7 @@ class Sampling(Model):
     """What is generated, and how."""
 
     seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
-    sampler: FlowSampler | DiffusionSampler | None = Field(
+    sampler: Literal[FlowSampler, DiffusionSampler] | None = Field(
         None,
         description="Of a flow: euler-maruyama (stochastic; MorphGen, section 3), or of the ODE "
         "euler, heun, adams2, adams3, adams4, dpm++, unipc. Of a diffusion (U-Net): ddpm "
