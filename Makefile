@@ -1,6 +1,6 @@
 # make demo      the whole workflow on a simulated screen, ending with a report (8 minutes on 2 cores with AVX-512)
 # make showcase  two networks side by side, trained for longer (26 minutes on the same 2 cores)
-# make demo-tables  every table and figure of both papers on a simulated screen (about an hour on 2 older cores)
+# make demo-tables  every table and figure of both papers on a simulated screen (20 minutes on 2 cores)
 # make test      all tests
 # make benchmark  how fast everything is, into benchmarks/RESULTS.md (at most 20 minutes, alone)
 # make check     formatting, types and the workflow's linter

@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import morphpipe  # noqa: F401
 from morphpipe.datasets.archive import write_archive
 from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
+from morphpipe.lineage import set_inputs
 
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 
@@ -35,6 +36,13 @@ LONGEST = (
     "workflow/",
     "slurm/",
 )
+
+
+@pytest.fixture(autouse=True)
+def _of_no_job() -> Iterator[None]:
+    """Let no test write tables that are made from what another one has read."""
+    yield
+    set_inputs({})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -123,12 +123,12 @@ def test_others_read_what_we_write_and_we_what_others_write(tmp_path):
     assert pd.read_parquet(tmp_path / "ours.parquet")["x"].tolist() == [1, 2]
     pq.write_table(table, tmp_path / "others.parquet")
     assert read_parquet(tmp_path / "others.parquet").equals(table, check_metadata=True)
-    write_parquet(read_parquet(tmp_path / "ours.parquet"), tmp_path / "again.parquet")
-    again, ours = (tmp_path / f"{name}.parquet" for name in ("again", "ours"))
+    again, ours = tmp_path / "again/ours.parquet", tmp_path / "ours.parquet"
+    write_parquet(read_parquet(ours), again)
     assert again.read_bytes() == ours.read_bytes()
     for length in (0, 3, 11, 100):
         again.write_bytes(ours.read_bytes()[:length])
-        with pytest.raises(DataError, match=r"again\.parquet"):
+        with pytest.raises(DataError, match=r"again.ours\.parquet"):
             read_parquet(again)
 
 

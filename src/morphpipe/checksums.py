@@ -9,6 +9,7 @@ from typing import Any
 
 from morphpipe.errors import DataError, WeightsError
 from morphpipe.json_files import read_json
+from morphpipe.lineage import lineage_of
 from morphpipe.storage import atomic_path, sha256_of_file
 
 RECORD = "weights.json"
@@ -56,7 +57,8 @@ def record_files(folder: str | Path, files: Iterable[str], **about: Any) -> None
     """Write the checksums of files of a folder into its `weights.json`, and what else is known."""
     folder = Path(folder)
     checksums = {name: sha256_of_file(folder / name) for name in files}
-    write_sealed_json(about | {"sha256": checksums}, folder / RECORD)
+    content = about | {"sha256": checksums, "lineage": lineage_of(folder / RECORD)}
+    write_sealed_json(content, folder / RECORD)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:

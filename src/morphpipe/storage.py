@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from morphpipe.errors import DataError, StorageError
+from morphpipe.lineage import LINEAGE, lineage_metadata
 
 
 def _flush(path: Path) -> None:
@@ -126,7 +127,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 # A Parquet file's own checksums (CRC-32 of pages) leave out the headers of its pages and its
 # footer, where schema and metadata stand. So the footer carries SHA-256 of the whole file as it is
 # with zeros in the checksum's place. For every other reader it is a line of metadata.
-_SEAL = b"morphpipe.sha256"
+CHECKSUM = b"morphpipe.sha256"
 _BLANK = b"0" * 64
 _CHUNK = 1 << 20
 
@@ -134,6 +135,8 @@ _CHUNK = 1 << 20
 @contextmanager
 def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Write a Parquet file atomically, with page checksums (CRC-32) and SHA-256 of the whole.
+
+    It records its lineage, see `morphpipe.lineage`.
 
     Parameters
     ----------
@@ -152,7 +155,7 @@ def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWr
             temporary, schema, compression="zstd", write_page_checksum=True
         ) as writer:
             yield writer
-            writer.add_key_value_metadata({_SEAL: _BLANK})
+            writer.add_key_value_metadata(lineage_metadata(path) | {CHECKSUM: _BLANK})
         place = _seal_place(temporary)
         assert place is not None
         checksum = _digest_around(temporary, place)
@@ -167,20 +170,36 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
         writer.write_table(table)
 
 
-def read_parquet(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+def read_parquet(
+    path: str | Path, columns: list[str] | None = None, *, own: bool = False
+) -> pa.Table:
     """Read a Parquet file and verify the checksums that it carries.
 
     Those of the pages that are read, and, in a file that `parquet_writer` has written, that of
     the whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        The columns to read; none: all.
+    own
+        Whether only `parquet_writer` can have written it, so that it has to carry its checksum.
 
     Raises
     ------
     DataError
         When the file is missing, damaged or no Parquet file.
     """
+    if own and os.path.exists(path) and _seal_place(path) is None:
+        raise DataError(
+            f"{path} carries no checksum: it was not written by morphpipe, or was edited since. "
+            "Delete it and make it again."
+        )
     with _reading(path):
         table = pq.read_table(path, columns=columns, page_checksum_verification=True)
-        return table.replace_schema_metadata(_without_seal(table.schema.metadata))
+        return table.replace_schema_metadata(_own_metadata(table.schema.metadata))
 
 
 def parquet_rows(path: str | Path) -> int:
@@ -193,7 +212,7 @@ def read_parquet_schema(path: str | Path) -> pa.Schema:
     """The schema of a Parquet file with its metadata, checked like the rows by `read_parquet`."""
     with _reading(path):
         schema = pq.read_schema(path)
-        return schema.with_metadata(_without_seal(schema.metadata))
+        return schema.with_metadata(_own_metadata(schema.metadata))
 
 
 @contextmanager
@@ -236,9 +255,9 @@ def _seal_place(path: str | Path) -> int | None:
         length = min(int.from_bytes(stream.read(4), "little") + 8, size)
         stream.seek(size - length)
         footer = stream.read()
-    key = footer.rfind(_SEAL)
+    key = footer.rfind(CHECKSUM)
     # Thrift's compact protocol puts two bytes between key and value: type and length.
-    place = key + len(_SEAL) + 2
+    place = key + len(CHECKSUM) + 2
     return None if key < 0 or place + len(_BLANK) > length else size - length + place
 
 
@@ -255,8 +274,10 @@ def _digest_around(path: str | Path, place: int) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _without_seal(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes] | None:
-    kept = {key: value for key, value in (metadata or {}).items() if key != _SEAL}
+def _own_metadata(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes] | None:
+    """Metadata but for what `parquet_writer` has added."""
+    added = (CHECKSUM, LINEAGE.encode())
+    kept = {key: value for key, value in (metadata or {}).items() if key not in added}
     return kept or None
 
 

@@ -12,7 +12,8 @@ from morphpipe.codecs.array_shards import ArrayShards
 from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.feature_table import read_extraction
-from morphpipe.errors import ConfigError, MorphpipeError
+from morphpipe.errors import ConfigError, DataError, MorphpipeError
+from morphpipe.job import check_name, conflict, identity_of, read_lineage
 from morphpipe.storage import read_parquet, sha256_of_file
 from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 
@@ -49,9 +50,9 @@ def verify_results(results: str | Path, *, pixels: bool = True) -> Verification:
     """Look through the folder of a run.
 
     Tables, archives, arrays, weights and checkpoints are compared with the checksums that they
-    carry. Then what one was made from with what is there: latents with the autoencoder of the
-    checkpoints, features with the weights of their encoder and with the images of their archive,
-    the slices of a training with one another.
+    carry, and the identities of what they were made from with what is there. Then latents with the
+    autoencoder of the checkpoints, features with the weights of their encoder and with the images
+    of their archive, the slices of a training with one another.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def verify_results(results: str | Path, *, pixels: bool = True) -> Verification:
         found.check("image archives", partial(_read_images, path, pixels))
     for path in _files(results, RECORD):
         found.check("networks", partial(_check_record, path))
+    _verify_lineage(results, found)
     arrays = _verify_arrays(results, found)
     _verify_trainings(results, found, arrays)
     _verify_features(results, found)
@@ -99,6 +101,29 @@ def _check_record(path: Path) -> None:
         if not (path.parent / name).is_file():
             raise ConfigError(f"{path} names {name}, which is not there.")
         check_recorded(path.parent / name)
+
+
+def _verify_lineage(results: Path, found: Verification) -> None:
+    """Compare what every file was made from with what is there."""
+    files = [
+        path for kind in ("*.parquet", "*.zip", RECORD, STATE) for path in _files(results, kind)
+    ]
+    identities: dict[str, str | None] = {}
+
+    def look(path: Path) -> None:
+        lineage = read_lineage(path)
+        if lineage is None:
+            return
+        check_name(path, lineage)
+        for place, identity in lineage.inputs.items():
+            if place not in identities:
+                there = Path(place)
+                identities[place] = identity_of(there) if there.is_file() else None
+            if identities[place] not in (None, identity):
+                raise DataError(conflict(str(path), None, place))
+
+    for path in tqdm(files, desc="lineage", unit="file", mininterval=5):
+        found.check("lineages", partial(look, path))
 
 
 def _verify_arrays(results: Path, found: Verification) -> dict[str, Path]:

@@ -88,7 +88,7 @@ def test_a_table_without_a_column_is_refused(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    pq.write_table(pa.table({"field_id": ["a"]}), tmp_path / "a.parquet")
+    write_parquet(pa.table({"field_id": ["a"]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="no feature table"):
         read_features([tmp_path / "a.parquet"])
     with pytest.raises(DataError, match=r"none\.parquet"):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from .workflow import Job
 
 # Pages and figures are read by people: nothing is computed from them.
-_LAST = ("report", "figures", "all")
+LAST = ("report", "figures", "all")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def draw(folder: Path, jobs: Sequence[Job], chance: random.Random) -> Corruption
     file, reading = chance.choice(by_kind[kind])
     at = chance.randrange((folder / file).stat().st_size)
     # A computation rather than a page, where there is one.
-    job = chance.choice([job for job in reading if job.rule not in _LAST] or reading)
+    job = chance.choice([job for job in reading if job.rule not in LAST] or reading)
     return Corruption(kind, file, at, chance.randrange(1, 256), job)
 
 

@@ -25,14 +25,15 @@ class Fault:
     number
         Of its kind, from 0; with the campaign's seed it fixes the fault.
     kind
-        `kill` or `corruption`.
+        `kill`, `corruption`, `swap` or `edit`.
     target
-        Where it struck: the rule that was running, or the kind of file.
+        Where it struck: the rule that was running, the kind of result, or what was edited.
     detail
-        The moment, or the file, byte and reader.
+        The moment, or the file, what was done to it, and the reader.
     outcome
-        `survived`: the results are those of the undisturbed run. `reported`: an error named the
-        file. `unnamed`: an error that does not name it. `silent`: other results and no error.
+        `survived`: the results are those of the undisturbed run. `reported`: an error of the job
+        named the file, or `morphpipe verify` did afterwards. `unnamed`: an error that does not
+        name it. `silent`: other results and no error.
     message
         The error, or what differs.
     """

@@ -1,5 +1,6 @@
 """The workflow in a folder: running it, killing it, and asking what reads which file."""
 
+import copy
 import os
 import shutil
 import signal
@@ -62,6 +63,24 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def of_other_seeds(settings: dict) -> dict:
+    """The same configuration with other seeds of data, splits and networks."""
+    changed = copy.deepcopy(settings)
+    for section in ("datasets", "splits", "codecs", "encoders"):
+        for declared in changed.get(section, {}).values():
+            declared["seed"] = declared.get("seed", 0) + 1000
+    return changed
+
+
+def verify(folder: Path) -> str:
+    """What `morphpipe verify` finds wrong in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "morphpipe", "verify", str(folder / "results")],
+        env=_environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith("WRONG"))
+
+
 def run_and_kill(folder: Path, after: float) -> str | None:
     """Start the workflow, and kill all its processes with SIGKILL after some seconds.
 
@@ -119,7 +138,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy(source: Path, target: Path) -> None:
+def duplicate(source: Path, target: Path) -> None:
     """Copy a folder with everything in it, times included, in place of what was there."""
     remove(target)
     shutil.copytree(source, target, symlinks=True)

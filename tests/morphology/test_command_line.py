@@ -12,7 +12,7 @@ from .command_line import CASES, COMPARTMENTS, measure_by_command_line, read_ref
 
 INTERPRETER = "MORPHPIPE_CELLPROFILER_PYTHON"
 KEYS = {"image": ["field_id"], "objects": ["field_id", "compartment", "object"]}
-OWN_COLUMNS = ["status", "reason", "seconds"]
+OWN_COLUMNS = ["status", "reason"]
 
 by_pipeline = pytest.mark.parametrize("case", CASES, ids=lambda case: case.pipeline)
 

@@ -21,6 +21,7 @@ from morphpipe.morphology.profiles import (
     write_profiles,
 )
 from morphpipe.morphology.tables import FieldMeasurements, image_table, join, object_table
+from morphpipe.storage import write_parquet
 
 from .profile_data import SOURCE, make_profiles, profiles
 
@@ -163,7 +164,7 @@ def test_tables_of_profiles_are_joined_and_told_from_others(tmp_path):
         write_profiles(Profiles(part, SOURCE, place), tmp_path / f"{place}.parquet")
     joined = read_profiles([tmp_path / "0.parquet", tmp_path / "1.parquet"])
     assert (len(joined), joined.failed) == (4, 1)
-    pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
+    write_parquet(pa.table({"a": [1]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="no profiles"):
         read_profiles([tmp_path / "x.parquet"])
 

@@ -124,7 +124,7 @@ def test_a_column_that_only_one_batch_has_is_null_in_the_others(tmp_path):
     write_parquet(image_table([measured("b", y=2.0)], ["declared"]), parts[1])
     join(parts, tmp_path / "all.parquet", SOURCE)
     frame = read_image_measurements([tmp_path / "all.parquet"])
-    assert list(frame.columns[4:]) == ["declared", "x", "y"]
+    assert list(frame.columns[3:]) == ["declared", "x", "y"]
     assert frame["x"].tolist()[0] == 1.0
     assert frame[["x", "y"]].isna().to_numpy().tolist() == [[False, True], [True, False]]
 

@@ -144,23 +144,27 @@ def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, dic
 
 
 @pytest.fixture(scope="session")
-def left_alone(
-    new_workflow: Callable[[str, dict], Workflow],
-    tiny: dict,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Workflow:
-    """The tiny workflow, run once from the beginning to the report; a copy for each process."""
+def finished(tiny: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny workflow, run once for all processes: to be copied, not changed."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    shared, finished = Workflow(root / "alone", tiny), root / "alone-finished"
+    shared, done = Workflow(root / "alone", tiny), root / "alone-finished"
     with open(root / "alone.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not finished.exists():
+        if not done.exists():
             shared.run()
-            finished.touch()
+            done.touch()
+    return shared.folder
+
+
+@pytest.fixture(scope="session")
+def left_alone(
+    new_workflow: Callable[[str, dict], Workflow], tiny: dict, finished: Path
+) -> Workflow:
+    """The tiny workflow, run from the beginning to the report; a copy for each process."""
     workflow = new_workflow("alone", tiny)
-    shutil.copytree(shared.folder, workflow.folder, dirs_exist_ok=True)
+    shutil.copytree(finished, workflow.folder, dirs_exist_ok=True)
     return workflow
 
 

@@ -3,13 +3,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import write_fields
 from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.stage import catalogue_rxrx1
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 fields, missing = catalogue_rxrx1(
     snakemake.wildcards.dataset,
     RxRx1Dataset.model_validate(snakemake.params.dataset),

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.morphology.environment import folder_of, make_environment, record_of
 from morphpipe.storage import write_json
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 lock, environments = Path(snakemake.params.lock), Path(snakemake.params.environments)
 made = make_environment(lock, folder_of(lock, environments), record_of(lock, environments))
 write_json(

@@ -1,9 +1,9 @@
 from morphpipe.config.comparisons import Comparison
-from morphpipe.console import log_to
 from morphpipe.evaluation.comparison_stage import compare_experiments
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 tests = compare_experiments(
     Comparison.model_validate(snakemake.params.comparison),
     snakemake.input.model,

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
+from morphpipe.job import start_job
 from morphpipe.perturbations.condition_table import build, read_condition
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 files = [Path(file) for file in snakemake.input.files]
 table = build(
     read_fields(snakemake.input.fields).keys(),

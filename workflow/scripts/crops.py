@@ -1,8 +1,8 @@
-from morphpipe.console import log_to
 from morphpipe.datasets.crops import write_crops
 from morphpipe.datasets.fields import read_fields
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 write_crops(
     read_fields(snakemake.input.fields),
     snakemake.output.archive,

@@ -1,5 +1,5 @@
-from morphpipe.console import log_to
 from morphpipe.datasets.obtain import obtain, obtained
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0], echo=True)
+start_job(snakemake.log[0], snakemake.input, echo=True)
 obtain(snakemake.params.address, obtained(snakemake.output[0]), lock=snakemake.params.lock)

@@ -1,9 +1,9 @@
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.console import log_to
 from morphpipe.datasets.gallery_plate import download_gallery_plate
 from morphpipe.datasets.obtain import obtained
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0], echo=True)
+start_job(snakemake.log[0], snakemake.input, echo=True)
 plate = snakemake.params.plate
 download_gallery_plate(
     GalleryDataset.model_validate(snakemake.params.dataset | {"plates": [plate]}),

@@ -1,11 +1,11 @@
 from pathlib import Path
 
-from morphpipe.console import log_to
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.stage import MEASURES, EvaluationInputs
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(
     fields=snakemake.input.fields,
     split=snakemake.input.split,

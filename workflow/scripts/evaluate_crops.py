@@ -1,9 +1,9 @@
-from morphpipe.console import log_to
 from morphpipe.evaluation.crop_distances import CropInputs, measure_crop_distances
 from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 inputs = CropInputs(
     split=snakemake.input.split,
     real_crops=snakemake.input.real_crops,

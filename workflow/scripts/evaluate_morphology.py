@@ -1,8 +1,8 @@
-from morphpipe.console import log_to
 from morphpipe.evaluation.morphology_sets import MorphologySettings
 from morphpipe.evaluation.morphology_stage import evaluate_morphology
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 evaluation = snakemake.params.evaluation
 evaluate_morphology(
     real=[snakemake.input.real],

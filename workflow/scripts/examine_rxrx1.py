@@ -1,9 +1,9 @@
 from morphpipe.config.preprocessing import Quality
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields, shard_of
 from morphpipe.datasets.stage import examine_shard
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 fields = read_fields(snakemake.input.fields)
 examine_shard(
     shard_of(fields, int(snakemake.wildcards.shard), snakemake.params.shards),

@@ -1,10 +1,10 @@
 import torch
 
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.stage import extract_shard
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)
 extract_shard(
     read_fields(snakemake.input.fields),

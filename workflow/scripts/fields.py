@@ -1,7 +1,7 @@
-from morphpipe.console import log_to
 from morphpipe.datasets.stage import join_shards
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 join_shards(
     snakemake.input.shards,
     snakemake.input.quality,

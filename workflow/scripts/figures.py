@@ -1,7 +1,7 @@
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.report.collect import collect
 from morphpipe.report.figures import write_figures
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 inputs = collect(snakemake.params.configuration, snakemake.params.experiments)
 write_figures(inputs, inputs.experiments[0], dict(snakemake.output.items()))

@@ -4,11 +4,11 @@ import torch
 
 from morphpipe.codecs.autoencoder import load_codec
 from morphpipe.codecs.latents import cache_moments
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.devices import best_device
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)
 codec = load_codec(
     Path(snakemake.input.codec).parent,

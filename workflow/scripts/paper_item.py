@@ -1,7 +1,7 @@
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.papers.run import PaperRun
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 run = PaperRun.from_plain(snakemake.params.run)
 name, output = snakemake.wildcards.item, snakemake.output
 # A table needs nothing that draws.

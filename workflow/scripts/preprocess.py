@@ -1,9 +1,9 @@
 from morphpipe.config.preprocessing import Preprocessing, Quality
-from morphpipe.console import log_to
 from morphpipe.datasets.preprocess import preprocess_plate
 from morphpipe.datasets.sheet import load_sheet
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 preprocess_plate(
     load_sheet(snakemake.input.sheet),
     snakemake.wildcards.dataset,

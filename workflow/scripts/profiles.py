@@ -1,7 +1,7 @@
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.morphology.profiles import field_profiles, write_profiles
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 profiles = field_profiles(
     list(snakemake.input.images),
     list(snakemake.input.objects),

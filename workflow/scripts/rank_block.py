@@ -1,10 +1,10 @@
 from morphpipe.config.comparisons import Ranking
-from morphpipe.console import log_to
 from morphpipe.evaluation.ranking_blocks import rank_block
 from morphpipe.evaluation.stage import EvaluationInputs
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(
     fields=snakemake.input.fields,
     split=snakemake.input.split,

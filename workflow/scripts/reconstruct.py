@@ -2,12 +2,12 @@ from pathlib import Path
 
 import torch
 
-from morphpipe.console import log_to
 from morphpipe.evaluation.metric_table import metric_table
 from morphpipe.evaluation.reconstruction import measure_reconstruction
+from morphpipe.job import start_job
 from morphpipe.storage import write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)
 rows = measure_reconstruction(
     snakemake.input.fields,

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.report.collect import collect
 from morphpipe.report.site import write_report
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 inputs = collect(
     snakemake.params.configuration,
     snakemake.params.experiments,

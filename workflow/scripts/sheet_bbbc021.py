@@ -1,11 +1,11 @@
 from pathlib import Path
 
 from morphpipe.config.datasets import BBBC021Dataset
-from morphpipe.console import log_to
 from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.plate_sheets import bbbc021_plate, write_plate
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 sheet, missing = bbbc021_plate(
     BBBC021Dataset.model_validate(snakemake.params.dataset),
     snakemake.params.plate,

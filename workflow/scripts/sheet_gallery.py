@@ -1,12 +1,12 @@
 import pandas as pd
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.console import log_to
 from morphpipe.datasets.gallery_plate import gallery_plate
 from morphpipe.datasets.obtain import obtained
 from morphpipe.datasets.plate_sheets import write_plate
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 plate = snakemake.params.plate
 sheet = gallery_plate(
     GalleryDataset.model_validate(snakemake.params.dataset | {"plates": [plate]}),

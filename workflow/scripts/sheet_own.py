@@ -1,8 +1,8 @@
 from morphpipe.config.datasets import SheetDataset
-from morphpipe.console import log_to
 from morphpipe.datasets.plate_sheets import own_plate, write_plate
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 sheet, missing = own_plate(
     SheetDataset.model_validate(snakemake.params.dataset), snakemake.params.plate
 )

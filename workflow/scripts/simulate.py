@@ -1,9 +1,9 @@
 from morphpipe.config.datasets import SimulatedDataset
-from morphpipe.console import log_to
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
 from morphpipe.datasets.stage import write_quality
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 # One plate is a function of the screen's seed and its own number.
 plate = int(snakemake.wildcards.shard) + 1
 dataset = SimulatedDataset.model_validate(snakemake.params.dataset | {"plates": plate})

@@ -1,13 +1,13 @@
 import pyarrow as pa
 
 from morphpipe.config.splits import Split
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.evaluation.leakage import check_leakage
 from morphpipe.evaluation.split_table import make_split, write_split
+from morphpipe.job import start_job
 from morphpipe.storage import read_parquet, write_parquet
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 settings = Split.model_validate(snakemake.params.split)
 fields = read_fields(snakemake.input.fields).keys()
 split = make_split(fields, settings)

@@ -1,12 +1,12 @@
 import torch
 
 from morphpipe.codecs.array_shards import ArrayShards
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.extract import cache_targets
 from morphpipe.encoders.stage import load_token_encoder
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)
 encoder, wildcards = snakemake.params.encoder, snakemake.wildcards
 fields = read_fields(snakemake.input.fields)

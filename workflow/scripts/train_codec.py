@@ -4,11 +4,11 @@ import torch
 
 from morphpipe.codecs.stage import train_codec
 from morphpipe.config.networks import TrainedCodec
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0], echo=True)
+start_job(snakemake.log[0], snakemake.input, echo=True)
 torch.set_num_threads(snakemake.threads)
 train = fields_on(read_split(snakemake.input.split), "train")
 train_codec(

@@ -3,12 +3,12 @@ from pathlib import Path
 import torch
 
 from morphpipe.config.networks import ResNet18Encoder
-from morphpipe.console import log_to
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.stage import train_encoder
 from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.job import start_job
 
-log_to(snakemake.log[0], echo=True)
+start_job(snakemake.log[0], snakemake.input, echo=True)
 torch.set_num_threads(snakemake.threads)
 settings = ResNet18Encoder.model_validate(snakemake.params.encoder)
 side = fields_on(read_split(snakemake.input.split), settings.side)

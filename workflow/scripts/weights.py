@@ -1,10 +1,10 @@
 from pathlib import Path
 
 from morphpipe.config.weights import Weights
-from morphpipe.console import log_to
+from morphpipe.job import start_job
 from morphpipe.weights import fetch_weights
 
-log_to(snakemake.log[0])
+start_job(snakemake.log[0], snakemake.input)
 fetch_weights(
     snakemake.wildcards.weights,
     Weights.model_validate(snakemake.params.weights),

@@ -85,6 +85,7 @@ def sample(
     from morphpipe.config.sampling import Sampling
     from morphpipe.datasets.fields import read_fields
     from morphpipe.evaluation.split_table import read_split
+    from morphpipe.job import read_from
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import generated_manifest, load_guide, load_with_codec
@@ -113,6 +114,9 @@ def sample(
             "--guide is given, but sampling.guidance.guide does not name the slice: set it, with "
             "a scale, or leave --guide out."
         )
+    read_from(
+        path for path in (fields, split, checkpoint, codec, conditions, guide) if path is not None
+    )
     with ending_when_asked():
         table = read_fields(fields)
         chosen = table.select(read_split(split)["field_id"]).keys()

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +100,7 @@ def train(
     ```
     """
     from morphpipe.datasets.fields import read_fields
+    from morphpipe.job import read_from
     from morphpipe.training.launch import is_started, launch, rank
 
     # The first of several processes writes the log, each other one a log of its own beside it.
@@ -116,6 +118,11 @@ def train(
     shards = [expand_folders(moments, "shard-*.parquet")]
     if targets:
         shards.append(expand_folders(targets, "shard-*.parquet"))
+    read_from(
+        path
+        for path in (fields, split, *chain(*shards), before, conditions, weights)
+        if path is not None
+    )
     training = wanted.training
     if training.processes > 1 and not is_started():
         launch(sys.argv[1:], training.devices, training.nodes, threads)

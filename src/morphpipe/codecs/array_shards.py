@@ -181,7 +181,7 @@ class ArrayShards:
         self.dtype = np.dtype(np.float16)
         self.made_by: str | None = None
         for number, place in enumerate(map(Path, indices)):
-            table = read_parquet(place)
+            table = read_parquet(place, own=True)
             frame = table.to_pandas()
             frame["file"] = number
             frames.append(frame)

@@ -32,6 +32,7 @@ from morphpipe.datasets.png import decode_plane, encode_png
 from morphpipe.datasets.rxrx1 import IMAGES, plane_name
 from morphpipe.datasets.zip_directory import BEFORE, BEHIND, ZIP_ERRORS, local_member, seal
 from morphpipe.errors import DataError
+from morphpipe.lineage import lineage_metadata
 from morphpipe.storage import atomic_path
 
 TABLE_NAME = "fields.parquet"
@@ -279,9 +280,9 @@ def read_images(fields: FieldTable) -> NDArray[Any]:
 class ArchiveWriter:
     """Collects fields into an archive; made by `write_archive`."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, manifest: ChannelManifest) -> None:
+    def __init__(self, archive: zipfile.ZipFile, path: Path, manifest: ChannelManifest) -> None:
         self._archive = archive
-        self._name = name
+        self._path = path
         self._manifest = manifest
         self._rows: list[dict[str, Any]] = []
 
@@ -312,7 +313,7 @@ class ArchiveWriter:
             assert stream is not None
             planes.append(
                 {
-                    "file": self._name,
+                    "file": self._path.name,
                     "offset": stream.tell() - len(data),
                     "length": len(data),
                     "compression": "stored",
@@ -333,12 +334,15 @@ class ArchiveWriter:
         planes = {key: self._rows[-1][key] for key in ("height", "width", "channels")}
         self._rows.append(dict.fromkeys(FIELD_SCHEMA.names) | row | planes)
 
-    def _finish(self, folder: Path) -> None:
+    def _finish(self) -> None:
         table = pa.Table.from_pylist(self._rows, schema=FIELD_SCHEMA)
-        check_fields(table, self._manifest, self._name)
+        check_fields(table, self._manifest, self._path.name)
+        content = with_metadata(FieldTable(table, self._manifest, self._path.parent))
+        content = content.replace_schema_metadata(
+            content.schema.metadata | lineage_metadata(self._path)
+        )
         buffer = io.BytesIO()
-        fields = FieldTable(table, self._manifest, folder)
-        pq.write_table(with_metadata(fields), buffer, write_page_checksum=True)
+        pq.write_table(content, buffer, write_page_checksum=True)
         info = zipfile.ZipInfo(TABLE_NAME, (1980, 1, 1, 0, 0, 0))
         info.external_attr = 0o644 << 16
         self._archive.writestr(info, buffer.getvalue())
@@ -367,9 +371,9 @@ def write_archive(path: str | Path, manifest: ChannelManifest) -> Iterator[Archi
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
     ):
-        writer = ArchiveWriter(archive, path.name, manifest)
+        writer = ArchiveWriter(archive, path, manifest)
         yield writer
-        writer._finish(path.parent)
+        writer._finish()
 
 
 def _table_inside(path: Path) -> pa.Table | None:

@@ -124,8 +124,10 @@ def join_shards(
     """
     return write_dataset(
         concatenate([read_fields(shard) for shard in shards], Path(path).parent),
-        pd.concat([read_parquet(part).to_pandas() for part in quality], ignore_index=True),
-        [read_parquet(part).to_pandas() for part in missing],
+        pd.concat(
+            [read_parquet(part, own=True).to_pandas() for part in quality], ignore_index=True
+        ),
+        [read_parquet(part, own=True).to_pandas() for part in missing],
         path,
         quality_path,
         quarantine_path,

@@ -108,7 +108,7 @@ def read_extraction(path: str | Path) -> Extraction:
     DataError
         When the file is missing or no feature table.
     """
-    return _extraction(read_parquet(path, columns=[]), path)
+    return _extraction(read_parquet(path, columns=[], own=True), path)
 
 
 def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -> FeatureTable:
@@ -135,7 +135,7 @@ def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -
     features = np.empty((0, 0), np.float32)
     number = sum(parquet_rows(path) for path in paths)
     for path in paths:
-        content = read_parquet(path)
+        content = read_parquet(path, own=True)
         found = _extraction(content, path)
         if extraction is None:
             extraction = found

@@ -78,7 +78,7 @@ def read_counts(paths: Sequence[str | Path]) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     for path in paths:
-        table = read_parquet(path)
+        table = read_parquet(path, own=True)
         if table.schema.names != COUNT_SCHEMA.names:
             raise DataError(f"{path} is no table of cell counts: let the workflow make it again.")
         for name, cells in zip(*(table[c].to_pylist() for c in COUNT_SCHEMA.names), strict=True):

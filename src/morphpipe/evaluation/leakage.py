@@ -136,10 +136,30 @@ def check_leakage(
         split, with_structures(fields, settings), settings.hold_out, pixel_hashes(fields, quality)
     )
     everywhere = settings.single_well == "all-sides" and split["field_id"].duplicated().any()
+    if not everywhere:
+        stop_at_leaks(found, settings)
+    return found
+
+
+def stop_at_leaks(found: pd.DataFrame, settings: Split) -> None:
+    """Stop when leaks that were found are not allowed by the configuration.
+
+    Parameters
+    ----------
+    found
+        See `find_leakage`.
+    settings
+        The split as configured.
+
+    Raises
+    ------
+    DataError
+        Naming the first leak of each kind.
+    """
     allowed = {SAME_STRUCTURE} | ({SAME_PIXELS} if settings.duplicates == "list" else set())
     wrong = found[~found["kind"].isin(allowed)]
-    if everywhere or wrong.empty:
-        return found
+    if wrong.empty:
+        return
     lines = []
     for kind, rows in wrong.groupby("kind", sort=True):
         first = rows.iloc[0]

@@ -96,7 +96,7 @@ def read_metric_table(path: str | Path) -> pa.Table:
     DataError
         If the file is missing, damaged, or no metric table.
     """
-    table = read_parquet(path)
+    table = read_parquet(path, own=True)
     if "group" not in table.schema.names:
         table = table.append_column("group", pa.nulls(len(table), pa.string()))
     if set(table.schema.names) != set(METRIC_SCHEMA.names):

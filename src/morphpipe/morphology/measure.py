@@ -24,11 +24,13 @@ from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import FieldTable, read_fields
 from morphpipe.errors import ConfigError, DataError, MorphpipeError
 from morphpipe.imaging.rgb import RGB_CHANNELS, to_rgb
+from morphpipe.job import read_from
 from morphpipe.morphology.batch import FieldImages, measure_batch
 from morphpipe.morphology.pipeline import LoadedPipeline, load_pipeline
 from morphpipe.morphology.selection import select_fields
 from morphpipe.morphology.tables import (
     FAILED,
+    SECONDS,
     MeasurementSource,
     image_table,
     join,
@@ -143,7 +145,7 @@ def measure_fields(
     join([_part(stem, "objects") for stem in stems], objects_path, source)
     _join_labels([_part(stem, "labels") for stem in stems], labels_path)
     join([_part(stem, "image") for stem in stems], image_path, source)
-    _report(image_path, number_failed)
+    _report(stems, number_failed)
 
 
 def _check_settings(images: str, batch_size: int, maximum_failed: float, keep_labels: int) -> None:
@@ -291,11 +293,9 @@ def _failures(stems: Sequence[Path]) -> tuple[int, list[str]]:
     return number, reasons
 
 
-def _report(image_path: Path, failed: int) -> None:
-    seconds = read_parquet(image_path, ["seconds"])["seconds"].to_numpy()
-    if not len(seconds):
-        print("no field to measure: the tables have no rows")
-        return
+def _report(stems: Sequence[Path], failed: int) -> None:
+    times = [read_parquet(_part(stem, "image"), [SECONDS])[SECONDS].to_numpy() for stem in stems]
+    seconds = np.concatenate(times)
     if not len(seconds):
         print("no field of those that were asked for is here: the tables are empty")
         return
@@ -358,6 +358,7 @@ def main(words: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
     try:
+        read_from(filter(None, (arguments.fields, arguments.split)))
         measure_fields(
             select_fields(
                 read_fields(arguments.fields),

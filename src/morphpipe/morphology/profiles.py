@@ -223,7 +223,7 @@ def read_profiles(paths: Sequence[str | Path]) -> Profiles:
     """
     parts: list[Profiles] = []
     for path in paths:
-        table = read_parquet(path)
+        table = read_parquet(path, own=True)
         content = (table.schema.metadata or {}).get(_PROFILES_KEY)
         if content is None:
             raise DataError(f"{path} holds no profiles: let the workflow make them again.")

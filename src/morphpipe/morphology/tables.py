@@ -24,10 +24,10 @@ IMAGE_KEYS = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         # Why a field failed; null where it was measured.
         pa.field("reason", pa.string()),
-        # Wall-clock time of the field.
-        pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
+# Wall-clock time of a field: in the tables of batches only, since two runs differ in it.
+SECONDS = "seconds"
 OBJECT_KEYS = pa.schema(
     [
         pa.field("field_id", pa.string(), nullable=False),
@@ -94,7 +94,7 @@ class FieldMeasurements:
 
 
 def image_table(fields: Sequence[FieldMeasurements], features: Iterable[str]) -> pa.Table:
-    """The rows of some fields: `IMAGE_KEYS`, then one float64 column per measurement.
+    """The rows of some fields: `IMAGE_KEYS`, `SECONDS`, then a float64 column per measurement.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def image_table(fields: Sequence[FieldMeasurements], features: Iterable[str]) ->
             [MEASURED if field.reason is None else FAILED for field in fields], pa.string()
         ),
         "reason": pa.array([field.reason for field in fields], pa.string()),
-        "seconds": pa.array([field.seconds for field in fields], pa.float64()),
+        SECONDS: pa.array([field.seconds for field in fields], pa.float64()),
     }
-    schema = list(IMAGE_KEYS)
+    schema = [*IMAGE_KEYS, pa.field(SECONDS, pa.float64())]
     for name in dict.fromkeys([*features, *(name for field in fields for name in field.image)]):
         values = np.array([field.image.get(name, np.nan) for field in fields], np.float64)
         columns[name] = pa.array(values, pa.float64(), from_pandas=True)
@@ -174,6 +174,8 @@ def object_table(
 def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
     """Put tables of batches below each other, a row group per batch, in bounded memory.
 
+    Times are left out.
+
     Parameters
     ----------
     parts
@@ -192,6 +194,7 @@ def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
     columns: dict[str, pa.Field] = {}
     for part in parts:
         columns |= {f.name: f for f in read_parquet_schema(part) if f.name not in columns}
+    columns.pop(SECONDS, None)
     schema = pa.schema(list(columns.values()), metadata=source.metadata())
     rows = 0
     with parquet_writer(output, schema) as writer:
@@ -252,7 +255,7 @@ def read_image_measurements(paths: Sequence[str | Path]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        field_id, status, reason, seconds, then the measurements; a measurement that a table
+        field_id, status, reason, then the measurements; a measurement that a table
         lacks is null there.
 
     Raises
@@ -262,7 +265,9 @@ def read_image_measurements(paths: Sequence[str | Path]) -> pd.DataFrame:
         in two of them.
     """
     common_source(paths)
-    frame = pd.concat([read_parquet(path).to_pandas() for path in paths], ignore_index=True)
+    frame = pd.concat(
+        [read_parquet(path, own=True).to_pandas() for path in paths], ignore_index=True
+    )
     repeated = frame["field_id"].duplicated()
     if repeated.any():
         raise DataError(
@@ -296,4 +301,4 @@ def iterate_objects(
     """
     common_source(paths)
     for path in paths:
-        yield read_parquet(path, columns).to_pandas()
+        yield read_parquet(path, columns, own=True).to_pandas()

@@ -17,7 +17,7 @@ MODEL, BASELINE = "MorphoDiff", "Stable Diffusion"
 
 @cache
 def _read(path: str | Path) -> pd.DataFrame:
-    return read_parquet(path).to_pandas()
+    return read_parquet(path, own=True).to_pandas()
 
 
 def _row(run: PaperRun, role: str, metric: str, encoder: str, view: str) -> pd.Series | str:

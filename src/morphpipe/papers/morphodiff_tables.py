@@ -126,7 +126,7 @@ def table_5(table: PaperTable, run: PaperRun) -> None:
             if facts is None or facts.name not in rankings:
                 continue
             encoder = run.encoder(facts, "distances", "morphodiff")
-            summary = ranking_summary(read_parquet(rankings[facts.name]).to_pandas())
+            summary = ranking_summary(read_parquet(rankings[facts.name], own=True).to_pandas())
             if summary.empty:
                 continue
             _add_ranks(table, row, system, role, encoder, summary, facts)

@@ -254,7 +254,7 @@ def _scores(run: PaperRun, notes: Notes) -> tuple[pd.DataFrame, list[float]]:
     if facts.morphology is None:
         raise DataError("CellProfiler measures nothing of this experiment")
     path = run.paths(facts.name, "morphology")["scores"]
-    scores = read_parquet(path).to_pandas()
+    scores = read_parquet(path, own=True).to_pandas()
     recipe = facts.morphology["recipe"]
     scores = scores[scores["recipe"] == recipe]
     seeds = scores[["training_seed", "sampling_seed"]].drop_duplicates().sort_values(
@@ -315,7 +315,7 @@ def figure_4(run: PaperRun, notes: Notes) -> Figure:
     facts = _model(run)
     if facts.morphology is None:
         raise DataError("CellProfiler measures nothing of this experiment")
-    table = read_parquet(run.paths(facts.name, "morphology")["correlations"]).to_pandas()
+    table = read_parquet(run.paths(facts.name, "morphology")["correlations"], own=True).to_pandas()
     table = table[table["recipe"] == facts.morphology["recipe"]]
     table = table[(table["rank_a"] <= _TOP) & (table["rank_b"] <= _TOP)]
     table = table.drop_duplicates(["rank_a", "rank_b"])

@@ -43,7 +43,7 @@ class ComparisonSection:
 
 
 def _read(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
-    table = read_parquet(path)
+    table = read_parquet(path, own=True)
     if set(table.schema.names) != set(columns):
         raise DataError(f"{path} is not a table of {what}: let the workflow make it again.")
     return table.to_pandas()

@@ -20,7 +20,7 @@ from morphpipe.datasets.quality import QUALITY_KEYS
 from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.encoders.feature_table import Extraction, read_features
 from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS
+from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS, stop_at_leaks
 from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
@@ -196,7 +196,7 @@ def _ordered(found: pd.Series, configured: Sequence[Any] | None) -> list[str]:
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """A table that has to have these columns, with whatever others it has."""
-    table = read_parquet(path).to_pandas()
+    table = read_parquet(path, own=True).to_pandas()
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{path} lacks the column {missing[0]}: let the workflow make it again.")
@@ -289,6 +289,10 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     split = _read_table(files.split, ["field_id", "split"])[["field_id", "split"]]
     generated = [read_fields(path) for path in files.samples]
     test = set(split.loc[split["split"] == "test", "field_id"])
+    leakage = _read_optional(files.leakage, LEAKAGE_COLUMNS)
+    if leakage is not None and not split["field_id"].duplicated().any():
+        # The split is not made again where `duplicates` alone has changed.
+        stop_at_leaks(leakage, split_settings)
     apart = [path for path in files.metrics if path.stem in MEASURES]
     metrics = read_metrics([path for path in files.metrics if path not in apart])
     return Evidence(
@@ -302,7 +306,7 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
         generated=tuple(generated),
         quarantine=_read_table(files.quarantine, ["field_id", "reason"])[["field_id", "reason"]],
         quality=_read_optional(files.quality, list(QUALITY_KEYS)),
-        leakage=_read_optional(files.leakage, LEAKAGE_COLUMNS),
+        leakage=leakage,
         trainings=tuple(
             sorted((read_training(f) for f in files.checkpoints), key=lambda t: t.seed)
         ),

@@ -49,7 +49,7 @@ class MorphologySection:
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    found = read_parquet(path)
+    found = read_parquet(path, own=True)
     if set(found.schema.names) != set(columns):
         raise DataError(f"{path} is not the table it should be: let the workflow make it again.")
     return found.to_pandas()
@@ -292,7 +292,7 @@ def _statements(measured: _Measured, summary: pd.DataFrame, differences: pd.Data
 
 
 def _scores(path: Path, recipe: str) -> tuple[pd.DataFrame, tuple[float, float]] | None:
-    found = read_parquet(path)
+    found = read_parquet(path, own=True)
     if set(found.schema.names) != set(SCORE_SCHEMA.names):
         raise DataError(f"{path} is not a table of scores: let the workflow make it again.")
     explained = json.loads((found.schema.metadata or {}).get(SCORES_KEY, b"[]"))

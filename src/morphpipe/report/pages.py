@@ -11,6 +11,7 @@ from morphpipe.report.comparison import ComparisonSection
 from morphpipe.report.content import Content
 from morphpipe.report.gallery import PER_CONDITION, gallery
 from morphpipe.report.licences import licence_table
+from morphpipe.report.lineage import lineage_table
 from morphpipe.report.overview import checks_table, figures_table, shared_caveats
 from morphpipe.report.paper_items import COMPARABLE, PAPER_NAMES, PaperItem, item_table, standing
 from morphpipe.report.provenance import checksum_table, seed_table, trained_table
@@ -143,17 +144,20 @@ def _gallery(content: Content, most: int) -> Page:
 def _provenance(content: Content) -> Page:
     inputs, sections = content.inputs, content.sections
     configured = content.configuration.model_dump(mode="json")
+    lineage = lineage_table(inputs)
     context = {
         "stages": _named(stage_table(content.stages), "run-times") if content.stages else None,
         "stage_plots": content.stage_plots,
         "seeds": _named(seed_table(inputs), "seeds"),
+        "lineage": None if lineage is None else _named(lineage, "lineage"),
         "checksums": _named(checksum_table(inputs, sections), "checksums"),
         "licences": _named(licence_table(inputs, sections), "licences"),
         "trained": _named(trained_table(inputs), "trained-here"),
         "versions": dict(inputs.versions),
         "configuration": yaml.safe_dump(configured, sort_keys=False, allow_unicode=True),
     }
-    parts = [("times", "Run times"), ("seeds", "Seeds"), ("checksums", "Checksums"),
+    parts = [("times", "Run times"), ("seeds", "Seeds"), ("lineage", "Lineage"),
+             ("checksums", "Checksums"),
              ("licences", "Licences"), ("versions", "Software"),
              ("configuration", "Configuration")]  # fmt: skip
     return Page("provenance", "", "Provenance", "Look closer", "provenance", context, parts)

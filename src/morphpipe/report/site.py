@@ -141,7 +141,7 @@ def _write_all_metrics(content: Content, folder: Path) -> list[tuple[str, str]]:
     written = []
     for one in content.inputs.experiments:
         address = f"tables/{one.name}-all-metrics.csv.gz"
-        frame = pd.concat([read_parquet(path).to_pandas() for path in one.metrics])
+        frame = pd.concat([read_parquet(path, own=True).to_pandas() for path in one.metrics])
         with (
             open(folder / address, "wb") as stream,
             gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as compressed,

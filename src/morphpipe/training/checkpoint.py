@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from morphpipe.checksums import write_sealed_json
 from morphpipe.errors import DataError
 from morphpipe.finite import check_finite
+from morphpipe.lineage import lineage_of
 from morphpipe.storage import atomic_path, sha256_of_file
 from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
@@ -63,6 +64,7 @@ def save_checkpoint(
             "settings": state.settings,
             "latent_shape": list(state.latent_shape),
             "codec": state.codec,
+            "lineage": lineage_of(Path(folder) / STATE),
             "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }
         write_sealed_json(content, temporary / STATE)
