@@ -118,7 +118,7 @@ def _verify_lineage(results: Path, found: Verification) -> None:
         for place, identity in lineage.inputs.items():
             if place not in identities:
                 there = Path(place)
-                identities[place] = identity_of(there) if there.is_file() else None
+                identities[place] = (identity_of(there) or "none") if there.is_file() else None
             if identities[place] not in (None, identity):
                 raise DataError(conflict(str(path), None, place))
 

@@ -199,9 +199,8 @@ def strike(folder: Path, exchange: Exchange, chance: random.Random) -> None:
 
 @contextmanager
 def _times_kept(path: Path) -> Iterator[Path]:
-    # Snakemake's own, of a folder that is an output.
-    places = [p for p in (path, path / ".snakemake_timestamp") if p.exists()]
-    times = [(p, p.stat()) for p in places]
+    times = {place: place.stat() for place in (path, *path.rglob("*"))}
     yield path
-    for place, status in reversed(times):
-        os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for place, status in times.items():
+        if place.exists():
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))

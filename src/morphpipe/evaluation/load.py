@@ -51,9 +51,11 @@ def load_feature_set(
     ids = list(table.field_ids)
     missing = set(ids) - set(keys.index)
     if missing:
+        named = next(path for path in features if not missing.isdisjoint(_ids(path)))
         raise DataError(
             f"{len(missing)} images with features stand in no field table, among them "
-            f"{sorted(missing)[0]!r}: delete the feature tables and make them again."
+            f"{min(missing & set(_ids(named)))!r} of {named}: it has the features of other images. "
+            "Delete it and let the workflow make it again."
         )
     if wanted is None:
         lacking = (set(keys.index) if needed is None else needed) - set(ids)
@@ -80,11 +82,15 @@ def _keys(path: str | Path, wanted: Set[str] | None) -> pd.DataFrame:
     return keys if wanted is None else keys[keys["field_id"].isin(wanted)]
 
 
+def _ids(path: str | Path) -> list[str]:
+    return list(read_parquet(path, columns=["field_id"])["field_id"].to_pylist())
+
+
 def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
     """The untransformed rows of some images, file by file."""
     parts: list[FeatureTable] = []
     for path in paths:
-        if wanted.isdisjoint(read_parquet(path, columns=["field_id"])["field_id"].to_pylist()):
+        if wanted.isdisjoint(_ids(path)):
             continue
         table = read_features([path], untransformed=True)
         if parts and table.extraction != parts[0].extraction:
