@@ -71,7 +71,7 @@ def read_from(inputs: Iterable[str | Path]) -> None:
         for place, identity in lineage.inputs.items():
             other, by = known.setdefault(place, (identity, str(path)))
             if other != identity:
-                raise DataError(conflict(str(path), by, place))
+                raise DataError(_conflict(str(path), by, place))
     set_inputs({place: identity for place, (identity, _) in known.items() if identity})
 
 
@@ -90,18 +90,7 @@ def check_name(path: Path, lineage: Lineage) -> None:
         )
 
 
-def conflict(path: str, other: str | None, place: str) -> str:
-    """In words: two files were made from different versions of a third one.
-
-    Parameters
-    ----------
-    path
-        The one file.
-    other
-        The other one; none where the third one itself is another than `path` was made from.
-    place
-        The third.
-    """
+def _conflict(path: str, other: str | None, place: str) -> str:
     place = os.path.relpath(place)
     if other is None:
         return (

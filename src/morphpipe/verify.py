@@ -1,5 +1,6 @@
 """Whether the files of a run are whole, complete, and made from one another."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.feature_table import read_extraction
 from morphpipe.errors import ConfigError, DataError, MorphpipeError
-from morphpipe.job import check_name, conflict, identity_of, read_lineage
+from morphpipe.job import check_name, identity_of, read_lineage
 from morphpipe.storage import read_parquet, sha256_of_file
 from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 
@@ -108,22 +109,30 @@ def _verify_lineage(results: Path, found: Verification) -> None:
     files = [
         path for kind in ("*.parquet", "*.zip", RECORD, STATE) for path in _files(results, kind)
     ]
-    identities: dict[str, str | None] = {}
+    made_of: dict[tuple[str, str], list[Path]] = {}
 
     def look(path: Path) -> None:
         lineage = read_lineage(path)
-        if lineage is None:
-            return
-        check_name(path, lineage)
-        for place, identity in lineage.inputs.items():
-            if place not in identities:
-                there = Path(place)
-                identities[place] = (identity_of(there) or "none") if there.is_file() else None
-            if identities[place] not in (None, identity):
-                raise DataError(conflict(str(path), None, place))
+        if lineage is not None:
+            check_name(path, lineage)
+            for entry in lineage.inputs.items():
+                made_of.setdefault(entry, []).append(path)
 
     for path in tqdm(files, desc="lineage", unit="file", mininterval=5):
         found.check("lineages", partial(look, path))
+    for (place, identity), made in made_of.items():
+        found.check("inputs", partial(_check_input, Path(place), identity, made))
+
+
+def _check_input(path: Path, identity: str, made: list[Path]) -> None:
+    """Stop where a file is another than the one that some were made from."""
+    if path.is_file() and identity_of(path) != identity:
+        others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
+        raise DataError(
+            f"{os.path.relpath(path)} is another than the one that {made[0]}{others} were made "
+            "from: one of the two is of another run, or has been changed since. Delete the wrong "
+            "one, and let the workflow make it again."
+        )
 
 
 def _verify_arrays(results: Path, found: Verification) -> dict[str, Path]:
