@@ -91,7 +91,7 @@ def check_name(path: Path, lineage: Lineage) -> None:
 
 
 def _conflict(path: str, other: str | None, place: str) -> str:
-    place = os.path.relpath(place)
+    place = shown(place)
     if other is None:
         return (
             f"{path} was made from another {place} than the one that is there: one of the two is "
@@ -102,6 +102,12 @@ def _conflict(path: str, other: str | None, place: str) -> str:
         f"{path} and {other} were made from different versions of {place}: one of the two is of "
         "another run. Delete the wrong one, and let the workflow make it again."
     )
+
+
+def shown(path: str | Path) -> str:
+    """A path as it is read best: from the working folder, where it lies in it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def artefacts(paths: Iterable[str | Path]) -> Iterator[Path]:

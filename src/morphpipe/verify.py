@@ -1,6 +1,5 @@
 """Whether the files of a run are whole, complete, and made from one another."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ from morphpipe.datasets.archive import FieldReader
 from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.feature_table import read_extraction
 from morphpipe.errors import ConfigError, DataError, MorphpipeError
-from morphpipe.job import check_name, identity_of, read_lineage
+from morphpipe.job import check_name, identity_of, read_lineage, shown
 from morphpipe.storage import read_parquet, sha256_of_file
 from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
 
@@ -129,7 +128,7 @@ def _check_input(path: Path, identity: str, made: list[Path]) -> None:
     if path.is_file() and identity_of(path) != identity:
         others = f" and {len(made) - 1} other files" if len(made) > 1 else ""
         raise DataError(
-            f"{os.path.relpath(path)} is another than the one that {made[0]}{others} were made "
+            f"{shown(path)} is another than the one that {made[0]}{others} were made "
             "from: one of the two is of another run, or has been changed since. Delete the wrong "
             "one, and let the workflow make it again."
         )
