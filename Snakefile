@@ -52,6 +52,5 @@ rule all:
     input:
         rules.report.output.page,
         rules.report.output.single,
-        expand(rules.figures.output.samples, experiment=EXPERIMENTS),
         expand(rules.evaluate_crops.output.metrics, experiment=WITH_CROPS),
         paper_items(),

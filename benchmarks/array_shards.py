@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from measuring import markdown_table
 
-from morphpipe.codecs.array_shards import ArrayShards, write_shard
+from morphpipe.tables.array_shards import ArrayShards, write_shard
 
 SHAPE = (24, 64, 64)
 

@@ -25,13 +25,13 @@ import torch
 from measuring import markdown_table
 from numpy.typing import NDArray
 
-from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.datasets.archive import read_images, write_archive
-from morphpipe.datasets.fields import FieldTable, read_fields
-from morphpipe.evaluation.morphology_sets import MorphologySettings
-from morphpipe.evaluation.morphology_stage import evaluate_morphology
-from morphpipe.evaluation.split_table import fields_on, read_split
+from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.evaluation.morphology.sets import MorphologySettings
+from morphpipe.evaluation.morphology.stage import evaluate_morphology
 from morphpipe.morphology.profiles import field_profiles, write_profiles
+from morphpipe.tables.archive import read_fields, read_images, write_archive
+from morphpipe.tables.fields import FieldTable
 
 ROOT = Path(__file__).resolve().parents[1]
 BANDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # ends, cycles a pixel

@@ -23,10 +23,10 @@ from measuring import markdown_table
 from PIL import Image
 
 from morphpipe.config.datasets import SimulatedDataset
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable, concatenate, read_fields, write_fields
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
 from morphpipe.morphology.environment import read_environment, record_of, variables
+from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.fields import FieldTable, concatenate, write_fields
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = record_of(ROOT / "workflow/envs/cellprofiler.lock", ROOT / "environments")

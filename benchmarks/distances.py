@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from measuring import markdown_table
 
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import kernel_distance
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.kernel import kernel_distance
 
 WIDTH = 2048
 

@@ -6,7 +6,7 @@
 Every solver, grid and number of evaluations is sampled once per sampling seed, from the same noise.
 The images are judged in memory: each goes through the encoder once. The Fréchet distance is a
 multiple of the floor, at the floor's number of images: both are measured against the same halves
-of the held-out fields, split by well (`morphpipe.evaluation.floor`). Precision and recall are
+of the held-out fields, split by well (`morphpipe.evaluation.core.floor`). Precision and recall are
 those of as many generated images as one half has against that half; the floor's row has those of
 the other half. Intervals are 95 % t-intervals over sampling seeds.
 
@@ -26,18 +26,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphpipe.codecs.autoencoder import Codec
+from morphpipe.autoencoders.autoencoder import Codec
 from morphpipe.config.sampling import FLOW_SAMPLERS, Guidance, Sampling, is_flow
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import ChannelManifest, read_fields
+from morphpipe.core.errors import ConfigError
+from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.encoders.base import Encoder
 from morphpipe.encoders.extract import rgb_planes
 from morphpipe.encoders.registry import KINDS
 from morphpipe.encoders.stage import load_encoder, record_in
-from morphpipe.errors import ConfigError
-from morphpipe.evaluation.distance_measures import Frechet
-from morphpipe.evaluation.feature_set import KEY_COLUMNS, FeatureSet
-from morphpipe.evaluation.floor import (
+from morphpipe.evaluation.core.feature_set import KEY_COLUMNS, FeatureSet
+from morphpipe.evaluation.core.floor import (
     Averaged,
     Halving,
     conditions_by,
@@ -46,11 +44,11 @@ from morphpipe.evaluation.floor import (
     measure_against_halves,
     measure_floor,
 )
-from morphpipe.evaluation.manifold import manifold_scores
-from morphpipe.evaluation.scopes import of_generated_conditions
-from morphpipe.evaluation.seed_interval import seed_interval
-from morphpipe.evaluation.split_table import fields_on, read_split
-from morphpipe.report.drawing import CONDITIONS, FLOOR_GREY, STYLE, new_figure
+from morphpipe.evaluation.core.scopes import of_generated_conditions
+from morphpipe.evaluation.core.seed_interval import seed_interval
+from morphpipe.evaluation.coverage.manifold import manifold_scores
+from morphpipe.evaluation.distances.measures import Frechet
+from morphpipe.report.figures.drawing import CONDITIONS, FLOOR_GREY, STYLE, new_figure
 from morphpipe.sampling.generate import (
     TrainedGenerator,
     generated_manifest,
@@ -59,6 +57,8 @@ from morphpipe.sampling.generate import (
 )
 from morphpipe.sampling.plan import sampling_plan
 from morphpipe.sampling.times import evaluations
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.fields import ChannelManifest
 
 SEED = 2020  # of the halvings and of what is drawn from the generated images
 NUMBERS = ("ratio", "precision", "recall", "images_per_second")

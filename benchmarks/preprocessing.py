@@ -18,11 +18,11 @@ import tifffile
 
 from morphpipe.config.datasets import SimulatedDataset
 from morphpipe.config.preprocessing import Preprocessing, Quality
-from morphpipe.datasets.fields import Channel
-from morphpipe.datasets.preprocess import preprocess_plate
-from morphpipe.datasets.sheet import KEY_COLUMNS, SampleSheet
+from morphpipe.datasets.preparation.preprocess import preprocess_plate
 from morphpipe.datasets.simulated import CHANNELS, STAINS, plate_layout, simulate_field
 from morphpipe.datasets.simulated.source import screen_design
+from morphpipe.datasets.sources.sheet import KEY_COLUMNS, SampleSheet
+from morphpipe.tables.fields import Channel
 
 DIFFERENT = 200
 

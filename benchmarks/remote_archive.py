@@ -18,7 +18,7 @@ import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from morphpipe.datasets.remote_zip import fetch_members
+from morphpipe.datasets.fetch.remote_zip import fetch_members
 
 EXPERIMENTS = {"HUVEC": 24, "RPE": 11, "HEPG2": 11, "U2OS": 5}
 WELLS = [f"{chr(66 + row)}{column:02d}" for row in range(14) for column in range(2, 24)]

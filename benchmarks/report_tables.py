@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from morphpipe.evaluation.metric_table import METRIC_SCHEMA
+from morphpipe.core.storage import write_parquet
 from morphpipe.report.results import over_seeds, read_metrics
 from morphpipe.report.tables import distance_table
-from morphpipe.storage import write_parquet
+from morphpipe.tables.metric_table import METRIC_SCHEMA
 
 CELL_TYPES = ["HEPG2", "HUVEC", "RPE", "U2OS", "all"]
 VIEWS = ["all", "DNA", "ER", "actin", "nucleoli_RNA", "mitochondria", "Golgi"]

@@ -24,11 +24,11 @@ import pandas as pd
 import yaml
 from measuring import markdown_table, seconds_of
 
-from morphpipe.codecs.autoencoder import load_codec
+from morphpipe.autoencoders.autoencoder import load_codec
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import FlowUNet, Generator, SiT
 from morphpipe.config.sampling import Guidance, Sampling
-from morphpipe.devices import best_device, uses_bfloat16
+from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.generate import TrainedGenerator, sample_latents

@@ -19,13 +19,13 @@ from multiprocessing import get_context
 import torch
 from torch import nn
 
-from morphpipe.devices import best_device
+from morphpipe.config.sit_presets import PRESETS
+from morphpipe.config.unet_presets import UNET_PRESETS
+from morphpipe.core.devices import best_device
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.generators.flow import FlowGenerator
-from morphpipe.generators.presets import PRESETS
 from morphpipe.generators.sit import SiT
 from morphpipe.generators.unet import UNetGenerator
-from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.training.ema import ExponentialMovingAverage
 
 PERTURBATIONS, CELL_TYPES, EMBEDDING = 1139, 4, 512  # RxRx1's classes, scGPT's width

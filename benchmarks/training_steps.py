@@ -45,9 +45,9 @@ from published_sit import PublishedStep
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from morphpipe.codecs.train_autoencoder import train_autoencoder
+from morphpipe.autoencoders.training import train_autoencoder
 from morphpipe.config.networks import TrainedCodec
-from morphpipe.devices import best_device, computes_bfloat16
+from morphpipe.core.devices import best_device, computes_bfloat16
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.generators.flow import FlowGenerator

@@ -19,9 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Imported before all else, so that torchvision loads beside a CPU torch.
 import morphpipe  # noqa: F401
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
-from morphpipe.lineage import set_inputs
+from morphpipe.core.lineage import set_inputs
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
 
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 

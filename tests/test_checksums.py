@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from morphpipe.checksums import (
+from morphpipe.core.checksums import (
     RECORD,
     check_recorded,
     read_sealed_json,
     record_files,
     write_sealed_json,
 )
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 CONTENT = {"step": 5, "ä": [0.1, None, {"b": (1, 2)}], "sha256": {"model": "ab" * 32}}
 

@@ -1,13 +1,13 @@
 import pytest
 
-from morphpipe.console import describe
-from morphpipe.errors import DataError, MorphpipeError
+from morphpipe.core.console import describe
+from morphpipe.core.errors import DataError, MorphpipeError
 
 SCRIPT = """
     import os
     import sys
-    from morphpipe.console import log_to
-    from morphpipe.errors import DataError
+    from morphpipe.core.console import log_to
+    from morphpipe.core.errors import DataError
 
     log_to(sys.argv[1], echo=sys.argv[2] == "echo")
     print("on stdout")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from morphpipe.config import parse_configuration, read_configuration
-from morphpipe.downloads import list_downloads
+from morphpipe.plan.downloads import list_downloads
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from morphpipe.config.configuration import parse_configuration
-from morphpipe.estimate import estimate_run
+from morphpipe.plan.estimate import estimate_run
 
 ROOT = Path(__file__).parents[1]
 

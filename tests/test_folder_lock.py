@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.folder_lock import only_user
+from morphpipe.core.errors import DataError
+from morphpipe.core.folder_lock import only_user
 
 HOLD = """
     import sys, time
-    from morphpipe.folder_lock import only_user
+    from morphpipe.core.folder_lock import only_user
 
     with only_user(sys.argv[1]):
         print("held", flush=True)

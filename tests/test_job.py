@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.checksums import record_files, write_sealed_json
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest
-from morphpipe.errors import DataError
-from morphpipe.job import identity_of, read_from, read_lineage
-from morphpipe.lineage import software
-from morphpipe.storage import read_parquet, read_parquet_schema, write_parquet
+from morphpipe.core.checksums import record_files, write_sealed_json
+from morphpipe.core.errors import DataError
+from morphpipe.core.lineage import software
+from morphpipe.core.storage import read_parquet, read_parquet_schema, write_parquet
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.lineage import identity_of, read_from, read_lineage
 
 MANIFEST = ChannelManifest((Channel("DNA", "Hoechst"),), None, 8, "none", "made here")
 

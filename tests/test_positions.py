@@ -7,7 +7,7 @@ import pytest
 
 from morphpipe.encoders.openphenom import GRID, WIDTH, _Backbone
 from morphpipe.generators.sit import SiT
-from morphpipe.positions import grid_positions
+from morphpipe.imaging.positions import grid_positions
 
 
 def quarters(place, bands):

@@ -21,21 +21,23 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             id="help",
         ),
         pytest.param(
-            "import morphpipe.config, morphpipe.config.sampling, morphpipe.generators.presets",
+            "import morphpipe.config, morphpipe.config.sampling, morphpipe.config.sit_presets",
             {"torch", "matplotlib", "diffusers", "torchvision", "sklearn"},
             id="Snakefile",
         ),
         pytest.param(
-            "import morphpipe.evaluation.stage, morphpipe.evaluation.ranking_blocks\n"
-            "import morphpipe.evaluation.crop_distances, morphpipe.evaluation.comparison_stage",
+            "import morphpipe.evaluation.stage, morphpipe.evaluation.distances.ranking_blocks\n"
+            "import morphpipe.evaluation.distances.crops\n"
+            "import morphpipe.evaluation.distances.comparison_stage",
             DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
             id="measures",
         ),
         pytest.param(
-            "import morphpipe.evaluation.morphology_stage", DRAWING_AND_TORCH, id="morphology"
+            "import morphpipe.evaluation.morphology.stage", DRAWING_AND_TORCH, id="morphology"
         ),
         pytest.param(
-            "import morphpipe.datasets.stage, morphpipe.datasets.preprocess",
+            "import morphpipe.datasets.preparation.tables\n"
+            "import morphpipe.datasets.preparation.preprocess",
             DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
             id="fields",
         ),
@@ -45,12 +47,14 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             id="report",
         ),
         pytest.param(
-            "import morphpipe.papers.tables",
+            "import morphpipe.report.papers.tables",
             DRAWING_AND_TORCH | PARTS_OF_SCIENCE,
             id="tables of papers",
         ),
         pytest.param(
-            "import morphpipe.papers.figures", DRAWING_AND_TORCH - {"matplotlib"}, id="figures"
+            "import morphpipe.report.papers.figures",
+            DRAWING_AND_TORCH - {"matplotlib"},
+            id="figures",
         ),
         pytest.param(
             "import morphpipe.encoders.stage",

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.storage import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import (
     atomic_path,
     read_parquet,
     read_parquet_schema,

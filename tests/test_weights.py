@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from morphpipe import weights as module
-from morphpipe.checksums import read_record
 from morphpipe.config.weights import Weights
-from morphpipe.errors import WeightsError
-from morphpipe.weights import address, fetch_weights, look_for_weights
+from morphpipe.core.checksums import read_record
+from morphpipe.core.errors import WeightsError
+from morphpipe.datasets.fetch import weights as module
+from morphpipe.datasets.fetch.weights import address, fetch_weights, look_for_weights
 
 CONTENT = save({"a": torch.ones(2)})
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

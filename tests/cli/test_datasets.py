@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.datasets.png import encode_png
-from morphpipe.storage import read_parquet
+from morphpipe.core.storage import read_parquet
+from morphpipe.datasets.sources import rxrx1
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.png import encode_png
 
 
 def test_download_checks_and_records(morphpipe, tmp_path):

@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from morphpipe.datasets.fields import read_fields
-from morphpipe.evaluation.metric_table import METRIC_SCHEMA
-from morphpipe.storage import read_parquet
+from morphpipe.core.storage import read_parquet
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.metric_table import METRIC_SCHEMA
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from morphpipe.errors import MorphpipeError
+from morphpipe.core.errors import MorphpipeError
 
 FIELDS = ("--fields", "{fields}")
 DATA = (*FIELDS, "--split", "{split}")
@@ -51,7 +51,7 @@ def places(tmp_path, make_fields, make_row, tiny_config):
 def _write_split(rows, path):
     import pandas as pd
 
-    from morphpipe.evaluation.split_table import write_split
+    from morphpipe.datasets.splits.table import write_split
 
     sides = ["train", "encoder", "test", "test"] * 2
     write_split(pd.DataFrame({"field_id": [r["field_id"] for r in rows], "split": sides}), path)

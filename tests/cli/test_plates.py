@@ -6,8 +6,7 @@ import pytest
 import tifffile
 import yaml
 
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
+from morphpipe.tables.archive import read_fields, read_images
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import yaml
 
 from morphpipe.cli import app
 from morphpipe.cli.outputs import unused
-from morphpipe.errors import ConfigError
-from morphpipe.storage import sha256_of_file
+from morphpipe.core.errors import ConfigError
+from morphpipe.core.storage import sha256_of_file
 
 # They add to a folder that may hold other files. Of an environment the folder is made by its hash.
 ADDING = {"latents", "measure", "preprocess", "targets", "weights", "environment"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models import AutoencoderKL
 
-from morphpipe.codecs.train_autoencoder import save_autoencoder
+from morphpipe.autoencoders.training import save_autoencoder
 
 
 @pytest.fixture(scope="session")

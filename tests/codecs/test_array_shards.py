@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.codecs.array_shards import ArrayShards, write_shard
-from morphpipe.errors import DataError, StorageError
-from morphpipe.storage import read_parquet, sha256_of_file, write_parquet
+from morphpipe.core.errors import DataError, StorageError
+from morphpipe.core.storage import read_parquet, sha256_of_file, write_parquet
+from morphpipe.tables.array_shards import ArrayShards, write_shard
 
 
 def _write(path, rows, *, start=0, block=3, transforms=(0,)):
@@ -175,7 +175,7 @@ def test_writer_that_is_killed_leaves_no_shard(run_python, tmp_path):
         import sys
         import time
         import numpy as np
-        from morphpipe.codecs.array_shards import write_shard
+        from morphpipe.tables.array_shards import write_shard
 
         def rows():
             yield np.ones((2, 4))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import morphpipe.codecs.autoencoder as autoencoder_module
-from morphpipe.codecs.array_shards import sample_latents
-from morphpipe.codecs.autoencoder import CONFIG, load_codec, to_8bit, to_unit_range
-from morphpipe.errors import DataError, WeightsError
+import morphpipe.autoencoders.autoencoder as autoencoder_module
+from morphpipe.autoencoders.autoencoder import CONFIG, load_codec, to_8bit, to_unit_range
+from morphpipe.core.errors import DataError, WeightsError
+from morphpipe.tables.array_shards import sample_latents
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

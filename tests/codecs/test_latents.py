@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.codecs.array_shards import ArrayShards
-from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.codecs.latents import cache_moments
-from morphpipe.errors import DataError
+from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.latents import cache_moments
+from morphpipe.core.errors import DataError
 from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.tables.array_shards import ArrayShards
 
 RXRX1 = ("DNA", "ER", "actin", "RNA", "mito", "Golgi")
 

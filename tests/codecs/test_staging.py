@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from morphpipe.codecs.array_shards import ArrayShards, write_shard
-from morphpipe.codecs.staging import stage_shards
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.tables.array_shards import ArrayShards, write_shard
+from morphpipe.tables.staging import stage_shards
 
 
 @pytest.fixture
@@ -67,6 +67,6 @@ def test_disk_that_fills_up_meanwhile_is_cleared_and_said(kinds, disk, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("morphpipe.codecs.staging._copy", full)
+    monkeypatch.setattr("morphpipe.tables.staging._copy", full)
     assert "is full" in stage_shards(kinds, "$NODE_DISK")
     assert list(disk.iterdir()) == []

@@ -3,15 +3,15 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from morphpipe.codecs import train_autoencoder as module
-from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.codecs.train_autoencoder import (
+from morphpipe.autoencoders import training as module
+from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.training import (
     save_autoencoder,
     texture_energies,
     train_autoencoder,
 )
 from morphpipe.config.networks import TrainedCodec
-from morphpipe.errors import DataError, TrainingError
+from morphpipe.core.errors import DataError, TrainingError
 
 SETTINGS = TrainedCodec(
     origin="trained",

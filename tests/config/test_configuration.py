@@ -7,7 +7,7 @@ import yaml
 from morphpipe.config import parse_configuration, read_configuration
 from morphpipe.config.configuration import Paths
 from morphpipe.config.yaml_files import read_yaml
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 MINIMAL = yaml.safe_load(
     """

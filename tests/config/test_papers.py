@@ -5,7 +5,7 @@ import yaml
 
 from morphpipe.config import parse_configuration
 from morphpipe.config.papers import PaperNames
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 MINIMAL = yaml.safe_load(
     """

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from morphpipe.datasets import download
+from morphpipe.datasets.fetch import download
 
 
 class FileServer(http.server.ThreadingHTTPServer):

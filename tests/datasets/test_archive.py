@@ -10,15 +10,16 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from morphpipe.datasets.archive import (
+from morphpipe.core.errors import DataError
+from morphpipe.tables.archive import (
     FieldReader,
+    read_fields,
     read_images,
     write_archive,
 )
-from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, read_fields
-from morphpipe.datasets.png import decode_plane, encode_png
-from morphpipe.datasets.zip_directory import directory_start, members
-from morphpipe.errors import DataError
+from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
+from morphpipe.tables.png import decode_plane, encode_png
+from morphpipe.tables.zip_directory import directory_start, members
 
 
 def _patch(path, offset, new):
@@ -426,8 +427,8 @@ def test_writer_that_is_killed_leaves_no_archive(run_python, tmp_path):
         import sys
         import time
         import numpy as np
-        from morphpipe.datasets.archive import write_archive
-        from morphpipe.datasets.fields import Channel, ChannelManifest
+        from morphpipe.tables.archive import write_archive
+        from morphpipe.tables.fields import Channel, ChannelManifest
 
         manifest = ChannelManifest((Channel("DNA", ""),), None, 8, None, "MIT", "zeros")
         with write_archive(sys.argv[1], manifest) as archive:

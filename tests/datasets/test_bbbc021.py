@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.datasets import bbbc021
-from morphpipe.datasets.bbbc021 import (
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.planes import PlaneReader
+from morphpipe.datasets.sources import bbbc021
+from morphpipe.datasets.sources.bbbc021 import (
     COMPOUNDS_14,
     COMPOUNDS_98,
     CROP_COMPOUNDS,
@@ -17,8 +19,6 @@ from morphpipe.datasets.bbbc021 import (
     control_statement,
     normalise_compound,
 )
-from morphpipe.datasets.planes import PlaneReader
-from morphpipe.errors import DataError
 
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
 OFFICIAL = METADATA / "bbbc021_image_official.csv.gz"

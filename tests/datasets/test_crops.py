@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphpipe.datasets.archive import read_images, write_archive
-from morphpipe.datasets.crops import write_crops
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.datasets.preparation.crops import write_crops
+from morphpipe.tables.archive import read_fields, read_images, write_archive
 
 CENTRES = [(30, 30), (60, 90)]
 

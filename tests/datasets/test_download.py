@@ -7,9 +7,9 @@ from collections import namedtuple
 
 import pytest
 
-from morphpipe.datasets import download
-from morphpipe.datasets.download import fetch, recorded_checksum
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch import download
+from morphpipe.datasets.fetch.download import fetch, recorded_checksum
 
 CONTENT = bytes(range(256)) * 12
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,11 +11,11 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from morphpipe.datasets import download, remote_zip
-from morphpipe.datasets.download import fetch
-from morphpipe.datasets.gallery_download import fetch_plate
-from morphpipe.datasets.remote_zip import fetch_members
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch import download, remote_zip
+from morphpipe.datasets.fetch.download import fetch
+from morphpipe.datasets.fetch.many_files import fetch_plate
+from morphpipe.datasets.fetch.remote_zip import fetch_members
 
 RANDOM = np.random.default_rng(0)
 # Damaged behind their first bytes, as images may be at their source.

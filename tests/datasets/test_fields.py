@@ -3,20 +3,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.datasets.fields import (
+from morphpipe.core.errors import DataError
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.fields import (
     FIELD_SCHEMA,
-    ArchiveSeal,
     ChannelManifest,
     FieldTable,
     check_fields,
     concatenate,
     plate_shards,
-    read_fields,
     shard_of,
     with_metadata,
     write_fields,
 )
-from morphpipe.errors import DataError
+from morphpipe.tables.zip_directory import ArchiveSeal
 
 PLANE = {"file": "a.zip", "offset": 7, "length": 9, "compression": "stored"}
 

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import tifffile
 
-from morphpipe.datasets.fields import Channel
-from morphpipe.datasets.gallery import (
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch.many_files import fetch_plate
+from morphpipe.datasets.preparation.planes import PlaneReader
+from morphpipe.datasets.sources.gallery import (
     GalleryBatch,
     gallery_sheet,
     read_load_data,
     select_perturbations,
 )
-from morphpipe.datasets.gallery_download import fetch_plate
-from morphpipe.datasets.planes import PlaneReader
-from morphpipe.datasets.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
-from morphpipe.errors import DataError
+from morphpipe.datasets.sources.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
+from morphpipe.tables.fields import Channel
 
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
 ROHBAN = GalleryBatch("cpg0017-rohban-pathways", "broad", "2013_10_11_SIGMA2_Pilot")

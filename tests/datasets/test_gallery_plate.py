@@ -8,11 +8,14 @@ import pytest
 import tifffile
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.datasets.gallery_plate import download_gallery_plate, gallery_plate, read_wells
-from morphpipe.datasets.preprocess import preprocess_plate
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.preprocess import preprocess_plate
+from morphpipe.datasets.sources.gallery_plate import (
+    download_gallery_plate,
+    gallery_plate,
+    read_wells,
+)
+from morphpipe.tables.archive import read_fields, read_images
 
 PROJECT, BATCH, PLATE = "cpg0017-rohban-pathways", "2013_10_11_SIGMA2_Pilot", "41744"
 WELLS = {"A01": "EMPTY", "A02": "RAC1", "A03": "KRAS"}

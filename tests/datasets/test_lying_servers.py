@@ -15,13 +15,13 @@ from PIL import Image
 from safetensors.torch import save
 
 from morphpipe.config.weights import Weights
-from morphpipe.datasets import connection, download
-from morphpipe.datasets.download import fetch
-from morphpipe.datasets.file_kinds import CutShortError, WrongKindError, check_kind
-from morphpipe.datasets.gallery_download import fetch_plate
-from morphpipe.datasets.remote_zip import fetch_members
-from morphpipe.errors import ConfigError, DataError, WeightsError
-from morphpipe.weights import fetch_weights, look_for_weights
+from morphpipe.core.errors import ConfigError, DataError, WeightsError
+from morphpipe.datasets.fetch import connection, download
+from morphpipe.datasets.fetch.download import fetch
+from morphpipe.datasets.fetch.file_kinds import CutShortError, WrongKindError, check_kind
+from morphpipe.datasets.fetch.many_files import fetch_plate
+from morphpipe.datasets.fetch.remote_zip import fetch_members
+from morphpipe.datasets.fetch.weights import fetch_weights, look_for_weights
 
 TABLE = b"well,perturbation\nA01,DMSO\nA02,taxol\n"
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in, then try again</body></html>\n"
@@ -385,6 +385,6 @@ def test_kinds():
 
 
 def test_bomb_in_a_table(monkeypatch):
-    monkeypatch.setattr("morphpipe.datasets.file_kinds._LARGEST_TABLE", 1 << 20)
+    monkeypatch.setattr("morphpipe.datasets.fetch.file_kinds._LARGEST_TABLE", 1 << 20)
     with pytest.raises(WrongKindError, match="unpacks to more than"):
         _kind(gzip.compress(b"a,b\n" + bytes(b" " * (1 << 21))), "a.csv.gz")

@@ -4,12 +4,12 @@ import zipfile
 
 import pytest
 
-from morphpipe.checksums import read_sealed_json
-from morphpipe.datasets import download
-from morphpipe.datasets.download import recorded_checksum
-from morphpipe.datasets.obtain import obtain, obtain_made, obtained, record_of
-from morphpipe.errors import DataError
-from morphpipe.storage import sha256_of_file
+from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import sha256_of_file
+from morphpipe.datasets.fetch import download
+from morphpipe.datasets.fetch.download import recorded_checksum
+from morphpipe.datasets.fetch.obtain import obtain, obtain_made, obtained, record_of
 
 # No server answers there: whoever asks it fails.
 NOWHERE = "http://127.0.0.1:9/table.csv"

@@ -6,11 +6,11 @@ import zarr
 from ome_zarr.io import parse_url
 from ome_zarr.reader import OMERO, Multiscales, Plate, Reader
 
-from morphpipe.datasets.archive import FieldReader, write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
-from morphpipe.datasets.ome_zarr import export_plate
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.ome_zarr import export_plate
 from morphpipe.imaging.rgb import RXRX1_COLOURS
+from morphpipe.tables.archive import FieldReader, read_fields, write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
 
 WELLS = [("B02", 2), ("C11", 1), ("B02", 1), ("AA03", 1)]
 

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from morphpipe.datasets.planes import PlaneReader, RawPlane, parse_location
-from morphpipe.datasets.png import encode_png
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.planes import PlaneReader, RawPlane, parse_location
+from morphpipe.tables.png import encode_png
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 

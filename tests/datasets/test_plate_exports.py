@@ -3,8 +3,8 @@ import warnings
 import pandas as pd
 import pytest
 
-from morphpipe.datasets.plate_exports import add_layout, sheet_from_folder
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.plate_exports import add_layout, sheet_from_folder
 
 GUID = "1B6C24C3-E50D-4513-9B0A-1D33894E09CA"
 

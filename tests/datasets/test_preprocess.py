@@ -6,13 +6,13 @@ import pytest
 import tifffile
 
 from morphpipe.config.preprocessing import Preprocessing, Quality
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import Channel, read_fields
-from morphpipe.datasets.preprocess import preprocess_plate
-from morphpipe.datasets.sheet import ILLUMINATION, KEY_COLUMNS, SampleSheet
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.datasets.preparation.preprocess import preprocess_plate
+from morphpipe.datasets.sources.sheet import ILLUMINATION, KEY_COLUMNS, SampleSheet
 from morphpipe.imaging.illumination import illumination_function
-from morphpipe.storage import read_parquet
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.fields import Channel
 
 NAMES = ("DNA", "actin")
 PLAIN = Preprocessing(scaling="fixed", windows={"DNA": (0, 4095), "actin": (100, 1120)})

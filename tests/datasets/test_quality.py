@@ -3,16 +3,15 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.preprocessing import Quality
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import read_fields
-from morphpipe.datasets.quality import (
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.quality import (
     QUALITY_KEYS,
     examine_fields,
     pixels_sha256,
     quality_table,
     quarantine_of,
 )
-from morphpipe.errors import DataError
+from morphpipe.tables.archive import read_fields, write_archive
 
 QUARANTINE = Quality(unreadable="quarantine")
 

@@ -5,11 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from morphpipe.datasets import remote_zip
-from morphpipe.datasets.remote_zip import fetch_members
-from morphpipe.datasets.rxrx1 import build_fields
-from morphpipe.datasets.zip_directory import directory_start, members, seal
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch import remote_zip
+from morphpipe.datasets.fetch.remote_zip import fetch_members
+from morphpipe.datasets.sources.rxrx1 import build_fields
+from morphpipe.tables.zip_directory import directory_start, members, seal
 
 NAMES = [
     f"rxrx1/images/{experiment}/Plate1/B{well:02d}_s1_w1.png"

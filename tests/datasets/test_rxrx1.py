@@ -5,12 +5,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields, write_fields
-from morphpipe.datasets.png import encode_png
-from morphpipe.datasets.rxrx1 import build_fields, read_metadata
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources import rxrx1
+from morphpipe.datasets.sources.rxrx1 import build_fields, read_metadata
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.fields import write_fields
+from morphpipe.tables.png import encode_png
 
 HEADER = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id\n"
 SITES = [

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets import rxrx1
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.png import encode_png
-from morphpipe.datasets.rxrx1_download import download_rxrx1, selected_experiments
-from morphpipe.datasets.rxrx1_subsets import morphodiff_huvec
-from morphpipe.datasets.stage import catalogue_rxrx1
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.tables import catalogue_rxrx1
+from morphpipe.datasets.sources import rxrx1
+from morphpipe.datasets.sources.rxrx1_download import download_rxrx1, selected_experiments
+from morphpipe.datasets.sources.rxrx1_subsets import morphodiff_huvec
+from morphpipe.tables.archive import read_images
+from morphpipe.tables.png import encode_png
 
 KNOWN = morphodiff_huvec()[0]
 SITES = [

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from morphpipe.config.splits import Split
-from morphpipe.datasets.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
-from morphpipe.errors import DataError
-from morphpipe.evaluation.split_table import make_split
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
+from morphpipe.datasets.splits.table import make_split
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"

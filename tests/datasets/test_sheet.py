@@ -6,17 +6,17 @@ import pandas as pd
 import pytest
 import tifffile
 
-from morphpipe.datasets.fields import Channel
-from morphpipe.datasets.sheet import (
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.sheet import (
     KEY_COLUMNS,
     SheetChannel,
     load_sheet,
     normalise_well,
-    read_sheet,
     write_sheet,
 )
-from morphpipe.datasets.sheet_faults import plane_faults, sheet_faults
-from morphpipe.errors import DataError
+from morphpipe.datasets.sources.sheet_faults import plane_faults, sheet_faults
+from morphpipe.datasets.sources.user_sheet import read_sheet
+from morphpipe.tables.fields import Channel
 
 CHANNELS = (SheetChannel("DNA", "DAPI", "w1"), SheetChannel("actin", "phalloidin", "w2"))
 SETTINGS = {"cell_type": "U2OS", "negative_controls": ["DMSO"]}

@@ -3,13 +3,13 @@ import os
 import pandas as pd
 import pytest
 
-from morphpipe.datasets.sheet_plates import (
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.sheet_plates import (
     files_sha256,
     image_columns,
     rows_sha256,
     sheet_plates,
 )
-from morphpipe.errors import DataError
 
 ROWS = [
     {"plate": "p9", "well": "A01", "perturbation": "DMSO", "dna": "a.tif"},

@@ -3,9 +3,9 @@ import gzip
 import pandas as pd
 import pytest
 
-from morphpipe.datasets import user_tables
-from morphpipe.datasets.user_tables import read_user_table
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.tables import user_tables
+from morphpipe.tables.user_tables import read_user_table
 
 PLAIN = "well,perturbation\nA01,DMSO\nA02,µ-taxol\n"
 

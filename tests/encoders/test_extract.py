@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.codecs.array_shards import ArrayShards
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.encoders.base import TokenEncoder
 from morphpipe.encoders.extract import cache_targets, expand_views, extract_features, regrid
-from morphpipe.encoders.feature_table import read_features
-from morphpipe.errors import ConfigError, DataError
 from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.tables.array_shards import ArrayShards
+from morphpipe.tables.feature_table import read_features
 
 RXRX1 = ("DNA", "ER", "actin", "RNA", "mito", "Golgi")
 

@@ -5,14 +5,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.encoders.feature_table import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet, write_parquet
+from morphpipe.tables.feature_table import (
     Extraction,
     FeatureTable,
     read_features,
     write_features,
 )
-from morphpipe.errors import DataError
-from morphpipe.storage import read_parquet, write_parquet
 
 EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from morphpipe.core.errors import ConfigError, DataError, WeightsError
 from morphpipe.encoders.inception import InceptionEncoder
-from morphpipe.errors import ConfigError, DataError, WeightsError
 
 
 @pytest.fixture(scope="module")

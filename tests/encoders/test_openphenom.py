@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import ParallelScalingBlock
 
+from morphpipe.core.errors import ConfigError, DataError, WeightsError
 from morphpipe.encoders.openphenom import OpenPhenom, OpenPhenomEncoder
-from morphpipe.errors import ConfigError, DataError, WeightsError
 
 PREFIX = "encoder.vit_backbone."
 

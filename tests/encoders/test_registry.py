@@ -2,13 +2,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from morphpipe.checksums import record_files
 from morphpipe.config.networks import OpenPhenomEncoder as OpenPhenomSettings
+from morphpipe.core.checksums import record_files
+from morphpipe.core.errors import ConfigError, WeightsError
 from morphpipe.encoders.openphenom import OpenPhenom
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.resnet18 import ResNet18
 from morphpipe.encoders.stage import load_encoder
-from morphpipe.errors import ConfigError, WeightsError
 
 
 def test_kinds_are_built_from_their_files(tmp_path):

@@ -5,8 +5,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from morphpipe.core.errors import ConfigError, DataError, WeightsError
 from morphpipe.encoders.resnet18 import ResNet18, ResNet18Encoder
-from morphpipe.errors import ConfigError, DataError, WeightsError
 
 CHANNELS = ["DNA", "ER", "actin"]
 MEAN, DEVIATION = [0.2, 0.3, 0.4], [0.1, 0.2, 0.3]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from morphpipe.core.errors import ConfigError, DataError, TrainingError
 from morphpipe.encoders.resnet18 import ResNet18Encoder
 from morphpipe.encoders.train_resnet18 import channel_statistics, train_resnet18
-from morphpipe.errors import ConfigError, DataError, TrainingError
 
 CHANNELS = ["DNA", "ER"]
 

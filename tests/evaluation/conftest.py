@@ -4,7 +4,7 @@ import pytest
 
 # Imported first, so that torchvision loads beside a CPU torch: torch-fidelity needs it.
 import morphpipe  # noqa: F401
-from morphpipe.evaluation.feature_set import FeatureSet
+from morphpipe.evaluation.core.feature_set import FeatureSet
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from scipy.linalg import fractional_matrix_power
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.batch_correction import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.robustness.batch_correction import (
     centre_and_scale,
     corrected,
     typical_variation_normalise,

@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.batch_effects import partners
-from morphpipe.evaluation.batches import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet, joined
+from morphpipe.evaluation.robustness.batches import (
     BatchSettings,
     batch_labels,
     batch_rows,
     fold_of_batches,
 )
-from morphpipe.evaluation.feature_set import FeatureSet, joined
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.robustness.effects_across_batches import partners
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 

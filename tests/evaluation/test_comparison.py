@@ -3,10 +3,14 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.comparison import COMPARISON_SCHEMA, ComparisonSettings, compare
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.evaluation.paired_tests import paired_tests, power_of_paired_test, smallest_effect
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.distances.comparison import COMPARISON_SCHEMA, ComparisonSettings, compare
+from morphpipe.evaluation.distances.paired_tests import (
+    paired_tests,
+    power_of_paired_test,
+    smallest_effect,
+)
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 # Student's own data (Biometrika 6:1, 1908): additional hours of sleep of ten patients under two
 # drugs. What R's t.test prints of its data set `sleep`.

@@ -5,19 +5,19 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from morphpipe.datasets.fields import read_fields
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.errors import DataError
-from morphpipe.evaluation.crop_distances import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.crops import (
     CropInputs,
     crop_sets,
     draw_crops,
     field_of,
     measure_crop_distances,
 )
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.storage import write_parquet
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.tables.metric_table import metric_table
 
 EXTRACTION = Extraction("judge", "resnet18", "a" * 64, "all", ("DNA",))
 PERTURBATIONS = ("control", "taxol")

@@ -3,15 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.cross_perturbation import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.floor import halvings
+from morphpipe.evaluation.distances.cross_perturbation import (
     CrossSettings,
     cross_perturbation_rows,
     most_frequent,
 )
-from morphpipe.evaluation.floor import halvings
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "near"): 0.5, ("A", "far"): 4.0}

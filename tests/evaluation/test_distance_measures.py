@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from morphpipe.evaluation.distance_measures import Frechet, Kernel
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import kernel_distance, linearised_mmd, unbiased_mmd
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mmd, unbiased_mmd
+from morphpipe.evaluation.distances.measures import Frechet, Kernel
 
 X, Y = np.random.default_rng(0).normal(size=(2, 40, 6))
 

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.distances import DistanceSettings, distance_rows
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.floor import halvings
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import kernel_distance
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.floor import halvings
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.kernel import kernel_distance
+from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.5, ("B", "control"): 4.0, ("B", "1"): 5.5}

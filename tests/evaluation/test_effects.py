@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.effects import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.statistics import student_interval
+from morphpipe.evaluation.effects.cate import (
     cate,
     cate_unbiased,
     error_of_mean,
     noise_of_mean,
     variance_of_cate,
 )
-from morphpipe.evaluation.statistics import student_interval
 
 
 def test_cate_by_hand():

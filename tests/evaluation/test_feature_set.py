@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable
 
 MEANS = {("HUVEC", "control"): 0.0, ("RPE", "1"): 1.0}
 

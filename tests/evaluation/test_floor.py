@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.distance_measures import Frechet
-from morphpipe.evaluation.floor import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.floor import (
     Averaged,
     Ratio,
     draw_matched,
@@ -11,8 +10,9 @@ from morphpipe.evaluation.floor import (
     measure_against_halves,
     measure_floor,
 )
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.statistics import Contributions, Interval, linearised_interval
+from morphpipe.evaluation.core.statistics import Contributions, Interval, linearised_interval
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.measures import Frechet
 
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 3.0}
 

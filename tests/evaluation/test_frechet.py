@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.frechet import frechet_distance, linearised_frechet_distance
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.distances.frechet import frechet_distance, linearised_frechet_distance
 
 
 def inception_like(seed, count, width=2048):

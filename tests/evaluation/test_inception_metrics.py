@@ -7,8 +7,8 @@ from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from morphpipe.encoders.inception import InceptionEncoder
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import kernel_distance
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.kernel import kernel_distance
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.kernel import kernel_distance, linearised_mmd, unbiased_mmd
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mmd, unbiased_mmd
 
 
 def draw(seed, count, width=64, shift=0.0):
@@ -143,7 +143,7 @@ def test_expectation_is_zero_for_one_distribution_and_known_for_two():
 def test_blocks_do_not_change_the_result(monkeypatch):
     x, y = draw(0, 37), draw(1, 23)
     whole = linearised_mmd(x, y)
-    monkeypatch.setattr("morphpipe.evaluation.kernel._BLOCK", 5)
+    monkeypatch.setattr("morphpipe.evaluation.distances.kernel._BLOCK", 5)
     parts = linearised_mmd(x, y)
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     np.testing.assert_allclose(parts.left, whole.left, atol=1e-14)

@@ -2,9 +2,9 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.splits import Split
-from morphpipe.errors import DataError
-from morphpipe.evaluation.leakage import check_leakage, find_leakage, pixel_hashes
-from morphpipe.evaluation.split_table import make_split
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.splits.leakage import check_leakage, find_leakage, pixel_hashes
+from morphpipe.datasets.splits.table import make_split
 
 
 @pytest.fixture

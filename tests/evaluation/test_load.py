@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import check_comparable, joined
-from morphpipe.evaluation.load import load_feature_set
-from morphpipe.storage import write_parquet
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.core.feature_set import check_comparable, joined
+from morphpipe.evaluation.core.load import load_feature_set
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
 
 EXTRACTION = Extraction("resnet", "resnet18", "a" * 64, "all", ("DNA", "ER"))
 

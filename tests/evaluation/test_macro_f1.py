@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from morphpipe.evaluation.macro_f1 import macro_f1
+from morphpipe.evaluation.probes.macro_f1 import macro_f1
 
 
 def drawn(generator, wells=40, fields=3, classes=4):

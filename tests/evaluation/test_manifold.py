@@ -6,10 +6,10 @@ import pytest
 import sklearn
 from scipy.spatial.distance import cdist
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.manifold import manifold_scores, neighbour_radii
-from morphpipe.evaluation.manifold_rows import ManifoldSettings, manifold_rows
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.coverage.manifold import manifold_scores, neighbour_radii
+from morphpipe.evaluation.coverage.rows import ManifoldSettings, manifold_rows
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 

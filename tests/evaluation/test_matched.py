@@ -4,27 +4,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError
-from morphpipe.evaluation.cell_counts import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.core.cell_counts import (
     COUNTED,
     cell_count_rows,
     count_cells,
     counts_of,
     read_counts,
 )
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.matched import (
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.effects.perturbation_effects import perturbation_effects
+from morphpipe.evaluation.robustness.cell_count_matched import (
     MatchedSettings,
     balanced,
     count_probe_rows,
     matched_effects,
     matched_measures,
 )
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.perturbation_effects import perturbation_effects
-from morphpipe.storage import write_parquet
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 SETTINGS = MatchedSettings(bins=4)

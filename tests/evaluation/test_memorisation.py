@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.memorisation import MemorisationSettings, memorisation, pair_table
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.coverage.memorisation import (
+    MemorisationSettings,
+    memorisation,
+    pair_table,
+)
+from morphpipe.tables.metric_table import metric_table
+from morphpipe.tables.schemas import PAIR_SCHEMA
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 2.0, ("B", "control"): 4.0}

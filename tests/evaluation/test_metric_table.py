@@ -3,14 +3,14 @@ import json
 import pyarrow as pa
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.tables.metric_table import (
     METRIC_SCHEMA,
     metric_row,
     metric_table,
     read_metric_table,
 )
-from morphpipe.storage import write_parquet
 
 ROW = {"dataset": "rxrx1", "experiment": "e", "metric": "FID", "value": 1.5}
 

@@ -4,8 +4,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_clustering import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.morphology.clustering import (
     adjusted_rand,
     cluster_by_label,
     cluster_transferred,

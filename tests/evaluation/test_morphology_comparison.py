@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.metric_table import metric_table, read_metric_table
-from morphpipe.evaluation.morphology_comparison import compare_morphology
-from morphpipe.evaluation.morphology_sets import MorphologySettings
-from morphpipe.evaluation.morphology_stage import evaluate_morphology
-from morphpipe.evaluation.splits import split_by_well
-from morphpipe.evaluation.table_schemas import MATCHED, SCORES_KEY
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.datasets.splits.assign import split_by_well
+from morphpipe.evaluation.morphology.comparison import compare_morphology
+from morphpipe.evaluation.morphology.sets import MorphologySettings
+from morphpipe.evaluation.morphology.stage import evaluate_morphology
 from morphpipe.morphology.profiles import Profiles, feature_columns, write_profiles
 from morphpipe.morphology.recipes import RECIPES, Recipe
-from morphpipe.storage import write_parquet
+from morphpipe.tables.metric_table import metric_table, read_metric_table
+from morphpipe.tables.schemas import MATCHED, SCORES_KEY
 
 from .morphology_data import screen
 

@@ -4,8 +4,8 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_correlation import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.morphology.correlation import (
     correlation_matrix,
     matrix_agreement,
     top_features,

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_differences import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.morphology.differences import (
     corrected,
     difference_table,
     feature_differences,
     rank_test,
 )
-from morphpipe.evaluation.table_schemas import DIFFERENCE_SCHEMA
+from morphpipe.tables.schemas import DIFFERENCE_SCHEMA
 
 
 def brute_force_delta(left, right):

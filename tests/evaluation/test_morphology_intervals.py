@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.morphology_agreement import feature_correlation_rows
-from morphpipe.evaluation.morphology_comparison import mean_count_row
-from morphpipe.evaluation.morphology_correlation import (
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.morphology.agreement import feature_correlation_rows
+from morphpipe.evaluation.morphology.comparison import mean_count_row
+from morphpipe.evaluation.morphology.correlation import (
     correlation_gradients,
     linearised_agreement,
     matrix_agreement,
 )
-from morphpipe.evaluation.morphology_sets import MorphologySets, MorphologySettings, Side
-from morphpipe.evaluation.profile_correlation import profile_correlation_rows
+from morphpipe.evaluation.morphology.profile_correlation import profile_correlation_rows
+from morphpipe.evaluation.morphology.sets import MorphologySets, MorphologySettings, Side
 
 WIDTH = 12
 COLUMNS = {"dataset": "d", "experiment": "e", "generator": "g", "extractor": "c", "view": "v"}

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from morphpipe.evaluation.morphology_matching import count_bins, match_sets, matched_rows
+from morphpipe.evaluation.core.matching import count_bins, match_sets, matched_rows
 
 
 def test_every_stratum_is_as_large_on_both_sides():

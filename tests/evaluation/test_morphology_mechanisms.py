@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_mechanisms import nearest_mechanism, treatment_profiles
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.morphology.mechanisms import nearest_mechanism, treatment_profiles
 
 
 def angles(degrees):

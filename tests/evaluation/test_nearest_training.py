@@ -3,8 +3,12 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.nearest_training import memorised_below, nearest, probability_nearer
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.coverage.nearest_training import (
+    memorised_below,
+    nearest,
+    probability_nearer,
+)
 
 
 def test_nearest_by_brute_force():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morphpipe.evaluation.perturbation_effects import perturbation_effects
+from morphpipe.evaluation.effects.perturbation_effects import perturbation_effects
 
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 0.0, ("B", "1"): 1.0}
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.probes import cross_validated, probe, split_by_group
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.probes.classifier import cross_validated, probe, split_by_group
 
 
 def blobs(seed, distance, per_class=60, classes=3, width=5):

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.probes.rows import ProbeSettings, probing_rows, probing_set_rows
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 UNIT = np.eye(8)

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.frechet import frechet_distance
-from morphpipe.evaluation.kernel import unbiased_mmd
-from morphpipe.evaluation.ranking import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.distances.frechet import frechet_distance
+from morphpipe.evaluation.distances.kernel import unbiased_mmd
+from morphpipe.evaluation.distances.ranking import (
     RANKING_SCHEMA,
     Cohort,
     RankingSettings,
@@ -19,7 +19,7 @@ from morphpipe.evaluation.ranking import (
     rank_rows,
     ranking_table,
 )
-from morphpipe.evaluation.ranking_summary import ranking_summary
+from morphpipe.evaluation.distances.ranking_summary import ranking_summary
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 NAMES = ["a", "b", "c", "d"]

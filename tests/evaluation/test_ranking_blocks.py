@@ -4,15 +4,15 @@ import pyarrow as pa
 import pytest
 
 from morphpipe.config.comparisons import Comparison, Ranking
-from morphpipe.datasets.fields import read_fields
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.comparison_stage import compare_experiments
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.evaluation.ranking import RANKING_SCHEMA
-from morphpipe.evaluation.ranking_blocks import rank_block
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.comparison_stage import compare_experiments
+from morphpipe.evaluation.distances.ranking import RANKING_SCHEMA
+from morphpipe.evaluation.distances.ranking_blocks import rank_block
 from morphpipe.evaluation.stage import EvaluationInputs
-from morphpipe.storage import write_parquet
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 NAMES = ("a", "b", "c")
 

@@ -5,17 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.core.errors import DataError
 from morphpipe.evaluation.reconstruction import (
     ReconstructionSettings,
     mean_squared_errors,
     reconstruction_rows,
 )
 from morphpipe.imaging.rgb import rxrx1_to_rgb
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 RXRX1 = ("DNA", "ER", "actin", "RNA", "mito", "Golgi")

@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.retrieval import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.retrieval.profiles import (
     ProfileSet,
     average_precisions,
     expected_average_precision,
@@ -15,7 +14,8 @@ from morphpipe.evaluation.retrieval import (
     normalised,
     well_profiles,
 )
-from morphpipe.evaluation.retrieval_rows import RetrievalSettings, retrieval_rows
+from morphpipe.evaluation.retrieval.rows import RetrievalSettings, retrieval_rows
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MECHANISMS = {"a1": "A", "a2": "A", "b1": "B", "b2": "B"}

@@ -1,7 +1,7 @@
 import numpy as np
 
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.scopes import (
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.scopes import (
     Group,
     Scope,
     of_generated_conditions,

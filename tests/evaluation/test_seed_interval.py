@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morphpipe.evaluation.seed_interval import seed_interval
+from morphpipe.evaluation.core.seed_interval import seed_interval
 
 
 def by_scipy(values):

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.splits import Split
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.split_table import fields_on, make_split
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.datasets.splits.table import fields_on, make_split
 
 SIDES = ("train", "encoder", "test")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.splits import halves, split_by_well, well_index
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.datasets.splits.assign import halves, split_by_well, well_index
 
 THREE = {"train": 0.5, "encoder": 0.25, "test": 0.25}
 

@@ -10,35 +10,33 @@ import pyarrow as pa
 import pytest
 
 from morphpipe.config.experiments import READ_BY, Evaluation, Experiment, Measure
-from morphpipe.datasets import archive
-from morphpipe.datasets.fields import write_fields
-from morphpipe.encoders.feature_table import (
-    Extraction,
-    FeatureTable,
-    read_features,
-    write_features,
-)
-from morphpipe.errors import DataError
-from morphpipe.evaluation import (
-    batches,
-    manifold_rows,
-    matched,
-    memorisation,
-    probing,
-    retrieval_rows,
-    stage,
-)
-from morphpipe.evaluation.cell_counts import COUNT_SCHEMA
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.split_table import write_split
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.datasets.splits.table import write_split
+from morphpipe.evaluation import stage
+from morphpipe.evaluation.core.cell_counts import COUNT_SCHEMA
+from morphpipe.evaluation.coverage import memorisation
+from morphpipe.evaluation.coverage import rows as manifold_rows
+from morphpipe.evaluation.probes import rows as probing
+from morphpipe.evaluation.retrieval import rows as retrieval_rows
+from morphpipe.evaluation.robustness import batches
+from morphpipe.evaluation.robustness import cell_count_matched as matched
 from morphpipe.evaluation.stage import (
     MEASURES,
     EvaluationInputs,
     by_encoder,
     measure_memorisation,
 )
-from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
-from morphpipe.storage import write_parquet
+from morphpipe.tables import archive
+from morphpipe.tables.feature_table import (
+    Extraction,
+    FeatureTable,
+    read_features,
+    write_features,
+)
+from morphpipe.tables.fields import write_fields
+from morphpipe.tables.metric_table import metric_table
+from morphpipe.tables.schemas import PAIR_SCHEMA
 
 PERTURBATIONS = ["control", "1", "2"]
 ENCODER = Extraction("judge", "resnet18", "", "all", ("DNA", "ER"))

@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.frechet import frechet_distance, linearised_frechet_distance
-from morphpipe.evaluation.kernel import linearised_mmd
-from morphpipe.evaluation.statistics import (
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.statistics import (
     Contributions,
     bootstrap_interval,
     interval_from_replicates,
@@ -14,6 +12,8 @@ from morphpipe.evaluation.statistics import (
     t_interval,
     wilson_interval,
 )
+from morphpipe.evaluation.distances.frechet import frechet_distance, linearised_frechet_distance
+from morphpipe.evaluation.distances.kernel import linearised_mmd
 
 
 def clustered(generator, wells, fields, width, within=0.5):

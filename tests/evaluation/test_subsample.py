@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import stats
 
-from morphpipe.evaluation.subsample import priorities, thinned
+from morphpipe.evaluation.core.subsample import priorities, thinned
 
 IDS = [f"field-{i}" for i in range(3000)]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.effects import cate, cate_unbiased
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.effects.cate import cate, cate_unbiased
+from morphpipe.evaluation.effects.rows import EffectSettings, treatment_effect_rows
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 SHIFTS = {"none": 0.0, "weak": 0.4, "middle": 0.8, "strong": 1.2}

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.variance import feature_variance, variance_rows, variance_within
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.coverage.variance import feature_variance, variance_rows, variance_within
+from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 20.0, ("B", "control"): 40.0}

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from .workflow import Job
 
-# Pages and figures are read by people: nothing is computed from them.
-LAST = ("report", "figures", "all")
+# Pages are read by people: nothing is computed from them.
+LAST = ("report", "all")
 
 
 @dataclass(frozen=True)

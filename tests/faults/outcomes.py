@@ -13,6 +13,8 @@ SURVIVED, REPORTED, UNNAMED, SILENT = "survived", "reported", "unnamed", "silent
 OUTCOMES = (SURVIVED, REPORTED, UNNAMED, SILENT)
 # Wall-clock times, which no two runs share.
 TIMED = "seconds"
+# When and where a result was written, which no two runs share either.
+NOTES = (".snakemake_timestamp", ".morphpipe")
 ALL = "**all**"
 
 
@@ -101,7 +103,7 @@ def differences(one: Path, other: Path, places: Iterable[str]) -> list[str]:
                 path.relative_to(folder).as_posix()
                 for folder in (one, other)
                 for path in (folder / place).rglob("*")
-                if path.is_file() and path.name != ".snakemake_timestamp"
+                if path.is_file() and path.name not in NOTES
             }
         found += [name for name in sorted(names) if not same_content(one / name, other / name)]
     return found

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from morphpipe.checksums import write_sealed_json
-from morphpipe.storage import write_parquet
+from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.storage import write_parquet
 
 from .corruption import Corruption, draw, kind_of, readers, strike
 from .outcomes import Fault, differences, read_faults, same_content, summary, write_fault

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# All that has to be equal after a kill; figures and page are made of it.
+# All that has to be equal after a kill; the report is made of it.
 FINAL = tuple(
     f"results/{name}"
     for name in ("codecs", "datasets", "encoders", "experiments", "morphology", "splits")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.generators.alignment import Projector, alignment_loss
 
 

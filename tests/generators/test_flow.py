@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.sit import SiT

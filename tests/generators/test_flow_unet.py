@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from morphpipe.errors import ConfigError
+from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, token_stride
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.flow_unet import FlowUNet, optimal_linear
-from morphpipe.generators.presets import FLOW_UNET_PRESETS, token_stride
 
 N = 3
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from morphpipe.errors import ConfigError
+from morphpipe.config.sit_presets import PRESETS
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.layers import patchify
-from morphpipe.generators.presets import PRESETS
 from morphpipe.generators.sit import SiT
 
 N = 3

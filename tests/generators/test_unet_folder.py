@@ -7,7 +7,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 
-from morphpipe.errors import DataError, WeightsError
+from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.generators.unet_folder import load_tables, load_unet, save_unet
 from morphpipe.training.ema import ExponentialMovingAverage

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.imaging.dihedral import TRANSFORMS, apply, inverse
 
 IMAGE = np.arange(9).reshape(3, 3)

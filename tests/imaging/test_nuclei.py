@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.imaging.crop_orders import CROP_ORDERS
 from morphpipe.imaging.nuclei import (
     crop_nuclei,

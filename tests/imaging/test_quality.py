@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.imaging.quality import measure_quality, power_spectrum_slope, reasons
 
 SHAPE = (256, 256)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.imaging.rgb import RXRX1_CHANNELS, rxrx1_to_rgb, to_rgb
 
 # Typed from Recursion's published table once more, so that a slip in one of them shows.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.imaging.scaling import (
     IntensityHistogram,
     scale_minmax,

@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from morphpipe.datasets.archive import FieldReader, write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, FieldTable, read_fields
+from morphpipe.core.storage import write_parquet
 from morphpipe.datasets.simulated import ScreenDesign
 from morphpipe.datasets.simulated.source import simulate_plate
 from morphpipe.imaging.rgb import RGB_CHANNELS, to_rgb
-from morphpipe.storage import write_parquet
+from morphpipe.tables.archive import FieldReader, read_fields, write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest, FieldTable
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "workflow" / "pipelines"

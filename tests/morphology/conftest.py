@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology.environment import read_environment, record_of, variables
+from morphpipe.tables.archive import read_fields, write_archive
 
 # See `morphpipe.morphology.measure.leave`.
 _LEAVE = "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"

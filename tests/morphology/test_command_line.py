@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.datasets.fields import concatenate, write_fields
+from morphpipe.tables.fields import concatenate, write_fields
 
 from .command_line import CASES, COMPARTMENTS, measure_by_command_line, read_reference
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.storage import sha256_of_file
 from morphpipe.morphology import environment
 from morphpipe.morphology.environment import (
     CellProfilerEnvironment,
@@ -17,7 +18,6 @@ from morphpipe.morphology.environment import (
     read_environment,
     variables,
 )
-from morphpipe.storage import sha256_of_file
 
 from .conftest import RECORD, REPOSITORY
 
@@ -157,7 +157,7 @@ def test_the_self_test_notices_what_is_wrong(run_cellprofiler, tmp_path):
     script = """
         import json, sys
         from pathlib import Path
-        from morphpipe.errors import DataError
+        from morphpipe.core.errors import DataError
         from morphpipe.morphology import self_test
         found = self_test.measure(Path(sys.argv[1]))
         self_test.check(found)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology.feature_selection import Selection, select_features
 
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.datasets.archive import read_images, write_archive
-from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, write_fields
-from morphpipe.datasets.png import encode_png
-from morphpipe.datasets.rxrx1 import MANIFEST
+from morphpipe.datasets.sources.rxrx1 import MANIFEST
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 from morphpipe.morphology.environment import variables
 from morphpipe.morphology.tables import read_image_measurements, read_source
+from morphpipe.tables.archive import read_images, write_archive
+from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable, write_fields
+from morphpipe.tables.png import encode_png
 
 from .conftest import draw_field, measure_command
 

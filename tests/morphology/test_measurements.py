@@ -12,8 +12,8 @@ _COMPARE = """
     from pathlib import Path
     import numpy as np
     warnings.filterwarnings("ignore")
-    from morphpipe.datasets.archive import FieldReader
-    from morphpipe.datasets.fields import read_fields
+    from morphpipe.tables.archive import FieldReader
+    from morphpipe.tables.archive import read_fields
     from morphpipe.morphology import batch
     from morphpipe.morphology.measurements import DictMeasurements
     from morphpipe.morphology.pipeline import load_pipeline
@@ -133,8 +133,8 @@ def test_memory_of_a_batch_is_given_back_at_its_end(make_screen, run_cellprofile
         import gc, json, sys
         from pathlib import Path
         gc.disable()
-        from morphpipe.datasets.archive import FieldReader
-        from morphpipe.datasets.fields import read_fields
+        from morphpipe.tables.archive import FieldReader
+        from morphpipe.tables.archive import read_fields
         from morphpipe.morphology import batch
         from morphpipe.morphology.measurements import Store
         from morphpipe.morphology.pipeline import load_pipeline

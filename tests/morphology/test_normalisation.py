@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycytominer import normalize
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology.normalisation import CELL_TYPE, PLATE, fit_normaliser
 from morphpipe.morphology.profiles import feature_columns
 

@@ -11,7 +11,7 @@ from .conftest import PIPELINES
 _LOAD = """
     import json, sys
     from pathlib import Path
-    from morphpipe.errors import DataError
+    from morphpipe.core.errors import DataError
     from morphpipe.morphology.pipeline import load_pipeline
     found = {}
     for path in map(Path, sys.argv[1:]):
@@ -207,7 +207,7 @@ def test_a_module_that_throws_costs_its_field_only(
     script = """
         import sys
         from pathlib import Path
-        from morphpipe.datasets.fields import read_fields
+        from morphpipe.tables.archive import read_fields
         from morphpipe.morphology.measure import measure_fields
         from cellprofiler.modules.measureobjectsizeshape import MeasureObjectSizeShape
         original, calls = MeasureObjectSizeShape.run, []

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from morphpipe.datasets import rxrx1
 from morphpipe.datasets.simulated import CHANNELS
+from morphpipe.datasets.sources import rxrx1
 from morphpipe.imaging.rgb import RGB_CHANNELS
 
 from .command_line import COMPARTMENTS, PIPELINES

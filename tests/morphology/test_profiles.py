@@ -3,14 +3,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from morphpipe.datasets.fields import (
-    FIELD_SCHEMA,
-    Channel,
-    ChannelManifest,
-    FieldTable,
-    write_fields,
-)
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
 from morphpipe.morphology.profiles import (
     Profiles,
     cell_counts,
@@ -21,7 +15,7 @@ from morphpipe.morphology.profiles import (
     write_profiles,
 )
 from morphpipe.morphology.tables import FieldMeasurements, image_table, join, object_table
-from morphpipe.storage import write_parquet
+from morphpipe.tables.fields import FIELD_SCHEMA, Channel, ChannelManifest, FieldTable, write_fields
 
 from .profile_data import SOURCE, make_profiles, profiles
 

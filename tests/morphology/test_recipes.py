@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pycytominer import feature_select, normalize
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.morphology.profiles import feature_columns
 from morphpipe.morphology.recipes import RECIPES, Recipe, fit_recipe, morphgen_recipe
 

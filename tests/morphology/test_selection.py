@@ -1,9 +1,9 @@
 import pyarrow as pa
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
 from morphpipe.morphology.selection import select_fields
-from morphpipe.storage import write_parquet
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
 from morphpipe.morphology.tables import (
     METADATA_KEY,
     FieldMeasurements,
@@ -17,7 +18,6 @@ from morphpipe.morphology.tables import (
     read_image_measurements,
     read_source,
 )
-from morphpipe.storage import write_parquet
 
 SOURCE = MeasurementSource("p.cppipe", "ab", "4.2.8.1", {"OrigDNA": "DNA"}, "channels")
 DECLARED = {"Nuclei": ("Area", "Solidity"), "Cells": ("Area", "Parent_Nuclei")}

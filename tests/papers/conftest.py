@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from morphpipe.config.papers import Papers
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.papers.facts import ExperimentFacts
-from morphpipe.papers.measured import Metrics
-from morphpipe.papers.run import PaperRun
+from morphpipe.report.papers.facts import ExperimentFacts
+from morphpipe.report.papers.measured import Metrics
+from morphpipe.report.papers.run import PaperRun
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 PAPER = ExperimentFacts(
     name="full", dataset="rxrx1", source="rxrx1", project=None, selection={},

@@ -3,16 +3,16 @@ from itertools import product
 import pytest
 
 from morphpipe.datasets.simulated import true_effect
-from morphpipe.papers.cells import COPY, FLOOR, Cell, at_floor
-from morphpipe.papers.checks import (
+from morphpipe.report.papers.cells import COPY, FLOOR, Cell, at_floor
+from morphpipe.report.papers.checks import (
     _ascending,
     bayes_limit,
     floor_checks,
     item_checks,
     memorisation_checks,
 )
-from morphpipe.papers.measured import Estimate
-from morphpipe.papers.tables import build_table
+from morphpipe.report.papers.measured import Estimate
+from morphpipe.report.papers.tables import build_table
 
 NAMES = {
     "cell_types": {"HUVEC": "epithelial"},

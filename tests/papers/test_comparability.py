@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from morphpipe.papers.comparability import item_verdict, role_verdict
-from morphpipe.papers.items import ITEMS
+from morphpipe.report.papers.comparability import item_verdict, role_verdict
+from morphpipe.report.papers.items import ITEMS
 
 TABLE, REAL_ONLY = ITEMS["morphgen_table6"], ITEMS["morphgen_table15"]
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from morphpipe.checksums import read_sealed_json
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.evaluation.split_table import write_split
-from morphpipe.papers import image_figures
-from morphpipe.papers.figures import make_figure
-from morphpipe.papers.point_figures import components, read_points
+from morphpipe.core.checksums import read_sealed_json
+from morphpipe.datasets.splits.table import write_split
+from morphpipe.report.papers import image_figures
+from morphpipe.report.papers.figures import make_figure
+from morphpipe.report.papers.point_figures import components, read_points
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
 
 NAMES = ("actin", "ER", "DNA")
 PERTURBATIONS = ("1138", "1108", "1124", "1137")

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from morphpipe.config.papers import Papers
-from morphpipe.papers.figures import FIGURES
-from morphpipe.papers.items import ITEMS
-from morphpipe.papers.setups import SETUPS
-from morphpipe.papers.tables import TABLES
+from morphpipe.report.papers.figures import FIGURES
+from morphpipe.report.papers.items import ITEMS
+from morphpipe.report.papers.setups import SETUPS
+from morphpipe.report.papers.tables import TABLES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # MorphGen: tables 1 to 19, figures 1 to 16, and the experiment of section 4.5. MorphoDiff: the

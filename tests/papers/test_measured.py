@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.papers.measured import Estimate, Metrics, absent, difference, mean_of
+from morphpipe.core.errors import DataError
+from morphpipe.report.papers.measured import Estimate, Metrics, absent, difference, mean_of
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphpipe.papers.items import ITEMS, NO_PUBLISHED
-from morphpipe.papers.published import published_table, published_values
+from morphpipe.report.papers.items import ITEMS, NO_PUBLISHED
+from morphpipe.report.papers.published import published_table, published_values
 
 TEXTS = Path(__file__).resolve().parents[3] / "shared" / "papers"
 # Values of each table: counted in the papers.

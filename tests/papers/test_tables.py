@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from morphpipe.checksums import read_sealed_json
 from morphpipe.config.papers import Papers
-from morphpipe.evaluation.comparison import compare
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.papers.cells import COPY, FLOOR, at_floor
-from morphpipe.papers.figures import make_figure
-from morphpipe.papers.items import ITEMS
-from morphpipe.papers.measured import Metrics
-from morphpipe.papers.run import PaperRun
-from morphpipe.papers.tables import TABLES, build_table, make_table
-from morphpipe.storage import write_parquet
+from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.comparison import compare
+from morphpipe.report.papers.cells import COPY, FLOOR, at_floor
+from morphpipe.report.papers.figures import make_figure
+from morphpipe.report.papers.items import ITEMS
+from morphpipe.report.papers.measured import Metrics
+from morphpipe.report.papers.run import PaperRun
+from morphpipe.report.papers.tables import TABLES, build_table, make_table
+from morphpipe.tables.metric_table import metric_table
 
 AT_FLOOR = at_floor("MorphGen")
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from morphpipe.datasets.bbbc021 import normalise_compound
-from morphpipe.perturbations.names import NameIndex, closest, listed
+from morphpipe.perturbations.names import NameIndex, closest, listed, normalise_compound
 
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.parent import parent_structure
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.rdkit_descriptors import DESCRIPTORS, descriptors, standardise
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.scaffold import ACYCLIC, scaffold
 
 

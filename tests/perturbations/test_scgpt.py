@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from morphpipe.checksums import record_files
 from morphpipe.config.conditions import ScGPTCondition
-from morphpipe.errors import DataError, WeightsError
+from morphpipe.core.checksums import record_files
+from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.scgpt import read_gene_encoder
 

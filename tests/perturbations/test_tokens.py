@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.tokens import centre_pad
 
 

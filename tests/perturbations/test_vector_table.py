@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.vector_table import read_vectors
 
 ROWS = "taxol,1.5,-2\ncolchicine,0.25,1e-3\n"

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.vocabulary import Vocabulary, vocabulary_of
 
 

@@ -11,11 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from morphpipe.checksums import write_sealed_json
 from morphpipe.config import parse_configuration
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
-from morphpipe.datasets.quality import QUALITY_KEYS, quality_table
+from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.storage import read_parquet, write_parquet
+from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_table
 from morphpipe.datasets.simulated import (
     CHANNELS,
     PIXEL_SIZE,
@@ -25,18 +24,19 @@ from morphpipe.datasets.simulated import (
     simulate_field,
     true_effect,
 )
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.evaluation.distances import DistanceSettings, distance_rows
-from morphpipe.evaluation.feature_set import FeatureSet
-from morphpipe.evaluation.leakage import find_leakage
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.probing import probing_rows
-from morphpipe.evaluation.splits import split_by_well
-from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
+from morphpipe.datasets.splits.assign import split_by_well
+from morphpipe.datasets.splits.leakage import find_leakage
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
+from morphpipe.evaluation.effects.rows import EffectSettings, treatment_effect_rows
+from morphpipe.evaluation.probes.rows import probing_rows
 from morphpipe.report.content import gather
 from morphpipe.report.inputs import ExperimentFiles, ReportInputs
 from morphpipe.report.site import write_site
-from morphpipe.storage import read_parquet, write_parquet
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.tables.fields import Channel, ChannelManifest, write_fields
+from morphpipe.tables.metric_table import metric_table
 
 from . import extras
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from morphpipe.checksums import write_sealed_json
-from morphpipe.evaluation.memorisation import pair_table
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.storage import write_parquet
+from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.coverage.memorisation import pair_table
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "small", "generator": "SiT-S/2"}
 BY_JUDGE = {**CONTEXT, "extractor": "judge", "view": "all"}

@@ -8,15 +8,15 @@ import pyarrow as pa
 
 from morphpipe.config import parse_configuration
 from morphpipe.config.preprocessing import Preprocessing, Quality
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
-from morphpipe.datasets.quality import QUALITY_KEYS, quality_table, quarantine_of
-from morphpipe.evaluation.leakage import find_leakage
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.evaluation.splits import split_by_well
+from morphpipe.core.storage import write_parquet
+from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_table, quarantine_of
+from morphpipe.datasets.splits.assign import split_by_well
+from morphpipe.datasets.splits.leakage import find_leakage
 from morphpipe.imaging.quality import reasons
 from morphpipe.report.inputs import ExperimentFiles, ReportInputs
-from morphpipe.storage import write_parquet
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.metric_table import metric_table
 
 from .conftest import metric_rows, write_checkpoint
 

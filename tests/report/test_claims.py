@@ -3,11 +3,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.report.claims import check_claims
+from morphpipe.core.storage import write_parquet
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.findings.claims import check_claims
 from morphpipe.report.results import read_metrics
-from morphpipe.storage import write_parquet
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 from .conftest import CELL_TYPES, CONTEXT, configuration_of
 

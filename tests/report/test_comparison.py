@@ -6,17 +6,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.comparison import ComparisonSettings, compare
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.evaluation.ranking import ranking_table
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.comparison import ComparisonSettings, compare
+from morphpipe.evaluation.distances.ranking import ranking_table
 from morphpipe.report.comparison import build_comparison, verdict
-from morphpipe.report.comparison_figure import MOST_PERTURBATIONS, Panel, figure_comparison
-from morphpipe.report.drawing import FLOOR_GREY, MADE
+from morphpipe.report.figures.comparison import MOST_PERTURBATIONS, Panel, figure_comparison
+from morphpipe.report.figures.drawing import FLOOR_GREY, MADE
 from morphpipe.report.inputs import ComparisonFiles
 from morphpipe.report.results import distance_points, over_seeds, read_metrics
 from morphpipe.report.tables import distance_table
-from morphpipe.storage import write_parquet
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 NAMES = [f"compound-{i}" for i in range(14)]
 GROUPS = {

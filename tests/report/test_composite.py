@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphpipe.datasets.fields import Channel
-from morphpipe.report.composite import composite, composite_channels, white_levels
-from morphpipe.report.contact_sheet import contact_sheet
+from morphpipe.report.figures.composite import composite, composite_channels, white_levels
+from morphpipe.report.figures.contact_sheet import contact_sheet
+from morphpipe.tables.fields import Channel
 
 from .conftest import CHANNELS, MANIFEST
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from morphpipe.config.preprocessing import Preprocessing
-from morphpipe.evaluation.leakage import HELD_OUT, LEAKAGE_COLUMNS, SAME_WELL
+from morphpipe.datasets.splits.leakage import HELD_OUT, LEAKAGE_COLUMNS, SAME_WELL
 from morphpipe.report.evidence import read_evidence
-from morphpipe.report.leakage import leakage
+from morphpipe.report.findings.leakage import leakage
 from morphpipe.report.licences import datasets_in_use, licence_table
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
 from morphpipe.report.section import build_section

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.report.captions import experiment_plots
-from morphpipe.report.effects_scatter import MOST_LINES, figure_effects_scatter, paired_effects
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.figures.captions import experiment_plots
+from morphpipe.report.figures.effects_scatter import (
+    MOST_LINES,
+    figure_effects_scatter,
+    paired_effects,
+)
 
 
 def effects(number, *, seed=0):

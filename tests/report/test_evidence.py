@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.report.evidence import read_evidence, read_training
 
 from .conftest import CELL_TYPES, PERTURBATIONS

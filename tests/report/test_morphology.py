@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.morphology_stage import evaluate_morphology
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.morphology.stage import evaluate_morphology
 from morphpipe.morphology.profiles import METADATA_COLUMNS, Profiles, write_profiles
 from morphpipe.morphology.tables import FieldMeasurements, MeasurementSource, image_table, join
 from morphpipe.report.content import gather
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.figures.morphology import compartments, figure_correlations, figure_families
 from morphpipe.report.inputs import MorphologyFiles
 from morphpipe.report.morphology import build_morphology
-from morphpipe.report.morphology_figures import compartments, figure_correlations, figure_families
 from morphpipe.report.site import one_file
-from morphpipe.storage import write_parquet
 
 from .conftest import CONTEXT, SCRIPT, configuration_of
 

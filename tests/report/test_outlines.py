@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.errors import DataError
-from morphpipe.report.composite import composite
+from morphpipe.core.errors import DataError
 from morphpipe.report.evidence import read_evidence
-from morphpipe.report.outlines import MOST_FIELDS, outline_tiles, outlined, read_labels
-from morphpipe.report.pictures import display_windows
+from morphpipe.report.figures.composite import composite
+from morphpipe.report.figures.outlines import MOST_FIELDS, outline_tiles, outlined, read_labels
+from morphpipe.report.figures.pictures import display_windows
+from morphpipe.tables.archive import FieldReader
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.report.content import gather
 from morphpipe.report.site import one_file
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from morphpipe.checksums import write_sealed_json
-from morphpipe.errors import DataError
-from morphpipe.report.paper_items import PaperItem, by_paper, item_cell, item_table, read_item
+from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.errors import DataError
+from morphpipe.report.papers.page import PaperItem, by_paper, item_cell, item_table, read_item
 
 from . import extras
 from .extras import item_cell as cell_of

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import Channel
 from morphpipe.imaging.rgb import RGB_CHANNELS, rxrx1_to_rgb
-from morphpipe.report import pictures
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.figures import pictures
+from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.fields import Channel
 
 from .conftest import CELL_TYPES, CHANNELS, MANIFEST, PERTURBATIONS
 

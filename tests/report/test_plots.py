@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.report.captions import experiment_plots
-from morphpipe.report.drawing import inline_svg
 from morphpipe.report.evidence import read_evidence
-from morphpipe.report.pictures import ChannelRow, SampleRow, Tile
-from morphpipe.report.plots import figure_channels, figure_pca, figure_samples
+from morphpipe.report.figures.captions import experiment_plots
+from morphpipe.report.figures.drawing import inline_svg
+from morphpipe.report.figures.pictures import ChannelRow, SampleRow, Tile
+from morphpipe.report.figures.plots import figure_channels, figure_pca, figure_samples
 
 from .conftest import SCRIPT
 

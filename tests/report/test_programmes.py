@@ -4,8 +4,8 @@ import pytest
 
 from morphpipe.datasets.simulated import PERTURBATIONS, true_effect
 from morphpipe.datasets.simulated.programmes import programmes
-from morphpipe.report.captions import _truth_caption
-from morphpipe.report.effects_figure import figure_effects
+from morphpipe.report.figures.captions import _truth_caption
+from morphpipe.report.figures.effects import figure_effects
 
 NAMES = ("control", "inert", "graded-high", "nuclear-swelling", "graded-low", "graded-mid")
 

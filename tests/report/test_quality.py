@@ -6,6 +6,7 @@ import pytest
 
 from morphpipe.imaging.quality import LIMITS, reasons
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.figures.quality import MOST_POINTS, figure_quality
 from morphpipe.report.quality import (
     aside_table,
     count_changes,
@@ -15,7 +16,6 @@ from morphpipe.report.quality import (
     nuclei_table,
     quality_points,
 )
-from morphpipe.report.quality_figure import MOST_POINTS, figure_quality
 
 from .own_plates import CHANNELS, FAULTS
 

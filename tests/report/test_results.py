@@ -4,9 +4,9 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import metric_row, metric_table
-from morphpipe.papers.measured import Metrics
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.report.papers.measured import Metrics
 from morphpipe.report.results import (
     distance_points,
     named_cell_type,
@@ -17,7 +17,7 @@ from morphpipe.report.results import (
     served_alignment,
 )
 from morphpipe.report.tables import interval, number, value_cell
-from morphpipe.storage import write_parquet
+from morphpipe.tables.metric_table import metric_row, metric_table
 
 from .conftest import CONTEXT, configuration_of
 

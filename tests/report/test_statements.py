@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.findings.statements import caveats, key_numbers, reading, what_was_made
 from morphpipe.report.results import over_seeds
 from morphpipe.report.section import sampling_of
-from morphpipe.report.statements import caveats, key_numbers, reading, what_was_made
 from morphpipe.report.tables import number
 
 from .conftest import configuration_of

@@ -4,7 +4,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from morphpipe.report.thumbnails import LONGEST_SIDE, PictureFolder, embedded, jpeg, shrunk
+from morphpipe.report.figures.thumbnails import LONGEST_SIDE, PictureFolder, embedded, jpeg, shrunk
 
 
 def decoded(content):

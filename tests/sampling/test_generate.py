@@ -7,16 +7,14 @@ import pytest
 import torch
 from diffusers.models import AutoencoderKL
 
-from morphpipe.codecs.autoencoder import Codec, load_codec
-from morphpipe.codecs.train_autoencoder import save_autoencoder
+from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.training import save_autoencoder
 from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import FlowUNet, SiT, UNet
 from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import ConfigError, DataError, StorageError
+from morphpipe.core.errors import ConfigError, DataError, StorageError
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -32,8 +30,9 @@ from morphpipe.sampling.generate import (
     sample_latents,
 )
 from morphpipe.sampling.plan import sampling_plan
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.checkpoint_state import CheckpointState
 from morphpipe.training.checkpoint import save_checkpoint
-from morphpipe.training.checkpoint_state import CheckpointState
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.settings import TrainingSettings
 
@@ -415,7 +414,7 @@ def test_full_disk_is_named_and_costs_one_batch(run, monkeypatch, small_disk, tm
 
 HOLD = """
     import sys, time
-    from morphpipe.folder_lock import only_user
+    from morphpipe.core.folder_lock import only_user
 
     with only_user(sys.argv[1]):
         print("held", flush=True)
@@ -426,7 +425,7 @@ HOLD = """
 def test_two_jobs_do_not_share_a_folder(run, run_python, monkeypatch, tmp_path):
     other = run_python(HOLD, tmp_path / "work")
     assert other.stdout.readline() == "held\n"
-    monkeypatch.setattr("morphpipe.folder_lock.PATIENCE", 0)
+    monkeypatch.setattr("morphpipe.core.folder_lock.PATIENCE", 0)
     with pytest.raises(DataError, match=f"work is in use by process {other.pid} on"):
         run()
     assert not (tmp_path / "a.zip").exists()

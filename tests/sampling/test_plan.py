@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from morphpipe.config.conditions import RandomCondition
 from morphpipe.config.sampling import Sampling
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.plan import plan_shard, read_conditions, sampling_plan

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from morphpipe.datasets.archive import FieldReader, write_archive
-from morphpipe.datasets.fields import FIELD_SCHEMA, FieldTable, read_fields
-from morphpipe.datasets.gallery_download import fetch_plate
-from morphpipe.datasets.planes import PlaneReader
-from morphpipe.datasets.remote_zip import fetch_members
-from morphpipe.datasets.zip_directory import members
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch.many_files import fetch_plate
+from morphpipe.datasets.fetch.remote_zip import fetch_members
+from morphpipe.datasets.preparation.planes import PlaneReader
+from morphpipe.tables.archive import FieldReader, read_fields, write_archive
+from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
+from morphpipe.tables.zip_directory import members
 
 OUTSIDE = ["../a.png", "/a.png", "x/../../a.png", "..\\a.png", "c:/a.png", "a\n.png", "x//a.png"]
 

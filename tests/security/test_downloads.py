@@ -2,8 +2,8 @@
 
 import pytest
 
-from morphpipe.datasets.download import demand_first, recorded_checksum
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.fetch.download import demand_first, recorded_checksum
 
 
 def test_a_replaced_selection_is_refused(tmp_path):

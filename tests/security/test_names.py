@@ -12,10 +12,9 @@ import tifffile
 import yaml
 
 from morphpipe.config import parse_configuration
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import ConfigError
-from morphpipe.storage import read_parquet
+from morphpipe.core.errors import ConfigError
+from morphpipe.core.storage import read_parquet
+from morphpipe.tables.archive import read_fields, read_images
 
 from ..workflow.conftest import Workflow
 

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from morphpipe.config.weights import Weights
+from morphpipe.core.errors import MorphpipeError, WeightsError
+from morphpipe.core.state_dict import read_state_dict
+from morphpipe.datasets.fetch.weights import fetch_weights
 from morphpipe.encoders.inception import InceptionEncoder
 from morphpipe.encoders.openphenom import OpenPhenom
 from morphpipe.encoders.resnet18 import ResNet18
-from morphpipe.encoders.weights import read_state_dict
-from morphpipe.errors import MorphpipeError, WeightsError
 from morphpipe.perturbations.scgpt import read_gene_encoder
-from morphpipe.weights import fetch_weights
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "model.safetensors", "best_model.pt"])

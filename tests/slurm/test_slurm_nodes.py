@@ -16,11 +16,11 @@ import yaml
 from safetensors.torch import load_file
 
 from morphpipe.cli import main
-from morphpipe.codecs.array_shards import write_shard
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields, write_fields
-from morphpipe.evaluation.split_table import write_split
-from morphpipe.training.checkpoint_state import read_state
+from morphpipe.datasets.splits.table import write_split
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.array_shards import write_shard
+from morphpipe.tables.checkpoint_state import read_state
+from morphpipe.tables.fields import Channel, ChannelManifest, write_fields
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (2, 8, 4, 4)

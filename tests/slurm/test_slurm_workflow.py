@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 # The first is that of the configuration, the others are asked for by name.
 SEEDS = {"cancelled": 0, "preempted": 1, "out of time": 2}
-# By name: `all` makes the figures once more, as files of their own.
+# By name: `all` makes more than is looked at here.
 REPORT = "results/report/index.html"
 CHECKPOINT = "results/experiments/tiny/training/seed-{}/slice-0".format
 # One thread: more would round their sums otherwise than the training they are compared with.

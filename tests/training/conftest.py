@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphpipe.codecs.array_shards import write_shard
 from morphpipe.config.experiments import Training
 from morphpipe.config.generators import BlockAlignment, SiT
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.tables.array_shards import write_shard
 from morphpipe.training.data import open_training_data
 from morphpipe.training.settings import TrainingSettings
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from morphpipe.errors import DataError, WeightsError
+from morphpipe.core.errors import DataError, WeightsError
+from morphpipe.tables.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.checkpoint import (
     checkpoint_path,
     checkpoints,
@@ -13,7 +14,6 @@ from morphpipe.training.checkpoint import (
     remove_older,
     save_checkpoint,
 )
-from morphpipe.training.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
 
 

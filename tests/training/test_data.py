@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morphpipe.codecs.array_shards import write_shard
 from morphpipe.config.conditions import MorganCondition
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.condition_table import build
+from morphpipe.tables.array_shards import write_shard
 from morphpipe.training.data import batch_members, open_training_data
 
 

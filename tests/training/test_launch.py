@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.training import launch
 from morphpipe.training.launch import first_host, is_started, launch_command, rank
 

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 import torch
 
-from morphpipe.errors import TrainingError
+from morphpipe.core.errors import TrainingError
 from morphpipe.generators.base import Losses
 from morphpipe.training.log import COLUMNS, TrainingLog
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from morphpipe import folder_lock
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import Alignment, FlowUNet
-from morphpipe.errors import ConfigError, DataError, StorageError, TrainingError
+from morphpipe.core import folder_lock
+from morphpipe.core.errors import ConfigError, DataError, StorageError, TrainingError
+from morphpipe.tables.checkpoint_state import read_state
 from morphpipe.training import loop
 from morphpipe.training.checkpoint import checkpoints
-from morphpipe.training.checkpoint_state import read_state
 from morphpipe.training.loop import device_rows, learning_rate_at, train
 
 PARTS = ("model", "ema", "optimizer")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from morphpipe.codecs.array_shards import ArrayShards
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
+from morphpipe.tables.array_shards import ArrayShards
 from morphpipe.training.processes import join_processes, shared_shards
 
 

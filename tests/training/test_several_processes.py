@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file
 
 from morphpipe.cli import main
-from morphpipe.codecs.array_shards import ArrayShards, write_shard
-from morphpipe.datasets.archive import write_archive
-from morphpipe.evaluation.split_table import write_split
+from morphpipe.datasets.splits.table import write_split
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.array_shards import ArrayShards, write_shard
+from morphpipe.tables.checkpoint_state import read_state
 from morphpipe.training.checkpoint import checkpoints
-from morphpipe.training.checkpoint_state import read_state
 
 FIELDS, STEPS = 12, 20
 
@@ -182,7 +182,7 @@ def wait_until(ready, process: subprocess.Popen, said) -> None:
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory, request):
-    from morphpipe.datasets.fields import Channel, ChannelManifest
+    from morphpipe.tables.fields import Channel, ChannelManifest
 
     manifest = ChannelManifest(
         channels=(Channel("DNA", "-"), Channel("ER", "-")),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.transport.diffusion import (
     SAMPLERS,
     STABLE_DIFFUSION,
@@ -247,7 +247,7 @@ def test_bad_settings_and_broken_networks_stop():
 def test_names_of_samplers_and_presets_are_read_without_heavy_imports():
     script = (
         "import sys\n"
-        "from morphpipe.generators.unet_presets import UNET_PRESETS\n"
+        "from morphpipe.config.unet_presets import UNET_PRESETS\n"
         "assert 'torch' not in sys.modules\n"
         "from morphpipe.transport.diffusion import SAMPLERS\n"
         "assert 'diffusers' not in sys.modules\n"

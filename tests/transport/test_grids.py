@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.grids import edm_grid, shifted_grid, stochastic_times, uniform_grid
 
 GRIDS = {

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.interpolant import score_from_velocity
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.transport.grids import edm_grid, shifted_grid, uniform_grid
 from morphpipe.transport.multistep import MULTISTEP, multistep
 from morphpipe.transport.noise import SampleNoise

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.transport.grids import edm_grid, shifted_grid, uniform_grid
 from morphpipe.transport.noise import SampleNoise
 from morphpipe.transport.samplers import METHODS, euler_maruyama, ode

@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
+from morphpipe.tables.archive import read_fields, read_images
 
 
 @pytest.fixture

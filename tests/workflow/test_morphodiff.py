@@ -10,11 +10,11 @@ from diffusers.models import UNet2DConditionModel
 from typer.testing import CliRunner
 
 from morphpipe.cli import app
-from morphpipe.datasets.fields import read_fields
 from morphpipe.perturbations.condition_table import ConditionTable
+from morphpipe.tables.archive import read_fields
 
 EXPERIMENTS = Path("results/experiments")
-# By name: `all` makes the figures once more, as files of their own.
+# By name: `all` makes more than is looked at here.
 REPORT = "results/report/index.html"
 
 

@@ -9,9 +9,8 @@ import pytest
 import tifffile
 import yaml
 
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.storage import sha256_of_file
+from morphpipe.core.storage import sha256_of_file
+from morphpipe.tables.archive import read_fields, read_images
 
 CHANNELS = ["AGP", "DNA", "ER", "Mito", "RNA"]
 

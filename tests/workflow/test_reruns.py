@@ -13,7 +13,7 @@ from morphpipe.config import parse_configuration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "reruns.md").read_text("utf-8")
-PAGES = {"figures", "report"}
+PAGES = {"report"}
 # Where the keys of the page stand in the small configuration.
 PLACES = {
     "datasets": ["datasets", "screen"],

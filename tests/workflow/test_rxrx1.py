@@ -11,10 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
+from morphpipe.tables.archive import read_fields, read_images
 
-# By name: `all` makes the figures once more, as files of their own.
+# By name: `all` makes more than is looked at here.
 REPORT = "results/report/index.html"
 
 

@@ -7,9 +7,9 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.encoders.feature_table import FeatureTable, read_features, write_features
-from morphpipe.errors import ConfigError
-from morphpipe.verify import verify_results
+from morphpipe.core.errors import ConfigError
+from morphpipe.stages.verify import verify_results
+from morphpipe.tables.feature_table import FeatureTable, read_features, write_features
 
 
 @pytest.fixture

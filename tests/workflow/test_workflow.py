@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import read_fields
-from morphpipe.folder_lock import only_user
+from morphpipe.core.folder_lock import only_user
+from morphpipe.tables.archive import read_fields, read_images
 
 from .conftest import REPOSITORY
 
@@ -133,7 +132,6 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
         "evaluate_matched",
         "evaluate_memorisation",
         "evaluate_morphology",
-        "figures",
         "report",
     }
 

@@ -4,11 +4,12 @@ import re
 import sys
 from contextlib import ExitStack
 
-from morphpipe.config import parse_configuration
+from morphpipe.plan.checks import plan_run
+from morphpipe.plan.plates import number_of_shards
 from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.config.yaml_files import read_yaml
-from morphpipe.errors import MorphpipeError
-from morphpipe.generators.presets import token_stride
+from morphpipe.core.errors import MorphpipeError
+from morphpipe.config.sit_presets import token_stride
 
 # Snakemake hands the path of this Python to bash, which takes what follows a blank for an argument.
 if re.search(r"\s", sys.executable):
@@ -22,7 +23,7 @@ try:
     for _file in workflow.configfiles:
         if str(_file).endswith((".yaml", ".yml")):
             read_yaml(_file)
-    CONFIGURATION = parse_configuration(config)
+    CONFIGURATION = plan_run(config)
 except MorphpipeError as error:
     sys.exit(f"\n{error}\n")
 
@@ -135,7 +136,7 @@ def encoder_dataset(name):
 
 
 def dataset_shards(dataset):
-    return range(CONFIGURATION.datasets[dataset].shards)
+    return range(number_of_shards(CONFIGURATION.datasets[dataset]))
 
 
 def shards_with(dataset, cell_types):

@@ -2,10 +2,11 @@
 import shlex
 
 from morphpipe.config.comparisons import ranking_of
-from morphpipe.datasets.bbbc021 import PLATES as BBBC021_PLATES
-from morphpipe.datasets.bbbc021 import archive_name
-from morphpipe.datasets.sheet import ILLUMINATION
-from morphpipe.datasets.sheet_plates import files_sha256, rows_sha256
+from morphpipe.datasets.sources.bbbc021 import PLATES as BBBC021_PLATES
+from morphpipe.datasets.sources.bbbc021 import archive_name
+from morphpipe.datasets.sources.sheet import ILLUMINATION
+from morphpipe.datasets.sources.sheet_plates import files_sha256, rows_sha256
+from morphpipe.plan.plates import own_plates
 from morphpipe.imaging.crop_orders import CROP_ORDERS as NAMED_ORDERS
 from morphpipe.imaging.crop_orders import OWN_ORDER
 
@@ -14,7 +15,7 @@ METRICS = ["distances", "effects", "probes"]
 
 
 def dataset_downloads(wildcards):
-    from morphpipe.downloads import list_downloads
+    from morphpipe.plan.downloads import list_downloads
 
     found = list_downloads(CONFIGURATION)
     return [f"{d.path}.json" for d in found if d.what.startswith("datasets.")]
@@ -22,7 +23,7 @@ def dataset_downloads(wildcards):
 
 def local_file(address):
     """The file that a `file:` address names, so that its changes are noticed."""
-    from morphpipe.datasets.download import local_path
+    from morphpipe.datasets.fetch.download import local_path
 
     try:
         path = local_path(address)
@@ -90,7 +91,7 @@ def raw_archive(wildcards):
 
 def plate_rows_sha256(dataset, shard):
     settings = CONFIGURATION.datasets[dataset]
-    return rows_sha256(settings.sheet, settings.plates[shard])
+    return rows_sha256(settings.sheet, own_plates(settings)[shard])
 
 
 def plate_files_sha256(dataset, shard):
@@ -101,7 +102,7 @@ def plate_files_sha256(dataset, shard):
     columns = [channel.column or channel.name for channel in settings.channels]
     if settings.preprocessing.illumination == "given":
         columns += [f"{ILLUMINATION}{channel.name}" for channel in settings.channels]
-    return files_sha256(settings.sheet, settings.plates[shard], columns)
+    return files_sha256(settings.sheet, own_plates(settings)[shard], columns)
 
 
 def missing_fields(wildcards):

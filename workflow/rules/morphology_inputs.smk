@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from morphpipe.morphology.environment import folder_of, package_path, sha256_of_lock
-from morphpipe.storage import sha256_of_file
+from morphpipe.core.storage import sha256_of_file
 
 # Relative, so that a moved repository measures nothing again.
 PACKAGE = os.path.relpath(package_path())

@@ -1,8 +1,8 @@
 # What the papers' tables and figures are made from.
 from dataclasses import asdict
 
-from morphpipe.papers.facts import experiment_facts
-from morphpipe.papers.items import ITEMS
+from morphpipe.report.papers.facts import experiment_facts
+from morphpipe.report.papers.items import ITEMS
 
 PAPER_TABLES = [name for name, item in ITEMS.items() if item.kind == "table"]
 PAPER_FIGURES = [name for name, item in ITEMS.items() if item.kind == "figure"]

@@ -1,8 +1,8 @@
 # No job waits for weights that it does not read (an input that is `ancient` can hide what else has
 # to be done): what cannot be had is noticed here.
 onstart:
-    from morphpipe.folder_lock import only_user
-    from morphpipe.weights import look_for_weights
+    from morphpipe.core.folder_lock import only_user
+    from morphpipe.datasets.fetch.weights import look_for_weights
 
     try:
         # Snakemake's own lock is of the working folder: another one may share the results.

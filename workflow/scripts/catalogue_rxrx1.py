@@ -3,11 +3,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets.fields import write_fields
-from morphpipe.datasets.obtain import obtained
-from morphpipe.datasets.stage import catalogue_rxrx1
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.core.storage import write_parquet
+from morphpipe.datasets.fetch.obtain import obtained
+from morphpipe.datasets.preparation.tables import catalogue_rxrx1
+from morphpipe.tables.fields import write_fields
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 fields, missing = catalogue_rxrx1(

@@ -1,7 +1,7 @@
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.gallery_plate import download_gallery_plate
-from morphpipe.datasets.obtain import obtained
-from morphpipe.job import start_job
+from morphpipe.datasets.fetch.obtain import obtained
+from morphpipe.datasets.sources.gallery_plate import download_gallery_plate
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 plate = snakemake.params.plate

@@ -1,7 +1,7 @@
 from morphpipe.config.datasets import RxRx1Dataset
-from morphpipe.datasets.obtain import obtained
-from morphpipe.datasets.rxrx1_download import download_rxrx1
-from morphpipe.job import start_job
+from morphpipe.datasets.fetch.obtain import obtained
+from morphpipe.datasets.sources.rxrx1_download import download_rxrx1
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 download_rxrx1(

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.stage import MEASURES, EvaluationInputs
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.tables.lineage import start_job
+from morphpipe.tables.metric_table import metric_table
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(

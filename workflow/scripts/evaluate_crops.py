@@ -1,7 +1,7 @@
-from morphpipe.evaluation.crop_distances import CropInputs, measure_crop_distances
-from morphpipe.evaluation.metric_table import metric_table
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.crops import CropInputs, measure_crop_distances
+from morphpipe.tables.lineage import start_job
+from morphpipe.tables.metric_table import metric_table
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = CropInputs(

@@ -1,7 +1,7 @@
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.stage import EvaluationInputs, measure_memorisation
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.tables.lineage import start_job
+from morphpipe.tables.metric_table import metric_table
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(

@@ -1,7 +1,8 @@
 from morphpipe.config.preprocessing import Quality
-from morphpipe.datasets.fields import read_fields, shard_of
-from morphpipe.datasets.stage import examine_shard
-from morphpipe.job import start_job
+from morphpipe.datasets.preparation.tables import examine_shard
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.fields import shard_of
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 fields = read_fields(snakemake.input.fields)

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import torch
 
-from morphpipe.codecs.autoencoder import load_codec
-from morphpipe.codecs.latents import cache_moments
-from morphpipe.datasets.fields import read_fields
-from morphpipe.devices import best_device
-from morphpipe.job import start_job
+from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.latents import cache_moments
+from morphpipe.core.devices import best_device
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)

@@ -1,8 +1,8 @@
 from morphpipe.config.comparisons import Ranking
-from morphpipe.evaluation.ranking_blocks import rank_block
+from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.distances.ranking_blocks import rank_block
 from morphpipe.evaluation.stage import EvaluationInputs
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import torch
 
-from morphpipe.evaluation.metric_table import metric_table
+from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.reconstruction import measure_reconstruction
-from morphpipe.job import start_job
-from morphpipe.storage import write_parquet
+from morphpipe.tables.lineage import start_job
+from morphpipe.tables.metric_table import metric_table
 
 start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from morphpipe.job import start_job
 from morphpipe.report.collect import collect
 from morphpipe.report.site import write_report
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = collect(

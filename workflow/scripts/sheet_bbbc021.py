@@ -1,9 +1,9 @@
 from pathlib import Path
 
 from morphpipe.config.datasets import BBBC021Dataset
-from morphpipe.datasets.obtain import obtained
-from morphpipe.datasets.plate_sheets import bbbc021_plate, write_plate
-from morphpipe.job import start_job
+from morphpipe.datasets.fetch.obtain import obtained
+from morphpipe.datasets.sources.plate_sheets import bbbc021_plate, write_plate
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 sheet, missing = bbbc021_plate(

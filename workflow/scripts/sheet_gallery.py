@@ -1,10 +1,10 @@
 import pandas as pd
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.gallery_plate import gallery_plate
-from morphpipe.datasets.obtain import obtained
-from morphpipe.datasets.plate_sheets import write_plate
-from morphpipe.job import start_job
+from morphpipe.datasets.fetch.obtain import obtained
+from morphpipe.datasets.sources.gallery_plate import gallery_plate
+from morphpipe.datasets.sources.plate_sheets import write_plate
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 plate = snakemake.params.plate

@@ -1,6 +1,6 @@
 from morphpipe.config.datasets import SheetDataset
-from morphpipe.datasets.plate_sheets import own_plate, write_plate
-from morphpipe.job import start_job
+from morphpipe.datasets.sources.plate_sheets import own_plate, write_plate
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 sheet, missing = own_plate(

@@ -1,7 +1,7 @@
 from morphpipe.config.datasets import SimulatedDataset
+from morphpipe.datasets.preparation.tables import write_quality
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
-from morphpipe.datasets.stage import write_quality
-from morphpipe.job import start_job
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 # One plate is a function of the screen's seed and its own number.

@@ -1,11 +1,11 @@
 import pyarrow as pa
 
 from morphpipe.config.splits import Split
-from morphpipe.datasets.fields import read_fields
-from morphpipe.evaluation.leakage import check_leakage
-from morphpipe.evaluation.split_table import make_split, write_split
-from morphpipe.job import start_job
-from morphpipe.storage import read_parquet, write_parquet
+from morphpipe.core.storage import read_parquet, write_parquet
+from morphpipe.datasets.splits.leakage import check_leakage
+from morphpipe.datasets.splits.table import make_split, write_split
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 settings = Split.model_validate(snakemake.params.split)

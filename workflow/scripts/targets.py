@@ -1,10 +1,10 @@
 import torch
 
-from morphpipe.codecs.array_shards import ArrayShards
-from morphpipe.datasets.fields import read_fields
 from morphpipe.encoders.extract import cache_targets
 from morphpipe.encoders.stage import load_token_encoder
-from morphpipe.job import start_job
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.array_shards import ArrayShards
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 torch.set_num_threads(snakemake.threads)

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import torch
 
-from morphpipe.codecs.stage import train_codec
+from morphpipe.autoencoders.stage import train_codec
 from morphpipe.config.networks import TrainedCodec
-from morphpipe.datasets.fields import read_fields
-from morphpipe.evaluation.split_table import fields_on, read_split
-from morphpipe.job import start_job
+from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 torch.set_num_threads(snakemake.threads)

@@ -3,10 +3,10 @@ from pathlib import Path
 import torch
 
 from morphpipe.config.networks import ResNet18Encoder
-from morphpipe.datasets.fields import read_fields
+from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.encoders.stage import train_encoder
-from morphpipe.evaluation.split_table import fields_on, read_split
-from morphpipe.job import start_job
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 torch.set_num_threads(snakemake.threads)

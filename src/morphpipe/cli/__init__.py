@@ -22,8 +22,8 @@ from morphpipe.cli import (
     verification,
 )
 from morphpipe.cli.outputs import forget_outputs, record_outputs
-from morphpipe.console import describe
-from morphpipe.errors import MorphpipeError
+from morphpipe.core.console import describe
+from morphpipe.core.errors import MorphpipeError
 
 app = typer.Typer(
     name="morphpipe",

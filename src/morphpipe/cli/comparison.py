@@ -54,8 +54,8 @@ def compare(
     ```
     """
     prepare(None, log)
-    from morphpipe.evaluation.comparison_stage import compare_experiments
-    from morphpipe.storage import write_parquet
+    from morphpipe.core.storage import write_parquet
+    from morphpipe.evaluation.distances.comparison_stage import compare_experiments
 
     _, comparison = configured(config, "comparisons", name)
     tests = compare_experiments(comparison, model, baseline)
@@ -104,9 +104,9 @@ def rank(
     import pyarrow as pa
 
     from morphpipe.config.comparisons import Ranking, ranking_of
-    from morphpipe.evaluation.ranking_blocks import rank_block
+    from morphpipe.core.storage import write_parquet
+    from morphpipe.evaluation.distances.ranking_blocks import rank_block
     from morphpipe.evaluation.stage import EvaluationInputs, by_encoder
-    from morphpipe.storage import write_parquet
 
     configuration, experiment = configured(config, "experiments", name)
     dataset = configuration.splits[experiment.split].dataset
@@ -159,11 +159,11 @@ def evaluate_crops(
     ```
     """
     prepare(threads, log)
-    from morphpipe.errors import ConfigError
-    from morphpipe.evaluation.crop_distances import CropInputs, measure_crop_distances
-    from morphpipe.evaluation.metric_table import metric_table
+    from morphpipe.core.errors import ConfigError
+    from morphpipe.core.storage import write_parquet
+    from morphpipe.evaluation.distances.crops import CropInputs, measure_crop_distances
     from morphpipe.evaluation.stage import by_encoder
-    from morphpipe.storage import write_parquet
+    from morphpipe.tables.metric_table import metric_table
 
     configuration, experiment = configured(config, "experiments", name)
     evaluation = experiment.evaluation

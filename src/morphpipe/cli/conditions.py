@@ -7,7 +7,7 @@ import typer
 
 from morphpipe.cli.options import CONFIG, Config, Fields, Log, configured, prepare, read_settings
 from morphpipe.cli.outputs import new
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 
 def conditions(
@@ -50,8 +50,8 @@ def conditions(
     ```
     """
     prepare(None, log)
-    from morphpipe.datasets.fields import read_fields
     from morphpipe.perturbations.condition_table import build, read_condition
+    from morphpipe.tables.archive import read_fields
 
     if (name is None) == (settings is None):
         raise ConfigError("Name a condition of the configuration, or give --settings.")

@@ -21,9 +21,9 @@ def check(config: ConfigFile = CONFIG) -> None:
 
     Every key is explained in `config/reference.yaml`.
     """
-    from morphpipe.config import read_configuration
+    from morphpipe.plan.checks import read_plan
 
-    names = list(read_configuration(config).experiments)
+    names = list(read_plan(config).experiments)
     experiments = "experiment" if len(names) == 1 else "experiments"
     print(f"{config} is fine: {len(names)} {experiments} ({', '.join(names)}).")
 
@@ -39,10 +39,10 @@ def estimate(config: ConfigFile = CONFIG) -> None:
     """
     from rich.console import Console
 
-    from morphpipe.config import read_configuration
-    from morphpipe.estimate import estimate_run
+    from morphpipe.plan.checks import read_plan
+    from morphpipe.plan.estimate import estimate_run
 
-    Console().print(estimate_run(read_configuration(config)).as_table())
+    Console().print(estimate_run(read_plan(config)).as_table())
 
 
 def register(app: typer.Typer) -> None:

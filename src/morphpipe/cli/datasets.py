@@ -7,7 +7,7 @@ import typer
 
 from morphpipe.cli.options import CONFIG, Config, Fields, configured
 from morphpipe.cli.outputs import new, place, unused
-from morphpipe.errors import ConfigError, WeightsError
+from morphpipe.core.errors import ConfigError, WeightsError
 
 
 def download(
@@ -34,7 +34,7 @@ def download(
         cache/rxrx1-metadata.zip --lock config/downloads.lock.json
     ```
     """
-    from morphpipe.datasets.download import fetch, part_of
+    from morphpipe.datasets.fetch.download import fetch, part_of
 
     part, tag = part_of(output)
     # Without its tag it is not what an earlier call has left, and would be begun anew.
@@ -59,8 +59,8 @@ def weights(
     morphpipe weights simulated-codec --config config/demo.yaml
     ```
     """
-    from morphpipe.checksums import RECORD, read_record
-    from morphpipe.weights import fetch_weights
+    from morphpipe.core.checksums import RECORD, read_record
+    from morphpipe.datasets.fetch.weights import fetch_weights
 
     configuration, declared = configured(config, "weights", name)
     folder = output or Path(configuration.paths.cache) / "weights" / name
@@ -127,9 +127,10 @@ def fields(
     import pandas as pd
 
     from morphpipe.config.preprocessing import Quality
-    from morphpipe.datasets.fields import concatenate, read_fields
-    from morphpipe.datasets.quality import QUALITY_KEYS, examine_fields, quarantine_of
-    from morphpipe.datasets.stage import catalogue_rxrx1, write_dataset
+    from morphpipe.datasets.preparation.quality import QUALITY_KEYS, examine_fields, quarantine_of
+    from morphpipe.datasets.preparation.tables import catalogue_rxrx1, write_dataset
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.fields import concatenate
 
     _, dataset = configured(config, "datasets", name)
     quality = place(output.with_name("quality.parquet"), named=False)
@@ -186,10 +187,10 @@ def split(
     """
     import pandas as pd
 
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.evaluation.leakage import check_leakage
-    from morphpipe.evaluation.split_table import make_split, write_split
-    from morphpipe.storage import read_parquet
+    from morphpipe.core.storage import read_parquet
+    from morphpipe.datasets.splits.leakage import check_leakage
+    from morphpipe.datasets.splits.table import make_split, write_split
+    from morphpipe.tables.archive import read_fields
 
     _, settings = configured(config, "splits", name)
     keys = read_fields(fields).keys()

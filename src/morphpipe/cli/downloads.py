@@ -10,7 +10,7 @@ from morphpipe.cli.options import CONFIG
 from morphpipe.cli.outputs import new
 
 if TYPE_CHECKING:
-    from morphpipe.downloads import Download
+    from morphpipe.plan.downloads import Download
 
 
 def downloads(
@@ -33,10 +33,10 @@ def downloads(
     morphpipe downloads config/demo.yaml --output downloads.csv
     ```
     """
-    from morphpipe.config import read_configuration
-    from morphpipe.downloads import list_downloads
+    from morphpipe.plan.checks import read_plan
+    from morphpipe.plan.downloads import list_downloads
 
-    configuration = read_configuration(config)
+    configuration = read_plan(config)
     found = list_downloads(configuration)
     before = ""
     for download in found:
@@ -62,7 +62,7 @@ def downloads(
     if output is not None:
         import pandas as pd
 
-        from morphpipe.storage import atomic_path
+        from morphpipe.core.storage import atomic_path
 
         with atomic_path(output) as temporary:
             pd.DataFrame([vars(d) for d in found]).to_csv(temporary, index=False)

@@ -18,7 +18,7 @@ from morphpipe.cli.options import (
     prepare,
 )
 from morphpipe.cli.outputs import new
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 
 def features(
@@ -48,8 +48,8 @@ def features(
     ```
     """
     prepare(threads, log)
-    from morphpipe.datasets.fields import read_fields
     from morphpipe.encoders.stage import extract_shard, record_in
+    from morphpipe.tables.archive import read_fields
 
     _, declared = configured(config, "encoders", name)
     settings = declared.model_dump(mode="json")
@@ -108,14 +108,14 @@ def evaluate(
     ```
     """
     prepare(threads, log)
-    from morphpipe.evaluation.metric_table import metric_table
+    from morphpipe.core.storage import write_parquet
     from morphpipe.evaluation.stage import (
         MEASURES,
         EvaluationInputs,
         by_encoder,
         measure_memorisation,
     )
-    from morphpipe.storage import write_parquet
+    from morphpipe.tables.metric_table import metric_table
 
     if metrics not in MEASURES:
         raise ConfigError(f"There are no metrics {metrics!r}: choose {', '.join(MEASURES)}.")
@@ -159,9 +159,9 @@ def count_cells(
     ```
     """
     prepare(None, log)
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.evaluation import cell_counts
-    from morphpipe.storage import write_parquet
+    from morphpipe.core.storage import write_parquet
+    from morphpipe.evaluation.core import cell_counts
+    from morphpipe.tables.archive import read_fields
 
     counts = cell_counts.count_cells(read_fields(fields), nuclear)
     write_parquet(counts, output)
@@ -189,9 +189,9 @@ def reconstruct(
     ```
     """
     prepare(threads, log)
-    from morphpipe.evaluation.metric_table import metric_table
+    from morphpipe.core.storage import write_parquet
     from morphpipe.evaluation.reconstruction import measure_reconstruction
-    from morphpipe.storage import write_parquet
+    from morphpipe.tables.metric_table import metric_table
 
     configuration, experiment = configured(config, "experiments", name)
     settings = configuration.codecs[experiment.codec]
@@ -233,13 +233,13 @@ def distance(
     prepare(threads, None)
     import tempfile
 
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.devices import best_device
+    from morphpipe.core.devices import best_device
     from morphpipe.encoders.extract import extract_features
-    from morphpipe.encoders.feature_table import read_features
     from morphpipe.encoders.registry import build_encoder
-    from morphpipe.evaluation.frechet import frechet_distance
-    from morphpipe.evaluation.kernel import kernel_distance
+    from morphpipe.evaluation.distances.frechet import frechet_distance
+    from morphpipe.evaluation.distances.kernel import kernel_distance
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.feature_table import read_features
 
     features = []
     for path in (left, right):

@@ -20,7 +20,7 @@ from morphpipe.cli.options import (
     read_settings,
 )
 from morphpipe.cli.outputs import new, work_folder
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
 ScalingFactor = Annotated[
@@ -83,13 +83,13 @@ def sample(
     prepare(threads, log)
     from morphpipe.config.fidelity import Fidelity
     from morphpipe.config.sampling import Sampling
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.evaluation.split_table import read_split
-    from morphpipe.job import read_from
+    from morphpipe.datasets.splits.table import read_split
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import generated_manifest, load_guide, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.lineage import read_from
     from morphpipe.training.termination import ending_when_asked
 
     if (name is None) == (settings is None):
@@ -280,7 +280,7 @@ def export_diffusers(
     from morphpipe.generators.unet_folder import save_unet
     from morphpipe.sampling.generate import load_generator
     from morphpipe.sampling.released import averaged_unet
-    from morphpipe.training.checkpoint_state import read_state
+    from morphpipe.tables.checkpoint_state import read_state
 
     generator = load_generator(checkpoint, read_state(checkpoint).latent_shape)
     save_unet(output, averaged_unet(generator))

@@ -20,7 +20,7 @@ from morphpipe.cli.options import (
     prepare,
 )
 from morphpipe.cli.outputs import place_inside, record_outputs
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 Experiment = Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")]
 Output = Annotated[Path, typer.Option(help="Folder for `shard-<number>`, a shard per plate.")]
@@ -47,14 +47,19 @@ def latents(
     ```
     """
     prepare(threads, log)
-    from morphpipe.codecs.autoencoder import load_codec
-    from morphpipe.codecs.latents import cache_moments
-    from morphpipe.datasets.fields import read_fields, shard_of
-    from morphpipe.devices import best_device
+    from morphpipe.autoencoders.autoencoder import load_codec
+    from morphpipe.autoencoders.latents import cache_moments
+    from morphpipe.core.devices import best_device
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.fields import shard_of
 
     configuration, experiment = configured(config, "experiments", name)
     settings = configuration.codecs[experiment.codec]
-    shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
+    from morphpipe.plan.plates import number_of_shards
+
+    shards = number_of_shards(
+        configuration.datasets[configuration.splits[experiment.split].dataset]
+    )
     wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     network = load_codec(
@@ -99,19 +104,24 @@ def targets(
     ```
     """
     prepare(threads, log)
-    from morphpipe.codecs.array_shards import ArrayShards
-    from morphpipe.datasets.fields import read_fields, shard_of
+    from morphpipe.config.sit_presets import token_stride
+    from morphpipe.core.storage import sha256_of_file
     from morphpipe.encoders.extract import cache_targets
     from morphpipe.encoders.stage import load_token_encoder, record_in, weights_file
-    from morphpipe.generators.presets import token_stride
-    from morphpipe.storage import sha256_of_file
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.array_shards import ArrayShards
+    from morphpipe.tables.fields import shard_of
 
     configuration, experiment = configured(config, "experiments", name)
     alignment = experiment.generator.alignment
     if alignment is None:
         raise ConfigError(f"The experiment {name!r} of {config} has no alignment, and no targets.")
     settings = configuration.encoders[alignment.encoder].model_dump(mode="json")
-    shards = configuration.datasets[configuration.splits[experiment.split].dataset].shards
+    from morphpipe.plan.plates import number_of_shards
+
+    shards = number_of_shards(
+        configuration.datasets[configuration.splits[experiment.split].dataset]
+    )
     wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     record = record_in(encoder, settings)

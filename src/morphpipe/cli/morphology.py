@@ -47,7 +47,7 @@ def environment(
     ```
     """
     from morphpipe.cli.options import prepare
-    from morphpipe.errors import ConfigError
+    from morphpipe.core.errors import ConfigError
     from morphpipe.morphology.environment import folder_of, make_environment, record_of
 
     prepare(None, log)

@@ -16,7 +16,7 @@ from morphpipe.cli.options import (
     prepare,
 )
 from morphpipe.cli.outputs import new, unused
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 Folder = Annotated[Path, new("Folder to write.")]
 
@@ -40,9 +40,9 @@ def train_codec(
     ```
     """
     prepare(threads, log)
-    from morphpipe.codecs.stage import train_codec as run
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.evaluation.split_table import fields_on, read_split
+    from morphpipe.autoencoders.stage import train_codec as run
+    from morphpipe.datasets.splits.table import fields_on, read_split
+    from morphpipe.tables.archive import read_fields
 
     _, settings = configured(config, "codecs", name)
     if settings.origin != "trained":
@@ -73,9 +73,9 @@ def train_encoder(
     ```
     """
     prepare(threads, log)
-    from morphpipe.datasets.fields import read_fields
+    from morphpipe.datasets.splits.table import fields_on, read_split
     from morphpipe.encoders.stage import train_encoder as run
-    from morphpipe.evaluation.split_table import fields_on, read_split
+    from morphpipe.tables.archive import read_fields
 
     _, settings = configured(config, "encoders", name)
     if settings.kind != "resnet18":
@@ -100,9 +100,9 @@ def pack_codec(
     morphpipe pack-codec results/codec/codecs/simulated my-codec
     ```
     """
-    from morphpipe.codecs.autoencoder import load_codec
-    from morphpipe.codecs.train_autoencoder import save_autoencoder
-    from morphpipe.storage import sha256_of_file
+    from morphpipe.autoencoders.autoencoder import load_codec
+    from morphpipe.autoencoders.training import save_autoencoder
+    from morphpipe.core.storage import sha256_of_file
 
     save_autoencoder(load_codec(folder, "channels").model, output, half=True)
     for file in sorted(output.iterdir()):

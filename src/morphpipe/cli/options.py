@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from morphpipe.cli.outputs import place_of_log
-from morphpipe.console import log_to
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.json_files import parse_json, read_json
+from morphpipe.core.console import log_to
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.json_files import parse_json, read_json
 
 if TYPE_CHECKING:  # pydantic is not needed for `morphpipe --help`
     from pydantic import BaseModel
@@ -63,9 +63,9 @@ def configured(config: Path, section: str, name: str) -> tuple["Configuration", 
     ConfigError
         When the configuration cannot be used or has no such name.
     """
-    from morphpipe.config import read_configuration
+    from morphpipe.plan.checks import read_plan
 
-    configuration = read_configuration(config)
+    configuration = read_plan(config)
     declared = getattr(configuration, section)
     if name not in declared:
         raise ConfigError(

@@ -14,8 +14,8 @@ from typing import Any
 
 import typer
 
-from morphpipe.errors import ConfigError
-from morphpipe.json_files import read_json
+from morphpipe.core.errors import ConfigError
+from morphpipe.core.json_files import read_json
 
 RECORD = ".morphpipe"
 

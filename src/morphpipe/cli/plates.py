@@ -8,7 +8,7 @@ import typer
 
 from morphpipe.cli.options import CONFIG, Config, configured
 from morphpipe.cli.outputs import new, place_inside, record_outputs
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 
 app = typer.Typer(
     help="One's own plates and anybody's images: check a sample sheet, make one of a folder, "
@@ -56,11 +56,13 @@ def check(
     ```
     """
     from morphpipe.config.datasets import SheetDataset
-    from morphpipe.datasets.plate_sheets import sheet_channels
-    from morphpipe.datasets.sheet import SheetChannel, read_sheet
-    from morphpipe.datasets.sheet_faults import WARNING, plane_faults
-    from morphpipe.datasets.sheet_plates import image_columns
-    from morphpipe.datasets.user_tables import read_user_table
+    from morphpipe.datasets.sources.channel_hints import WARNING
+    from morphpipe.datasets.sources.plate_sheets import sheet_channels
+    from morphpipe.datasets.sources.sheet import SheetChannel
+    from morphpipe.datasets.sources.sheet_faults import plane_faults
+    from morphpipe.datasets.sources.sheet_plates import image_columns
+    from morphpipe.datasets.sources.user_sheet import read_sheet
+    from morphpipe.tables.user_tables import read_user_table
 
     if dataset is not None:
         _, settings = configured(config, "datasets", dataset)
@@ -133,9 +135,9 @@ def sheet(
     morphpipe datasets sheet Images --plate-map map.csv --output Images/sheet.csv
     ```
     """
-    from morphpipe.datasets.plate_exports import add_layout, sheet_from_folder
-    from morphpipe.datasets.user_tables import read_user_table
-    from morphpipe.storage import atomic_path
+    from morphpipe.core.storage import atomic_path
+    from morphpipe.datasets.sources.plate_exports import add_layout, sheet_from_folder
+    from morphpipe.tables.user_tables import read_user_table
 
     if output.parent.resolve() != folder.resolve():
         raise ConfigError(
@@ -175,17 +177,17 @@ def preprocess(
     ```
     """
     from morphpipe.config.datasets import SheetDataset
-    from morphpipe.datasets.plate_sheets import own_plate
-    from morphpipe.datasets.preprocess import preprocess_plate
+    from morphpipe.datasets.preparation.preprocess import preprocess_plate
+    from morphpipe.datasets.sources.plate_sheets import own_plate
+    from morphpipe.plan.plates import own_plates
 
     _, settings = configured(config, "datasets", name)
     if not isinstance(settings, SheetDataset):
         raise ConfigError(f"The dataset {name!r} of {config} is not a sample sheet.")
-    if plate is not None and plate not in settings.plates:
-        raise ConfigError(
-            f"The sheet has no plate {plate!r}; it has {', '.join(settings.plates[:12])}."
-        )
-    wanted = [(k, found) for k, found in enumerate(settings.plates) if plate in (None, found)]
+    plates = own_plates(settings)
+    if plate is not None and plate not in plates:
+        raise ConfigError(f"The sheet has no plate {plate!r}; it has {', '.join(plates[:12])}.")
+    wanted = [(k, found) for k, found in enumerate(plates) if plate in (None, found)]
     for number, _ in wanted:
         place_inside(output, [f"shard-{number}.zip", f"shard-{number}-quality.parquet"])
     for number, found in wanted:
@@ -217,9 +219,9 @@ def show(
     morphpipe datasets show images.zip --output images.png
     ```
     """
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.report.contact_sheet import contact_sheet
-    from morphpipe.storage import atomic_path
+    from morphpipe.core.storage import atomic_path
+    from morphpipe.report.figures.contact_sheet import contact_sheet
+    from morphpipe.tables.archive import read_fields
 
     with atomic_path(output) as temporary:
         contact_sheet(read_fields(images), columns).savefig(temporary, dpi=150)
@@ -248,8 +250,8 @@ def crops(
     morphpipe datasets crops images.zip --order impa-rxrx1 --output crops.zip
     ```
     """
-    from morphpipe.datasets.crops import write_crops
-    from morphpipe.datasets.fields import read_fields
+    from morphpipe.datasets.preparation.crops import write_crops
+    from morphpipe.tables.archive import read_fields
 
     number = write_crops(read_fields(images), output, nuclear=nuclear, order=order, size=size)
     print(f"{number} crops in {output}")
@@ -268,8 +270,8 @@ def export(
     morphpipe datasets export images.zip --output plate.zarr
     ```
     """
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.datasets.ome_zarr import export_plate
+    from morphpipe.datasets.preparation.ome_zarr import export_plate
+    from morphpipe.tables.archive import read_fields
 
     export_plate(read_fields(images), output)
     print(output)

@@ -77,7 +77,7 @@ def report(
     ```
     """
     prepare(None, log)
-    from morphpipe.checksums import RECORD
+    from morphpipe.core.checksums import RECORD
     from morphpipe.report.collect import collect
     from morphpipe.report.site import write_report
 
@@ -122,9 +122,9 @@ def show(
     ```
     """
     prepare(threads, None)
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.report.contact_sheet import contact_sheet
-    from morphpipe.storage import atomic_path
+    from morphpipe.core.storage import atomic_path
+    from morphpipe.report.figures.contact_sheet import contact_sheet
+    from morphpipe.tables.archive import read_fields
 
     with atomic_path(output) as temporary:
         contact_sheet(read_fields(fields), columns).savefig(temporary, dpi=150)

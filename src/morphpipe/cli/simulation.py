@@ -7,7 +7,7 @@ import typer
 
 from morphpipe.cli.options import checked, configured
 from morphpipe.cli.outputs import unused
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 
 def _list(wanted: bool) -> None:

@@ -23,7 +23,7 @@ from morphpipe.cli.options import (
     read_settings,
 )
 from morphpipe.cli.outputs import new, work_folder
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from morphpipe.training.settings import TrainingSettings
@@ -99,8 +99,8 @@ def train(
         --moments latents --targets targets --output checkpoint
     ```
     """
-    from morphpipe.datasets.fields import read_fields
-    from morphpipe.job import read_from
+    from morphpipe.tables.archive import read_fields
+    from morphpipe.tables.lineage import read_from
     from morphpipe.training.launch import is_started, launch, rank
 
     # The first of several processes writes the log, each other one a log of its own beside it.
@@ -126,7 +126,7 @@ def train(
     training = wanted.training
     if training.processes > 1 and not is_started():
         launch(sys.argv[1:], training.devices, training.nodes, threads)
-    from morphpipe.evaluation.split_table import fields_on, read_split
+    from morphpipe.datasets.splits.table import fields_on, read_split
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.perturbations.vocabulary import vocabulary_of
     from morphpipe.training.data import open_training_data

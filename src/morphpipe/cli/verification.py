@@ -20,7 +20,7 @@ def verify(
     morphpipe verify results/demo
     ```
     """
-    from morphpipe.verify import verify_results
+    from morphpipe.stages.verify import verify_results
 
     found = verify_results(results, pixels=pixels)
     for fault in found.faults:

@@ -18,7 +18,7 @@ from morphpipe.config.shared_trainings import check_shared_trainings
 from morphpipe.config.splits import Split
 from morphpipe.config.weights import Licences, Weights
 from morphpipe.config.yaml_files import read_yaml
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError
 
 
 class Paths(Model):
@@ -203,30 +203,6 @@ class Configuration(Model):
         return self
 
     @model_validator(mode="after")
-    def _screens(self) -> "Configuration":
-        """Simulated screens know their cell types and perturbations beforehand."""
-        from morphpipe.datasets.simulated.source import screen_design
-
-        for name, dataset in self.datasets.items():
-            if dataset.source == "simulated":
-                try:
-                    screen_design(dataset)
-                except ConfigError as error:
-                    raise ValueError(f"datasets.{name}: {error}") from None
-        return self
-
-    @model_validator(mode="after")
-    def _sheets(self) -> "Configuration":
-        """The plates of one's own sheets are what the graph of jobs is made of."""
-        for name, dataset in self.datasets.items():
-            if dataset.source == "sheet":
-                try:
-                    dataset.plates  # noqa: B018
-                except DataError as error:
-                    raise ValueError(f"datasets.{name}.sheet: {error}") from None
-        return self
-
-    @model_validator(mode="after")
     def _plans(self) -> "Configuration":
         """What is sampled has to be in the data, as far as the configuration knows them."""
         for name, experiment in self.experiments.items():
@@ -249,8 +225,8 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _experiments(self) -> "Configuration":
-        from morphpipe.generators.presets import FLOW_PRESETS, PRESETS
-        from morphpipe.generators.unet_presets import UNET_PRESETS
+        from morphpipe.config.sit_presets import FLOW_PRESETS, PRESETS
+        from morphpipe.config.unet_presets import UNET_PRESETS
 
         for name, experiment in self.experiments.items():
             architecture, kind = experiment.generator.architecture, experiment.generator.kind

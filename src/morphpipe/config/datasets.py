@@ -1,6 +1,5 @@
 """Where fields of view come from."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -286,18 +285,6 @@ class SheetDataset(RawDataset):
     positive_controls: list[str] = Field(default_factory=list, description="Likewise, positive.")
     pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
     licence: str = Field("own data", description="Whose the images are.")
-
-    @property
-    def plates(self) -> tuple[str, ...]:
-        """The sheet's plates in the order of their first rows: a plate added below is the last."""
-        from morphpipe.datasets.sheet_plates import sheet_plates
-
-        return sheet_plates(Path(self.sheet))
-
-    @property
-    def shards(self) -> int:
-        """Number of shards: one per plate."""
-        return len(self.plates)
 
 
 Dataset = Annotated[

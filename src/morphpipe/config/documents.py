@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from morphpipe.config.base import Model
 from morphpipe.config.configuration import Configuration
-from morphpipe.storage import atomic_path, write_json
+from morphpipe.core.storage import atomic_path, write_json
 
 REQUIRED = "REQUIRED"
 _WIDTH = 100

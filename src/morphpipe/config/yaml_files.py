@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 _CODE = "__use_yte__"
 

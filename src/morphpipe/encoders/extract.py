@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.codecs.array_shards import write_shard
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import ChannelManifest, FieldTable
+from morphpipe.core.errors import ConfigError
 from morphpipe.encoders.base import Encoder, TokenEncoder
-from morphpipe.encoders.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.errors import ConfigError
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import to_rgb
+from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.array_shards import write_shard
+from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
+from morphpipe.tables.fields import ChannelManifest, FieldTable
 
 
 def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:
@@ -57,7 +57,7 @@ def extract_features(
     outputs
         View to file.
     kind, weights_sha256
-        See `morphpipe.encoders.feature_table.Extraction`.
+        See `morphpipe.tables.feature_table.Extraction`.
     batch_size
         Fields at once.
 

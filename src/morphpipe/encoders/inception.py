@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from morphpipe.core.errors import WeightsError
+from morphpipe.core.state_dict import read_state_dict
 from morphpipe.encoders.base import RGB, Encoder, check_images
-from morphpipe.encoders.weights import read_state_dict
-from morphpipe.errors import WeightsError
 
 
 class InceptionEncoder(Encoder):

@@ -15,10 +15,10 @@ from timm.layers import LayerNorm
 from timm.models.vision_transformer import ParallelScalingBlock
 from torch import Tensor, nn
 
+from morphpipe.core.errors import DataError, WeightsError
+from morphpipe.core.state_dict import read_state_dict
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
-from morphpipe.encoders.weights import read_state_dict
-from morphpipe.errors import DataError, WeightsError
-from morphpipe.positions import grid_positions
+from morphpipe.imaging.positions import grid_positions
 
 WIDTH = 384
 DEPTH = 12

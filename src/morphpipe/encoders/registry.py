@@ -6,8 +6,8 @@ from typing import Literal
 
 import torch
 
+from morphpipe.core.errors import ConfigError
 from morphpipe.encoders.base import Encoder
-from morphpipe.errors import ConfigError
 
 KINDS = ("openphenom", "resnet18", "inception")
 

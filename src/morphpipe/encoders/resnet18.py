@@ -14,13 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from morphpipe.checksums import check_recorded
+from morphpipe.core.checksums import check_recorded
+from morphpipe.core.errors import ConfigError, WeightsError
+from morphpipe.core.finite import check_finite
+from morphpipe.core.json_files import parse_json
+from morphpipe.core.storage import atomic_path
 from morphpipe.encoders.base import ALL, RGB, TokenEncoder, check_images
 from morphpipe.encoders.residual_network import ResidualNetwork
-from morphpipe.errors import ConfigError, WeightsError
-from morphpipe.finite import check_finite
-from morphpipe.json_files import parse_json
-from morphpipe.storage import atomic_path
 
 WIDTH = 512
 TOKEN_WIDTH = 256  # the third of the four stages

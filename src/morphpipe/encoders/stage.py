@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from morphpipe.checksums import RECORD, read_record, record_files
 from morphpipe.config.networks import ResNet18Encoder
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.devices import best_device
+from morphpipe.core.checksums import RECORD, read_record, record_files
+from morphpipe.core.devices import best_device
+from morphpipe.core.errors import ConfigError
+from morphpipe.core.storage import atomic_path, sha256_of_file
 from morphpipe.encoders.base import Encoder, TokenEncoder
 from morphpipe.encoders.extract import expand_views, extract_features, rgb_planes
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.resnet18 import RGB_PLANES
 from morphpipe.encoders.train_resnet18 import train_resnet18
-from morphpipe.errors import ConfigError
-from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.tables.archive import read_images
+from morphpipe.tables.fields import FieldTable
 
 WEIGHTS_NAME, HISTORY = "weights.safetensors", "history.csv"
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from morphpipe.devices import computes_bfloat16
+from morphpipe.core.devices import computes_bfloat16
+from morphpipe.core.errors import ConfigError, DataError, TrainingError
 from morphpipe.encoders.resnet18 import ResNet18
-from morphpipe.errors import ConfigError, DataError, TrainingError
 from morphpipe.imaging import dihedral as transforms
 
 # On CPUs with matrix units, torch 2.13's bfloat16 convolutions of maps of a single pixel give NaN

@@ -13,18 +13,18 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from morphpipe.codecs.autoencoder import Codec, load_codec
-from morphpipe.codecs.latents import codec_input
+from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.latents import codec_input
 from morphpipe.config.base import ImageMode
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable, read_fields
-from morphpipe.devices import best_device
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import metric_row
-from morphpipe.evaluation.split_table import fields_on, read_split
-from morphpipe.evaluation.splits import well_index
-from morphpipe.evaluation.statistics import Contributions, linearised_interval
-from morphpipe.evaluation.subsample import thinned
+from morphpipe.core.devices import best_device
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.splits.assign import well_index
+from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.core.subsample import thinned
+from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
 COMPARISON = "reconstruction"
@@ -192,7 +192,7 @@ def measure_reconstruction(
         Of the experiment. Of channels all three ways of MorphGen's table 5 are measured, of an RGB
         image its own.
     scaling_factor
-        See `morphpipe.codecs.autoencoder.load_codec`.
+        See `morphpipe.autoencoders.autoencoder.load_codec`.
     fields_at_most, batch_size, seed
         See `ReconstructionSettings`.
     """

@@ -9,23 +9,23 @@ import numpy as np
 import pyarrow as pa
 
 from morphpipe.config.experiments import Evaluation
+from morphpipe.core.errors import DataError
 from morphpipe.datasets.simulated import true_effect
 from morphpipe.datasets.simulated.programmes import programmes
-from morphpipe.encoders.feature_table import read_extraction
-from morphpipe.errors import DataError
-from morphpipe.evaluation.cell_counts import cell_count_rows, read_counts
-from morphpipe.evaluation.cross_perturbation import (
+from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.evaluation.core.cell_counts import cell_count_rows, read_counts
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable, joined
+from morphpipe.evaluation.core.load import load_feature_set
+from morphpipe.evaluation.core.scopes import of_generated_conditions
+from morphpipe.evaluation.coverage.variance import VarianceSettings, variance_rows
+from morphpipe.evaluation.distances.cross_perturbation import (
     CrossSettings,
     cross_perturbation_rows,
     most_frequent,
 )
-from morphpipe.evaluation.distances import DistanceSettings, distance_rows
-from morphpipe.evaluation.feature_set import FeatureSet, check_comparable, joined
-from morphpipe.evaluation.load import load_feature_set
-from morphpipe.evaluation.scopes import of_generated_conditions
-from morphpipe.evaluation.split_table import fields_on, read_split
-from morphpipe.evaluation.treatment_effects import EffectSettings, treatment_effect_rows
-from morphpipe.evaluation.variance import VarianceSettings, variance_rows
+from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
+from morphpipe.evaluation.effects.rows import EffectSettings, treatment_effect_rows
+from morphpipe.tables.feature_table import read_extraction
 
 # Measures that need scikit-learn, whose import takes a second, import their modules themselves.
 
@@ -227,7 +227,7 @@ def _shared(inputs: EvaluationInputs) -> bool:
 
 def measure_probes(inputs: EvaluationInputs) -> Rows:
     """Linear probes on whole images (`all`, `rgb`), of all perturbations and of each set."""
-    from morphpipe.evaluation.probing import ProbeSettings, probing_rows, probing_set_rows
+    from morphpipe.evaluation.probes.rows import ProbeSettings, probing_rows, probing_set_rows
 
     settings = ProbeSettings(seed=inputs.settings.seed, shared_wells=_shared(inputs))
     rows: Rows = []
@@ -242,7 +242,7 @@ def measure_probes(inputs: EvaluationInputs) -> Rows:
 
 def measure_manifold(inputs: EvaluationInputs) -> Rows:
     """Precision, recall, density and coverage on whole images."""
-    from morphpipe.evaluation.manifold_rows import ManifoldSettings, manifold_rows
+    from morphpipe.evaluation.coverage.rows import ManifoldSettings, manifold_rows
 
     settings = inputs.settings
     return _rows_of(
@@ -260,7 +260,7 @@ def measure_manifold(inputs: EvaluationInputs) -> Rows:
 
 def measure_memorisation(inputs: EvaluationInputs) -> tuple[Rows, pa.Table]:
     """Distances to the nearest training images on whole images, and the closest pairs."""
-    from morphpipe.evaluation.memorisation import (
+    from morphpipe.evaluation.coverage.memorisation import (
         MemorisationSettings,
         memorisation,
         pair_table,
@@ -330,7 +330,7 @@ def measure_cross_perturbation(inputs: EvaluationInputs) -> Rows:
 
 def measure_retrieval(inputs: EvaluationInputs) -> Rows:
     """Retrieval of perturbations and mechanisms on whole images."""
-    from morphpipe.evaluation.retrieval_rows import RetrievalSettings, retrieval_rows
+    from morphpipe.evaluation.retrieval.rows import RetrievalSettings, retrieval_rows
 
     settings = inputs.settings
     return _rows_of(
@@ -342,7 +342,7 @@ def measure_retrieval(inputs: EvaluationInputs) -> Rows:
 
 def measure_batches(inputs: EvaluationInputs) -> Rows:
     """Probes and effects within and across batches, raw and corrected, on whole images."""
-    from morphpipe.evaluation.batches import BatchSettings, batch_rows
+    from morphpipe.evaluation.robustness.batches import BatchSettings, batch_rows
 
     settings = inputs.settings
     rows: Rows = []
@@ -360,7 +360,7 @@ def measure_batches(inputs: EvaluationInputs) -> Rows:
 
 def measure_matched(inputs: EvaluationInputs) -> Rows:
     """Effects and probes among fields of the same cell count, on whole images."""
-    from morphpipe.evaluation.matched import (
+    from morphpipe.evaluation.robustness.cell_count_matched import (
         MatchedSettings,
         count_probe_rows,
         matched_measures,

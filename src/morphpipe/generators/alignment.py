@@ -6,7 +6,7 @@ REPA (Yu et al. 2024, arXiv:2410.06940), equations 7 and 8; MorphGen aligns with
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 class Projector(nn.Sequential):

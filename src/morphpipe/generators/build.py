@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morphpipe.config.generators import FlowUNet, Generator, SiT, UNet
-from morphpipe.errors import ConfigError
+from morphpipe.config.unet_presets import UNET_PRESETS
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.flow import FlowGenerator
 from morphpipe.generators.flow_unet import FlowUNet as FlowUNetNetwork
 from morphpipe.generators.sit import SiT as SiTNetwork
-from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.perturbations.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

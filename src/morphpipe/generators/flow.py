@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import alignment_loss
 from morphpipe.generators.base import Condition, Losses, TrainingBatch
 from morphpipe.generators.flow_unet import FlowUNet

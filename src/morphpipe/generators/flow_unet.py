@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from morphpipe.errors import ConfigError
+from morphpipe.config.sit_presets import FLOW_UNET_PRESETS
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector
 from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding, attend
-from morphpipe.generators.presets import FLOW_UNET_PRESETS
 
 # Channels of a group of GroupNorm.
 _GROUP = 16
@@ -259,7 +259,7 @@ class FlowUNet(nn.Module):
         cell_types: int,
         **options: Any,
     ) -> Self:
-        """Build a named size of `morphpipe.generators.presets`; `options` are those of the class.
+        """Build a named size of `morphpipe.config.sit_presets`; `options` are those of the class.
 
         Raises
         ------

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from morphpipe.errors import ConfigError
+from morphpipe.config.sit_presets import PRESETS
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector
 from morphpipe.generators.layers import (
     Block,
@@ -24,8 +25,7 @@ from morphpipe.generators.layers import (
     patchify,
     unpatchify,
 )
-from morphpipe.generators.presets import PRESETS
-from morphpipe.positions import grid_positions
+from morphpipe.imaging.positions import grid_positions
 
 
 class SiT(nn.Module):
@@ -45,7 +45,7 @@ class SiT(nn.Module):
         Width of the perturbations' embeddings, which then take the place of a learnt table of
         labels; None: the table, as in MorphGen.
     width, depth, heads, patch
-        Size of the transformer, see `morphpipe.generators.presets`.
+        Size of the transformer, see `morphpipe.config.sit_presets`.
     alignment_width
         Width of the encoder's tokens that hidden tokens are aligned with; None: no projector.
     alignment_depth
@@ -141,7 +141,7 @@ class SiT(nn.Module):
         cell_types: int,
         **options: Any,
     ) -> Self:
-        """Build a named size of `morphpipe.generators.presets`; `options` are those of the class.
+        """Build a named size of `morphpipe.config.sit_presets`; `options` are those of the class.
 
         Raises
         ------

@@ -13,10 +13,10 @@ from diffusers.models import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.config.unet_presets import UNET_PRESETS
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, Losses, TrainingBatch
 from morphpipe.generators.layers import FEW_TOKENS
-from morphpipe.generators.unet_presets import UNET_PRESETS
 from morphpipe.transport.diffusion import STABLE_DIFFUSION
 
 
@@ -134,7 +134,7 @@ class UNetGenerator(nn.Module):
         gradient_checkpointing: bool = False,
         **options: Any,
     ) -> Self:
-        """Build a named size of `morphpipe.generators.unet_presets`; `options` as of the class.
+        """Build a named size of `morphpipe.config.unet_presets`; `options` as of the class.
 
         Raises
         ------

@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from morphpipe.checksums import check_recorded
-from morphpipe.errors import DataError, WeightsError
-from morphpipe.finite import check_finite
+from morphpipe.core.checksums import check_recorded
+from morphpipe.core.errors import DataError, WeightsError
+from morphpipe.core.finite import check_finite
+from morphpipe.core.json_files import read_json
+from morphpipe.core.storage import atomic_path
 from morphpipe.generators.unet import UNetGenerator
-from morphpipe.json_files import read_json
-from morphpipe.storage import atomic_path
 from morphpipe.transport.diffusion import ddpm_scheduler
 
 _UNET, _AVERAGE, _SCHEDULER = "unet", "unet_ema", "scheduler"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 TRANSFORMS = range(8)
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import scipy  # its parts load when used
 import skimage  # its parts load when used
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 
 # Full width at half maximum of a Gaussian, in standard deviations: 2 sqrt(2 ln 2).
 FULL_WIDTH = 2.3548

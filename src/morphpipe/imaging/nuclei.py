@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy  # its parts load when used
 import skimage  # its parts load when used
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 def segment_nuclei(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy  # its parts load when used
 import skimage  # its parts load when used
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.imaging.nuclei import nucleus_centres, segment_nuclei
 
 LIMITS = ("min_focus", "max_saturation", "min_contrast", "max_debris", "min_nuclei")

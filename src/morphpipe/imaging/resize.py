@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import skimage  # its parts load when used
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 def centre_crop(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

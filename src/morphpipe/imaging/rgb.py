@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 class StainColour(NamedTuple):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.imaging.rgb import to_rgb
 from morphpipe.morphology import adapters
 from morphpipe.morphology.measurements import DictMeasurements
 from morphpipe.morphology.pipeline import LoadedPipeline, is_measurement
 from morphpipe.morphology.tables import FieldMeasurements
+from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.fields import FieldTable
 
 adapters.install()
 

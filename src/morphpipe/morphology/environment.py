@@ -14,10 +14,10 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.folder_lock import only_user
-from morphpipe.json_files import read_json
-from morphpipe.storage import sha256_of_file, write_json
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.folder_lock import only_user
+from morphpipe.core.json_files import read_json
+from morphpipe.core.storage import sha256_of_file, write_json
 
 PYTHON = (3, 11)
 PASSED = "passed"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pycytominer import feature_select
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology.feature_names import METADATA, is_position
 
 

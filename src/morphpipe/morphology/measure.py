@@ -19,12 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.console import describe
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable, read_fields
-from morphpipe.errors import ConfigError, DataError, MorphpipeError
+from morphpipe.core.console import describe
+from morphpipe.core.errors import ConfigError, DataError, MorphpipeError
+from morphpipe.core.storage import atomic_path, read_parquet, sha256_of_file, write_parquet
 from morphpipe.imaging.rgb import RGB_CHANNELS, to_rgb
-from morphpipe.job import read_from
 from morphpipe.morphology.batch import FieldImages, measure_batch
 from morphpipe.morphology.pipeline import LoadedPipeline, load_pipeline
 from morphpipe.morphology.selection import select_fields
@@ -36,7 +34,9 @@ from morphpipe.morphology.tables import (
     join,
     object_table,
 )
-from morphpipe.storage import atomic_path, read_parquet, sha256_of_file, write_parquet
+from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.lineage import read_from
 
 IMAGE_MODES = ("channels", "rgb")
 # Part of the names of finished batches: raise it where a batch of today would come out otherwise.

@@ -13,7 +13,7 @@ import pandas as pd
 from pycytominer.operations import RobustMAD
 from sklearn.preprocessing import StandardScaler
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology.feature_names import METADATA
 
 Method = Literal["standardize", "mad_robustize"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology import adapters
 
 adapters.install()

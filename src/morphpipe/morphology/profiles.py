@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 from pycytominer import aggregate
 
-from morphpipe.datasets.fields import read_fields
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.morphology.feature_names import CELL_COUNT, IMAGE, METADATA, is_identifier
 from morphpipe.morphology.tables import (
     IMAGE_KEYS,
@@ -26,7 +26,7 @@ from morphpipe.morphology.tables import (
     iterate_objects,
     read_image_measurements,
 )
-from morphpipe.storage import read_parquet, write_parquet
+from morphpipe.tables.archive import read_fields
 
 METADATA_COLUMNS = [
     "field_id",

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.morphology.feature_names import METADATA
 from morphpipe.morphology.feature_selection import Selection, select_features
 from morphpipe.morphology.normalisation import (

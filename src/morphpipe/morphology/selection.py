@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.errors import DataError
-from morphpipe.storage import read_parquet
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.tables.fields import FieldTable
 
 
 def select_fields(

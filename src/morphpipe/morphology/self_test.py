@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from morphpipe.datasets.archive import FieldReader, write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, read_fields
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.morphology import adapters
 from morphpipe.morphology.batch import FieldImages, measure_batch
 from morphpipe.morphology.measure import leave
 from morphpipe.morphology.pipeline import load_pipeline
 from morphpipe.morphology.tables import FieldMeasurements
+from morphpipe.tables.archive import FieldReader, read_fields, write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
 
 adapters.install()
 

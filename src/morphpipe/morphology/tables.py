@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from morphpipe.errors import DataError
-from morphpipe.storage import parquet_writer, read_parquet, read_parquet_schema
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import parquet_writer, read_parquet, read_parquet_schema
 
 METADATA_KEY = b"morphpipe.morphology"
 MEASURED = "measured"

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from morphpipe.config.base import Model
 from morphpipe.config.conditions import Condition
 from morphpipe.config.messages import faults
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.perturbations.embeddings import Embeddings, embed
 from morphpipe.perturbations.names import LIMIT, closest, listed
 from morphpipe.perturbations.subjects import conditions_of, plain, subjects_of
-from morphpipe.storage import read_parquet, write_parquet
 
 _METADATA_KEY = b"morphpipe"
 _SCHEMA = pa.schema(
@@ -233,7 +233,7 @@ def build(fields: pd.DataFrame, settings: Condition, weights: Path | None) -> Co
     ----------
     fields
         `perturbation`, `control`, `concentration`, `gene` and `smiles` of all fields, see
-        `morphpipe.datasets.fields`.
+        `morphpipe.tables.fields`.
     settings
         The condition.
     weights

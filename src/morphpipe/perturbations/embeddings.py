@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphpipe.checksums import check_recorded
 from morphpipe.config.conditions import (
     Condition,
     ConstantCondition,
@@ -19,9 +18,9 @@ from morphpipe.config.conditions import (
     ScGPTCondition,
     TableCondition,
 )
-from morphpipe.datasets.bbbc021 import normalise_compound
-from morphpipe.errors import DataError, WeightsError
-from morphpipe.perturbations.names import NameIndex
+from morphpipe.core.checksums import check_recorded
+from morphpipe.core.errors import DataError, WeightsError
+from morphpipe.perturbations.names import NameIndex, normalise_compound
 from morphpipe.perturbations.random_codes import random_code
 from morphpipe.perturbations.vector_table import VectorTable, read_vectors
 

@@ -1,5 +1,6 @@
 """Finding the names of a dataset in the tables of others, who write them differently."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -17,9 +18,8 @@ class NameIndex:
     names
         Unique.
     normalise
-        The normal form of a name, for instance
-        `morphpipe.datasets.bbbc021.normalise_compound`, or `str.casefold` for genes: MorphoDiff's
-        table for Rohban's screen writes "rac1".
+        The normal form of a name, for instance `normalise_compound`, or `str.casefold` for genes:
+        MorphoDiff's table for Rohban's screen writes "rac1".
     """
 
     def __init__(self, names: Sequence[str], normalise: Callable[[str], str]) -> None:
@@ -34,6 +34,16 @@ class NameIndex:
         if name in self._written:
             return self._written[name]
         return self._formed.get(self._normalise(name))
+
+
+def normalise_compound(name: str) -> str:
+    """A compound's name as MorphoDiff's released lists write it.
+
+    Lower-case; apostrophes and commas are dropped; every run of blanks, slashes and parentheses
+    becomes one hyphen, also at the end: "Cdk1/2 inhibitor (NU6102)" is
+    "cdk1-2-inhibitor-nu6102-", "3,3'-diaminobenzidine" is "33-diaminobenzidine".
+    """
+    return re.sub(r"[ /()]+", "-", re.sub(r"[',]", "", name.strip().lower()))
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.smiles import read_smiles
 
 # The 200 descriptors that descriptastorus (github.com/bp-kelley/descriptastorus, BSD-3-Clause)

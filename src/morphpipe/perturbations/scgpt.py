@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from morphpipe.checksums import check_recorded
-from morphpipe.encoders.weights import read_state_dict
-from morphpipe.errors import WeightsError
-from morphpipe.json_files import read_json
+from morphpipe.core.checksums import check_recorded
+from morphpipe.core.errors import WeightsError
+from morphpipe.core.json_files import read_json
+from morphpipe.core.state_dict import read_state_dict
 
 _TOKENS = "encoder.embedding.weight"
 _SCALE, _SHIFT = "encoder.enc_norm.weight", "encoder.enc_norm.bias"

@@ -2,7 +2,7 @@
 
 from rdkit import Chem, rdBase
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 def read_smiles(smiles: str) -> Chem.Mol:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from morphpipe.config.conditions import Condition
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.perturbations.names import closest, listed
 
 

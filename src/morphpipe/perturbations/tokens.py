@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 def centre_pad(

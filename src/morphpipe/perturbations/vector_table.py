@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from morphpipe.datasets.user_tables import read_table_bytes
-from morphpipe.errors import DataError
-from morphpipe.storage import read_parquet
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.tables.user_tables import read_table_bytes
 
 # A vector for each human gene, of 512 numbers, has some 600 MB as text.
 _LARGEST = 1 << 30

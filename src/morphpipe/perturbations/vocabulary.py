@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from morphpipe.datasets.archive import FieldReader
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.pictures import Tile, to_colour
-from morphpipe.report.thumbnails import shrunk
+from morphpipe.report.figures.pictures import Tile, to_colour
+from morphpipe.report.figures.thumbnails import shrunk
+from morphpipe.tables.archive import FieldReader
 
 MOST_PAIRS = 6
 

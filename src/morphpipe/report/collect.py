@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from morphpipe.checksums import read_record
 from morphpipe.config import parse_configuration
-from morphpipe.json_files import read_json
+from morphpipe.core.checksums import read_record
+from morphpipe.core.json_files import read_json
 from morphpipe.report.inputs import (
     ComparisonFiles,
     ExperimentFiles,

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from morphpipe.config import Configuration
-from morphpipe.errors import DataError
-from morphpipe.evaluation.comparison import COMPARISON_SCHEMA
-from morphpipe.evaluation.ranking import RANKING_SCHEMA
-from morphpipe.evaluation.ranking_summary import ranking_summary
-from morphpipe.report.captions import Plot
-from morphpipe.report.comparison_figure import MOST_PERTURBATIONS, Panel, figure_comparison
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.evaluation.distances.comparison import COMPARISON_SCHEMA
+from morphpipe.evaluation.distances.ranking import RANKING_SCHEMA
+from morphpipe.evaluation.distances.ranking_summary import ranking_summary
 from morphpipe.report.comparison_tables import (
     NAMES,
     left_out_table,
@@ -22,10 +21,11 @@ from morphpipe.report.comparison_tables import (
     tests_table,
     values_table,
 )
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.comparison import MOST_PERTURBATIONS, Panel, figure_comparison
 from morphpipe.report.inputs import ComparisonFiles
 from morphpipe.report.results import FRECHET, KERNEL, select, served_alignment
 from morphpipe.report.tables import Table, count, interval, number
-from morphpipe.storage import read_parquet
 
 
 @dataclass(frozen=True)

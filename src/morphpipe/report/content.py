@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from morphpipe.config import Configuration
-from morphpipe.errors import DataError
-from morphpipe.report.captions import Plot
+from morphpipe.core.errors import DataError
 from morphpipe.report.comparison import ComparisonSection, build_comparison
 from morphpipe.report.evidence import read_evidence
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.pictures import fields_per_condition
 from morphpipe.report.gallery import GALLERY_BYTES, GalleryPart, fill_gallery
 from morphpipe.report.inputs import ReportInputs
-from morphpipe.report.paper_items import PaperItem, by_paper
-from morphpipe.report.pictures import fields_per_condition
+from morphpipe.report.papers.page import PaperItem, by_paper
 from morphpipe.report.run_times import Stage, read_stages, stage_plots
 from morphpipe.report.section import Section, build_section
 

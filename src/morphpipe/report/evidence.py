@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphpipe.checksums import check_recorded, read_sealed_json
 from morphpipe.config import Configuration
 from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.splits import Split
-from morphpipe.datasets.fields import FieldTable, read_fields
-from morphpipe.datasets.quality import QUALITY_KEYS
+from morphpipe.core.checksums import check_recorded, read_sealed_json
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.datasets.preparation.quality import QUALITY_KEYS
 from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
-from morphpipe.encoders.feature_table import Extraction, read_features
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.evaluation.leakage import LEAKAGE_COLUMNS, stop_at_leaks
-from morphpipe.evaluation.table_schemas import PAIR_SCHEMA
+from morphpipe.datasets.splits.leakage import LEAKAGE_COLUMNS, stop_at_leaks
 from morphpipe.report.inputs import ExperimentFiles
 from morphpipe.report.results import read_metrics
-from morphpipe.storage import read_parquet
-from morphpipe.training.checkpoint_state import STATE
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.checkpoint_state import STATE
+from morphpipe.tables.feature_table import Extraction, read_features
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.schemas import PAIR_SCHEMA
 
 # Metric tables with a part of the page of their own, which repeat names of metrics of the others.
 MEASURES = (
@@ -95,9 +96,9 @@ class Evidence:
     quarantine
         Columns field_id and reason.
     quality
-        See `morphpipe.datasets.quality`; None where nobody looked.
+        See `morphpipe.datasets.preparation.quality`; None where nobody looked.
     leakage
-        See `morphpipe.evaluation.leakage`; None where nobody looked.
+        See `morphpipe.datasets.splits.leakage`; None where nobody looked.
     trainings
         One per training seed.
     metrics
@@ -108,8 +109,8 @@ class Evidence:
     measures
         Rows of the other metric tables, by the name of their file (`MEASURES`).
     pairs
-        The images closest to a training image, see `morphpipe.evaluation.memorisation`; None
-        where nobody looked for them.
+        The images closest to a training image, see `morphpipe.evaluation.coverage.memorisation`;
+        None where nobody looked for them.
     """
 
     name: str

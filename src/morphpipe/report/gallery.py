@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from morphpipe.datasets.archive import FieldReader
-from morphpipe.datasets.fields import FieldTable
-from morphpipe.report.composite import stretched
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.pictures import display_windows, generated_choice, real_choice, to_colour
-from morphpipe.report.thumbnails import jpeg, shrunk
+from morphpipe.report.figures.composite import stretched
+from morphpipe.report.figures.pictures import (
+    display_windows,
+    generated_choice,
+    real_choice,
+    to_colour,
+)
+from morphpipe.report.figures.thumbnails import jpeg, shrunk
+from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.fields import FieldTable
 
 # Bytes of all pictures of the gallery. A report should pass through a mail server, which takes
 # some 30 MB; on a dozen experiments, figures, tables and pages need up to two thirds of that.

@@ -15,7 +15,7 @@ class MorphologyFiles:
     Attributes
     ----------
     metrics, differences, correlations, scores
-        Tables of `morphpipe.evaluation.morphology_stage`.
+        Tables of `morphpipe.evaluation.morphology.stage`.
     real_images, generated_images
         Tables of image-level measurements, with the fields that failed.
     real_labels, generated_labels
@@ -90,9 +90,10 @@ class ComparisonFiles:
     name
         Its name in the configuration.
     tests
-        Table of `morphpipe.evaluation.comparison`.
+        Table of `morphpipe.evaluation.distances.comparison`.
     rankings
-        Table of `morphpipe.evaluation.ranking` by experiment; empty where none was asked for.
+        Table of `morphpipe.evaluation.distances.ranking` by experiment; empty where none was asked
+        for.
     """
 
     name: str

@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from morphpipe.job import artefacts, identity_of, read_lineage
-from morphpipe.lineage import Lineage
+from morphpipe.core.lineage import Lineage
 from morphpipe.report import tables
 from morphpipe.report.inputs import ReportInputs
+from morphpipe.tables.lineage import artefacts, identity_of, read_lineage
 
 
 def lineage_table(inputs: ReportInputs) -> tables.Table | None:

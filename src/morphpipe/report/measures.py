@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from morphpipe.report.captions import Plot
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.measure_figure import figure_measures
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.measures import figure_measures
 from morphpipe.report.measure_tables import measure_tables, role
 from morphpipe.report.results import named_cell_type, over_seeds, select
 from morphpipe.report.tables import Mark, Table

@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from morphpipe.errors import DataError
-from morphpipe.evaluation.table_schemas import (
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+from morphpipe.morphology.tables import FAILED, common_source, read_image_measurements
+from morphpipe.report.evidence import Evidence
+from morphpipe.report.figures import plots
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.morphology import figure_correlations, figure_families
+from morphpipe.report.figures.outlines import outline_tiles
+from morphpipe.report.figures.pictures import Tile
+from morphpipe.report.inputs import MorphologyFiles
+from morphpipe.report.results import over_seeds, read_metrics, select, single
+from morphpipe.report.tables import Cell, Table, number, table, value_cell
+from morphpipe.tables.schemas import (
     CORRELATION_SCHEMA,
     DIFFERENCE_SCHEMA,
     MATCHED,
     SCORE_SCHEMA,
     SCORES_KEY,
 )
-from morphpipe.morphology.tables import FAILED, common_source, read_image_measurements
-from morphpipe.report import plots
-from morphpipe.report.captions import Plot
-from morphpipe.report.evidence import Evidence
-from morphpipe.report.inputs import MorphologyFiles
-from morphpipe.report.morphology_figures import figure_correlations, figure_families
-from morphpipe.report.outlines import outline_tiles
-from morphpipe.report.pictures import Tile
-from morphpipe.report.results import over_seeds, read_metrics, select, single
-from morphpipe.report.tables import Cell, Table, number, table, value_cell
-from morphpipe.storage import read_parquet
 
 # Romano et al. (2006) call a Cliff's delta of 0.33 medium and of 0.474 large.
 LARGE = 0.474

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from morphpipe.report.key_figures import KeyFigure
+from morphpipe.report.findings.key_figures import KeyFigure
 from morphpipe.report.section import Section
 from morphpipe.report.tables import Cell, Table, table
 

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from morphpipe.report import plots
-from morphpipe.report.captions import Plot
 from morphpipe.report.comma_separated import comma_separated
-from morphpipe.report.paper_items import PaperItem
+from morphpipe.report.figures import plots
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.thumbnails import PictureFolder, embedded
+from morphpipe.report.papers.page import PaperItem
 from morphpipe.report.section import Section
 from morphpipe.report.tables import Table
-from morphpipe.report.thumbnails import PictureFolder, embedded
 
 # Bytes of all drawings (PNG). With pictures, gallery and pages a report has to stay small enough
 # to send; drawings of many experiments are therefore coarser.

@@ -1,11 +1,11 @@
 """What was done to the raw planes, in words."""
 
 from morphpipe.config.preprocessing import Preprocessing
-from morphpipe.datasets.fields import ChannelManifest
 from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS
 from morphpipe.report import tables
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.tables import number
+from morphpipe.tables.fields import ChannelManifest
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from morphpipe.checksums import check_recorded
+from morphpipe.core.checksums import check_recorded
+from morphpipe.core.storage import sha256_of_file
 from morphpipe.report import tables
 from morphpipe.report.inputs import ReportInputs
 from morphpipe.report.section import Section
-from morphpipe.storage import sha256_of_file
 
 
 def _history(folder: Path) -> str:

@@ -108,7 +108,7 @@ def quality_points(quality: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataF
     Parameters
     ----------
     quality
-        See `morphpipe.datasets.quality`.
+        See `morphpipe.datasets.preparation.quality`.
     channels
         In the order of the manifest; others that were measured follow by name.
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from morphpipe.config import Configuration
-from morphpipe.errors import DataError
-from morphpipe.evaluation.metric_table import read_metric_table
-from morphpipe.evaluation.seed_interval import Seeds, mean_limits, seed_interval
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.seed_interval import Seeds, mean_limits, seed_interval
+from morphpipe.tables.metric_table import read_metric_table
 
 FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
 GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
@@ -63,10 +63,10 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The mean `value` of the seeds that have one, its interval (`ci_low`, `ci_high`, see
-        `morphpipe.evaluation.seed_interval.mean_limits`), the fewest images (`n_left`, `n_right`),
-        how many `seeds` there are and the interval over them (`seeds_low`, `seeds_high`), the mean
-        `chance` (or `expected_share`) where the settings name it, and the `reason` of values that
-        are missing.
+        `morphpipe.evaluation.core.seed_interval.mean_limits`), the fewest images (`n_left`,
+        `n_right`), how many `seeds` there are and the interval over them (`seeds_low`,
+        `seeds_high`), the mean `chance` (or `expected_share`) where the settings name it, and the
+        `reason` of values that are missing.
     """
     columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
     columns += ["seeds", "seeds_low", "seeds_high", "chance", "reason"]
@@ -205,7 +205,7 @@ def primary_encoder(
 def distance_points(
     summary: pd.DataFrame, *, metric: str, extractor: str, relative: bool
 ) -> pd.DataFrame:
-    """Distances overall and per cell type, for `morphpipe.report.plots.figure_distances`.
+    """Distances overall and per cell type, for `morphpipe.report.figures.plots.figure_distances`.
 
     Parameters
     ----------

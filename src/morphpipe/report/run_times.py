@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from morphpipe.report.captions import Plot
-from morphpipe.report.drawing import CONDITIONS, STYLE, new_figure
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.drawing import CONDITIONS, STYLE, new_figure
 from morphpipe.report.tables import Cell, Table, number, table
 
 # This job is still running while it writes.

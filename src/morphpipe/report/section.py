@@ -4,14 +4,16 @@ from dataclasses import dataclass, field, replace
 
 from morphpipe.config import Configuration
 from morphpipe.config.experiments import Experiment
-from morphpipe.report import pictures, statements
-from morphpipe.report.captions import Plot, experiment_plots, marker
-from morphpipe.report.claims import Claim, check_claims
 from morphpipe.report.closest_pairs import ClosePair, close_pairs
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.figures import pictures
+from morphpipe.report.figures.captions import Plot, experiment_plots, marker
+from morphpipe.report.findings import statements
+from morphpipe.report.findings.checks import Check, trust
+from morphpipe.report.findings.claims import Claim, check_claims
+from morphpipe.report.findings.key_figures import KeyFigure, key_figures
+from morphpipe.report.findings.leakage import Leakage, leakage
 from morphpipe.report.inputs import MorphologyFiles
-from morphpipe.report.key_figures import KeyFigure, key_figures
-from morphpipe.report.leakage import Leakage, leakage
 from morphpipe.report.measures import MeasureSection, build_measures
 from morphpipe.report.morphology import MorphologySection, build_morphology
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
@@ -26,7 +28,6 @@ from morphpipe.report.tables import (
     quarantine_table,
     split_table,
 )
-from morphpipe.report.trust import Check, trust
 from morphpipe.sampling.times import evaluations
 
 # A table of nuclei up to this length stands on the page, longer ones are folded.

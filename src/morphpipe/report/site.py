@@ -12,14 +12,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from morphpipe.report.captions import Plot
+from morphpipe.core.storage import atomic_path, read_parquet
 from morphpipe.report.content import Content, gather
-from morphpipe.report.drawing import inline_svg
+from morphpipe.report.figures.captions import Plot
+from morphpipe.report.figures.drawing import inline_svg
 from morphpipe.report.gallery import GALLERY_BYTES, GALLERY_BYTES_IN_ONE_FILE
 from morphpipe.report.inputs import ReportInputs
 from morphpipe.report.page_files import EmbeddedFiles, PageFiles, SiteFiles
 from morphpipe.report.pages import Page, make_pages
-from morphpipe.storage import atomic_path, read_parquet
 
 _LOG = logging.getLogger(__name__)
 # What mail servers take: a larger report is written all the same, and the log says so.

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.autoencoder import Codec, load_codec
 from morphpipe.config.fidelity import Reading
 from morphpipe.config.sampling import Sampling
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest, name_fault
-from morphpipe.devices import best_device, uses_bfloat16
-from morphpipe.errors import ConfigError, DataError
-from morphpipe.folder_lock import only_user
+from morphpipe.core.devices import best_device, uses_bfloat16
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.folder_lock import only_user
+from morphpipe.core.storage import atomic_path, sha256_of_file
 from morphpipe.generators.base import Condition
 from morphpipe.generators.build import build_generator
 from morphpipe.generators.flow import FlowGenerator
@@ -30,9 +29,10 @@ from morphpipe.generators.unet import UNetGenerator
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.solve import sample_flow
-from morphpipe.storage import atomic_path, sha256_of_file
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.checkpoint_state import read_state
+from morphpipe.tables.fields import Channel, ChannelManifest, name_fault
 from morphpipe.training.checkpoint import load_average
-from morphpipe.training.checkpoint_state import read_state
 from morphpipe.training.settings import TrainingSettings
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided

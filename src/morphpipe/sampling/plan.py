@@ -8,10 +8,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from morphpipe.config.sampling import Sampling
-from morphpipe.datasets.user_tables import read_user_table
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.tables.user_tables import read_user_table
 
 
 def sampling_plan(

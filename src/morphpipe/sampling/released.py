@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from morphpipe.codecs.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.autoencoder import Codec, load_codec
 from morphpipe.config.experiments import Training
 from morphpipe.config.generators import UNet
-from morphpipe.devices import best_device
-from morphpipe.errors import ConfigError
+from morphpipe.core.devices import best_device
+from morphpipe.core.errors import ConfigError
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.generators.unet_folder import load_unet
 from morphpipe.perturbations.condition_table import ConditionTable

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from morphpipe.checksums import write_sealed_json
-from morphpipe.errors import DataError
-from morphpipe.finite import check_finite
-from morphpipe.lineage import lineage_of
-from morphpipe.storage import atomic_path, sha256_of_file
-from morphpipe.training.checkpoint_state import STATE, CheckpointState, read_state
+from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.errors import DataError
+from morphpipe.core.finite import check_finite
+from morphpipe.core.lineage import lineage_of
+from morphpipe.core.storage import atomic_path, sha256_of_file
+from morphpipe.tables.checkpoint_state import STATE, CheckpointState, read_state
 from morphpipe.training.ema import ExponentialMovingAverage
 
 _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"

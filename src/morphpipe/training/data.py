@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphpipe.codecs.array_shards import ArrayShards, sample_latents
-from morphpipe.errors import DataError
+from morphpipe.core.errors import DataError
 from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.tables.array_shards import ArrayShards, sample_latents
 from morphpipe.transport.interpolant import draw_time
 
 # Purposes of random draws, so that no two of them share a stream.

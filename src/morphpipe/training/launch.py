@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 # How long processes may take to save after a SIGTERM, and then wait for the end, seconds: torchrun
 # would kill them after 30. Where one has failed, it ends the others after 30 s all the same.

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from morphpipe.errors import TrainingError
+from morphpipe.core.errors import TrainingError
+from morphpipe.core.storage import atomic_path
 from morphpipe.generators.base import Losses
-from morphpipe.storage import atomic_path
 
 COLUMNS = ("step", "loss", "diffusion", "alignment", "gradient_norm", "learning_rate", "seconds")
 

@@ -12,11 +12,12 @@ from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from morphpipe.config.experiments import Training
-from morphpipe.devices import best_device, uses_bfloat16
-from morphpipe.errors import ConfigError, DataError, TrainingError
-from morphpipe.folder_lock import only_user
+from morphpipe.core.devices import best_device, uses_bfloat16
+from morphpipe.core.errors import ConfigError, DataError, TrainingError
+from morphpipe.core.folder_lock import only_user
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.tables.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.checkpoint import (
     checkpoint_path,
     checkpoints,
@@ -26,7 +27,6 @@ from morphpipe.training.checkpoint import (
     remove_partial,
     save_checkpoint,
 )
-from morphpipe.training.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.data import TrainingData
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.log import TrainingLog

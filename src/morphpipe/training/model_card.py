@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from torch import nn
 
-from morphpipe.devices import best_device, uses_bfloat16
+from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.settings import TrainingSettings
 

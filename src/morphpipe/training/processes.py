@@ -14,8 +14,8 @@ from accelerate import PartialState
 from torch import distributed
 from tqdm import tqdm
 
-from morphpipe.codecs.staging import stage_shards
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
+from morphpipe.tables.staging import stage_shards
 
 # Checking and copying shards may take long. Processes wait for it on the CPU: NCCL gives up after
 # ten minutes, and is to notice as soon as that when one of them is lost later on.
@@ -72,7 +72,7 @@ def shared_shards(
     indices
         Indices of array shards, kind by kind.
     staging
-        See `morphpipe.codecs.staging.stage_shards`. Where that cannot be, shards are read where
+        See `morphpipe.tables.staging.stage_shards`. Where that cannot be, shards are read where
         they lie, and a message says so.
 
     Raises

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.noise import NoiseSource
 from morphpipe.transport.samplers import check_finite
 

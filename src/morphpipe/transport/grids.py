@@ -5,7 +5,7 @@ Each grid of `steps` steps has steps + 1 times, falling strictly from exactly 1 
 
 import numpy as np
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 _RHO, _SIGMA_MIN, _SIGMA_MAX = 7, 0.002, 80.0  # Karras et al. 2022, table 1, "Ours"
 

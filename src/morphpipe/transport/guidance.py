@@ -8,7 +8,7 @@ et al. 2024, arXiv:2406.02507).
 import torch
 from torch import Tensor
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.samplers import Velocity
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.noise import NoiseSource
 from morphpipe.transport.samplers import Velocity, check_finite, check_times
 

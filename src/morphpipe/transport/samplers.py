@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from morphpipe.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.transport.adams import adams_bashforth_weights
 from morphpipe.transport.grids import stochastic_times
 from morphpipe.transport.interpolant import score_from_velocity

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated import (
     CELL_TYPES,
     PARAMETERS,
@@ -12,7 +13,6 @@ from morphpipe.datasets.simulated import (
     simulate_scene,
     true_effect,
 )
-from morphpipe.errors import ConfigError
 
 
 @pytest.mark.parametrize("cell_type", CELL_TYPES)

@@ -11,6 +11,7 @@ from scipy.stats import ttest_ind
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label, regionprops
 
+from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated import (
     CELL_TYPES,
     CHANNELS,
@@ -22,7 +23,6 @@ from morphpipe.datasets.simulated import (
     simulate_field,
     simulate_scene,
 )
-from morphpipe.errors import ConfigError
 
 WHOLE = ScreenDesign(
     seed=11,

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from morphpipe.config.datasets import SimulatedDataset
-from morphpipe.datasets.archive import read_images
-from morphpipe.datasets.fields import concatenate, plate_shards, read_fields, write_fields
-from morphpipe.datasets.rxrx1 import MANIFEST as RXRX1
+from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated import CHANNELS, plate_layout, simulate_field
 from morphpipe.datasets.simulated.source import manifest, screen_design, simulate_plate
-from morphpipe.errors import ConfigError
+from morphpipe.datasets.sources.rxrx1 import MANIFEST as RXRX1
+from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.fields import concatenate, plate_shards, write_fields
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated.phenotype import PARAMETERS, cell_type_named
-from morphpipe.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

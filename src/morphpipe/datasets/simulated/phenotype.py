@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from morphpipe.errors import ConfigError
+from morphpipe.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

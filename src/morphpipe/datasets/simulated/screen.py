@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated.optics import MARGIN, draw_plate_optics, take_image
 from morphpipe.datasets.simulated.perturbations import perturbation_named
 from morphpipe.datasets.simulated.phenotype import PARAMETERS, cell_type_named
 from morphpipe.datasets.simulated.render import render_stains
 from morphpipe.datasets.simulated.scene import Scene, draw_scene, place_cells
-from morphpipe.errors import ConfigError
 
 # A 384-well plate without its edge: rows B to O, columns 2 to 23.
 _ROWS = "BCDEFGHIJKLMNO"

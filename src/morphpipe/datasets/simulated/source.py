@@ -7,8 +7,6 @@ from typing import Any
 from tqdm import tqdm
 
 from morphpipe.config.datasets import SimulatedDataset
-from morphpipe.datasets.archive import write_archive
-from morphpipe.datasets.fields import Channel, ChannelManifest
 from morphpipe.datasets.simulated import (
     BIT_DEPTH,
     CHANNELS,
@@ -20,6 +18,8 @@ from morphpipe.datasets.simulated import (
     plate_layout,
     simulate_field,
 )
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.fields import Channel, ChannelManifest
 
 
 def screen_design(dataset: SimulatedDataset) -> ScreenDesign:

@@ -1,0 +1,279 @@
+"""Training a small AutoencoderKL on the planes of the data at hand."""
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.models import AutoencoderKL
+from numpy.typing import NDArray
+from scipy.fft import dct
+from torch.nn import functional
+from tqdm import trange
+
+from morphpipe.autoencoders.autoencoder import to_unit_range
+from morphpipe.config.base import ImageMode
+from morphpipe.config.networks import TrainedCodec
+from morphpipe.core.devices import computes_bfloat16
+from morphpipe.core.errors import DataError, TrainingError
+from morphpipe.core.storage import atomic_path
+from morphpipe.imaging.dihedral import apply
+
+# Of rounding to 8 bits, with intensities from -1 to 1.
+ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
+
+
+@dataclass
+class CodecTraining:
+    """A trained autoencoder and how it came about.
+
+    Attributes
+    ----------
+    model
+        In evaluation mode; its configuration holds the mean and deviation of its latents.
+    history
+        One entry per logged step: `step`, `loss`, `mse`, `kl`.
+    """
+
+    model: AutoencoderKL
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def _crops(
+    images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
+) -> torch.Tensor:
+    """Random crops of images, turned: float32 [number, 3, size, size] from -1 to 1.
+
+    Of images [N, C, H, W] one plane each, stacked three times.
+    """
+    crops = np.empty((number, 1, size, size), np.uint8)
+    fields = random.integers(len(images), size=number)
+    channels = random.integers(images.shape[1], size=number)
+    tops = random.integers(images.shape[2] - size + 1, size=number)
+    lefts = random.integers(images.shape[3] - size + 1, size=number)
+    transforms = random.integers(8, size=number)
+    for i in range(number):
+        plane = images[fields[i], channels[i]]
+        crop = plane[tops[i] : tops[i] + size, lefts[i] : lefts[i] + size]
+        crops[i, 0] = apply(crop, int(transforms[i]))
+    return to_unit_range(torch.from_numpy(crops)).expand(-1, 3, -1, -1)
+
+
+def _rgb_crops(
+    images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
+) -> torch.Tensor:
+    """Random crops of RGB images, turned: float32 [number, 3, size, size] from -1 to 1."""
+    crops = np.empty((number, 3, size, size), np.uint8)
+    fields = random.integers(len(images), size=number)
+    tops = random.integers(images.shape[2] - size + 1, size=number)
+    lefts = random.integers(images.shape[3] - size + 1, size=number)
+    transforms = random.integers(8, size=number)
+    for i in range(number):
+        crop = images[fields[i], :, tops[i] : tops[i] + size, lefts[i] : lefts[i] + size]
+        crops[i] = apply(crop, int(transforms[i]))
+    return to_unit_range(torch.from_numpy(crops))
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: 100 steps of warm-up, then a cosine to nothing."""
+    return min((step + 1) / 100, 1.0) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def _texture_filters() -> torch.Tensor:
+    """The eight 3x3 filters of the cosine transform without its mean: float32 [8, 1, 3, 3]."""
+    rows = dct(np.eye(3), norm="ortho", axis=0)
+    filters = np.einsum("ai,bj->abij", rows, rows).reshape(9, 1, 3, 3)
+    return torch.from_numpy(filters[1:]).float()
+
+
+def texture_energies(planes: torch.Tensor) -> list[torch.Tensor]:
+    """Log energies of a plane's texture: local mean squares of its detail at three sizes.
+
+    The plane is reduced by 1, 2 and 4, filtered by the 3x3 cosine transform without its mean
+    (Unser 1986, Signal Processing 11, 61-79), squared, and averaged over windows of 9, 5 and 3
+    pixels. What rounding to 8 bits adds is the least energy there is.
+
+    Parameters
+    ----------
+    planes
+        float [N, 1, H, W] from -1 to 1; of at least 12 pixels.
+
+    Returns
+    -------
+    list of torch.Tensor
+        Natural logarithms, float [N, 8, h, w] for each reduction.
+    """
+    filters = _texture_filters().to(planes)
+    energies = []
+    for reduction, window in ((1, 9), (2, 5), (4, 3)):
+        reduced = functional.avg_pool2d(planes, reduction)
+        squares = functional.conv2d(reduced, filters).square()
+        window = min(window, *squares.shape[2:])
+        local = functional.avg_pool2d(squares, window, max(window // 2, 1))
+        energies.append((local + ROUNDING_VARIANCE).log())
+    return energies
+
+
+def _texture_difference(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of log texture energies, over planes, filters and reductions."""
+    pairs = zip(texture_energies(output), texture_energies(target), strict=True)
+    return torch.stack([functional.mse_loss(found, wanted) for found, wanted in pairs]).mean()
+
+
+def _planes(images: torch.Tensor, mode: ImageMode) -> torch.Tensor:
+    """Single planes [N, 1, H, W] of images [n, 3, H, W]: their means, or red, green and blue."""
+    if mode == "rgb":
+        return images.flatten(0, 1).unsqueeze(1)
+    return images.mean(dim=1, keepdim=True)  # as `Codec.decode` has it
+
+
+def _edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return images.diff(dim=-2), images.diff(dim=-1)
+
+
+def train_autoencoder(
+    images: NDArray[np.uint8],
+    settings: TrainedCodec,
+    *,
+    device: str | torch.device = "cpu",
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> CodecTraining:
+    """Train an AutoencoderKL on single planes, each stacked three times, or on RGB images.
+
+    The loss is the squared error, the squared error of the image gradients times
+    `settings.edge_weight`, that of log texture energies (`texture_energies`) times
+    `settings.texture_weight`, and `settings.kl_weight` times the divergence from a standard normal.
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W]; RGB images [N, 3, H, W] with `settings.image_mode` "rgb".
+    settings
+        Sizes and optimization.
+    device
+        Where to train.
+    report
+        Called with every entry of the history.
+
+    Raises
+    ------
+    DataError
+        When the images are not of 8 bit or RGB images not of three planes, or a crop does not fit
+        into a field or the reduction does not divide it.
+    TrainingError
+        When the loss is no longer finite.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise DataError(
+            f"The codec is trained on 8-bit fields [N, C, H, W], not on {images.dtype} of shape "
+            f"{list(images.shape)}."
+        )
+    if settings.image_mode == "rgb" and images.shape[1] != 3:
+        raise DataError(f"RGB images have three planes, these have {images.shape[1]}.")
+    size, factor = settings.crop, settings.downsampling
+    if size > min(images.shape[2:]) or size % factor:
+        raise DataError(
+            f"The codec's crop of {size} pixels has to fit into the fields "
+            f"({images.shape[2]}x{images.shape[3]}) and to be a multiple of {factor}."
+        )
+    draw = _rgb_crops if settings.image_mode == "rgb" else _crops
+    place = torch.device(device)
+    # Channels last costs a CPU a fifth more: its group norms run backward slowly in it.
+    layout = torch.channels_last if place.type == "cuda" else torch.contiguous_format
+    torch.manual_seed(settings.seed)
+    random = np.random.default_rng(settings.seed)
+    model = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * len(settings.block_out_channels),
+        up_block_types=("UpDecoderBlock2D",) * len(settings.block_out_channels),
+        block_out_channels=tuple(settings.block_out_channels),
+        layers_per_block=settings.layers_per_block,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_num_groups,
+        sample_size=size,
+        force_upcast=False,  # it is trained in bfloat16 as well
+    ).to(device, memory_format=layout)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, settings.steps)
+    )
+    training = CodecTraining(model)
+    half = computes_bfloat16(place)
+    progress = trange(settings.steps, desc="codec", unit="step", mininterval=5)
+    for step in progress:
+        target = draw(images, random, settings.batch_size, size).to(device)
+        target = target.contiguous(memory_format=layout)
+        with torch.autocast(place.type, torch.bfloat16, enabled=half):
+            posterior = model.encode(target).latent_dist
+            output = model.decode(posterior.sample()).sample
+        output = output.float()
+        mse = functional.mse_loss(output, target)
+        edges = sum(
+            functional.mse_loss(found, wanted)
+            for found, wanted in zip(_edges(output), _edges(target), strict=True)
+        )
+        kl = posterior.kl().float().mean()
+        loss = mse + settings.edge_weight * edges + settings.kl_weight * kl
+        if settings.texture_weight:
+            found, wanted = (_planes(image, settings.image_mode) for image in (output, target))
+            loss = loss + settings.texture_weight * _texture_difference(found, wanted)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == settings.steps - 1:
+            entry = {"step": step, "loss": loss.item(), "mse": mse.item(), "kl": kl.item()}
+            if not np.isfinite(entry["loss"]):
+                raise TrainingError(
+                    f"The codec's loss is {entry['loss']} at step {step}: lower its learning_rate."
+                )
+            training.history.append(entry)
+            progress.set_postfix(mse=f"{entry['mse']:.4f}")
+            if report is not None:
+                report(entry)
+    model.eval().requires_grad_(False)
+    _store_latent_statistics(model, [draw(images, random, 32, size) for _ in range(16)])
+    return training
+
+
+@torch.inference_mode()
+def _store_latent_statistics(model: AutoencoderKL, crops: list[torch.Tensor]) -> None:
+    """Put mean and deviation of the latents, per latent channel, into the model's configuration."""
+    device = next(model.parameters()).device
+    stacked = torch.cat(
+        [model.encode(part.to(device)).latent_dist.sample().float() for part in crops]
+    )
+    model.register_to_config(
+        latents_mean=stacked.mean(dim=(0, 2, 3)).tolist(),
+        latents_std=stacked.std(dim=(0, 2, 3)).tolist(),
+    )
+
+
+def save_autoencoder(model: AutoencoderKL, folder: str | Path, *, half: bool = False) -> None:
+    """Write an autoencoder in diffusers' own layout, atomically.
+
+    Parameters
+    ----------
+    model
+        The autoencoder.
+    folder
+        Will hold `config.json` and `diffusion_pytorch_model.safetensors`.
+    half
+        Store float16, for weights that are passed on.
+    """
+    # Not `from_config`, which drops what was registered after the making: the latents' statistics.
+    stored = copy.deepcopy(model).half() if half else model
+    with atomic_path(folder) as temporary:
+        stored.save_pretrained(temporary, safe_serialization=True)
+        # Where it was loaded from says something about a machine and nothing about the weights.
+        config = json.loads((temporary / "config.json").read_text("utf-8"))
+        config.pop("_name_or_path", None)
+        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

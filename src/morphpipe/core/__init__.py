@@ -1,0 +1,1 @@
+"""Files that survive kills, checksums, locks, errors, devices, the console."""

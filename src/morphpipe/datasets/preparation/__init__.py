@@ -1,0 +1,1 @@
+"""From raw planes to fields: quality control, illumination, intensity windows, crops."""

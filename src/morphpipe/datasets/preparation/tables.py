@@ -1,0 +1,177 @@
+"""Shards of real images as the workflow makes them, and the tables of a whole dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.config.datasets import RxRx1Dataset
+from morphpipe.config.preprocessing import Quality
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet, write_parquet
+from morphpipe.datasets.preparation.quality import (
+    QUARANTINE_COLUMNS,
+    examine_fields,
+    quality_table,
+    quarantine_of,
+)
+from morphpipe.datasets.sources.rxrx1 import build_fields
+from morphpipe.datasets.sources.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.fields import FieldTable, concatenate, write_fields
+
+
+def catalogue_rxrx1(
+    name: str,
+    settings: RxRx1Dataset,
+    images: str | Path,
+    metadata: str | Path,
+    folder: str | Path,
+    *,
+    genes: str | Path | None = None,
+) -> tuple[FieldTable, pd.DataFrame]:
+    """Fields of RxRx1 as configured, and those whose planes are not in the archive.
+
+    Parameters
+    ----------
+    name, settings
+        The dataset in the configuration.
+    images, metadata, folder
+        See `morphpipe.datasets.sources.rxrx1.build_fields`.
+    genes
+        Thermo Fisher's table, for the column `gene`.
+    """
+    return build_fields(
+        images,
+        metadata,
+        folder,
+        dataset=name,
+        cell_types=settings.cell_types,
+        batches=settings.batches,
+        perturbations=settings.perturbations,
+        sirnas=morphodiff_huvec() if settings.subset == "morphodiff" else None,
+        genes=None if genes is None else genes_of_sirnas(genes),
+        quarantine=settings.quality.unreadable == "quarantine",
+    )
+
+
+def examine_shard(
+    fields: FieldTable, quality: Quality, path: str | Path, quality_path: str | Path
+) -> None:
+    """Look at every field of a shard; write the table of the good ones and the quality table.
+
+    Parameters
+    ----------
+    fields
+        The shard's rows.
+    quality
+        Limits.
+    path, quality_path
+        The two files.
+
+    Raises
+    ------
+    DataError
+        See `morphpipe.datasets.preparation.quality.examine_fields`; and when no field is left.
+    """
+    table = examine_fields(fields, quality)
+    kept = fields.without(quarantine_of(table)["field_id"])
+    refuse_empty(len(kept), table)
+    write_fields(concatenate([kept], Path(path).parent), path)
+    write_parquet(quality_table(table), quality_path)
+
+
+def refuse_empty(kept: int, quality: pd.DataFrame) -> None:
+    """Stop when nothing is left of a shard: later stages cannot tell that from a mistake.
+
+    Raises
+    ------
+    DataError
+        Naming the plate, and why its first field was put aside.
+    """
+    if not kept:
+        first = quality.iloc[0]
+        raise DataError(
+            f"All {len(quality)} fields of plate {first['plate']} were put aside, the first one "
+            f"({first['field_id']}) since: {first['reason']}. Leave the plate out of the dataset, "
+            "or loosen the limits in its `quality`."
+        )
+
+
+def join_shards(
+    shards: Sequence[str | Path],
+    quality: Sequence[str | Path],
+    missing: Sequence[str | Path],
+    path: str | Path,
+    quality_path: str | Path,
+    quarantine_path: str | Path,
+) -> tuple[int, int]:
+    """Write the tables of a dataset from those of its shards.
+
+    Parameters
+    ----------
+    shards, quality
+        Field tables (or archives) and quality tables, one a shard.
+    missing
+        Tables of `field_id` and `reason` of fields that have no image at all.
+    path, quality_path, quarantine_path
+        See `write_dataset`.
+
+    Returns
+    -------
+    kept, aside : int
+        Number of fields.
+    """
+    return write_dataset(
+        concatenate([read_fields(shard) for shard in shards], Path(path).parent),
+        pd.concat(
+            [read_parquet(part, own=True).to_pandas() for part in quality], ignore_index=True
+        ),
+        [read_parquet(part, own=True).to_pandas() for part in missing],
+        path,
+        quality_path,
+        quarantine_path,
+    )
+
+
+def write_dataset(
+    fields: FieldTable,
+    found: pd.DataFrame,
+    missing: Sequence[pd.DataFrame],
+    path: str | Path,
+    quality_path: str | Path,
+    quarantine_path: str | Path,
+) -> tuple[int, int]:
+    """Write the field table of a dataset, and what was found about the quality of its fields.
+
+    Parameters
+    ----------
+    fields
+        Those that are used.
+    found
+        The quality table of all that have images, see `morphpipe.datasets.preparation.quality`.
+    missing
+        `field_id` and `reason` of fields that have no image at all.
+    path, quality_path, quarantine_path
+        The three files.
+
+    Returns
+    -------
+    kept, aside : int
+        Number of fields.
+    """
+    aside = pd.concat(
+        [pd.DataFrame(columns=QUARANTINE_COLUMNS), *missing, quarantine_of(found)],
+        ignore_index=True,
+    )[QUARANTINE_COLUMNS].astype("string")
+    write_fields(fields, path)
+    write_parquet(quality_table(found), quality_path)
+    write_parquet(pa.Table.from_pandas(aside, preserve_index=False), quarantine_path)
+    return len(fields), len(aside)
+
+
+def write_quality(path: str | Path, quality_path: str | Path) -> None:
+    """Measure the fields of an archive that holds good ones only, and write the quality table."""
+    table = examine_fields(read_fields(path), Quality())
+    write_parquet(quality_table(table), quality_path)

@@ -1,0 +1,121 @@
+"""The plates of a user's sample sheet, as the graph of jobs needs them before any job runs."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.preparation.planes import parse_location
+from morphpipe.datasets.sources.sheet import ILLUMINATION, KEY_COLUMNS, plate_names
+from morphpipe.tables.user_tables import read_user_table
+
+
+def sheet_plates(path: str | Path) -> tuple[str, ...]:
+    """Plates of a sheet in the order of their first rows, named as in `SampleSheet.plates`.
+
+    Raises
+    ------
+    DataError
+        When the sheet cannot be read, has no column `plate` or no rows.
+    """
+    return tuple(_plates(Path(path)).unique())
+
+
+def rows_sha256(path: str | Path, plate: str) -> str:
+    """Hash of a plate's own rows: it changes when one of them does, and not with other plates."""
+    path = Path(path)
+    rows = _table(path, path.stat().st_mtime_ns)[(_plates(path) == plate).to_numpy()]
+    ordered = rows.astype("string").fillna("").sort_index(axis=1)
+    return hashlib.sha256(ordered.to_csv(index=False).encode()).hexdigest()
+
+
+def files_sha256(path: str | Path, plate: str, columns: Sequence[str]) -> str:
+    """Hash of the sizes and dates of a plate's files: it changes when one is exported again.
+
+    Parameters
+    ----------
+    path
+        The sheet.
+    plate
+        As `sheet_plates` names it.
+    columns
+        Those that hold locations of planes or of illumination functions. One that the sheet lacks,
+        a location that cannot be understood and a file that is missing are for the jobs to report.
+    """
+    path = Path(path)
+    rows = _table(path, path.stat().st_mtime_ns)[(_plates(path) == plate).to_numpy()]
+    folder, digest = str(path.parent), hashlib.sha256()
+    for file in _named_files(rows, columns):
+        try:
+            found = os.stat(os.path.join(folder, file))
+        except (OSError, ValueError):
+            state = "missing"
+        else:
+            # Whole seconds: not every file system that machines share has their fractions.
+            state = f"{found.st_size} {int(found.st_mtime)}"
+        digest.update(f"{file}\0{state}\0".encode())
+    return digest.hexdigest()
+
+
+def image_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of a sheet whose first filled cell names an image, in order.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
+    found = []
+    for column in table.columns:
+        values = table[column].astype("string").str.strip()
+        filled = values[values.fillna("") != ""]
+        if column in KEY_COLUMNS or column.startswith(ILLUMINATION) or filled.empty:
+            continue
+        try:
+            parse_location(filled.iloc[0])
+        except DataError:
+            continue
+        found.append(str(column))
+    if not found:
+        raise DataError(
+            "No column of the sheet holds paths of images (.tif, .tiff, .png): add one per channel."
+        )
+    return found
+
+
+def _named_files(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The files that some columns name, each once, an archive for all of its members."""
+    files: dict[str, None] = {}
+    for column in columns:
+        for location in rows[column].dropna().unique() if column in rows else []:
+            text = str(location).strip()
+            if column.startswith(ILLUMINATION):
+                archive, mark, _ = text.partition(".zip!")
+                files[f"{archive}.zip" if mark else text] = None
+                continue
+            with suppress(DataError):
+                files[parse_location(text).file] = None
+    return list(files)
+
+
+def _plates(path: Path) -> pd.Series:
+    table = _table(path, path.stat().st_mtime_ns if path.exists() else 0)
+    if "plate" not in table or table.empty:
+        raise DataError(
+            f"The sample sheet {path} has no column `plate`, or no rows: see `morphpipe datasets "
+            "check --help` for what a sheet holds."
+        )
+    frame = pd.DataFrame({"plate": table["plate"].astype("string").str.strip()})
+    frame["batch"] = table["batch"].astype("string").str.strip() if "batch" in table else "1"
+    return plate_names(frame)
+
+
+@lru_cache(maxsize=8)
+def _table(path: Path, changed: int) -> pd.DataFrame:
+    """The sheet as it is; `changed` is its date, so that a new one is read anew."""
+    return read_user_table(path, "sample sheet")

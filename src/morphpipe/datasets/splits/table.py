@@ -1,0 +1,115 @@
+"""The split table of a configuration: which field is on which side."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.config.splits import Split
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet, write_parquet
+from morphpipe.datasets.splits.assign import held_out, split_by_well
+
+
+def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Split real fields as configured.
+
+    Parameters
+    ----------
+    fields
+        Real fields with `field_id`, `batch`, `plate`, `well`, `cell_type`, `perturbation`.
+    split
+        Fractions, seed, hold-outs; and what to do when the data are too small.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `field_id` and `split`. With `single_well: all-sides` every field stands on every side,
+        where a split by well is not possible.
+
+    Raises
+    ------
+    DataError
+        When a condition has too few wells and `single_well` says stop, or the fields are no
+        field table.
+    ConfigError
+        When a hold-out makes no sense.
+    """
+    fields = with_structures(fields, split)
+    try:
+        if split.hold_out_to == "nowhere":
+            drawn = split_by_well(fields, split.fractions, split.seed)
+            held = drawn["field_id"].isin(fields["field_id"][held_out(fields, split.hold_out)])
+            return drawn[~held | (drawn["split"] == "test")].reset_index(drop=True)
+        return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
+    except DataError as error:
+        # Fails again where few wells are not the reason.
+        everywhere = split_by_well(
+            fields, split.fractions, split.seed, hold_outs=split.hold_out, too_few="all-sides"
+        )
+        if split.single_well == "all-sides":
+            return everywhere
+        raise DataError(
+            f"{error}. Or set the split's `single_well: all-sides` to use every field on "
+            "every side, which supports no claim."
+        ) from None
+
+
+def with_structures(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Add what hold-outs compare compounds by; fields without SMILES have none of it.
+
+    `scaffold` where a hold-out names one, and `structure`, the parent structure, where one names
+    a perturbation: it comes back as its salt, another drawing or another name otherwise.
+    """
+    columns = {column for conditions in split.hold_out for column in conditions}
+    if "smiles" not in fields or not columns & {"scaffold", "perturbation"}:
+        return fields
+    from morphpipe.perturbations.parent import parent_structure
+    from morphpipe.perturbations.scaffold import scaffold
+
+    known = fields["smiles"].dropna().unique()
+    if "scaffold" in columns:
+        fields = fields.assign(scaffold=fields["smiles"].map({s: scaffold(s) for s in known}))
+    if "perturbation" in columns:
+        parents = {}
+        for smiles in known:
+            # A compound whose structure cannot be read is held out by its name alone.
+            with suppress(DataError):
+                parents[smiles] = parent_structure(smiles)
+        fields = fields.assign(structure=fields["smiles"].map(parents))
+    return fields
+
+
+def write_split(split: pd.DataFrame, path: str | Path) -> None:
+    """Write a split table to Parquet."""
+    write_parquet(pa.Table.from_pandas(split, preserve_index=False), path)
+
+
+def read_split(path: str | Path) -> pd.DataFrame:
+    """Read a split table: `field_id` and `split`.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged or no split table.
+    """
+    table = read_parquet(path).to_pandas()
+    missing = {"field_id", "split"} - set(table.columns)
+    if missing:
+        raise DataError(f"{path} is no split table: it lacks {', '.join(sorted(missing))}.")
+    return table
+
+
+def fields_on(split: pd.DataFrame, side: str) -> list[str]:
+    """Ids of the fields on a side.
+
+    Raises
+    ------
+    DataError
+        When there are none.
+    """
+    chosen = split.loc[split["split"] == side, "field_id"].tolist()
+    if not chosen:
+        raise DataError(f"The split has no field on the side {side!r}: raise its fraction.")
+    return list(map(str, chosen))

@@ -1,0 +1,1 @@
+"""Feature sets, floors, intervals: what all measures share."""

@@ -1,0 +1,102 @@
+"""Precision, recall, density and coverage: whether two sets of images lie in the same places.
+
+A set's manifold is the union of balls around its images, each reaching to the image's k-th
+nearest neighbour in the same set. All four depend on the numbers of images: compare values at
+the same numbers only.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import pairwise_distances_chunked
+from sklearn.neighbors import NearestNeighbors
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
+from morphpipe.evaluation.core.statistics import Linearised
+
+MANIFOLD_METRICS = ("precision", "recall", "density", "coverage")
+
+
+def neighbour_radii(features: npt.ArrayLike, k: int) -> Array:
+    """Distance of each image to its k-th nearest neighbour in the same set: float64 [n].
+
+    Raises
+    ------
+    DataError
+        If there are no more than k images.
+    """
+    images = np.asarray(features)
+    if not 1 <= k < len(images):
+        raise DataError(
+            f"the neighbour number {k} of an image needs more than {k} images, but there are "
+            f"{len(images)}"
+        )
+    found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(images)
+    # Without images to look for, an image is no neighbour of its own; copies of it are.
+    distances, _ = found.kneighbors()
+    radii: Array = distances[:, -1].astype(np.float64)
+    return radii
+
+
+def manifold_scores(
+    generated: npt.ArrayLike, real: npt.ArrayLike, k: int = 5
+) -> dict[str, Linearised]:
+    """Precision, recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020).
+
+    Precision is the share of generated images inside the manifold of the real ones, recall the
+    share of real images inside that of the generated ones. Density counts in how many of the real
+    balls a generated image lies, divided by k; coverage is the share of real balls that hold a
+    generated image. Both of the latter use real balls only, and suffer less from outliers.
+
+    Parameters
+    ----------
+    generated, real
+        [n, d] and [m, d], more than k rows each. Distances are computed block by block.
+    k
+        Which neighbour the balls reach to.
+
+    Returns
+    -------
+    dict
+        By `MANIFOLD_METRICS`; precision, recall and coverage lie in [0, 1], density is at least 0
+        and about 1 for two samples of one distribution. Each is a mean over the images of one set,
+        and its contributions are those of that set, the other taken as it is.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite, the columns differ, or a set has no more than k images.
+    """
+    left, right = checked_pair(generated, real, names=("generated", "real"))
+    of_left, of_right = neighbour_radii(left, k), neighbour_radii(right, k)
+    balls, inside_any = np.empty(len(left)), np.zeros(len(right), dtype=bool)
+    covered = np.zeros(len(right), dtype=bool)
+    for rows, distances in _blocks(left, right):
+        in_real = distances <= of_right
+        balls[rows] = in_real.sum(axis=1)
+        covered |= in_real.any(axis=0)
+        inside_any |= (distances <= of_left[rows, None]).any(axis=0)
+    none_left, none_right = np.zeros(len(left)), np.zeros(len(right))
+    return {
+        "precision": _mean(balls > 0, none_right, on_left=True),
+        "recall": _mean(inside_any, none_left, on_left=False),
+        "density": _mean(balls / k, none_right, on_left=True),
+        "coverage": _mean(covered, none_left, on_left=False),
+    }
+
+
+def _mean(values: npt.NDArray, others: Array, *, on_left: bool) -> Linearised:
+    """A mean over the images of one set; those of the other set contribute nothing."""
+    mean = float(values.mean())
+    contributions = (values - mean) / len(values)
+    return Linearised(mean, *((contributions, others) if on_left else (others, contributions)))
+
+
+def _blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array]]:
+    """Distances of all pairs, a block of rows of `left` at a time (scikit-learn's memory limit)."""
+    start = 0
+    for block in pairwise_distances_chunked(left, right, metric="euclidean"):
+        yield slice(start, start + len(block)), block
+        start += len(block)

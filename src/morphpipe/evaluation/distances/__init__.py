@@ -1,0 +1,1 @@
+"""Fréchet and kernel distances, and comparisons of generators by them."""

@@ -1,0 +1,51 @@
+"""A comparison of the configuration, from metric tables on the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.config.comparisons import Comparison
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.distances.comparison import ComparisonSettings, compare
+from morphpipe.tables.metric_table import read_metric_table
+
+
+def compare_experiments(
+    comparison: Comparison, model: Sequence[str | Path], baseline: Sequence[str | Path]
+) -> pa.Table:
+    """Compare the two experiments of a comparison.
+
+    Parameters
+    ----------
+    comparison
+        From the configuration.
+    model, baseline
+        Metric tables of distances, of fields and of crops.
+
+    Returns
+    -------
+    pyarrow.Table
+        See `morphpipe.evaluation.distances.comparison.compare`.
+
+    Raises
+    ------
+    DataError
+        When the tables are of other experiments, or cannot be compared.
+    """
+    sides = []
+    for name, paths in ((comparison.model, model), (comparison.baseline, baseline)):
+        table = pd.concat([read_metric_table(path).to_pandas() for path in paths])
+        if set(table["experiment"]) != {name}:
+            raise DataError(
+                f"The metric tables {', '.join(map(str, paths))} are not those of {name}, which "
+                "the comparison names."
+            )
+        sides.append(table)
+    settings = ComparisonSettings(
+        comparison=comparison.comparison,
+        metrics=None if comparison.metrics is None else tuple(comparison.metrics),
+        extractors=None if comparison.encoders is None else tuple(comparison.encoders),
+    )
+    return compare(sides[0], sides[1], settings)

@@ -1,0 +1,236 @@
+"""Distances between real images of different perturbations (MorphGen, table 15).
+
+They say what the distance of a generated set means: how far apart two perturbations are, and two
+sets of the same one. All pairs are measured at the same number of images.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.floor import (
+    Averaged,
+    Halving,
+    draw_halvings,
+    from_several_wells,
+    interval_between_wells,
+)
+from morphpipe.evaluation.distances.measures import DistanceMeasure, Frechet, Kernel
+from morphpipe.tables.metric_table import metric_row
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CrossSettings:
+    """How perturbations are compared with one another.
+
+    Attributes
+    ----------
+    kernel_subset_size, kernel_subsets
+        Of the kernel distance.
+    repeats
+        Random halvings of the wells of each perturbation.
+    minimum_fields
+        Fewest images of a set.
+    seed, level
+        Of halvings and subsets; confidence level.
+    """
+
+    kernel_subset_size: int = 100
+    kernel_subsets: int = 100
+    repeats: int = 5
+    minimum_fields: int = 16
+    seed: int = 2020
+    level: float = 0.95
+
+
+def most_frequent(images: FeatureSet, number: int) -> list[str]:
+    """The perturbations with the most images, ties by name.
+
+    Parameters
+    ----------
+    images
+        Real images.
+    number
+        At most so many.
+    """
+    counts = pd.Series(images.column("perturbation")).value_counts().drop("", errors="ignore")
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return [str(name) for name, _ in ordered[:number]]
+
+
+@dataclass(frozen=True)
+class _Halved:
+    """The images of one perturbation, in halves by well."""
+
+    images: FeatureSet
+    drawn: list[Halving]
+
+
+def cross_perturbation_rows(
+    real: FeatureSet,
+    perturbations: Sequence[str],
+    *,
+    context: Mapping[str, Any],
+    settings: CrossSettings | None = None,
+) -> Rows:
+    """Measure the distance between the real images of every pair of perturbations.
+
+    Parameters
+    ----------
+    real
+        Real images; no generated image is looked at.
+    perturbations
+        Those that are compared; fewer than two give null rows.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `CrossSettings`.
+
+    Returns
+    -------
+    list of dict
+        Rows of the metric table with the comparison ``real-real``, for each cell type and for
+        all of them together: a half of the wells of ``perturbation`` against a half of those of
+        ``other`` (in the settings), averaged over halvings; where both are the same, the two
+        halves. Each pair stands there in both orders, with the same value. Perturbations with too
+        few images are there with a null value.
+
+    Raises
+    ------
+    DataError
+        If images are generated.
+    """
+    settings = settings or CrossSettings()
+    if real.is_generated:
+        raise DataError("generated images were given where real ones belong")
+    names = list(dict.fromkeys(perturbations))
+    measures: list[DistanceMeasure] = [
+        Frechet(real.extractor),
+        Kernel(
+            real.extractor,
+            settings.kernel_subset_size,
+            settings.kernel_subsets,
+            settings.seed,
+        ),
+    ]
+    common = {**context, "extractor": real.extractor, "view": real.view}
+    if len(names) < 2:
+        reason = "a comparison of perturbations needs at least two of them"
+        return [
+            metric_row(
+                **common, metric=measure.name, comparison="real-real", settings={"reason": reason}
+            )
+            for measure in measures
+        ]
+    cell_types = sorted(set(real.column("cell_type")) - {""})
+    rows: Rows = []
+    for cell_type in cell_types + (["all"] if len(cell_types) > 1 else []):
+        of_type = real if cell_type == "all" else real.select(real.column("cell_type") == cell_type)
+        halved: dict[str, _Halved] = {}
+        for name in names:
+            images = of_type.select(of_type.column("perturbation") == name)
+            drawn, reason = draw_halvings(
+                images,
+                repeats=settings.repeats,
+                at_most=len(images),
+                minimum=settings.minimum_fields,
+                seed=settings.seed,
+            )
+            if drawn:
+                halved[name] = _Halved(images, drawn)
+                continue
+            rows += [
+                metric_row(
+                    **common,
+                    metric=measure.name,
+                    comparison="real-real",
+                    cell_type=cell_type,
+                    perturbation=name,
+                    settings={"other": name, "reason": reason},
+                )
+                for measure in measures
+            ]
+        columns = {**common, "comparison": "real-real", "cell_type": cell_type}
+        for measure in measures:
+            rows += _pairs(measure, halved, columns, settings)
+    return rows
+
+
+def _pairs(
+    measure: DistanceMeasure,
+    halved: Mapping[str, _Halved],
+    columns: Mapping[str, Any],
+    settings: CrossSettings,
+) -> Rows:
+    """Measure all pairs of one cell type at the same number of images."""
+    rows: Rows = []
+    names = list(halved)
+    size = min((len(of.drawn[0].first) for of in halved.values()), default=0)
+    for place, name in enumerate(names):
+        for other in names[place:]:
+            left, right = halved[name], halved[other]
+            result, notes = _measure(measure, left, right, size, same=name == other)
+            interval: dict[str, float] = {}
+            notes |= {"halvings": settings.repeats, "seed": settings.seed}
+            if from_several_wells(left.images, right.images):
+                low, high = interval_between_wells(
+                    result,
+                    None if name == other else left.images,
+                    right.images,
+                    level=settings.level,
+                )
+                interval = {"ci_low": low, "ci_high": high}
+                if measure.relative_name is not None:
+                    interval["ci_low"] = max(low, 0.0)
+                notes |= {
+                    "interval": "linearised, wells within conditions as units",
+                    "level": settings.level,
+                }
+            for one, another in dict.fromkeys([(name, other), (other, name)]):
+                rows.append(
+                    metric_row(
+                        **columns,
+                        **interval,
+                        metric=measure.name,
+                        perturbation=one,
+                        n_left=size,
+                        n_right=size,
+                        value=result.value,
+                        settings=notes | {"other": another},
+                    )
+                )
+    return rows
+
+
+def _measure(
+    measure: DistanceMeasure, left: _Halved, right: _Halved, size: int, *, same: bool
+) -> tuple[Averaged, dict[str, Any]]:
+    """Average one pair over halvings; of the same perturbation all images are on the right."""
+    repeats = len(left.drawn)
+    values = np.zeros(repeats)
+    of_left = np.zeros((repeats, 0 if same else len(left.images)))
+    of_right = np.zeros((repeats, len(right.images)))
+    notes: dict[str, Any] = {}
+    for repeat, (one, other) in enumerate(zip(left.drawn, right.drawn, strict=True)):
+        first, second = one.first[:size], (other.second if same else other.first)[:size]
+        result, notes = measure.measure(
+            left.images.features[first],
+            right.images.features[second],
+            (left.images.conditions[first], right.images.conditions[second]),
+        )
+        values[repeat] = result.value
+        if same:
+            of_right[repeat, first] = result.left
+        else:
+            of_left[repeat, first] = result.left
+        of_right[repeat, second] = result.right
+    # Of one halving: what a repetition of the paper's measurement would scatter by.
+    notes = notes | {"standard_deviation_over_halvings": float(values.std())}
+    return Averaged(values, of_left, of_right), notes

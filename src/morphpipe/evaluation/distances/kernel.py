@@ -1,0 +1,189 @@
+"""Kernel distance (MMD with a cubic kernel) between two sets of features.
+
+On Inception features this is the KID (Binkowski et al., 2018): k(a, b) = (a.b / d + 1)^3.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
+from morphpipe.evaluation.core.statistics import Linearised
+
+# Rows of a Gram matrix computed at a time: bounds the memory when there are many images.
+_BLOCK = 2048
+
+
+class KernelDistance(NamedTuple):
+    """Mean and standard deviation of the squared MMD over random subsets."""
+
+    mean: float
+    std: float
+
+
+def _kernel(x: Array, y: Array) -> Array:
+    """Cubic kernel of KID: [n, m]."""
+    base = x @ y.T / x.shape[1] + 1
+    # Several times as fast as base**3, which goes through a general power.
+    return base * base * base
+
+
+def _mmd(xx: Array, yy: Array, xy: Array, size: int) -> Array:
+    """Unbiased squared MMD from sums of kernels (those within a set without the diagonal)."""
+    return (xx + yy) / (size * (size - 1)) - 2 * xy / size**2
+
+
+def kernel_distance(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    subset_size: int = 100,
+    subsets: int = 100,
+    seed: int = 2020,
+) -> KernelDistance:
+    """Kernel distance as torch-fidelity defines it: unbiased squared MMD over random subsets.
+
+    The subsets are those of torch-fidelity for the same seed. One Gram matrix serves all of
+    them: the sums over a subset are products with its indicator vector. Where the sets are so
+    large that this would cost more than the subsets themselves, each gets its own small matrix.
+
+    Parameters
+    ----------
+    x, y
+        [n, d] and [m, d]; computed in float64.
+    subset_size
+        Images drawn from each set, without replacement, per subset. With `subset_size` images in
+        both sets every subset is the whole and the standard deviation is exactly 0.
+    subsets
+        Number of subsets.
+    seed
+        Seed of the draws; 2020 is torch-fidelity's default.
+
+    Returns
+    -------
+    KernelDistance
+        Mean (may be slightly negative) and standard deviation over the subsets.
+
+    Raises
+    ------
+    DataError
+        If a set has fewer than `subset_size` images, a value is not finite, or the columns differ.
+    """
+    x, y = checked_pair(x, y, minimum=2)
+    n, m = len(x), len(y)
+    if subset_size < 2 or subsets < 1:
+        raise DataError(
+            f"the kernel distance needs subsets of at least 2 images and at least one subset, "
+            f"not subset_size={subset_size} and subsets={subsets}"
+        )
+    if subset_size > min(n, m):
+        raise DataError(
+            f"the kernel distance was asked for subsets of {subset_size} images, but the sets "
+            f"have {n} and {m}; lower subset_size or use unbiased_mmd over all images"
+        )
+    # The legacy generator, since torch-fidelity draws from it.
+    random = np.random.RandomState(seed)
+    draws = [
+        (
+            random.choice(n, subset_size, replace=False),
+            random.choice(m, subset_size, replace=False),
+        )
+        for _ in range(subsets)
+    ]
+    if subset_size == n == m:
+        return KernelDistance(unbiased_mmd(x, y), 0.0)
+    if n * m > subsets * subset_size**2:
+        values = np.array([unbiased_mmd(x[rows], y[columns]) for rows, columns in draws])
+        return KernelDistance(float(values.mean()), float(values.std()))
+    in_x, in_y = np.zeros((subsets, n)), np.zeros((subsets, m))
+    for subset, (rows, columns) in enumerate(draws):
+        in_x[subset, rows] = 1
+        in_y[subset, columns] = 1
+    gram_x, gram_y = _kernel(x, x), _kernel(y, y)
+    np.fill_diagonal(gram_x, 0)
+    np.fill_diagonal(gram_y, 0)
+    values = _mmd(
+        np.einsum("si,si->s", in_x @ gram_x, in_x),
+        np.einsum("si,si->s", in_y @ gram_y, in_y),
+        np.einsum("si,si->s", in_x @ _kernel(x, y), in_y),
+        subset_size,
+    )
+    return KernelDistance(float(values.mean()), float(values.std()))
+
+
+def linearised_mmd(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    conditions: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> Linearised:
+    """Unbiased squared MMD over all images, with each image's contribution to its uncertainty.
+
+    The sets may differ in size. Contributions are those of the U-statistic's first-order
+    projection: twice the image's mean kernel to its own set minus that to the other.
+
+    Where the numbers of images of each condition were chosen, an image has fewer partners of its
+    own condition in its own set, from which it is left out itself, than in the other set. With
+    `conditions`, partners count by the share of their condition in the set, so that the
+    expectation is 0 for two such samples of one distribution.
+
+    Parameters
+    ----------
+    x, y
+        [n, d] and [m, d], at least two rows each.
+    conditions
+        [n] and [m]: the condition of each image, at least two images of each in either set; None:
+        the images are a random sample of all conditions.
+
+    Raises
+    ------
+    DataError
+        See `unbiased_mmd`; or if a set has a single image of a condition.
+    """
+    x, y = checked_pair(x, y, minimum=2)
+    n, m = len(x), len(y)
+    of_x, of_y = conditions or (np.zeros(n), np.zeros(m))
+
+    def blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+        for start in range(0, len(a), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            yield rows, _kernel(a[rows], b)
+
+    def other_means(a: Array, b: Array) -> Array:
+        return np.concatenate([gram.mean(axis=1) for _, gram in blocks(a, b)])
+
+    def own_means(a: Array, of_a: npt.ArrayLike) -> Array:
+        _, codes, counts = np.unique(np.asarray(of_a), return_inverse=True, return_counts=True)
+        if counts.min() < 2:
+            raise DataError("the kernel distance within conditions needs two images of each")
+        alike, others = np.empty(len(a)), np.empty(len(a))
+        for rows, gram in blocks(a, a):
+            alike[rows] = (gram * (codes[rows, None] == codes)).sum(axis=1)
+            others[rows] = gram.sum(axis=1) - alike[rows]
+        itself = (np.einsum("ij,ij->i", a, a) / a.shape[1] + 1) ** 3
+        partners = counts[codes]
+        return (others + (alike - itself) * partners / (partners - 1)) / len(a)
+
+    x_own, y_own = own_means(x, of_x), own_means(y, of_y)
+    x_other, y_other = other_means(x, y), other_means(y, x)
+    value = float(x_own.mean() + y_own.mean() - 2 * x_other.mean())
+    left, right = 2 * (x_own - x_other), 2 * (y_own - y_other)
+    return Linearised(value, (left - left.mean()) / n, (right - right.mean()) / m)
+
+
+def unbiased_mmd(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    """Unbiased squared MMD with KID's kernel over all images of both sets.
+
+    Parameters
+    ----------
+    x, y
+        [n, d] and [m, d], at least two rows each; the sizes may differ.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite, a set has fewer than two rows, or the columns differ.
+    """
+    return linearised_mmd(x, y).value

@@ -1,0 +1,120 @@
+"""The two distances between feature sets under one interface: value, contributions, settings."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import pandas as pd
+
+from morphpipe.evaluation.core.statistics import Linearised
+from morphpipe.evaluation.distances.frechet import linearised_frechet_distance
+from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mmd
+
+# The registry's name of the encoder, and the network's own.
+INCEPTION = ("inception", "Inception v3")
+
+
+class DistanceMeasure(Protocol):
+    """A distance between two sets of features."""
+
+    @property
+    def name(self) -> str:
+        """Name of the metric in the table."""
+
+    @property
+    def relative_name(self) -> str | None:
+        """Name of its ratio to the floor, None where a ratio means nothing."""
+
+    def measure(
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    ) -> tuple[Linearised, dict[str, Any]]:
+        """Measure two sets of features [n, d] and [m, d] and of known conditions [n] and [m].
+
+        Also give what is to be known of this one value.
+        """
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """Fréchet distance, called FID on Inception features and on no others."""
+
+    extractor: str
+
+    @property
+    def name(self) -> str:
+        """Name of the metric in the table."""
+        return "FID" if self.extractor in INCEPTION else "frechet_distance"
+
+    @property
+    def relative_name(self) -> str:
+        """Name of its ratio to the floor."""
+        return f"relative_{self.name}"
+
+    def measure(
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    ) -> tuple[Linearised, dict[str, Any]]:
+        """Measure two sets of features."""
+        return linearised_frechet_distance(left, right), {}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Kernel distance, called KID on Inception features and on no others.
+
+    Its expectation is 0 between two samples of one distribution, so a ratio to the floor would
+    divide by noise and is not formed.
+    """
+
+    extractor: str
+    subset_size: int = 100
+    subsets: int = 100
+    seed: int = 2020
+
+    @property
+    def name(self) -> str:
+        """Name of the metric in the table."""
+        return "KID" if self.extractor in INCEPTION else "kernel_distance"
+
+    @property
+    def relative_name(self) -> None:
+        """No ratio is formed."""
+
+    def measure(
+        self,
+        left: npt.NDArray[Any],
+        right: npt.NDArray[Any],
+        conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    ) -> tuple[Linearised, dict[str, Any]]:
+        """Measure two sets of features.
+
+        Of one condition the value is the mean over subsets, or the unbiased MMD over all images
+        where a set is smaller than a subset. Both have the same expectation, and the contributions
+        of the latter serve both. Of several conditions it is the unbiased MMD over all images, in
+        which pairs of one condition have the weight that they have in the mix; where a set has a
+        single image of a condition, as of one.
+        """
+        counts = [pd.Series(of).value_counts() for of in conditions]
+        several, fewest = max(map(len, counts)) > 1, min(of.min() for of in counts)
+        if several and fewest > 1:
+            return linearised_mmd(left, right, conditions), {
+                "estimator": "unbiased MMD over all images, within and between conditions"
+            }
+        overall = linearised_mmd(left, right)
+        if min(len(left), len(right)) < self.subset_size:
+            return overall, {"estimator": "unbiased MMD over all images"}
+        subsets = kernel_distance(
+            left, right, subset_size=self.subset_size, subsets=self.subsets, seed=self.seed
+        )
+        return replace(overall, value=subsets.mean), {
+            "estimator": "mean over subsets",
+            "subset_size": self.subset_size,
+            "subsets": self.subsets,
+            "subset_seed": self.seed,
+            "subset_standard_deviation": subsets.std,
+        }

@@ -1,0 +1,302 @@
+"""Whether images generated for a perturbation are nearest to the real images of that perturbation.
+
+For each generated perturbation: its distance to the real images of every perturbation of the cell
+type (a cohort), and the rank of its own cohort among them (MorphoDiff, section 3.3.1 and appendix
+table 5). A generator that ignores its condition gives each cohort a rank by chance.
+
+With C cohorts there are C x C pairs. What only one side is needed for (centring, the trace of its
+covariance, its mean kernel with itself) is computed once; of a pair there remains one product
+of matrices, from which both distances follow: `morphpipe.evaluation.distances.frechet` says how.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable
+from morphpipe.evaluation.core.statistics import Array
+from morphpipe.evaluation.core.subsample import priorities, thinned
+from morphpipe.evaluation.distances.measures import Frechet, Kernel
+
+RANKING_SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("experiment", pa.string(), nullable=False),
+        pa.field("generator", pa.string()),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("extractor", pa.string(), nullable=False),
+        pa.field("view", pa.string(), nullable=False),
+        pa.field("cell_type", pa.string(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("training_seed", pa.int64()),
+        pa.field("sampling_seed", pa.int64()),
+        # Of the own cohort, 1 is the nearest; halves where distances are equal.
+        pa.field("rank", pa.float64()),
+        # Among how many, the own one included.
+        pa.field("cohorts", pa.int64()),
+        pa.field("distance", pa.float64()),
+        pa.field("best_cohort", pa.string()),
+        pa.field("best_distance", pa.float64()),
+        # What chance would give.
+        pa.field("expected_rank", pa.float64()),
+        pa.field("expected_top1", pa.float64()),
+        # Generated images, and real ones of every cohort.
+        pa.field("n_generated", pa.int64()),
+        pa.field("n_real", pa.int64()),
+        pa.field("reason", pa.string()),
+        # A JSON object.
+        pa.field("settings", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RankingSettings:
+    """How cohorts are ranked.
+
+    Attributes
+    ----------
+    cohorts
+        Among how many: the own cohort and others drawn at random; None takes all.
+    minimum_images
+        Fewest real images of a cohort, and generated ones of a perturbation.
+    seed
+        Seed of the drawn cohorts and images.
+    """
+
+    cohorts: int | None = None
+    minimum_images: int = 16
+    seed: int = 2020
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A set of images with what is needed of it once.
+
+    Attributes
+    ----------
+    features
+        float64 [n, d].
+    mean
+        float64 [d].
+    spread
+        Trace of the covariance, with n - 1.
+    own_kernel
+        Mean of KID's kernel over the pairs of different images.
+    """
+
+    features: Array
+    mean: Array
+    spread: float
+    own_kernel: float
+
+    @classmethod
+    def of(cls, features: npt.NDArray[Any]) -> "Cohort":
+        """Prepare features [n, d] of at least two images."""
+        values = features.astype(np.float64)
+        number, mean = len(values), values.mean(axis=0)
+        centred = values - mean
+        kernel = _kernel(values @ values.T, values.shape[1])
+        own = (kernel.sum() - np.trace(kernel)) / (number * (number - 1))
+        return cls(values, mean, float(np.vdot(centred, centred)) / (number - 1), float(own))
+
+
+def _kernel(products: Array, width: int) -> Array:
+    """KID's kernel from scalar products."""
+    base = products / width + 1
+    return base * base * base
+
+
+def distances(left: Cohort, right: Cohort) -> tuple[float, float]:
+    """Fréchet distance and unbiased squared MMD (KID over all images) of two cohorts.
+
+    The products of centred features are those of the features themselves, centred along both
+    axes: one matrix serves both distances.
+    """
+    products = left.features @ right.features.T
+    number, other = products.shape
+    kernel = _kernel(products, left.features.shape[1])
+    mmd = left.own_kernel + right.own_kernel - 2 * float(kernel.mean())
+    centred = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True)
+    norm = float(np.linalg.svd(centred + products.mean(), compute_uv=False).sum())
+    shift = left.mean - right.mean
+    spread = left.spread + right.spread - 2 * norm / ((number - 1) * (other - 1)) ** 0.5
+    return float(shift @ shift) + max(spread, 0.0), mmd
+
+
+def rank_of_own(found: Mapping[str, float], own: str) -> float:
+    """Rank of the own cohort by distance: 1 for the nearest, the mean rank among equal ones."""
+    values = np.array(list(found.values()))
+    return 1 + float((values < found[own]).sum()) + ((values == found[own]).sum() - 1) / 2
+
+
+def blocks(perturbations: Sequence[str], number: int) -> list[list[str]]:
+    """Cut the perturbations into so many runs of nearly equal length, for jobs side by side."""
+    ordered = np.array(sorted(perturbations), dtype=object)
+    return [part.tolist() for part in np.array_split(ordered, number)]
+
+
+@dataclass(frozen=True)
+class _CellType:
+    """The cohorts of a cell type.
+
+    Attributes
+    ----------
+    cohorts
+        By perturbation, all of `size` images.
+    sizes
+        Real images there are, also of those that have too few.
+    order
+        The cohorts' names, shuffled.
+    """
+
+    cohorts: Mapping[str, Cohort]
+    sizes: Mapping[str, int]
+    order: Sequence[str]
+    size: int
+
+    def among(self, own: str, number: int | None) -> list[str]:
+        """The own cohort and the first others of the shuffled ones, `number` in all."""
+        others = [name for name in self.order if name != own]
+        return [own, *(others if number is None else others[: number - 1])]
+
+
+def _cell_type(real: FeatureSet, settings: RankingSettings) -> _CellType:
+    """Make cohorts of one size: a Fréchet distance falls as images are added."""
+    names = real.column("perturbation")
+    sizes = {str(k): int(v) for k, v in pd.Series(names).value_counts().items()}
+    enough = [name for name in sizes if sizes[name] >= max(settings.minimum_images, 2)]
+    size = min((sizes[name] for name in enough), default=0)
+    chosen = thinned(real.keys["field_id"], names, size, settings.seed)
+    cohorts = {name: Cohort.of(real.features[chosen & (names == name)]) for name in sorted(enough)}
+    order = np.array(list(cohorts))[np.argsort(priorities(cohorts, settings.seed))].tolist()
+    return _CellType(cohorts, sizes, order, size)
+
+
+def rank_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    *,
+    context: Mapping[str, Any],
+    settings: RankingSettings | None = None,
+) -> list[dict[str, Any]]:
+    """Rank the own cohort of every generated perturbation, by both distances.
+
+    Parameters
+    ----------
+    generated
+        Generated images, of all perturbations or of one of the `blocks`: the result is the same.
+        Each pair of training seed and sampling seed is ranked on its own.
+    real
+        All real images that cohorts are made of, also of perturbations that were not generated.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `RankingSettings`.
+
+    Returns
+    -------
+    list of dict
+        Rows of `RANKING_SCHEMA`. Cohorts of a cell type are drawn down to the size of the
+        smallest that has `minimum_images`; smaller ones are left out, and a perturbation whose own
+        cohort is among them has no rank and a reason.
+
+    Raises
+    ------
+    DataError
+        If the sets come from different encoders or views, or are not generated and real.
+    """
+    settings = settings or RankingSettings()
+    check_comparable(generated, real)
+    if not generated.is_generated or real.is_generated or len(real) == 0:
+        raise DataError("a ranking needs generated images on one side and real ones on the other")
+    rows = []
+    for cell_type in sorted(set(generated.column("cell_type"))):
+        made = generated.select(generated.column("cell_type") == cell_type)
+        cell = _cell_type(real.select(real.column("cell_type") == cell_type), settings)
+        for training_seed, sampling_seed, images in made.by_seed():
+            names = images.column("perturbation")
+            for name in sorted(set(names)):
+                known = {
+                    **context,
+                    "extractor": generated.extractor,
+                    "view": generated.view,
+                    "cell_type": cell_type,
+                    "perturbation": name,
+                    "training_seed": training_seed,
+                    "sampling_seed": sampling_seed,
+                }
+                for ranked in _ranked(name, images.features[names == name], cell, settings):
+                    rows.append(known | _named(ranked, generated.extractor))
+    return rows
+
+
+def _named(row: dict[str, Any], extractor: str) -> dict[str, Any]:
+    """Call the distances as the metric table does."""
+    name = Frechet(extractor).name if row["metric"] == "frechet" else Kernel(extractor).name
+    return row | {"metric": name}
+
+
+def _ranked(
+    name: str, features: npt.NDArray[Any], cell: _CellType, settings: RankingSettings
+) -> list[dict[str, Any]]:
+    """Rank one perturbation of one pair of seeds: a row for each of the two distances."""
+    among = cell.among(name, settings.cohorts)
+    notes = {
+        "seed": settings.seed,
+        "cohorts_there_are": len(cell.cohorts),
+        "cohorts_with_too_few_images": len(cell.sizes) - len(cell.cohorts),
+        "minimum_images": settings.minimum_images,
+        "kernel_estimator": "unbiased MMD over all images",
+    }
+    row: dict[str, Any] = {
+        "n_generated": len(features),
+        "n_real": cell.size or None,
+        "settings": json.dumps(notes, sort_keys=True),
+    }
+    reason = ""
+    if name not in cell.cohorts:
+        reason = (
+            f"{cell.sizes.get(name, 0)} real images of it, fewer than the minimum of "
+            f"{settings.minimum_images}"
+        )
+    elif len(features) < max(settings.minimum_images, 2):
+        reason = (
+            f"{len(features)} generated images, fewer than the minimum of {settings.minimum_images}"
+        )
+    elif len(among) < 2:
+        reason = "there is no other cohort to rank it among"
+    if reason:
+        return [row | {"metric": metric, "reason": reason} for metric in ("frechet", "kernel")]
+    made = Cohort.of(features)
+    pairs = {other: distances(made, cell.cohorts[other]) for other in among}
+    rows = []
+    for position, metric in enumerate(("frechet", "kernel")):
+        found = {other: pair[position] for other, pair in pairs.items()}
+        best = min(found, key=lambda other: found[other])
+        rows.append(
+            row
+            | {
+                "metric": metric,
+                "rank": rank_of_own(found, name),
+                "cohorts": len(among),
+                "distance": found[name],
+                "best_cohort": best,
+                "best_distance": found[best],
+                "expected_rank": (len(among) + 1) / 2,
+                "expected_top1": 1 / len(among),
+            }
+        )
+    return rows
+
+
+def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Collect rows of `rank_rows` into a table of `RANKING_SCHEMA`."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=RANKING_SCHEMA)

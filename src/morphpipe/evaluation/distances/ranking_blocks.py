@@ -1,0 +1,80 @@
+"""The ranking of an experiment from feature and field tables on the disk, block by block."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from morphpipe.config.comparisons import Ranking
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.evaluation.core.load import load_feature_set
+from morphpipe.evaluation.distances.ranking import RankingSettings, blocks, rank_rows, ranking_table
+from morphpipe.evaluation.stage import EvaluationInputs
+from morphpipe.tables.archive import read_fields
+
+# Ranks by single channels would take as long again for each of them.
+WHOLE_IMAGES = ("all", "rgb")
+
+
+def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Table:
+    """Rank the perturbations of one block among the cohorts of held-out real images.
+
+    Only the block's generated images and the held-out real ones are in memory.
+
+    Parameters
+    ----------
+    inputs
+        As for the metric tables.
+    ranking
+        Cohorts, seed and number of blocks.
+    block
+        Which, from 0.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows in `morphpipe.evaluation.distances.ranking.RANKING_SCHEMA` for every encoder and its
+        views of whole images (`all`, `rgb`); the tables of all blocks together are those of one.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such block.
+    DataError
+        When no encoder has features of whole images.
+    """
+    if not 0 <= block < ranking.blocks:
+        raise ConfigError(
+            f"There is no block {block}: they are counted from 0 to {ranking.blocks - 1}."
+        )
+    keys = pd.concat(
+        [read_fields(path).keys()[["field_id", "perturbation"]] for path in inputs.samples]
+    )
+    names = blocks(keys["perturbation"].unique().tolist(), ranking.blocks)[block]
+    generated_ids = frozenset(keys.loc[keys["perturbation"].isin(names), "field_id"])
+    held_out = frozenset(fields_on(read_split(inputs.split), "test"))
+    settings = RankingSettings(ranking.cohorts, inputs.settings.minimum_images, ranking.seed)
+    tables = [
+        (encoder, view)
+        for encoder, folders in inputs.real.items()
+        for view in WHOLE_IMAGES
+        if (Path(folders[0]) / f"{view}.parquet").exists()
+    ]
+    if not tables:
+        raise DataError(
+            "A ranking is on whole images, but no encoder has features of the views "
+            f"{' or '.join(WHOLE_IMAGES)}: name one of them in the evaluation's `views`."
+        )
+    rows = []
+    # More blocks than perturbations leave some of them empty.
+    for encoder, view in tables if names else []:
+        real = [f"{folder}/{view}.parquet" for folder in inputs.real[encoder]]
+        made = [f"{folder}/{view}.parquet" for folder in inputs.generated[encoder]]
+        rows += rank_rows(
+            load_feature_set(made, inputs.samples, generated_ids),
+            load_feature_set(real, [inputs.fields], held_out),
+            context=inputs.context,
+            settings=settings,
+        )
+    return ranking_table(rows)

@@ -1,0 +1,165 @@
+"""Distances between generated and real images, with floor, controls and intervals.
+
+Comparisons in the table:
+
+- ``generated-real``: all generated images against all real ones of the same conditions.
+- ``real-real``: the floor, see `morphpipe.evaluation.core.floor`.
+- ``generated-real@floor-n``, ``copy-real``, ``shuffled-real``: against the same halves as the
+  floor, with as many images: generated ones, training images replayed, and generated ones of
+  other conditions (other perturbations of the same cell types; for a cell type, other cell
+  types). A model that ignores its condition does not beat ``shuffled-real``.
+- ``generated-real@real-mix``: overall and by cell type, generated images with as many of each
+  perturbation as the real ones have (MorphGen's table 3).
+- ``real-real@low-n``, ``copy-real@low-n``, ``generated-real@low-n``: by perturbation, with 16
+  images on either side (MorphGen's table 10). Where held-out images are too few to be halved,
+  those of training (other wells) against held-out ones, ``copy-real@low-n``, are the floor that
+  is left.
+
+Beside single conditions, perturbations are measured in groups: those of a mechanism, and those
+that training has seen or has not (`morphpipe.evaluation.core.scopes.perturbation_groups`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
+from morphpipe.evaluation.core.floor import Halving, draw_halvings
+from morphpipe.evaluation.core.scopes import (
+    Scope,
+    of_generated_conditions,
+    perturbation_groups,
+    scopes,
+)
+from morphpipe.evaluation.distances.measures import DistanceMeasure, Frechet, Kernel
+from morphpipe.evaluation.distances.scoring import DistanceSettings, GeneratedSet, Scoring
+
+
+def distance_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet | None = None,
+    *,
+    context: Mapping[str, Any],
+    settings: DistanceSettings | None = None,
+) -> list[dict[str, Any]]:
+    """Measure Fréchet and kernel distances overall, by cell type, perturbation, pair and group.
+
+    Parameters
+    ----------
+    generated
+        Generated images; each pair of training seed and sampling seed is measured on its own.
+    real
+        Real held-out images. Those of conditions that were not generated are left out.
+    training
+        Real images the generator was trained on, of whatever conditions: for the copy control,
+        and for what is in and out of distribution; None leaves both out.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `DistanceSettings`.
+
+    Returns
+    -------
+    list of dict
+        Rows of the metric table: FID and KID on Inception features, ``frechet_distance`` and
+        ``kernel_distance`` on any others, ``relative_FID`` or ``relative_frechet_distance``. What
+        has too few images is there with a null value and the reason. Rows of groups name their
+        perturbations in the settings.
+
+    Raises
+    ------
+    DataError
+        If the sets come from different encoders or views, or are generated where they should be
+        real.
+    """
+    settings = settings or DistanceSettings()
+    check_sides(generated, real, training)
+    if len(real) == 0:
+        raise DataError("distances need at least one real held-out image")
+    groups = perturbation_groups(generated, real, training)
+    every_real = real
+    real = of_generated_conditions(real, generated)
+    training = None if training is None else of_generated_conditions(training, generated)
+    name = generated.extractor
+    measures: list[DistanceMeasure] = [
+        Frechet(name),
+        Kernel(name, settings.kernel_subset_size, settings.kernel_subsets, settings.seed),
+    ]
+    common = {**context, "extractor": name, "view": generated.view}
+    rows: list[dict[str, Any]] = []
+    seeds = list(generated.by_seed())
+    chosen = list(scopes(generated, groups))
+    what = f"distances, {name}, {generated.view}"
+    for scope in tqdm(chosen, desc=what, unit="set", mininterval=5):
+        of_scope = scope.of(real)
+        by_seed = [
+            GeneratedSet(training_seed, sampling_seed, images, scope.of(images))
+            for training_seed, sampling_seed, images in seeds
+        ]
+        # One floor serves all seeds: halves no larger than the fewest generated images of a seed.
+        fewest = min(len(one.images) for one in by_seed)
+        drawn, reason = draw_halvings(
+            of_scope,
+            repeats=settings.floor_repeats,
+            at_most=fewest,
+            minimum=settings.minimum_fields,
+            seed=settings.seed,
+        )
+        for measure in measures:
+            scoring = Scoring(scope, measure, of_scope, drawn, reason, settings, common)
+            floor = scoring.add_floor()
+            if training is not None:
+                replayed = scope.of(training)
+                # On data too small to be split a copy is measured against itself: say so.
+                both = set(replayed.keys["field_id"]) & set(of_scope.keys["field_id"])
+                scoring.add_against_halves(
+                    "copy-real",
+                    replayed,
+                    "condition",
+                    further_notes={"fields_in_both": len(both)} if both else None,
+                )
+            for one in by_seed:
+                scoring.add_generated(one, floor)
+                if scope.perturbation is None and scope.group is None:
+                    share = len(of_scope) / max(len(scope.of(every_real)), 1)
+                    scoring.add_real_mix(one, share)
+            rows += scoring.rows
+            if scope.perturbation is not None:
+                copies = None if training is None else scope.of(training)
+                rows += _few_images(scope, measure, of_scope, copies, by_seed, settings, common)
+    return rows
+
+
+def _few_images(
+    scope: Scope,
+    measure: DistanceMeasure,
+    real: FeatureSet,
+    training: FeatureSet | None,
+    by_seed: Sequence[GeneratedSet],
+    settings: DistanceSettings,
+    common: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Rows of one scope with few images on either side."""
+    size = settings.low_sample
+    drawn, reason = draw_halvings(
+        real, repeats=settings.floor_repeats, at_most=size, minimum=size, seed=settings.seed
+    )
+    scoring = Scoring(scope, measure, real, drawn, reason, settings, common, "@low-n")
+    scoring.add_floor()
+    if not drawn and len(real) >= size:
+        # Too few for two halves, but not for one set.
+        generator = np.random.default_rng(settings.seed)
+        sets = [generator.permutation(len(real))[:size] for _ in range(settings.floor_repeats)]
+        drawn = [Halving(rows, rows) for rows in sets]
+        only = Scoring(scope, measure, real, drawn, "", settings, common, "@low-n")
+        only.rows = scoring.rows
+        scoring = only
+    if training is not None:
+        scoring.add_against_halves("copy-real", training, "condition")
+    for one in by_seed:
+        scoring.add_against_halves("generated-real", one.images, "condition", one.seeds)
+    return scoring.rows

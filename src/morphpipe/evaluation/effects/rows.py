@@ -1,0 +1,326 @@
+"""Treatment effects of real and of generated images, their agreement and their floor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy  # its parts load when used
+
+from morphpipe.datasets.splits.assign import halves
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
+from morphpipe.evaluation.core.statistics import Interval, student_interval
+from morphpipe.evaluation.effects.cate import cate, cate_unbiased
+from morphpipe.evaluation.effects.perturbation_effects import (
+    PerturbationEffect,
+    perturbation_effects,
+)
+from morphpipe.tables.metric_table import metric_row
+
+Effects = dict[str, dict[str, PerturbationEffect]]
+
+
+@dataclass(frozen=True)
+class EffectSettings:
+    """How treatment effects are measured.
+
+    Attributes
+    ----------
+    floor_repeats, seed
+        Random halvings of the control's wells.
+    level
+        Confidence level.
+    """
+
+    floor_repeats: int = 10
+    seed: int = 2020
+    level: float = 0.95
+
+
+class EffectRows:
+    """Collects the rows of one extractor and view.
+
+    Attributes
+    ----------
+    rows
+        Of the metric table.
+    settings
+        How effects are measured.
+    notes
+        What all rows have in their settings.
+    """
+
+    def __init__(
+        self,
+        common: Mapping[str, Any],
+        settings: EffectSettings,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.settings = settings
+        self.notes = dict(notes or {})
+        self._common = dict(common)
+
+    def add(
+        self,
+        metric: str,
+        comparison: str,
+        value: float | None,
+        *,
+        variance: float | None = None,
+        freedom: int = 0,
+        interval: Interval | None = None,
+        notes: Mapping[str, Any] | None = None,
+        **columns: Any,
+    ) -> None:
+        """Add one row, with an interval that is given or comes from its sampling variance."""
+        settings = self.notes | dict(notes or {})
+        if value is not None and not np.isfinite(value):
+            value, settings["reason"] = None, "a set is a single image, its noise is not known"
+        if value is not None and variance is not None:
+            level = self.settings.level
+            interval = student_interval(value, variance, freedom, level=level)
+            settings |= {"interval": "t, from the variance between wells", "level": level}
+        ends: dict[str, float] = {}
+        if value is not None and interval is not None:
+            # A squared distance cannot be negative; the unbiased estimate can.
+            low = max(interval.low, 0.0) if metric == "cate" else interval.low
+            ends = {"ci_low": low, "ci_high": interval.high}
+        self.rows.append(
+            metric_row(
+                **self._common,
+                **columns,
+                **ends,
+                metric=metric,
+                comparison=comparison,
+                value=value,
+                settings=settings,
+            )
+        )
+
+    def add_effects(self, comparison: str, effects: Effects, **seeds: int | None) -> None:
+        """Add the papers' value and the unbiased one of each effect."""
+        for cell_type, of_type in effects.items():
+            for perturbation, effect in of_type.items():
+                columns: dict[str, Any] = {
+                    "cell_type": cell_type,
+                    "perturbation": perturbation,
+                    "n_left": effect.n_control,
+                    "n_right": effect.n_treated,
+                    **seeds,
+                }
+                for metric, value in (("cate", effect.biased), ("cate_unbiased", effect.unbiased)):
+                    self.add(
+                        metric,
+                        comparison,
+                        value,
+                        variance=effect.variance,
+                        freedom=effect.freedom,
+                        notes={"units": effect.units},
+                        **columns,
+                    )
+
+    def add_floor(self, real: FeatureSet) -> None:
+        """Add control against control: the control's wells in two halves, per cell type."""
+        control = real.select(real.column("control") == "negative")
+        cell_types = control.column("cell_type")
+        pooled: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
+        for name in sorted(set(cell_types)):
+            images = control.select(cell_types == name)
+            columns: dict[str, Any] = {
+                "cell_type": name,
+                "perturbation": ", ".join(sorted(set(images.column("perturbation")))),
+            }
+            # With three wells one half would be a single well, whose noise cannot be seen.
+            if len(np.unique(images.groups)) < 4:
+                notes = {"reason": "the controls come from fewer than four wells"}
+                for metric in pooled:
+                    self.add(metric, "real-control-floor", None, notes=notes, **columns)
+                continue
+            values, sizes = self._halved_control(images)
+            for metric, drawn in values.items():
+                pooled[metric].append(float(np.mean(drawn)))
+                self.add(
+                    metric,
+                    "real-control-floor",
+                    pooled[metric][-1],
+                    n_left=sizes[0],
+                    n_right=sizes[1],
+                    notes={
+                        "halvings": self.settings.floor_repeats,
+                        "seed": self.settings.seed,
+                        "standard_deviation_over_halvings": float(np.std(drawn)),
+                    },
+                    **columns,
+                )
+        for metric, means in pooled.items():
+            if means:
+                notes = {"units": f"mean over {len(means)} cell types"}
+                value = float(np.mean(means))
+                self.add(metric, "real-control-floor", value, cell_type="all", notes=notes)
+
+    def _halved_control(self, images: FeatureSet) -> tuple[dict[str, list[float]], tuple[int, int]]:
+        """Measure halves of the controls of one cell type against each other."""
+        wells = images.groups
+        values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
+        sizes = (0, 0)
+        seeds = [self.settings.seed + repeat for repeat in range(self.settings.floor_repeats)]
+        for first in halves(images.keys, seeds, too_few="pool"):
+            left, right = images.features[first], images.features[~first]
+            values["cate"].append(cate(left, right))
+            values["cate_unbiased"].append(
+                cate_unbiased(
+                    left, right, control_groups=wells[first], treated_groups=wells[~first]
+                )
+            )
+            sizes = (len(left), len(right))
+        return values, sizes
+
+    def add_differences(self, real: Effects, generated: Effects, **seeds: int | None) -> None:
+        """Add what generated and real effects differ by."""
+        for cell_type in [name for name in generated if name in real]:
+            of_generated, of_real = generated[cell_type], real[cell_type]
+            for perturbation in sorted(of_generated.keys() & of_real.keys()):
+                left, right = of_generated[perturbation], of_real[perturbation]
+                columns: dict[str, Any] = {
+                    "cell_type": cell_type,
+                    "perturbation": perturbation,
+                    "n_left": left.n_treated,
+                    "n_right": right.n_treated,
+                    **seeds,
+                }
+                # MorphGen, table 4.
+                delta = abs(left.biased - right.biased)
+                self.add("delta_cate", "generated-real", delta, **columns)
+                variance = None
+                if left.variance is not None and right.variance is not None:
+                    variance = left.variance + right.variance
+                self.add(
+                    "cate_difference",
+                    "generated-real",
+                    left.unbiased - right.unbiased,
+                    variance=variance,
+                    freedom=left.freedom + right.freedom,
+                    notes={"of": "cate_unbiased, generated minus real"},
+                    **columns,
+                )
+
+    def add_ranking(
+        self,
+        comparison: str,
+        cell_type: str,
+        left: Mapping[str, float],
+        right: Mapping[str, float],
+        **seeds: int | None,
+    ) -> None:
+        """Add Spearman's correlation over the perturbations whose effects are known on both sides.
+
+        The unbiased values are ranked: the papers' would favour perturbations with few images.
+        """
+        names = sorted(left.keys() & right.keys())
+        names = [name for name in names if np.isfinite([left[name], right[name]]).all()]
+        a, b = (np.array([of[name] for name in names]) for of in (left, right))
+        columns: dict[str, Any] = {
+            "cell_type": cell_type,
+            "perturbation": "all",
+            "n_left": len(names),
+            "n_right": len(names),
+            **seeds,
+        }
+        value: float | None = None
+        notes: dict[str, Any] = {"of": "cate_unbiased, Spearman"}
+        if len(names) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
+            notes["reason"] = f"perturbations with effects to rank: {len(names)}, three are needed"
+        else:
+            value = float(scipy.stats.spearmanr(a, b).statistic)
+            for side, effects in (("left", a), ("right", b)):
+                notes[f"order_{side}"] = [names[i] for i in np.argsort(-effects, kind="stable")]
+        self.add(
+            "cate_rank_correlation",
+            comparison,
+            value,
+            notes=notes,
+            **columns,
+        )
+
+
+def sizes_of(effects: Mapping[str, PerturbationEffect]) -> dict[str, float]:
+    """Give the unbiased size of each effect."""
+    return {name: effect.unbiased for name, effect in effects.items()}
+
+
+def treatment_effect_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    *,
+    context: Mapping[str, Any],
+    settings: EffectSettings | None = None,
+    true_effects: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Measure the effect of each perturbation against the negative controls of its cell type.
+
+    Parameters
+    ----------
+    generated
+        Generated images with their negative controls; each pair of seeds is measured on its own.
+    real
+        Real held-out images.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `EffectSettings`.
+    true_effects
+        Size of each perturbation's effect where it is known (simulated screens), in any unit:
+        only its order counts.
+
+    Returns
+    -------
+    list of dict
+        Rows of the metric table. ``cate`` and ``cate_unbiased`` with comparison ``real``,
+        ``generated`` and ``real-control-floor``; ``delta_cate`` (MorphGen's table 4) and
+        ``cate_difference`` (of the unbiased values, with interval); ``cate_rank_correlation``
+        with ``generated-real``, ``generated-true`` and ``real-true``. Cell type ``all`` is the
+        mean over cell types. In ``cate``, n_left counts controls and n_right treated images; in
+        the differences n_left counts generated and n_right real treated ones. Without negative
+        controls ``cate`` and ``cate_unbiased`` are null, with the reason, and alone.
+
+    Raises
+    ------
+    DataError
+        If the sets do not fit together.
+    """
+    settings = settings or EffectSettings()
+    check_sides(generated, real)
+    rows = EffectRows({**context, "extractor": real.extractor, "view": real.view}, settings)
+    for images, comparison, kind in (
+        (real, "real", "real held-out"),
+        (generated, "generated", "generated"),
+    ):
+        if not (images.column("control") == "negative").any():
+            notes = {
+                "reason": f"there is no negative control among the {kind} images, which effects "
+                "are measured against"
+            }
+            for metric in ("cate", "cate_unbiased"):
+                rows.add(metric, comparison, None, notes=notes, cell_type="all")
+    if rows.rows:
+        return rows.rows
+    of_real = perturbation_effects(real)
+    rows.add_effects("real", of_real)
+    rows.add_floor(real)
+    if true_effects is not None:
+        for cell_type, effects in of_real.items():
+            rows.add_ranking("real-true", cell_type, sizes_of(effects), true_effects)
+    for training_seed, sampling_seed, images in generated.by_seed():
+        seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
+        of_generated = perturbation_effects(images)
+        rows.add_effects("generated", of_generated, **seeds)
+        rows.add_differences(of_real, of_generated, **seeds)
+        for cell_type, effects in of_generated.items():
+            sizes = sizes_of(effects)
+            if cell_type in of_real:
+                real_sizes = sizes_of(of_real[cell_type])
+                rows.add_ranking("generated-real", cell_type, sizes, real_sizes, **seeds)
+            if true_effects is not None:
+                rows.add_ranking("generated-true", cell_type, sizes, true_effects, **seeds)
+    return rows.rows

@@ -1,0 +1,1 @@
+"""CellProfiler's features of real and of generated fields."""

@@ -1,0 +1,73 @@
+"""Halvings of real fields for morphology, and intervals of what is averaged over them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.floor import Averaged, Halving, from_several_wells, halvings
+from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.morphology.sets import MorphologySets
+
+Part = tuple[float, Averaged, FeatureSet | None, FeatureSet]
+"""A weight, what was measured, and the fields on its left (None: real ones) and on its right."""
+
+
+def drawn_halvings(sets: MorphologySets) -> list[Halving]:
+    """Halvings of the real fields, no larger than the generated set.
+
+    Raises
+    ------
+    DataError
+        If all real fields are from one well.
+    """
+    return halvings(
+        sets.real.images,
+        repeats=sets.settings.floor_repeats,
+        at_most=len(sets.generated),
+        seed=sets.settings.seed,
+    )
+
+
+def interval_columns(
+    sets: MorphologySets,
+    parts: Sequence[Part],
+    notes: dict[str, Any],
+    limits: tuple[float, float],
+) -> dict[str, float]:
+    """Linearised interval of a weighted sum of measures on fields that no two of them share.
+
+    Parameters
+    ----------
+    sets
+        What is compared.
+    parts
+        What is summed.
+    notes
+        Of the row; how the interval was formed, or why there is none, is added.
+    limits
+        Ends of the measure's range.
+
+    Returns
+    -------
+    dict
+        Columns of the metric table; empty where a set is from a single well.
+    """
+    if not all(from_several_wells(left, real) for _, _, left, real in parts):
+        notes["interval"] = "none: a set is from a single well"
+        return {}
+    contributions = []
+    for weight, result, left, real in parts:
+        contributions.append(Contributions(weight * result.right, real.groups, real.conditions))
+        if left is not None:
+            contributions.append(Contributions(weight * result.left, left.groups, left.conditions))
+    low, high = linearised_interval(
+        sum(weight * result.value for weight, result, _, _ in parts),
+        contributions,
+        draw_variance=sum(weight**2 * result.draw_variance for weight, result, _, _ in parts),
+        level=sets.settings.level,
+    )
+    notes |= {
+        "interval": "linearised, wells within conditions as units",
+        "level": sets.settings.level,
+    }
+    return {"ci_low": max(low, limits[0]), "ci_high": min(high, limits[1])}

@@ -1,0 +1,204 @@
+"""The real and the generated fields of one morphological comparison, prepared alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.matching import condition_labels, match_sets
+from morphpipe.morphology.recipes import FittedRecipe, Prepared
+from morphpipe.tables.metric_table import metric_row
+from morphpipe.tables.schemas import MATCHED
+
+EXTRACTOR = "cellprofiler"
+
+
+@dataclass(frozen=True)
+class MorphologySettings:
+    """How morphology is compared.
+
+    Attributes
+    ----------
+    floor_repeats
+        Random halvings of the real wells.
+    correlation
+        Of mean profiles: ``pearson``, or ``spearman``, between the ranks of their features.
+    correlation_floor
+        What real halves agree by: the ``mean`` over the halvings, or their ``minimum``.
+    clustering_seeds
+        Of the k-means whose normalised mutual information is averaged.
+    count_bins
+        Into how many bins cell counts are sorted to match them.
+    permutations
+        Of labels, for the level of chance of clusters.
+    top_features
+        Size of the correlation matrices (MorphGen's figure 4 has 10).
+    folds, generated_test_fraction
+        Of the linear classification, see `morphpipe.evaluation.probes.rows.ProbeSettings`.
+    real_test_fraction
+        Share of the real wells that test it where no real training fields are given.
+    seed, level
+        Of all draws, and of intervals.
+    """
+
+    floor_repeats: int = 10
+    correlation: Literal["pearson", "spearman"] = "pearson"
+    correlation_floor: Literal["mean", "minimum"] = "mean"
+    clustering_seeds: Sequence[int] = (42, 43, 44, 45, 46)
+    count_bins: int = 10
+    permutations: int = 200
+    top_features: int = 10
+    folds: int = 5
+    generated_test_fraction: float = 0.3
+    real_test_fraction: float = 0.3
+    seed: int = 2020
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Side:
+    """Fields of one kind after a recipe.
+
+    Attributes
+    ----------
+    images
+        The selected features, and what is known of the fields.
+    points
+        What is classified and clustered: principal components where the recipe has them, else
+        the features.
+    counts
+        int64 [n]: nuclei.
+    """
+
+    images: FeatureSet
+    points: FeatureSet
+    counts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Give the number of fields."""
+        return len(self.images)
+
+    def select(self, rows: npt.ArrayLike) -> "Side":
+        """Take rows by a boolean mask [n] or by positions."""
+        chosen: npt.NDArray[Any] = np.asarray(rows)
+        return Side(self.images.select(rows), self.points.select(rows), self.counts[chosen])
+
+
+@dataclass(frozen=True)
+class MorphologySets:
+    """One comparison.
+
+    Attributes
+    ----------
+    real, generated
+        Held-out real fields, and generated ones of one pair of seeds, of shared conditions.
+    training
+        Real fields of other wells, for classification; None where none were measured.
+    top
+        Positions of the PCA-selected features, see
+        `morphpipe.evaluation.morphology.correlation.top_features`.
+    centred_on_controls
+        Whether the negative control is the centre, and has no profile of its own.
+    columns
+        Of the metric table: what all rows share.
+    settings
+        How it is compared.
+    """
+
+    real: Side
+    generated: Side
+    training: Side | None
+    top: npt.NDArray[np.intp]
+    centred_on_controls: bool
+    columns: Mapping[str, Any]
+    settings: MorphologySettings
+
+    def row(self, metric: str, value: float | None, **columns: Any) -> dict[str, Any]:
+        """Make one row of the metric table."""
+        return metric_row(**{**self.columns, "metric": metric, "value": value, **columns})
+
+    def of_cell_type(self, name: str) -> "MorphologySets":
+        """Only the fields of one cell type."""
+
+        def chosen(side: Side) -> Side:
+            return side.select(side.images.column("cell_type") == name)
+
+        training = None if self.training is None else chosen(self.training)
+        return replace(
+            self, real=chosen(self.real), generated=chosen(self.generated), training=training
+        )
+
+    def matched_for_cell_count(self) -> "MorphologySets":
+        """As many real as generated fields of every condition and cell count.
+
+        Training fields are matched to the generated ones in the same way.
+        """
+
+        def match(side: Side) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+            return match_sets(
+                side.images,
+                self.generated.images,
+                counts=(side.counts, self.generated.counts),
+                bins=self.settings.count_bins,
+                seed=self.settings.seed,
+            )
+
+        real, generated = match(self.real)
+        training = None
+        if self.training is not None:
+            training = self.training.select(match(self.training)[0])
+        return replace(
+            self,
+            real=self.real.select(real),
+            generated=self.generated.select(generated),
+            training=training,
+            columns={**self.columns, "view": f"{self.columns['view']}{MATCHED}"},
+        )
+
+
+def side(prepared: Prepared, fitted: FittedRecipe, mechanisms: Mapping[str, str]) -> Side:
+    """Turn prepared profiles into feature sets.
+
+    Parameters
+    ----------
+    prepared
+        Of real or of generated fields.
+    fitted
+        The recipe that prepared them.
+    mechanisms
+        Perturbation to mechanism, as the real fields name it: generated fields name none.
+    """
+    keys = prepared.keys.assign(
+        moa=[mechanisms.get(name) for name in prepared.keys["perturbation"].astype(str)]
+    )
+    keys["moa"] = keys["moa"].astype(object)
+    view = fitted.recipe.name
+    images = FeatureSet(keys, prepared.values.astype(np.float32), EXTRACTOR, view)
+    points = images
+    if fitted.recipe.components is not None:
+        points = FeatureSet(keys, prepared.scores.astype(np.float32), EXTRACTOR, view)
+    return Side(images, points, prepared.counts)
+
+
+def mechanisms_of(*profiles: pd.DataFrame) -> dict[str, str]:
+    """Mechanism of each perturbation, as real profiles name it; "a / b" where they name two."""
+    named: dict[str, set[str]] = {}
+    for table in profiles:
+        pairs = table[["Metadata_perturbation", "Metadata_moa"]].dropna().drop_duplicates()
+        for perturbation, mechanism in pairs.itertuples(index=False):
+            if mechanism:
+                named.setdefault(str(perturbation), set()).add(str(mechanism))
+    return {name: " / ".join(sorted(found)) for name, found in named.items()}
+
+
+def shared_conditions(left: Side, right: Side, generated: FeatureSet) -> tuple[Side, Side]:
+    """The fields of the conditions that both sides have."""
+    names = condition_labels([left.images, right.images], generated)
+    return (
+        left.select(np.isin(names[0], list(set(names[1])))),
+        right.select(np.isin(names[1], list(set(names[0])))),
+    )

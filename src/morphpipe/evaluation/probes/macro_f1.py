@@ -1,0 +1,93 @@
+"""Macro-F1 of a classification, with its interval over wells."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from morphpipe.evaluation.core.statistics import (
+    Contributions,
+    Interval,
+    group_index,
+    linearised_interval,
+)
+from morphpipe.tables.metric_table import metric_row
+
+
+class MacroF1(NamedTuple):
+    """Mean F1 over the classes that the images are of.
+
+    Attributes
+    ----------
+    value
+        In [0, 1].
+    interval
+        Linearised, wells as units and classes as strata; None with fewer than two wells, and
+        where nothing varies, as when all images are told rightly: it would have no width.
+    """
+
+    value: float
+    interval: Interval | None
+
+
+def macro_f1(
+    labels: npt.ArrayLike,
+    told: npt.ArrayLike,
+    groups: npt.ArrayLike | None,
+    *,
+    level: float = 0.95,
+) -> MacroF1:
+    """Score a classification by macro-F1.
+
+    With true positives TP and numbers of images told T and labelled L, F1 = 2 TP / (T + L); its
+    derivative by the weight of an image is (2 [TP] - F1 ([T] + [L])) / (T + L), where brackets
+    are 1 if the image counts there.
+
+    Parameters
+    ----------
+    labels
+        The class of each image, [n] of n > 0.
+    told
+        The class that each was taken for.
+    groups
+        The well of each image; None where each stands for itself.
+    level
+        Confidence level.
+    """
+    of_image, taken = np.asarray(labels).astype(str), np.asarray(told).astype(str)
+    classes = np.unique(of_image)
+    is_label = of_image[:, None] == classes
+    is_told = taken[:, None] == classes
+    sizes = is_label.sum(axis=0) + is_told.sum(axis=0)
+    scores = 2 * (is_label & is_told).sum(axis=0) / sizes
+    slopes = (2 * (is_label & is_told) - scores * (1.0 * is_label + is_told)) / sizes
+    contributions = slopes.mean(axis=1)
+    value = float(scores.mean())
+    wells = np.arange(len(of_image)) if groups is None else np.asarray(groups)
+    if group_index(wells, len(of_image))[1] < 2 or not contributions.any():
+        return MacroF1(value, None)
+    low, high = linearised_interval(
+        value, [Contributions(contributions, wells, of_image)], level=level
+    )
+    return MacroF1(value, Interval(max(low, 0.0), min(high, 1.0)))
+
+
+def macro_f1_row(
+    columns: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    labels: npt.ArrayLike,
+    told: npt.ArrayLike,
+    groups: npt.ArrayLike | None,
+    *,
+    level: float,
+) -> dict[str, Any]:
+    """A row of the metric table: `columns` and `notes` are those of the classification."""
+    value, interval = macro_f1(labels, told, groups, level=level)
+    how = "none: a single well, or nothing varies"
+    limits = {}
+    if interval is not None:
+        how = "linearised, wells within classes as units"
+        limits = {"ci_low": interval.low, "ci_high": interval.high}
+    settings = {**notes, "interval": how, "level": level}
+    return metric_row(**columns, **limits, metric="macro_f1", value=value, settings=settings)

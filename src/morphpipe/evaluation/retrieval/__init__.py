@@ -1,0 +1,1 @@
+"""Retrieval of perturbations and mechanisms by profiles."""

@@ -1,0 +1,1 @@
+"""Whether results hold across batches and among fields of equal cell count."""

@@ -1,0 +1,341 @@
+"""Effects and probes among fields of the same cell count.
+
+A perturbation that kills cells is told by the number of cells alone. Treated fields and controls
+are drawn so that both have the same distribution of counts, and so are the classes of a probe;
+what is left is told by how cells look.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from morphpipe.evaluation.core.cell_counts import COUNTED, counts_of
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
+from morphpipe.evaluation.core.matching import Indices, count_bins, matched_rows
+from morphpipe.evaluation.core.scopes import of_generated_conditions
+from morphpipe.evaluation.core.subsample import priorities
+from morphpipe.evaluation.effects.perturbation_effects import (
+    perturbation_effects,
+    with_mean_effects,
+)
+from morphpipe.evaluation.effects.rows import (
+    EffectRows,
+    Effects,
+    EffectSettings,
+    sizes_of,
+)
+from morphpipe.evaluation.probes.rows import ProbeSettings, probing_rows
+from morphpipe.tables.metric_table import metric_row
+
+Rows = list[dict[str, Any]]
+# With fewer matched fields of a perturbation there is nothing to speak of.
+_MINIMUM = 4
+
+
+@dataclass(frozen=True)
+class MatchedSettings:
+    """How fields are matched.
+
+    Attributes
+    ----------
+    bins
+        Classes of cell count, with about as many fields in each.
+    shared_wells
+        See `morphpipe.evaluation.probes.rows.ProbeSettings`.
+    seed, level
+        Of draws and fits; confidence level.
+    """
+
+    bins: int = 5
+    shared_wells: bool = False
+    seed: int = 2020
+    level: float = 0.95
+
+
+def balanced(
+    ids: Sequence[str], labels: npt.ArrayLike, strata: npt.ArrayLike, *, seed: int
+) -> Indices:
+    """Choose equally many of every label from each stratum, at random.
+
+    Parameters
+    ----------
+    ids
+        Unique names, [n]; who is chosen depends on the name and the seed, not on the order.
+    labels, strata
+        [n].
+    seed
+        Another one chooses others.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sorted positions. A stratum that lacks a label is left out.
+    """
+    frame = pd.DataFrame({"label": np.asarray(labels), "stratum": np.asarray(strata)})
+    sizes = frame.groupby(["stratum", "label"]).size().unstack(fill_value=0)
+    quota = sizes.min(axis=1)
+    order = np.argsort(priorities(ids, seed), kind="stable")
+    shuffled = frame.iloc[order]
+    rank = shuffled.groupby(["stratum", "label"]).cumcount().to_numpy()
+    taken = rank < shuffled["stratum"].map(quota).to_numpy()
+    chosen: Indices = np.sort(order[taken]).astype(np.intp)
+    return chosen
+
+
+def matched_measures(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet,
+    counts: dict[str, int],
+    perturbations: Sequence[str],
+    *,
+    context: Mapping[str, Any],
+    settings: MatchedSettings | None = None,
+) -> Rows:
+    """Measure effects and probes among fields that are matched for cell count.
+
+    Parameters
+    ----------
+    generated
+        Generated images; each pair of seeds on its own.
+    real, training
+        Real held-out and training images.
+    counts
+        Cells of every field, by its id.
+    perturbations
+        The classes of the probes.
+    context
+        The columns dataset, experiment and generator.
+    settings
+        See `MatchedSettings`.
+
+    Returns
+    -------
+    list of dict
+        ``cate``, ``cate_unbiased``, ``delta_cate``, ``cate_difference`` and
+        ``cate_rank_correlation`` as in `morphpipe.evaluation.effects.rows`; ``accuracy`` and
+        the like as in `morphpipe.evaluation.probes.rows`.
+
+    Raises
+    ------
+    DataError
+        If the sets do not fit together, or an image has no count.
+    """
+    settings = settings or MatchedSettings()
+    check_sides(generated, real, training)
+    real, training = (of_generated_conditions(images, generated) for images in (real, training))
+    common = {**context, "extractor": real.extractor, "view": real.view}
+    return [
+        *_effect_rows(generated, real, counts, common, settings),
+        *_probe_rows([generated, real, training], counts, perturbations, context, settings),
+    ]
+
+
+def matched_effects(
+    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings
+) -> tuple[Effects, dict[tuple[str, str], str]]:
+    """Effects of all perturbations against controls of the same cell counts.
+
+    Parameters
+    ----------
+    images
+        Real images, or generated ones of one pair of seeds.
+    counts, settings
+        See `matched_measures`.
+
+    Returns
+    -------
+    effects : dict
+        As `morphpipe.evaluation.effects.perturbation_effects.perturbation_effects` gives them.
+    lacking : dict
+        Cell type and perturbation to the reason why there is no effect.
+    """
+    cells = counts_of(images, counts)
+    cell_types, names = images.column("cell_type"), images.column("perturbation")
+    control = images.column("control") == "negative"
+    effects: Effects = {}
+    lacking: dict[tuple[str, str], str] = {}
+    for cell_type in sorted(set(cell_types)):
+        of_type = cell_types == cell_type
+        controls = np.flatnonzero(of_type & control)
+        if not len(controls):
+            continue
+        effects[cell_type] = {}
+        for name in sorted(set(names[of_type & ~control]) - {""}):
+            treated = np.flatnonzero(of_type & ~control & (names == name))
+            bins = count_bins([cells[controls], cells[treated]], settings.bins)
+            ids = images.column("field_id")
+            kept = matched_rows(
+                list(ids[controls]), bins[0], list(ids[treated]), bins[1], seed=settings.seed
+            )
+            if len(kept[0]) < _MINIMUM:
+                lacking[cell_type, name] = (
+                    f"{len(kept[0])} fields have controls of their cell count, fewer than "
+                    f"{_MINIMUM}"
+                )
+                continue
+            chosen = images.select(np.concatenate([controls[kept[0]], treated[kept[1]]]))
+            found = perturbation_effects(chosen)
+            effects[cell_type][name] = found[cell_type][name]
+    return with_mean_effects(effects), lacking
+
+
+def _effect_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    counts: dict[str, int],
+    common: Mapping[str, Any],
+    settings: MatchedSettings,
+) -> Rows:
+    rows = EffectRows(
+        common,
+        EffectSettings(seed=settings.seed, level=settings.level),
+        {"matched": "cell count", "bins": settings.bins},
+    )
+    of_real, lacking = matched_effects(real, counts, settings)
+    rows.add_effects("real", of_real)
+    _add_lacking(rows, "real", lacking)
+    for training_seed, sampling_seed, images in generated.by_seed():
+        seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
+        found, lacking = matched_effects(images, counts, settings)
+        rows.add_effects("generated", found, **seeds)
+        _add_lacking(rows, "generated", lacking, **seeds)
+        rows.add_differences(of_real, found, **seeds)
+        for cell_type, effects in found.items():
+            if cell_type in of_real:
+                real_sizes = sizes_of(of_real[cell_type])
+                rows.add_ranking(
+                    "generated-real", cell_type, sizes_of(effects), real_sizes, **seeds
+                )
+    return rows.rows
+
+
+def _add_lacking(
+    rows: EffectRows,
+    comparison: str,
+    lacking: Mapping[tuple[str, str], str],
+    **seeds: int | None,
+) -> None:
+    for (cell_type, perturbation), reason in lacking.items():
+        columns: dict[str, Any] = {
+            "cell_type": cell_type,
+            "perturbation": perturbation,
+            **seeds,
+        }
+        for metric in ("cate", "cate_unbiased"):
+            rows.add(metric, comparison, None, notes={"reason": reason}, **columns)
+
+
+def _probe_rows(
+    sets: Sequence[FeatureSet],
+    counts: dict[str, int],
+    perturbations: Sequence[str],
+    context: Mapping[str, Any],
+    settings: MatchedSettings,
+) -> Rows:
+    """Probes of generated, held-out and training images with the same counts in every class."""
+    named = [
+        images.select(images.keys["perturbation"].isin(list(perturbations)).to_numpy(bool))
+        for images in sets
+    ]
+    settings_of_probe = ProbeSettings(
+        seed=settings.seed, level=settings.level, shared_wells=settings.shared_wells
+    )
+    matched = [_balanced_set(images, counts, settings) for images in named]
+    kept = [f"{len(part)} of {len(whole)}" for part, whole in zip(matched, named, strict=True)]
+    notes = {"matched": "cell count", "bins": settings.bins}
+    notes |= dict(zip(("kept_generated", "kept_real", "kept_training"), kept, strict=True))
+    rows: Rows = []
+    fewest = min(_per_class(images) for images in matched)
+    if fewest >= _MINIMUM:
+        found = probing_rows(
+            *matched, context=context, settings=settings_of_probe, tasks=("perturbation",)
+        )
+        rows += [_with_notes(row, notes) for row in found]
+    else:
+        reason = (
+            f"{fewest} fields of each perturbation have the same cell counts on one side, fewer "
+            f"than {_MINIMUM}"
+        )
+        rows.append(
+            metric_row(
+                **context,
+                extractor=sets[0].extractor,
+                view=sets[0].view,
+                metric="accuracy",
+                regime="real-real",
+                task="perturbation",
+                settings=notes | {"reason": reason},
+            )
+        )
+    return rows
+
+
+def _per_class(images: FeatureSet) -> int:
+    """Fewest images that a pair of seeds has of a perturbation."""
+    if not len(images):
+        return 0
+    keys = ["perturbation", "training_seed", "sampling_seed"]
+    return int(images.keys.groupby(keys, dropna=False).size().min())
+
+
+def count_probe_rows(
+    sets: Sequence[FeatureSet],
+    counts: dict[str, int],
+    perturbations: Sequence[str],
+    *,
+    context: Mapping[str, Any],
+    settings: MatchedSettings,
+) -> Rows:
+    """What the cell count alone tells of the perturbation: probes on it, not matched.
+
+    Parameters
+    ----------
+    sets
+        Generated, held-out and training images.
+    counts, perturbations, context, settings
+        See `matched_measures`.
+    """
+    counted = []
+    for images in sets:
+        chosen = images.select(images.keys["perturbation"].isin(list(perturbations)).to_numpy(bool))
+        cells = counts_of(chosen, counts)[:, None].astype(np.float32)
+        counted.append(FeatureSet(chosen.keys, cells, *COUNTED))
+    if not all(len(images) for images in counted):
+        return []
+    found = probing_rows(
+        *counted,
+        context=context,
+        settings=ProbeSettings(
+            seed=settings.seed, level=settings.level, shared_wells=settings.shared_wells
+        ),
+        tasks=("perturbation",),
+    )
+    return [_with_notes(row, {"matched": "none"}) for row in found]
+
+
+def _balanced_set(
+    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings
+) -> FeatureSet:
+    """Equally many images of every perturbation, cell type by cell type and count by count."""
+    cells, cell_types = counts_of(images, counts), images.column("cell_type")
+    ids, labels = images.column("field_id"), images.column("perturbation")
+    chosen = []
+    # Generated images are matched within their pair of seeds.
+    seeds = images.keys[["training_seed", "sampling_seed"]].astype("Int64").fillna(-1)
+    units = pd.Series(cell_types).str.cat([seeds[name].astype(str) for name in seeds], sep="\x1f")
+    for name in sorted(set(units)):
+        rows = np.flatnonzero((units == name).to_numpy(bool))
+        bins = count_bins([cells[rows]], settings.bins)[0]
+        chosen.append(rows[balanced(list(ids[rows]), labels[rows], bins, seed=settings.seed)])
+    return images.select(np.sort(np.concatenate(chosen)) if chosen else np.arange(0))
+
+
+def _with_notes(row: dict[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+    settings = json.loads(row["settings"]) | dict(notes)
+    return row | {"settings": json.dumps(settings, sort_keys=True)}

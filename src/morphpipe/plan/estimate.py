@@ -1,0 +1,431 @@
+"""What a run will take, before it starts: images, jobs, hours and gigabytes.
+
+The numbers for a GPU are computed from operation counts at 40 % of an H200's dense bf16 rate, those
+for a CPU from rates that were measured on two cores; both are for planning, not for comparison.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from morphpipe.config.configuration import Configuration
+from morphpipe.config.datasets import (
+    BBBC021Dataset,
+    Dataset,
+    GalleryDataset,
+    RxRx1Dataset,
+    SheetDataset,
+    SimulatedDataset,
+)
+from morphpipe.config.experiments import Experiment
+from morphpipe.config.generators import Generator
+from morphpipe.config.morphology import Morphology
+from morphpipe.config.networks import Codec
+from morphpipe.config.sampling import Sampling
+from morphpipe.config.sit_presets import PRESETS, token_stride
+from morphpipe.config.unet_presets import UNET_PRESETS
+from morphpipe.core.errors import WeightsError
+from morphpipe.core.json_files import read_json
+from morphpipe.plan.plates import number_of_shards
+from morphpipe.sampling.times import evaluations
+from morphpipe.tables.user_tables import read_user_table
+
+# Dense bf16 operations per second that training and sampling reach on one H200.
+_GPU_RATE = 0.4 * 989e12
+# Operations per second that small trainings reached on two cores, with AVX2 in float32 and with
+# AVX-512 in bfloat16 alike (SiT-Na/1; SD-Ti reached 4e10).
+_CPU_RATE = 5e10
+# Seconds until a job that imports torch and diffusers does its work.
+_START = 8
+# 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
+_RXRX1_FIELDS, _RXRX1_SIZE, _RXRX1_BYTES = 125_510, 512, 47e9
+# An official zip of BBBC021, and about a plate of the Cell Painting Gallery's.
+_PLATE_BYTES = 0.8e9
+# Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
+# through the small codec that the workflow trains.
+_SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
+_SMALL_CODEC = 4e4
+# Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
+_RESNET18 = 3.6e9
+# Of a token in half precision: 384 numbers of OpenPhenom; 256 of ResNet-18, which counts as less.
+_TOKEN_BYTES = 768.0
+# CellProfiler, on one core: a field of 512x512 with six channels. It is by the cells: 8 were
+# measured at 70 of them, 25 at 200.
+_CELLPROFILER_SECONDS = 15
+# Counting the nuclei of a field of 512x512, on one core, with the reading of the plane.
+_COUNTING_SECONDS = 0.04
+# A measure on the tables of features, on one core; most take less, where fields are few.
+_MEASURE_SECONDS = 15
+
+
+@dataclass
+class Estimate:
+    """What a run takes.
+
+    Attributes
+    ----------
+    stages
+        Name, number of jobs, operations, bytes kept.
+    """
+
+    stages: list[tuple[str, int, float, float]] = field(default_factory=list)
+
+    def as_table(self) -> Table:
+        """The estimate as a table for the terminal."""
+        table = Table(title="Before it starts: about what this will take")
+        for column in ("stage", "jobs", "one H200", "2 CPU cores", "disk"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        totals = [0.0, 0.0, 0.0]
+        for name, jobs, operations, size in self.stages:
+            table.add_row(
+                name,
+                str(jobs),
+                _duration(operations / _GPU_RATE),
+                _duration(operations / _CPU_RATE),
+                _size(size),
+            )
+            totals[0] += jobs
+            totals[1] += operations
+            totals[2] += size
+        starting = totals[0] * _START / 2
+        table.add_row("starting the jobs", "", "-", _duration(starting), "-")
+        table.add_section()
+        table.add_row(
+            "together",
+            str(int(totals[0])),
+            _duration(totals[1] / _GPU_RATE),
+            _duration(totals[1] / _CPU_RATE + starting),
+            _size(totals[2]),
+        )
+        table.caption = (
+            "Without the downloads; on a GPU the arithmetic alone. "
+            "Disk: what results/, cache/ and scratch/ grow to."
+        )
+        return table
+
+
+def sit_operations(architecture: str, tokens: int) -> float:
+    """Operations of one forward pass of a SiT over one image (multiply and add count as two).
+
+    Per block and token 24 width^2 for the linear layers and 4 tokens width for attention; the
+    modulation (12 width^2) counts once per image.
+    """
+    preset = PRESETS[architecture]
+    width = preset.width
+    per_token = 24 * width**2 + 4 * tokens * width
+    return float(preset.depth * (tokens * per_token + 12 * width**2))
+
+
+def unet_operations(architecture: str, size: int) -> tuple[float, float]:
+    """Operations of one forward pass of a U-Net over one latent, and its parameters.
+
+    Counted by torch on tensors without content.
+    """
+    from diffusers.models import UNet2DConditionModel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    preset = UNET_PRESETS[architecture]
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            in_channels=4, out_channels=4, sample_size=size, **preset.settings()
+        )
+        latent = torch.empty(1, 4, size, size)
+        token = torch.empty(1, 1, preset.cross_attention_dim)
+        with FlopCounterMode(display=False) as counter:
+            network(latent, torch.zeros(1, dtype=torch.int64), token)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return float(counter.get_total_flops()), float(parameters)
+
+
+def flow_unet_operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
+    """Operations of one forward pass of a U-Net of a flow over one latent, and its parameters.
+
+    Counted by torch on tensors without content.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from morphpipe.generators.flow_unet import FlowUNet
+
+    stride = token_stride(architecture)
+    size = -(-size // stride) * stride
+    with torch.device("meta"):
+        network = FlowUNet.from_preset(
+            architecture, latent_channels=channels, latent_size=size, perturbations=1, cell_types=1
+        )
+        label = torch.zeros(1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, channels, size, size), torch.empty(1), label, label)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return float(counter.get_total_flops()), float(parameters)
+
+
+def generator_operations(
+    generator: Generator, latent_channels: int, latent_size: int
+) -> tuple[float, float]:
+    """Operations of one forward pass of a generator over one latent, and its parameters."""
+    if generator.kind == "unet":
+        multiple = UNET_PRESETS[generator.architecture].downsampling
+        return unet_operations(generator.architecture, -(-latent_size // multiple) * multiple)
+    if generator.kind == "flow_unet":
+        return flow_unet_operations(generator.architecture, latent_channels, latent_size)
+    preset = PRESETS[generator.architecture]
+    tokens = (latent_size // preset.patch) ** 2
+    return sit_operations(generator.architecture, tokens), 18.0 * preset.width**2 * preset.depth
+
+
+def estimate_run(configuration: Configuration) -> Estimate:
+    """Estimate a configuration, stage by stage."""
+    estimate = Estimate()
+    for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
+        dataset = configuration.datasets[name]
+        if isinstance(dataset, SimulatedDataset):
+            fields, size = _fields(configuration, name)
+            # 12 ms a field of 96x96 were measured on one core.
+            seconds = fields * 0.006 * (size / 96) ** 2
+            estimate.stages.append(
+                (
+                    f"{name}: simulate",
+                    number_of_shards(dataset),
+                    seconds * _CPU_RATE,
+                    fields * size**2 * 5.0,
+                )
+            )
+        elif isinstance(dataset, RxRx1Dataset):
+            estimate.stages.append((f"{name}: download", 2, 0.0, _RXRX1_BYTES))
+        else:
+            fields, size = _fields(configuration, name)
+            if not isinstance(dataset, SheetDataset):
+                raw = number_of_shards(dataset) * _PLATE_BYTES
+                estimate.stages.append((f"{name}: download", number_of_shards(dataset), 0.0, raw))
+            # 0.5 s a field of 1280x1024 in three channels, with the reading.
+            estimate.stages.append(
+                (
+                    f"{name}: preprocess",
+                    number_of_shards(dataset),
+                    fields * 0.5 * _CPU_RATE,
+                    fields * size**2 * 3.0,
+                )
+            )
+    _estimate_networks(estimate, configuration)
+    cached: set[tuple[str, str, str]] = set()
+    for name, experiment in configuration.experiments.items():
+        _estimate_experiment(estimate, configuration, name, experiment, cached)
+    return estimate
+
+
+def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None:
+    """Codecs and encoders that the workflow trains itself; a step is three forward passes."""
+    codecs = {experiment.codec for experiment in _used(configuration)}
+    encoders = {name for e in _used(configuration) for name in e.evaluation.encoders}
+    encoders |= {
+        e.generator.alignment.encoder for e in _used(configuration) if e.generator.alignment
+    }
+    for name in sorted(codecs):
+        codec = configuration.codecs[name]
+        if codec.origin == "trained":
+            # Encoder and decoder, the latter of twice the operations.
+            operations = codec.steps * codec.batch_size * 9 * _SMALL_CODEC * codec.crop**2
+            estimate.stages.append((f"codec {name}: train", 1, operations, 4e6))
+    for name in sorted(encoders):
+        encoder = configuration.encoders[name]
+        if encoder.kind == "resnet18":
+            split = configuration.splits[encoder.split]
+            fields, size = _fields(configuration, split.dataset)
+            images = fields * split.fractions[encoder.side] * encoder.epochs
+            operations = images * 3 * _RESNET18 * (size / 224) ** 2
+            estimate.stages.append((f"encoder {name}: train", 1, operations, 45e6))
+
+
+def _used(configuration: Configuration) -> list[Experiment]:
+    return list(configuration.experiments.values())
+
+
+def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
+    """Number of fields, and their height in pixels."""
+    settings = configuration.datasets[dataset]
+    if isinstance(settings, RxRx1Dataset):
+        return _RXRX1_FIELDS * number_of_shards(settings) // 204, _RXRX1_SIZE
+    if isinstance(settings, SheetDataset):
+        return len(read_user_table(settings.sheet, "sample sheet")), settings.preprocessing.size
+    if not isinstance(settings, SimulatedDataset):
+        per_plate = 240 if isinstance(settings, BBBC021Dataset) else 384 * 9
+        return per_plate * number_of_shards(settings), settings.preprocessing.size
+    conditions = len(settings.cell_types) * len(settings.perturbations)
+    wells = conditions * settings.replicates * settings.plates
+    return wells * settings.sites, settings.field_size
+
+
+def _channels(dataset: Dataset) -> int:
+    """Number of channels of a dataset's fields."""
+    if isinstance(dataset, GalleryDataset | SheetDataset):
+        return len(dataset.channels)
+    return 3 if isinstance(dataset, BBBC021Dataset) else 6
+
+
+def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tuple[int, int]:
+    """Channels, and height or width, of the latent of one plane or one RGB image."""
+    if codec.origin == "trained":
+        return codec.latent_channels, size // codec.downsampling
+    source = configuration.weights[codec.weights].source
+    known = Path(source.removeprefix("file:")) / "config.json"
+    if source.startswith("file:") and known.is_file():
+        try:
+            content = read_json(known)
+            reduction = 2 ** (len(content["block_out_channels"]) - 1)
+            return int(content["latent_channels"]), size // reduction
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"{known} is not the configuration of an autoencoder ({error!r}): copy the folder "
+                "of the weights once more."
+            ) from None
+    # Not fetched yet: as Stable Diffusion's.
+    return 4, size // 8
+
+
+def _estimate_experiment(
+    estimate: Estimate,
+    configuration: Configuration,
+    name: str,
+    experiment: Experiment,
+    cached: set[tuple[str, str, str]],
+) -> None:
+    dataset = configuration.splits[experiment.split].dataset
+    fields, size = _fields(configuration, dataset)
+    shards = number_of_shards(configuration.datasets[dataset])
+    planes = 1
+    if experiment.image_mode == "channels":
+        planes = _channels(configuration.datasets[dataset])
+    codec = configuration.codecs[experiment.codec]
+    per_plane, side = _latent_shape(configuration, codec, size)
+    small = codec.origin == "trained" or size < _RXRX1_SIZE
+    encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
+    decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
+    latent = per_plane * planes * side**2
+    training, sampling = experiment.training, experiment.sampling
+    orientations = len(training.transforms)
+    key = (dataset, experiment.codec, training.augmentation)
+    if key not in cached:
+        cached.add(key)
+        estimate.stages.append(
+            (
+                f"{dataset}: latents ({experiment.codec}, {training.augmentation})",
+                shards,
+                fields * orientations * planes * encode,
+                fields * orientations * latent * 2 * 2.0,
+            )
+        )
+    # What another experiment trains is counted there.
+    trains = experiment.trained_by is None
+    if trains and experiment.generator.alignment:
+        tokens = (side // token_stride(experiment.generator.architecture)) ** 2
+        encoder = configuration.encoders[experiment.generator.alignment.encoder]
+        joined = encoder.kind == "openphenom" and encoder.channels == "concatenate"
+        of_field = orientations * tokens * _TOKEN_BYTES * (planes if joined else 1)
+        estimate.stages.append((f"{name}: alignment targets", shards, 0.0, fields * of_field))
+    forward, parameters = generator_operations(experiment.generator, per_plane * planes, side)
+    steps = training.steps * len(training.seeds)
+    # Forward and backward are three forward passes.
+    if trains:
+        estimate.stages.append(
+            (
+                f"{name}: train {experiment.generator.architecture}",
+                training.slices * len(training.seeds),
+                3 * forward * training.batch_size * steps,
+                # Weights, average and two moments of the optimizer, float32.
+                training.slices * len(training.seeds) * parameters * 16.0,
+            )
+        )
+    conditions = _conditions(configuration, experiment, dataset)
+    images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
+    # With one set, all perturbations of a cell type share its images.
+    shared = conditions // _cell_types(configuration, sampling, dataset)
+    sampled = images // shared if sampling.one_set else images
+    passes = evaluations(sampling, experiment.generator.kind)
+    estimate.stages.append(
+        (
+            f"{name}: sample {sampled:,} images",
+            sampling.shards * len(sampling.seeds) * len(training.seeds),
+            sampled * (forward * passes + planes * decode),
+            sampled * planes * size**2 * 0.5,
+        )
+    )
+    encoders = len(experiment.evaluation.encoders)
+    sets = sampling.shards * len(sampling.seeds) * len(training.seeds)
+    estimate.stages.append(
+        (
+            f"{name}: features",
+            encoders * (shards + sets),
+            # ResNet-18, Inception and OpenPhenom lie within a factor of ten; about 4 GFLOP a
+            # view of 224x224.
+            (fields + images) * encoders * 7 * 4e9 * (size / 224) ** 2 / 4,
+            (fields + images) * encoders * 7 * 4096.0,
+        )
+    )
+    measured = experiment.evaluation.morphology
+    if measured is not None:
+        settings = configuration.morphology[measured]
+        share = _measured_share(configuration, settings, dataset)
+        # A test side that is held out alone is of a size that only the data know: RxRx1's is 0.35.
+        fraction = configuration.splits[settings.split].fractions.get(settings.side, 0.35)
+        number = fields * fraction * share + images * share
+        seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
+        estimate.stages.append(
+            (f"{name}: CellProfiler", shards + sets, seconds * _CPU_RATE, number * 1e5)
+        )
+    measures = experiment.measures
+    if "matched" in measures:
+        seconds = (fields + images) * _COUNTING_SECONDS * (size / 512) ** 2 / 2
+        estimate.stages.append((f"{name}: count cells", shards + sets, seconds * _CPU_RATE, 0.0))
+    # Beside the measures: distances, effects, probes, the figures and the report.
+    seconds = 60 + len(measures) * _MEASURE_SECONDS / 2
+    jobs = 5 + len(measures)
+    estimate.stages.append((f"{name}: metrics, figures, report", jobs, seconds * _CPU_RATE, 2e7))
+
+
+def _measured_share(configuration: Configuration, settings: Morphology, dataset: str) -> float:
+    """Share of the conditions whose cells are measured, as far as the configuration knows."""
+    known = configuration.datasets[dataset]
+    share = 1.0
+    for chosen, all_of_them in (
+        (settings.cell_types, known.all_cell_types),
+        (settings.perturbations, known.all_perturbations),
+    ):
+        if chosen is not None and all_of_them:
+            share *= min(1.0, len(chosen) / len(all_of_them))
+    return share
+
+
+def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
+    settings, sampling = configuration.datasets[dataset], experiment.sampling
+    cell_types = _cell_types(configuration, sampling, dataset)
+    named = sampling.perturbations
+    if named is None and sampling.random_perturbations is None:
+        # 113 are BBBC021's compounds; of others only the data know.
+        all_of_them = settings.all_perturbations or range(113)
+        return cell_types * len(all_of_them)
+    return cell_types * (len(named or []) + (sampling.random_perturbations or 0))
+
+
+def _cell_types(configuration: Configuration, sampling: Sampling, dataset: str) -> int:
+    return len(sampling.cell_types or configuration.datasets[dataset].all_cell_types or ("one",))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "-"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 200 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _size(count: float) -> str:
+    for unit, limit in (("GB", 1e9), ("MB", 1e6)):
+        if count >= limit:
+            return f"{count / limit:,.1f} {unit}"
+    return "-"

@@ -1,0 +1,248 @@
+"""What a run has measured, as single numbers with intervals: metric tables, read for the items.
+
+Two intervals stand beside each other. That of the metric tables is over wells and images within a
+pair of seeds; over seeds the papers' ± is a 95 % t-interval. Numbers that a paper averages over
+perturbations have the interval of the mean: the perturbations' own intervals recovered and added in
+squares (MOVER: Zou and Donner, Statistics in Medicine 27, 2008), which keeps skewed ones skewed.
+The real images of two perturbations are from different wells, so that their errors are independent.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.seed_interval import Seeds, mean_limits, seed_interval
+from morphpipe.tables.metric_table import read_metric_table
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number of this run.
+
+    Attributes
+    ----------
+    value
+        Mean over seeds; None where there is none.
+    low, high
+        95 % interval over wells and images within seeds; None where there is none. An interval
+        without an upper end has a `low` only.
+    by_seed
+        The value of every pair of seeds.
+    n_left, n_right
+        Fewest images on either side of any comparison in it.
+    parts
+        How many numbers (perturbations) it is the mean of.
+    reason
+        Why there is no value, or of which parts there is none.
+    settings
+        Of the metric table's row, the first where there are several.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    by_seed: Mapping[Seeds, float] = field(default_factory=dict)
+    n_left: int | None = None
+    n_right: int | None = None
+    parts: int = 1
+    reason: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def over_seeds(self) -> tuple[float, float] | None:
+        """The interval over seeds (the papers' ±); None with fewer than two."""
+        return seed_interval(self.by_seed)
+
+
+def absent(reason: str) -> Estimate:
+    """No number, and why."""
+    return Estimate(reason=reason)
+
+
+def mover(
+    estimates: Sequence[Estimate], weights: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """Limits of a weighted sum of independent numbers, from their own limits.
+
+    Parameters
+    ----------
+    estimates
+        With values.
+    weights
+        One each; a negative weight swaps its limits.
+
+    Returns
+    -------
+    tuple
+        Low and high; None where a part lacks the limit that is needed.
+    """
+    total = sum(w * (e.value or 0.0) for e, w in zip(estimates, weights, strict=True))
+    squares: list[float | None] = [0.0, 0.0]
+    for estimate, weight in zip(estimates, weights, strict=True):
+        limits = [estimate.low, estimate.high]
+        for side in (0, 1):
+            limit = limits[side if weight >= 0 else 1 - side]
+            before = squares[side]
+            if limit is None or before is None:
+                squares[side] = None
+            else:
+                squares[side] = before + (weight * (limit - (estimate.value or 0.0))) ** 2
+    low, high = (None if square is None else float(np.sqrt(square)) for square in squares)
+    return (
+        None if low is None else total - low,
+        None if high is None else total + high,
+    )
+
+
+def mean_of(estimates: Iterable[Estimate]) -> Estimate:
+    """The mean of several numbers, those without a value left out and counted in the reason."""
+    parts = list(estimates)
+    known = [part for part in parts if part.value is not None]
+    lacking = [part for part in parts if part.value is None]
+    reasons = sorted({part.reason for part in lacking if part.reason})
+    reason = ""
+    if lacking:
+        reason = f"{len(lacking)} of {len(parts)} have no value"
+        reason += f": {reasons[0]}" if reasons else ""
+    if not known:
+        return absent(reason or "there is nothing to average")
+    weights = [1 / len(known)] * len(known)
+    low, high = mover(known, weights)
+    seeds = set.intersection(*(set(part.by_seed) for part in known))
+    ordered = sorted(seeds, key=str)
+    return Estimate(
+        value=float(np.mean([part.value for part in known])),
+        low=low,
+        high=high,
+        by_seed={s: float(np.mean([part.by_seed[s] for part in known])) for s in ordered},
+        n_left=_fewest(part.n_left for part in known),
+        n_right=_fewest(part.n_right for part in known),
+        parts=len(known),
+        reason=reason,
+        settings=known[0].settings,
+    )
+
+
+def difference(left: Estimate, right: Estimate) -> Estimate:
+    """The first number less the second, which come from independent data."""
+    if left.value is None or right.value is None:
+        return absent(left.reason or right.reason)
+    low, high = mover([left, right], [1.0, -1.0])
+    return Estimate(left.value - right.value, low, high)
+
+
+def _fewest(numbers: Iterable[int | None]) -> int | None:
+    return min((n for n in numbers if n is not None), default=None)
+
+
+IDENTITY = [
+    "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
+    "group",
+]  # fmt: skip
+
+
+class Metrics:
+    """The metric tables of one experiment.
+
+    Parameters
+    ----------
+    tables
+        By name (`distances`, `effects`, …): rows of `METRIC_SCHEMA`.
+    """
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        self.tables = dict(tables)
+        self._indices: dict[str, dict[tuple[str, ...], np.ndarray]] = {}
+
+    def _index(self, table: str) -> dict[tuple[str, ...], np.ndarray]:
+        """Positions of the rows by `IDENTITY`: a table may hold a million."""
+        if table not in self._indices:
+            keys = self.tables[table][IDENTITY].astype(object)
+            grouped = keys.where(keys.notna(), "").groupby(IDENTITY, sort=False)
+            self._indices[table] = {key: rows for key, rows in grouped.indices.items()}
+        return self._indices[table]
+
+    def values(self, table: str, column: str, **columns: str) -> list[str]:
+        """The values of a column of identity among rows with these others, sorted."""
+        if table not in self.tables:
+            return []
+        places = {name: IDENTITY.index(name) for name in (column, *columns)}
+        return sorted(
+            {
+                key[places[column]]
+                for key in self._index(table)
+                if all(key[places[name]] == value for name, value in columns.items())
+            }
+            - {""}
+        )
+
+    def number(
+        self, table: str, setting: Mapping[str, Any] | None = None, /, **columns: str
+    ) -> Estimate:
+        """The number that these columns tell, over seeds.
+
+        Parameters
+        ----------
+        table
+            Name of the metric table.
+        setting
+            Keys of the rows' settings and what they have to be, where columns do not suffice.
+        **columns
+            Columns of `IDENTITY`; one that is not named has to be empty.
+
+        Raises
+        ------
+        DataError
+            If more than one row of a pair of seeds fits.
+        """
+        if table not in self.tables:
+            return absent(f"this run does not measure {table}")
+        key = tuple(columns.get(name, "") for name in IDENTITY)
+        rows = self.tables[table].iloc[self._index(table).get(key, [])]
+        if setting and len(rows):
+            fits = [setting.items() <= json.loads(text).items() for text in rows["settings"]]
+            rows = rows[fits]
+        if not len(rows):
+            return absent(f"the table {table} has no such number")
+        if rows.duplicated(["training_seed", "sampling_seed"]).any():
+            raise DataError(
+                f"The table {table} holds more than one number for {columns}: name the settings "
+                "that tell them apart."
+            )
+        known = rows[rows["value"].notna()]
+        settings = json.loads((known if len(known) else rows)["settings"].iloc[0])
+        if not len(known):
+            return Estimate(reason=settings.get("reason", ""), settings=settings)
+        lacking = len(rows) - len(known)
+        low, high = mean_limits(known.assign(number=0), ["number"]).iloc[0]
+        return Estimate(
+            value=float(known["value"].mean()),
+            low=None if pd.isna(low) else float(low),
+            high=None if pd.isna(high) else float(high),
+            by_seed={
+                (_whole(t), _whole(s)): float(v)
+                for t, s, v in known[["training_seed", "sampling_seed", "value"]].itertuples(
+                    index=False
+                )
+            },
+            n_left=_fewest(_whole(n) for n in known["n_left"]),
+            n_right=_fewest(_whole(n) for n in known["n_right"]),
+            reason=f"{lacking} of {len(rows)} seeds have no value" if lacking else "",
+            settings=settings,
+        )
+
+
+def _whole(value: Any) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def read_metrics(paths: Mapping[str, str | Path]) -> Metrics:
+    """Read metric tables by name."""
+    return Metrics({name: read_metric_table(path).to_pandas() for name, path in paths.items()})

@@ -1,0 +1,282 @@
+"""Array shards: rows of one shape in a `.npy` file, beside a Parquet index.
+
+One `.npy` per shard read with `os.preadv` was the fastest of seven formats at reading cached
+latents at random: 31,000 rows of 196 KB a second from the page cache and 3,770 from the disk,
+against 17,000 to 26,000 and at most 770 for the same file mapped into memory (two cores).
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
+
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import atomic_path, read_parquet, sha256_of_file, write_parquet
+
+_INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("field_id", pa.string(), nullable=False),
+        pa.field("transform", pa.int8(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+    ]
+)
+
+
+_MADE_BY = b"morphpipe.made_by"
+
+
+def write_shard(
+    path: str | Path,
+    keys: Sequence[tuple[str, int]],
+    rows: Iterable[NDArray[Any]],
+    *,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    made_by: str | None = None,
+) -> None:
+    """Write one shard, `<path>.npy` and then its index `<path>.parquet`.
+
+    Rows are written as they come; the shard is never held in memory.
+
+    Parameters
+    ----------
+    path
+        Without suffix.
+    keys
+        `field_id` and dihedral transform of every row.
+    rows
+        Arrays [n, *shape], together as many rows as keys.
+    shape, dtype
+        Of a row.
+    made_by
+        Checksum of the network that made the rows; it is kept in the index.
+
+    Raises
+    ------
+    DataError
+        When a value is not finite, or the rows are not as many as the keys.
+    """
+    path = Path(path)
+    dtype = np.dtype(dtype)
+    written = 0
+    with atomic_path(path.with_name(path.name + ".npy")) as temporary:
+        with open(temporary, "wb") as stream:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": (len(keys), *shape),
+            }
+            np.lib.format.write_array_header_1_0(stream, header)
+            for block in rows:
+                block = np.ascontiguousarray(block, dtype=dtype)
+                if block.shape[1:] != tuple(shape):
+                    raise DataError(
+                        f"{path}.npy expects rows of shape {tuple(shape)}, got {block.shape[1:]}."
+                    )
+                bad = _first_not_finite(block.reshape(-1))
+                if bad is not None:
+                    bad //= block[0].size
+                    raise DataError(
+                        f"{path}.npy: field {keys[written + bad][0]} gives values that are not "
+                        "finite: look at its image, and at the network that made them."
+                    )
+                stream.write(block.tobytes())
+                written += len(block)
+            if written != len(keys):
+                raise DataError(f"{path}.npy: {written} rows were made for {len(keys)} keys.")
+        checksum = sha256_of_file(temporary)
+    name = path.name + ".npy"
+    index = pa.table(
+        {
+            "field_id": [key[0] for key in keys],
+            "transform": pa.array([key[1] for key in keys], pa.int8()),
+            "shard": [name] * len(keys),
+            "row": list(range(len(keys))),
+            "sha256": [checksum] * len(keys),
+        },
+        schema=_INDEX_SCHEMA,
+    )
+    if made_by is not None:
+        index = index.replace_schema_metadata({_MADE_BY: made_by.encode()})
+    write_parquet(index, path.with_name(path.name + ".parquet"))
+
+
+def _first_not_finite(values: NDArray[Any]) -> int | None:
+    """Where the first value of a vector is that is not finite; none where all are."""
+    # All bits of the exponent are set. numpy looks at halves one by one, at 1.4 GB/s, not 20.
+    half = values.dtype == np.float16
+    if half and (values.view(np.uint16) & 0x7C00).max(initial=0) != 0x7C00:
+        return None
+    finite = np.isfinite(values)
+    return None if finite.all() else int(np.argmin(finite))
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape and type of a `.npy` file, and where its values begin."""
+    with open(path, "rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise DataError(f"{path} is a .npy file of version {version}; 1.0 is expected.")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        return shape, dtype, stream.tell()
+
+
+def _examine(path: Path, start: int, dtype: np.dtype[Any]) -> tuple[str, int | None]:
+    """Checksum of a shard, and which of its values is the first that is not finite, in one pass."""
+    bad = None
+    with open(path, "rb") as stream:
+        digest = hashlib.sha256(stream.read(start))
+        done = 0
+        while len(chunk := stream.read(1 << 20)):
+            digest.update(chunk)
+            if bad is None and dtype.kind == "f" and len(chunk) % dtype.itemsize == 0:
+                found = _first_not_finite(np.frombuffer(chunk, dtype))
+                bad = None if found is None else done // dtype.itemsize + found
+            done += len(chunk)
+    return digest.hexdigest(), bad
+
+
+class ArrayShards:
+    """Rows of several shards, read at random.
+
+    Parameters
+    ----------
+    indices
+        The shards' Parquet indices.
+    verify
+        Compare every shard's checksum with its index before the first read, and look whether all
+        values are finite.
+
+    Attributes
+    ----------
+    index : pandas.DataFrame
+        `field_id`, `transform`, `shard`, `row`, `sha256`, and `position`: the number to read by.
+    shape, dtype
+        Of a row.
+    made_by
+        Checksum of the network that made the rows; none where the indices do not say.
+
+    Raises
+    ------
+    DataError
+        When a shard is missing, damaged, of another shape or network than the first, or has a
+        value that is not finite.
+    """
+
+    def __init__(self, indices: Sequence[str | Path], *, verify: bool = True) -> None:
+        if not indices:
+            raise DataError("There are no array shards to read.")
+        frames = []
+        self._files: list[int] = []
+        self._starts: list[int] = []
+        self.shape: tuple[int, ...] = ()
+        self.dtype = np.dtype(np.float16)
+        self.made_by: str | None = None
+        for number, place in enumerate(map(Path, indices)):
+            table = read_parquet(place, own=True)
+            frame = table.to_pandas()
+            frame["file"] = number
+            frames.append(frame)
+            path = place.with_suffix(".npy")
+            if not path.is_file():
+                raise DataError(
+                    f"{path} is missing, though {place} describes it: delete {place} and let the "
+                    "workflow make both again."
+                )
+            try:
+                shape, dtype, start = _header(path)
+                checksum, bad = (
+                    _examine(path, start, dtype) if verify and len(frame) else ("", None)
+                )
+            except ValueError as error:
+                raise DataError(
+                    f"{path} is not the file that {place} describes ({error}): delete both and let "
+                    "the workflow make them again."
+                ) from None
+            if checksum and checksum != frame["sha256"].iloc[0]:
+                raise DataError(
+                    f"{path} is not the file that {place} describes (other checksum): delete both "
+                    "and let the workflow make them again."
+                )
+            if bad is not None:
+                row = frame[frame["row"] == bad // int(np.prod(shape[1:]))]
+                raise DataError(
+                    f"{path}: the values of field {row['field_id'].iloc[0]} are not finite: delete "
+                    "the file and its index, and let the workflow make both again."
+                )
+            named = (table.schema.metadata or {}).get(_MADE_BY)
+            made_by = None if named is None else named.decode()
+            if number == 0:
+                self.shape, self.dtype, self.made_by = tuple(shape[1:]), dtype, made_by
+            elif made_by != self.made_by:
+                raise DataError(
+                    f"{place} was made by the network {made_by}, {indices[0]} by {self.made_by}: "
+                    "delete the older of the two with its .npy file, and let the workflow make it "
+                    "again."
+                )
+            elif tuple(shape[1:]) != self.shape or dtype != self.dtype:
+                raise DataError(
+                    f"{path} has rows of {dtype} {shape[1:]}, the shards before it "
+                    f"{self.dtype} {self.shape}."
+                )
+            self._starts.append(start)
+            self._files.append(os.open(path, os.O_RDONLY))
+        self.index = pd.concat(frames, ignore_index=True)
+        self.index["position"] = np.arange(len(self.index))
+        self._file = self.index["file"].to_numpy()
+        self._row = self.index["row"].to_numpy()
+        self.row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def close(self) -> None:
+        """Close all files."""
+        for descriptor in self._files:
+            os.close(descriptor)
+        self._files.clear()
+
+    def read(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows at these positions.
+
+        Returns
+        -------
+        numpy.ndarray
+            [len(positions), *shape].
+        """
+        rows = np.empty((len(positions), *self.shape), self.dtype)
+        view = rows.reshape(-1).view(np.uint8)
+        for number in np.lexsort((self._row[positions], self._file[positions])):
+            position = positions[number]
+            file = self._file[position]
+            offset = self._starts[file] + int(self._row[position]) * self.row_bytes
+            target = view[number * self.row_bytes : (number + 1) * self.row_bytes].data
+            if os.preadv(self._files[file], [target], offset) != self.row_bytes:
+                raise DataError(f"Shard {self.index['shard'].iloc[position]} ends early.")
+        return rows
+
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.read(np.arange(start, min(start + size, len(self))))
+
+
+def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Draw latents from their moments: mean + std * noise.
+
+    Parameters
+    ----------
+    moments
+        [N, 2, C', h, w].
+    noise
+        Standard normal [N, C', h, w].
+    """
+    return moments[:, 0].astype(np.float32) + moments[:, 1].astype(np.float32) * noise

@@ -1,0 +1,436 @@
+"""The field table: one row per field of view, real or generated, and its channel manifest."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import write_parquet
+from morphpipe.tables.zip_directory import ArchiveSeal, relative_to
+
+PLANE_TYPE = pa.struct(
+    [
+        # Relative to the folder of the table, so that the two can be moved together.
+        pa.field("file", pa.string(), nullable=False),
+        # Null where the plane is a file of its own.
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+        # "stored" or "deflated", as in the archive's directory; null for a file of its own.
+        pa.field("compression", pa.string()),
+    ]
+)
+
+FIELD_SCHEMA = pa.schema(
+    [
+        pa.field("field_id", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("cell_type", pa.string(), nullable=False),
+        pa.field("batch", pa.string()),
+        pa.field("plate", pa.string()),
+        pa.field("well", pa.string()),
+        pa.field("site", pa.int32()),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("perturbation", pa.string(), nullable=False),
+        pa.field("perturbation_kind", pa.string(), nullable=False),
+        pa.field("control", pa.string(), nullable=False),
+        pa.field("concentration", pa.float64()),
+        pa.field("gene", pa.string()),
+        pa.field("smiles", pa.string()),
+        pa.field("moa", pa.string()),
+        pa.field("experiment", pa.string()),
+        pa.field("training_seed", pa.int64()),
+        pa.field("sampling_seed", pa.int64()),
+        pa.field("sample_index", pa.int64()),
+        pa.field("channels", pa.list_(PLANE_TYPE), nullable=False),
+    ]
+)
+
+ORIGINS = ("real", "generated")
+PERTURBATION_KINDS = ("sirna", "orf", "crispr", "compound", "none")
+CONTROLS = ("negative", "positive", "none")
+
+_PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
+# Metric tables name what is pooled "all", and labels of several names are joined by \x1f or \x00.
+_POOLED = "all"
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_METADATA_KEY = b"morphpipe"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of the manifest.
+
+    Attributes
+    ----------
+    name
+        Short name, also the plane's name in an image archive.
+    stain
+        The dye, and what it stains.
+    """
+
+    name: str
+    stain: str
+
+
+@dataclass(frozen=True)
+class ChannelManifest:
+    """What the planes of a field are, in order. It travels with every derived file.
+
+    Attributes
+    ----------
+    channels
+        In the order of the planes.
+    pixel_size
+        Micrometres per pixel (y, x), or none where it is not known.
+    bit_depth
+        8 or 16.
+    licence, source
+        Of the images.
+    rgb
+        Names of the channels shown as red, green and blue, where the data have such a rule.
+    preprocessing
+        What was done to the raw planes, as configured; none where pixels are as published.
+    intensity_windows
+        Raw intensities that became 0 and the maximum, by plate, a pair per channel; empty where
+        pixels are as published, or where every field has its own.
+    """
+
+    channels: tuple[Channel, ...]
+    pixel_size: tuple[float, float] | None
+    bit_depth: int
+    licence: str
+    source: str
+    rgb: tuple[str, str, str] | None = None
+    preprocessing: dict[str, Any] | None = None
+    intensity_windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Channel names in order."""
+        return tuple(channel.name for channel in self.channels)
+
+    def require(self, names: Iterable[str], stage: str) -> None:
+        """Stop unless the channels are those that a stage expects, in its order.
+
+        Raises
+        ------
+        DataError
+            Naming both orders.
+        """
+        expected = tuple(names)
+        if self.names != expected:
+            raise DataError(
+                f"{stage} expects the channels {', '.join(expected)} in this order, but the "
+                f"images have {', '.join(self.names)}: reorder them in the dataset's channel map."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "ChannelManifest":
+        """Inverse of `to_dict`."""
+        content = dict(content)
+        content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
+        for key in ("pixel_size", "rgb"):
+            if content[key] is not None:
+                content[key] = tuple(content[key])
+        content["intensity_windows"] = {
+            plate: tuple((low, high) for low, high in windows)
+            for plate, windows in content["intensity_windows"].items()
+        }
+        return cls(**content)
+
+
+@dataclass(frozen=True)
+class FieldTable:
+    """A field table in memory.
+
+    Attributes
+    ----------
+    table
+        Rows in `FIELD_SCHEMA`.
+    manifest
+        What the planes are.
+    folder
+        The folder that the planes' files are relative to.
+    seals
+        The archives that the rows point into, by file name.
+    """
+
+    table: pa.Table
+    manifest: ChannelManifest
+    folder: Path
+    seals: dict[str, ArchiveSeal] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def field_ids(self) -> list[str]:
+        """The rows' ids, in order."""
+        return list(self.table["field_id"].to_pylist())
+
+    def keys(self) -> pd.DataFrame:
+        """All columns but the planes, for joins and grouping."""
+        return self.table.drop_columns(["channels"]).to_pandas()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows as plain dictionaries, nulls as none."""
+        return list(self.table.to_pylist())
+
+    def planes(self) -> list[list[dict[str, Any]]]:
+        """The planes' locations of every row, in channel order."""
+        return list(self.table["channels"].to_pylist())
+
+    def take(self, rows: np.ndarray | list[int]) -> "FieldTable":
+        """The table of the rows at these positions, in this order."""
+        chosen = self.table.take(pa.array(np.asarray(rows, dtype=np.int64)))
+        return FieldTable(chosen, self.manifest, self.folder, self.seals)
+
+    def select(self, field_ids: Iterable[str]) -> "FieldTable":
+        """The rows with these ids, in the table's own order.
+
+        Raises
+        ------
+        DataError
+            When an id is not in the table.
+        """
+        wanted = set(field_ids)
+        missing = wanted.difference(self.field_ids)
+        if missing:
+            raise DataError(
+                f"{len(missing)} fields are not in the field table in {self.folder}, "
+                f"among them {sorted(missing)[0]!r}: was the split made from another table?"
+            )
+        mask = pc.is_in(self.table["field_id"], pa.array(sorted(wanted), pa.string()))
+        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.seals)
+
+    def without(self, field_ids: Iterable[str]) -> "FieldTable":
+        """All rows but those with these ids."""
+        out = pa.array(sorted(set(field_ids)), pa.string())
+        mask = pc.invert(pc.is_in(self.table["field_id"], out))
+        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.seals)
+
+
+def name_fault(name: str, *, pooled: bool = True) -> str | None:
+    """Why a perturbation or cell type cannot have this name; none where it can.
+
+    Parameters
+    ----------
+    name
+        The name.
+    pooled
+        Whether metric tables pool over what is named, so that "all" is taken; an empty name
+        would read like it.
+    """
+    if _CONTROL_CHARACTERS.search(name):
+        return "it holds a control character"
+    if pooled and name == _POOLED:
+        return "metric tables call what they pool by that name"
+    return "it is empty" if pooled and not name else None
+
+
+def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None:
+    """Stop when a field table breaks its contract.
+
+    Parameters
+    ----------
+    table
+        The rows.
+    manifest
+        What the planes are.
+    place
+        File name, for the message.
+
+    Raises
+    ------
+    DataError
+        On a wrong schema, an empty value where there has to be one, a repeated or unsafe
+        field_id, a name that cannot be used, an unknown origin, kind or control, or a row whose
+        number of planes is not the manifest's.
+    """
+    if not table.schema.equals(FIELD_SCHEMA, check_metadata=False):
+        names = set(table.schema.names)
+        raise DataError(
+            f"{place} is not a field table: missing columns "
+            f"{sorted(set(FIELD_SCHEMA.names) - names) or 'none'}, unknown columns "
+            f"{sorted(names - set(FIELD_SCHEMA.names)) or 'none'}, or other types than "
+            "FIELD_SCHEMA."
+        )
+    for column in FIELD_SCHEMA:
+        # pyarrow itself lets nulls into columns that are declared without.
+        if not column.nullable and table[column.name].null_count:
+            row = pc.index(pc.is_null(table[column.name]), True).as_py()
+            raise DataError(
+                f"{place}, row {row + 1}: the column {column.name} is empty, and has to be filled."
+            )
+    ids = table["field_id"].to_pylist()
+    if len(set(ids)) != len(ids):
+        repeated = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
+        raise DataError(
+            f"{place} holds the field {repeated!r} more than once: every field_id has to be unique."
+        )
+    unsafe = next((i for i in ids if not _PATH_SAFE.fullmatch(i) or ".." in i), None)
+    if unsafe is not None:
+        raise DataError(
+            f"{place} holds the field_id {unsafe!r}: only letters, digits, _ . = + - are allowed, "
+            "since it becomes a part of file names."
+        )
+    for column in ("cell_type", "perturbation", "batch", "plate", "well"):
+        pooled = column in ("cell_type", "perturbation")
+        for name in pc.unique(table[column]).drop_null().to_pylist():
+            fault = name_fault(name, pooled=pooled)
+            if fault is not None:
+                raise DataError(
+                    f"{place}, column {column}: {name!r} cannot be used as a name, since {fault}. "
+                    "Rename it where the table was made."
+                )
+    for column, allowed in (
+        ("origin", ORIGINS),
+        ("perturbation_kind", PERTURBATION_KINDS),
+        ("control", CONTROLS),
+    ):
+        found = set(pc.unique(table[column]).to_pylist()) - set(allowed)
+        if found:
+            raise DataError(
+                f"{place}, column {column}: {sorted(map(str, found))[0]!r} is not one of "
+                f"{', '.join(allowed)}."
+            )
+    counts = pc.list_value_length(table["channels"])
+    wrong = pc.not_equal(counts, len(manifest.channels))
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise DataError(
+            f"{place}: field {ids[row]!r} has {counts[row].as_py()} planes, the manifest names "
+            f"{len(manifest.channels)} ({', '.join(manifest.names)})."
+        )
+
+
+def _metadata(manifest: ChannelManifest, seals: dict[str, ArchiveSeal]) -> dict[bytes, bytes]:
+    content = {
+        "manifest": manifest.to_dict(),
+        "archives": [asdict(seal) for _, seal in sorted(seals.items())],
+    }
+    return {_METADATA_KEY: json.dumps(content).encode()}
+
+
+def with_metadata(fields: FieldTable) -> pa.Table:
+    """The rows with the manifest and the archives' seals in the schema's metadata."""
+    return fields.table.replace_schema_metadata(_metadata(fields.manifest, fields.seals))
+
+
+def write_fields(fields: FieldTable, path: str | Path) -> None:
+    """Check a field table and write it to Parquet.
+
+    Raises
+    ------
+    DataError
+        See `check_fields`; and when `path` is in another folder than the planes are relative to.
+    """
+    path = Path(path)
+    if path.parent.resolve() != fields.folder.resolve():
+        raise DataError(
+            f"The field table belongs into {fields.folder}, since its planes are named relative "
+            f"to that folder, not to {path.parent}."
+        )
+    check_fields(fields.table, fields.manifest, str(path))
+    write_parquet(with_metadata(fields), path)
+
+
+def fields_from_table(table: pa.Table, folder: Path, place: str) -> FieldTable:
+    """Make a `FieldTable` of rows whose schema carries the metadata."""
+    metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if metadata is None:
+        raise DataError(
+            f"{place} carries no channel manifest: it was not written by morphpipe. Make it "
+            "again from the images."
+        )
+    content = json.loads(metadata)
+    manifest = ChannelManifest.from_dict(content["manifest"])
+    seals = {seal["file"]: ArchiveSeal(**seal) for seal in content["archives"]}
+    check_fields(table, manifest, place)
+    return FieldTable(table.replace_schema_metadata(None), manifest, folder, seals)
+
+
+def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
+    """One table of several, with the planes named relative to `folder`.
+
+    Raises
+    ------
+    DataError
+        When the manifests differ, or a field_id stands in two parts.
+    """
+    if not parts:
+        raise DataError("There are no field tables to join.")
+    manifest = replace(parts[0].manifest, intensity_windows={})
+    windows: dict[str, tuple[tuple[float, float], ...]] = {}
+    tables = []
+    seals: dict[str, ArchiveSeal] = {}
+    for part in parts:
+        windows |= part.manifest.intensity_windows
+        if replace(part.manifest, intensity_windows={}) != manifest:
+            raise DataError(
+                f"The channel manifest in {part.folder} differs from that in {parts[0].folder}: "
+                "images of different channels, sizes of pixels or licences cannot share a table."
+            )
+        renamed = {name: relative_to(part.folder / name, folder) for name in part.seals}
+        frame = part.table.to_pylist()
+        for row in frame:
+            for plane in row["channels"]:
+                name = plane["file"]
+                plane["file"] = renamed.get(name) or relative_to(part.folder / name, folder)
+        tables.append(pa.Table.from_pylist(frame, schema=FIELD_SCHEMA))
+        for name, seal in part.seals.items():
+            seals[renamed[name]] = replace(seal, file=renamed[name])
+    manifest = replace(manifest, intensity_windows=windows)
+    joined = FieldTable(pa.concat_tables(tables), manifest, folder, seals)
+    check_fields(joined.table, manifest, str(folder))
+    return joined
+
+
+def plate_shards(fields: FieldTable, shards: int) -> np.ndarray:
+    """Which shard every field belongs to: its plate's place among the sorted plates.
+
+    Parameters
+    ----------
+    fields
+        Real fields.
+    shards
+        The number of shards that the configuration counts.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [n], 0 to shards - 1.
+
+    Raises
+    ------
+    DataError
+        When the table has another number of plates.
+    """
+    keys = fields.keys()
+    plates = keys["batch"].astype(str) + "\x00" + keys["plate"].astype(str)
+    codes, unique = pd.factorize(plates, sort=True)
+    if len(unique) != shards:
+        raise DataError(
+            f"The field table in {fields.folder} has {len(unique)} plates, but the configuration "
+            f"counts {shards} shards: set the dataset's `shards` (or `plates`) to {len(unique)}."
+        )
+    return np.asarray(codes, dtype=np.int64)
+
+
+def shard_of(fields: FieldTable, shard: int, shards: int) -> FieldTable:
+    """The real fields of one shard, see `plate_shards`."""
+    return fields.take(np.flatnonzero(plate_shards(fields, shards) == shard))

@@ -1,0 +1,104 @@
+"""The one long table into which every metric goes."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import read_parquet
+
+METRIC_SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("experiment", pa.string(), nullable=False),
+        pa.field("generator", pa.string()),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("extractor", pa.string()),
+        pa.field("view", pa.string()),
+        # What is compared with what: generated-real, real-real (the floor), copy-real, …
+        pa.field("comparison", pa.string()),
+        # Probes: what was trained on and tested on, and what was to be told.
+        pa.field("regime", pa.string()),
+        pa.field("task", pa.string()),
+        # "all" where pooled, null where the column does not apply.
+        pa.field("cell_type", pa.string()),
+        pa.field("perturbation", pa.string()),
+        # Several perturbations together: "moa: …", "distribution: out"; the column perturbation
+        # then has the same name, which no selection by "all" takes. Null in all other rows.
+        pa.field("group", pa.string()),
+        pa.field("training_seed", pa.int64()),
+        pa.field("sampling_seed", pa.int64()),
+        pa.field("n_left", pa.int64()),
+        pa.field("n_right", pa.int64()),
+        # Null where nothing could be computed; settings then hold the reason.
+        pa.field("value", pa.float64()),
+        pa.field("ci_low", pa.float64()),
+        pa.field("ci_high", pa.float64()),
+        # A JSON object: everything that is needed to read the value rightly.
+        pa.field("settings", pa.string(), nullable=False),
+    ]
+)
+
+
+def metric_row(*, settings: Mapping[str, Any] | None = None, **columns: Any) -> dict[str, Any]:
+    """Make one complete row; columns that are not named are null.
+
+    Parameters
+    ----------
+    settings
+        Becomes a JSON object with sorted keys.
+    **columns
+        Columns of `METRIC_SCHEMA`.
+
+    Raises
+    ------
+    DataError
+        If a column is unknown, a required one is missing, a number is NaN or infinite, or a value
+        is missing without a ``reason`` in the settings.
+    """
+    unknown = columns.keys() - set(METRIC_SCHEMA.names)
+    if unknown:
+        raise DataError(f"the metric table has no column {', '.join(sorted(unknown))}")
+    row = {name: columns.get(name) for name in METRIC_SCHEMA.names}
+    try:
+        row["settings"] = json.dumps(dict(settings or {}), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the settings of a metric cannot be written as JSON: {error}") from None
+    for field in METRIC_SCHEMA:
+        if not field.nullable and row[field.name] is None:
+            raise DataError(f"a row of the metric table lacks its {field.name}")
+    for name in ("value", "ci_low", "ci_high"):
+        number = row[name]
+        if number is not None and not math.isfinite(number):
+            raise DataError(
+                f"the {name} of metric {row['metric']} is {number}; a metric that cannot be "
+                "computed is null with a reason"
+            )
+    if row["value"] is None and not (settings or {}).get("reason"):
+        raise DataError(f"metric {row['metric']} has no value and no reason in its settings")
+    return row
+
+
+def metric_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Collect rows of `metric_row` into a table of `METRIC_SCHEMA`."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=METRIC_SCHEMA)
+
+
+def read_metric_table(path: str | Path) -> pa.Table:
+    """Read a metric table; one that was made before there were groups has none.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or no metric table.
+    """
+    table = read_parquet(path, own=True)
+    if "group" not in table.schema.names:
+        table = table.append_column("group", pa.nulls(len(table), pa.string()))
+    if set(table.schema.names) != set(METRIC_SCHEMA.names):
+        raise DataError(f"{path} is not a metric table: let the workflow make it again.")
+    return table.select(METRIC_SCHEMA.names).cast(METRIC_SCHEMA)
