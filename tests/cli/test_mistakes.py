@@ -184,7 +184,7 @@ def test_faults_of_ours_keep_their_traceback(monkeypatch, tiny_config):
     def broken(path):
         raise KeyError("ours")
 
-    monkeypatch.setattr("morphpipe.config.read_configuration", broken)
+    monkeypatch.setattr("morphpipe.plan.checks.read_plan", broken)
     monkeypatch.setattr(sys, "argv", ["morphpipe", "check", str(tiny_config)])
     with pytest.raises(KeyError):
         main()

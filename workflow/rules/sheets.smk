@@ -77,7 +77,7 @@ rule sheet_own:
         runtime=growing(30),
     params:
         dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
-        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+        plate=lambda w: own_plates(CONFIGURATION.datasets[w.dataset])[int(w.shard)],
         rows=lambda w: plate_rows_sha256(w.dataset, int(w.shard)),
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
