@@ -6,7 +6,7 @@ from pathlib import Path
 
 from morphpipe.core.lineage import Lineage
 from morphpipe.report import tables
-from morphpipe.report.inputs import ReportInputs
+from morphpipe.report.inputs import ExperimentFiles, ReportInputs
 from morphpipe.tables.lineage import artefacts, identity_of, read_lineage
 
 
@@ -32,12 +32,13 @@ def lineage_table(inputs: ReportInputs) -> tables.Table | None:
         row: list[tables.Cell | str] = [
             tables.Cell(name, "mono"),
             tables.Cell(
-                known_identity(places[0]) if len(places) == 1 else f"{len(places)} files", "mono"
+                _identity(places[0]) if len(places) == 1 else f"{len(places)} files", "mono"
             ),
             tables.Cell(", ".join(shown) or "–", "mono"),
         ]
         if len(software) > 1:
-            row.append("; ".join(sorted({_software(known[place]) for place in places})))
+            made_by = sorted({_software(known[place]) for place in places})
+            row.append(tables.Cell("; ".join(made_by), "long"))
         rows[name] = max(len(known[place].inputs) for place in places), row
     caption = (
         "What was made from what, from the images to the metric tables. Every file carries the "
@@ -54,11 +55,13 @@ def lineage_table(inputs: ReportInputs) -> tables.Table | None:
     return tables.table(caption, headers, ordered)
 
 
-def _files(files: object) -> Iterable[Path]:
+def _files(files: ExperimentFiles) -> list[Path]:
     """Fields, split, samples, checkpoints and metric tables of an experiment."""
-    for name in ("fields", "split", "samples", "checkpoints", "metrics"):
-        value = getattr(files, name)
-        yield from value if isinstance(value, tuple) else (value,)
+    morphology = () if files.morphology is None else (files.morphology.metrics,)
+    return [
+        *(files.fields, files.split, *files.samples, *files.checkpoints),
+        *(*files.metrics, *morphology),
+    ]
 
 
 def _ancestry(paths: Iterable[Path]) -> dict[str, Lineage]:
@@ -75,7 +78,7 @@ def _ancestry(paths: Iterable[Path]) -> dict[str, Lineage]:
     return known
 
 
-def known_identity(place: str) -> str:
+def _identity(place: str) -> str:
     """The identity of a file as the table shows it."""
     path = Path(place)
     return (identity_of(path) if path.is_file() else None) or "not there any more"
