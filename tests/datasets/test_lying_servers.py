@@ -162,6 +162,12 @@ def test_early_end_without_a_length_is_no_end(liar, tmp_path, lock, name):
     assert lock.exists(), "a file that says itself that it is whole is recorded"
 
 
+def test_no_more_than_a_bound_is_taken_without_a_length(liar, tmp_path, lock, monkeypatch):
+    monkeypatch.setattr(download, "_UNANNOUNCED", 100_000)
+    liar.say(body=TABLE * 20_000)
+    _refuse(liar, tmp_path, lock, "a.csv", "without saying how long the file is")
+
+
 def test_text_without_a_length_is_taken_but_not_recorded(liar, tmp_path, lock, capsys):
     liar.say(body=TABLE)
     fetch(f"{liar.url}/genes.csv", tmp_path / "genes.csv", lock=lock)

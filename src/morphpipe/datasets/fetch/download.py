@@ -23,6 +23,8 @@ from morphpipe.datasets.fetch.file_kinds import CutShortError, WrongKindError, c
 
 _CHUNK = 1 << 16
 _ATTEMPTS = 8
+# Of a file whose length the server does not say; no table or weight that is declared has as much.
+_UNANNOUNCED = 8 << 30
 
 T = TypeVar("T")
 
@@ -286,6 +288,12 @@ def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
             for piece in body(response, _CHUNK):
                 stream.write(piece)
                 progress.update(len(piece))
+                if size is None and stream.tell() > _UNANNOUNCED:
+                    stream.truncate(0)
+                    raise DataError(
+                        f"{url} has sent more than {_UNANNOUNCED / 1e9:.0f} GB without saying how "
+                        "long the file is, and may never end: fetch it by hand."
+                    )
             stream.flush()
             os.fsync(stream.fileno())
     arrived = part.stat().st_size
