@@ -30,7 +30,8 @@ from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.morphology.sets import MorphologySettings
 from morphpipe.evaluation.morphology.stage import evaluate_morphology
 from morphpipe.morphology.profiles import field_profiles, write_profiles
-from morphpipe.tables.archive import read_fields, read_images, write_archive
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import FieldTable
 
 ROOT = Path(__file__).resolve().parents[1]

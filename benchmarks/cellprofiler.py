@@ -25,7 +25,8 @@ from PIL import Image
 from morphpipe.config.datasets import SimulatedDataset
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
 from morphpipe.morphology.environment import read_environment, record_of, variables
-from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable, concatenate, write_fields
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -49,16 +49,13 @@ from morphpipe.evaluation.core.seed_interval import seed_interval
 from morphpipe.evaluation.coverage.manifold import manifold_scores
 from morphpipe.evaluation.distances.measures import Frechet
 from morphpipe.report.figures.drawing import CONDITIONS, FLOOR_GREY, STYLE, new_figure
-from morphpipe.sampling.generate import (
-    TrainedGenerator,
-    generated_manifest,
-    load_with_codec,
-    sample_latents,
-)
+from morphpipe.sampling.generate import generated_manifest, sample_latents
+from morphpipe.sampling.load import TrainedGenerator, load_with_codec
 from morphpipe.sampling.plan import sampling_plan
 from morphpipe.sampling.times import evaluations
-from morphpipe.tables.archive import read_fields, read_images
-from morphpipe.tables.fields import ChannelManifest
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
+from morphpipe.tables.manifest import ChannelManifest
 
 SEED = 2020  # of the halvings and of what is drawn from the generated images
 NUMBERS = ("ratio", "precision", "recall", "images_per_second")

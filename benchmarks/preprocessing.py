@@ -22,7 +22,7 @@ from morphpipe.datasets.preparation.preprocess import preprocess_plate
 from morphpipe.datasets.simulated import CHANNELS, STAINS, plate_layout, simulate_field
 from morphpipe.datasets.simulated.source import screen_design
 from morphpipe.datasets.sources.sheet import KEY_COLUMNS, SampleSheet
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 
 DIFFERENT = 200
 

@@ -31,7 +31,8 @@ from morphpipe.config.sampling import Guidance, Sampling
 from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.generators.build import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
-from morphpipe.sampling.generate import TrainedGenerator, sample_latents
+from morphpipe.sampling.generate import sample_latents
+from morphpipe.sampling.load import TrainedGenerator
 from morphpipe.sampling.times import evaluations
 from morphpipe.training.settings import TrainingSettings
 

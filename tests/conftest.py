@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import morphpipe  # noqa: F401
 from morphpipe.core.lineage import set_inputs
 from morphpipe.tables.archive import read_fields, write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 

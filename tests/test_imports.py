@@ -77,3 +77,12 @@ def test_no_file_imports_itself_in_a_circle(graph):
         for name in ends:
             del left[name]
     assert sorted(left) == []
+
+
+def test_no_file_is_too_long_to_read():
+    long = {
+        str(path.relative_to(SOURCE)): lines
+        for path in SOURCE.rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > 400
+    }
+    assert long == {}

@@ -14,8 +14,8 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.lineage import software
 from morphpipe.core.storage import read_parquet, read_parquet_schema, write_parquet
 from morphpipe.tables.archive import write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
 from morphpipe.tables.lineage import identity_of, read_from, read_lineage
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 MANIFEST = ChannelManifest((Channel("DNA", "Hoechst"),), None, 8, "none", "made here")
 

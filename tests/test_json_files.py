@@ -6,7 +6,7 @@ from morphpipe.core import json_files
 from morphpipe.core.checksums import read_sealed_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.json_files import parse_json, read_json
-from morphpipe.datasets.fetch.download import record_checksum, recorded_checksum
+from morphpipe.datasets.fetch.lock import record_checksum, recorded_checksum
 
 DEEP = "[" * 100_000
 

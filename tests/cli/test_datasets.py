@@ -10,7 +10,8 @@ import yaml
 
 from morphpipe.core.storage import read_parquet
 from morphpipe.datasets.sources import rxrx1
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.png import encode_png
 
 

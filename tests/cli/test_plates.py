@@ -6,7 +6,8 @@ import pytest
 import tifffile
 import yaml
 
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 
 @pytest.fixture

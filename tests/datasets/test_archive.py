@@ -11,12 +11,8 @@ import pytest
 from PIL import Image
 
 from morphpipe.core.errors import DataError
-from morphpipe.tables.archive import (
-    FieldReader,
-    read_fields,
-    read_images,
-    write_archive,
-)
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import FieldReader, read_images
 from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
 from morphpipe.tables.png import decode_plane, encode_png
 from morphpipe.tables.zip_directory import directory_start, members
@@ -428,7 +424,7 @@ def test_writer_that_is_killed_leaves_no_archive(run_python, tmp_path):
         import time
         import numpy as np
         from morphpipe.tables.archive import write_archive
-        from morphpipe.tables.fields import Channel, ChannelManifest
+        from morphpipe.tables.manifest import Channel, ChannelManifest
 
         manifest = ChannelManifest((Channel("DNA", ""),), None, 8, None, "MIT", "zeros")
         with write_archive(sys.argv[1], manifest) as archive:

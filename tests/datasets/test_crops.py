@@ -5,7 +5,8 @@ import pytest
 
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.datasets.preparation.crops import write_crops
-from morphpipe.tables.archive import read_fields, read_images, write_archive
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import read_images
 
 CENTRES = [(30, 30), (60, 90)]
 

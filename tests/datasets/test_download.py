@@ -9,7 +9,8 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.fetch import download
-from morphpipe.datasets.fetch.download import fetch, recorded_checksum
+from morphpipe.datasets.fetch.download import fetch
+from morphpipe.datasets.fetch.lock import recorded_checksum
 
 CONTENT = bytes(range(256)) * 12
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

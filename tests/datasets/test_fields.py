@@ -7,7 +7,6 @@ from morphpipe.core.errors import DataError
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import (
     FIELD_SCHEMA,
-    ChannelManifest,
     FieldTable,
     check_fields,
     concatenate,
@@ -16,6 +15,7 @@ from morphpipe.tables.fields import (
     with_metadata,
     write_fields,
 )
+from morphpipe.tables.manifest import ChannelManifest
 from morphpipe.tables.zip_directory import ArchiveSeal
 
 PLANE = {"file": "a.zip", "offset": 7, "length": 9, "compression": "stored"}

@@ -17,7 +17,7 @@ from morphpipe.datasets.sources.gallery import (
     select_perturbations,
 )
 from morphpipe.datasets.sources.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 
 METADATA = Path(__file__).resolve().parents[3] / "shared" / "metadata"
 ROHBAN = GalleryBatch("cpg0017-rohban-pathways", "broad", "2013_10_11_SIGMA2_Pilot")

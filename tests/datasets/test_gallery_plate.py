@@ -15,7 +15,8 @@ from morphpipe.datasets.sources.gallery_plate import (
     gallery_plate,
     read_wells,
 )
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 PROJECT, BATCH, PLATE = "cpg0017-rohban-pathways", "2013_10_11_SIGMA2_Pilot", "41744"
 WELLS = {"A01": "EMPTY", "A02": "RAC1", "A03": "KRAS"}

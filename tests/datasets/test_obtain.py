@@ -8,7 +8,7 @@ from morphpipe.core.checksums import read_sealed_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch import download
-from morphpipe.datasets.fetch.download import recorded_checksum
+from morphpipe.datasets.fetch.lock import recorded_checksum
 from morphpipe.datasets.fetch.obtain import obtain, obtain_made, obtained, record_of
 
 # No server answers there: whoever asks it fails.

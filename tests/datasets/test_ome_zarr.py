@@ -9,8 +9,9 @@ from ome_zarr.reader import OMERO, Multiscales, Plate, Reader
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.preparation.ome_zarr import export_plate
 from morphpipe.imaging.rgb import RXRX1_COLOURS
-from morphpipe.tables.archive import FieldReader, read_fields, write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 WELLS = [("B02", 2), ("C11", 1), ("B02", 1), ("AA03", 1)]
 

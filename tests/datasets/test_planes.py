@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.preparation.planes import PlaneReader, RawPlane, parse_location
+from morphpipe.datasets.preparation.plane_files import RawPlane, parse_location
+from morphpipe.datasets.preparation.planes import PlaneReader
 from morphpipe.tables.png import encode_png
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -11,8 +11,9 @@ from morphpipe.core.storage import read_parquet
 from morphpipe.datasets.preparation.preprocess import preprocess_plate
 from morphpipe.datasets.sources.sheet import ILLUMINATION, KEY_COLUMNS, SampleSheet
 from morphpipe.imaging.illumination import illumination_function
-from morphpipe.tables.archive import read_fields, read_images
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
+from morphpipe.tables.manifest import Channel
 
 NAMES = ("DNA", "actin")
 PLAIN = Preprocessing(scaling="fixed", windows={"DNA": (0, 4095), "actin": (100, 1120)})

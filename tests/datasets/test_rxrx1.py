@@ -8,7 +8,8 @@ import pytest
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources import rxrx1
 from morphpipe.datasets.sources.rxrx1 import build_fields, read_metadata
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import write_fields
 from morphpipe.tables.png import encode_png
 

@@ -13,7 +13,7 @@ from morphpipe.datasets.preparation.tables import catalogue_rxrx1
 from morphpipe.datasets.sources import rxrx1
 from morphpipe.datasets.sources.rxrx1_download import download_rxrx1, selected_experiments
 from morphpipe.datasets.sources.rxrx1_subsets import morphodiff_huvec
-from morphpipe.tables.archive import read_images
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.png import encode_png
 
 KNOWN = morphodiff_huvec()[0]

@@ -16,7 +16,7 @@ from morphpipe.datasets.sources.sheet import (
 )
 from morphpipe.datasets.sources.sheet_faults import plane_faults, sheet_faults
 from morphpipe.datasets.sources.user_sheet import read_sheet
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 
 CHANNELS = (SheetChannel("DNA", "DAPI", "w1"), SheetChannel("actin", "phalloidin", "w2"))
 SETTINGS = {"cell_type": "U2OS", "negative_controls": ["DMSO"]}

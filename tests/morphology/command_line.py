@@ -21,8 +21,10 @@ from morphpipe.core.storage import write_parquet
 from morphpipe.datasets.simulated import ScreenDesign
 from morphpipe.datasets.simulated.source import simulate_plate
 from morphpipe.imaging.rgb import RGB_CHANNELS, to_rgb
-from morphpipe.tables.archive import FieldReader, read_fields, write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest, FieldTable
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "workflow" / "pipelines"

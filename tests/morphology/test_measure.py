@@ -17,7 +17,8 @@ from morphpipe.datasets.sources.rxrx1 import MANIFEST
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 from morphpipe.morphology.environment import variables
 from morphpipe.morphology.tables import read_image_measurements, read_source
-from morphpipe.tables.archive import read_images, write_archive
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable, write_fields
 from morphpipe.tables.png import encode_png
 

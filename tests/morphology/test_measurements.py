@@ -12,7 +12,7 @@ _COMPARE = """
     from pathlib import Path
     import numpy as np
     warnings.filterwarnings("ignore")
-    from morphpipe.tables.archive import FieldReader
+    from morphpipe.tables.field_reader import FieldReader
     from morphpipe.tables.archive import read_fields
     from morphpipe.morphology import batch
     from morphpipe.morphology.measurements import DictMeasurements
@@ -133,7 +133,7 @@ def test_memory_of_a_batch_is_given_back_at_its_end(make_screen, run_cellprofile
         import gc, json, sys
         from pathlib import Path
         gc.disable()
-        from morphpipe.tables.archive import FieldReader
+        from morphpipe.tables.field_reader import FieldReader
         from morphpipe.tables.archive import read_fields
         from morphpipe.morphology import batch
         from morphpipe.morphology.measurements import Store

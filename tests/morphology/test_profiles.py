@@ -15,7 +15,8 @@ from morphpipe.morphology.profiles import (
     write_profiles,
 )
 from morphpipe.morphology.tables import FieldMeasurements, image_table, join, object_table
-from morphpipe.tables.fields import FIELD_SCHEMA, Channel, ChannelManifest, FieldTable, write_fields
+from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable, write_fields
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 from .profile_data import SOURCE, make_profiles, profiles
 

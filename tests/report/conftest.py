@@ -35,7 +35,8 @@ from morphpipe.report.inputs import ExperimentFiles, ReportInputs
 from morphpipe.report.site import write_site
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.tables.fields import Channel, ChannelManifest, write_fields
+from morphpipe.tables.fields import write_fields
+from morphpipe.tables.manifest import Channel, ChannelManifest
 from morphpipe.tables.metric_table import metric_table
 
 from . import extras

@@ -15,7 +15,7 @@ from morphpipe.datasets.splits.leakage import find_leakage
 from morphpipe.imaging.quality import reasons
 from morphpipe.report.inputs import ExperimentFiles, ReportInputs
 from morphpipe.tables.archive import read_fields, write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.manifest import Channel, ChannelManifest
 from morphpipe.tables.metric_table import metric_table
 
 from .conftest import metric_rows, write_checkpoint

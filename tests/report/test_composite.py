@@ -5,7 +5,7 @@ import pytest
 
 from morphpipe.report.figures.composite import composite, composite_channels, white_levels
 from morphpipe.report.figures.contact_sheet import contact_sheet
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 
 from .conftest import CHANNELS, MANIFEST
 

@@ -9,7 +9,7 @@ from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures.composite import composite
 from morphpipe.report.figures.outlines import MOST_FIELDS, outline_tiles, outlined, read_labels
 from morphpipe.report.figures.pictures import display_windows
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from morphpipe.imaging.rgb import RGB_CHANNELS, rxrx1_to_rgb
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures import pictures
-from morphpipe.tables.archive import FieldReader
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.manifest import Channel
 
 from .conftest import CELL_TYPES, CHANNELS, MANIFEST, PERTURBATIONS
 

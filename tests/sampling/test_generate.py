@@ -20,18 +20,16 @@ from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling import generate as module
 from morphpipe.sampling.generate import (
-    TrainedGenerator,
     generate,
     generated_manifest,
-    load_generator,
-    load_guide,
-    load_with_codec,
     manifest_without_data,
     sample_latents,
 )
+from morphpipe.sampling.load import TrainedGenerator, load_generator, load_guide, load_with_codec
 from morphpipe.sampling.plan import sampling_plan
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
 from morphpipe.tables.checkpoint_state import CheckpointState
+from morphpipe.tables.field_reader import read_images
 from morphpipe.training.checkpoint import save_checkpoint
 from morphpipe.training.ema import ExponentialMovingAverage
 from morphpipe.training.settings import TrainingSettings

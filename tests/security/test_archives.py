@@ -16,7 +16,8 @@ from morphpipe.core.errors import DataError
 from morphpipe.datasets.fetch.many_files import fetch_plate
 from morphpipe.datasets.fetch.remote_zip import fetch_members
 from morphpipe.datasets.preparation.planes import PlaneReader
-from morphpipe.tables.archive import FieldReader, read_fields, write_archive
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
 from morphpipe.tables.zip_directory import members
 

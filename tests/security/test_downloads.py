@@ -3,7 +3,7 @@
 import pytest
 
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.fetch.download import demand_first, recorded_checksum
+from morphpipe.datasets.fetch.lock import demand_first, recorded_checksum
 
 
 def test_a_replaced_selection_is_refused(tmp_path):

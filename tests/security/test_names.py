@@ -14,7 +14,8 @@ import yaml
 from morphpipe.config import parse_configuration
 from morphpipe.core.errors import ConfigError
 from morphpipe.core.storage import read_parquet
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 from ..workflow.conftest import Workflow
 

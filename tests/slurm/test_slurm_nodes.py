@@ -20,7 +20,8 @@ from morphpipe.datasets.splits.table import write_split
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.array_shards import write_shard
 from morphpipe.tables.checkpoint_state import read_state
-from morphpipe.tables.fields import Channel, ChannelManifest, write_fields
+from morphpipe.tables.fields import write_fields
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (2, 8, 4, 4)

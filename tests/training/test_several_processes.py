@@ -182,7 +182,7 @@ def wait_until(ready, process: subprocess.Popen, said) -> None:
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory, request):
-    from morphpipe.tables.fields import Channel, ChannelManifest
+    from morphpipe.tables.manifest import Channel, ChannelManifest
 
     manifest = ChannelManifest(
         channels=(Channel("DNA", "-"), Channel("ER", "-")),

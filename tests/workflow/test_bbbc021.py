@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 
 @pytest.fixture

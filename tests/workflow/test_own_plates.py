@@ -10,7 +10,8 @@ import tifffile
 import yaml
 
 from morphpipe.core.storage import sha256_of_file
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 CHANNELS = ["AGP", "DNA", "ER", "Mito", "RNA"]
 

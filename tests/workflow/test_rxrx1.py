@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 # By name: `all` makes more than is looked at here.
 REPORT = "results/report/index.html"

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from morphpipe.core.folder_lock import only_user
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 
 from .conftest import REPOSITORY
 

@@ -13,9 +13,10 @@ from morphpipe.autoencoders.autoencoder import Codec
 from morphpipe.config.base import ImageMode
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import to_rgb
-from morphpipe.tables.archive import FieldReader
 from morphpipe.tables.array_shards import write_shard
-from morphpipe.tables.fields import ChannelManifest, FieldTable
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.manifest import ChannelManifest
 
 
 def codec_input(

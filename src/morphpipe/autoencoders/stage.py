@@ -10,7 +10,7 @@ from morphpipe.autoencoders.training import save_autoencoder, train_autoencoder
 from morphpipe.config.networks import TrainedCodec
 from morphpipe.core.checksums import record_files
 from morphpipe.core.devices import best_device
-from morphpipe.tables.archive import read_images
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import FieldTable
 
 HISTORY = "history.csv"

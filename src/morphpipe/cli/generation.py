@@ -86,7 +86,8 @@ def sample(
     from morphpipe.datasets.splits.table import read_split
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
-    from morphpipe.sampling.generate import generated_manifest, load_guide, load_with_codec
+    from morphpipe.sampling.generate import generated_manifest
+    from morphpipe.sampling.load import load_guide, load_with_codec
     from morphpipe.sampling.plan import plan_shard, sampling_plan
     from morphpipe.tables.archive import read_fields
     from morphpipe.tables.lineage import read_from
@@ -208,7 +209,8 @@ def generate(
     from morphpipe.config.sampling import Sampling
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
-    from morphpipe.sampling.generate import load_guide, load_with_codec, manifest_without_data
+    from morphpipe.sampling.generate import manifest_without_data
+    from morphpipe.sampling.load import load_guide, load_with_codec
     from morphpipe.sampling.plan import read_cell_types, read_conditions
     from morphpipe.sampling.released import is_released, load_released
 
@@ -278,7 +280,7 @@ def export_diffusers(
     ```
     """
     from morphpipe.generators.unet_folder import save_unet
-    from morphpipe.sampling.generate import load_generator
+    from morphpipe.sampling.load import load_generator
     from morphpipe.sampling.released import averaged_unet
     from morphpipe.tables.checkpoint_state import read_state
 

@@ -13,10 +13,11 @@ from morphpipe.core.errors import ConfigError
 from morphpipe.encoders.base import Encoder, TokenEncoder
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import to_rgb
-from morphpipe.tables.archive import FieldReader
 from morphpipe.tables.array_shards import write_shard
 from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
-from morphpipe.tables.fields import ChannelManifest, FieldTable
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.manifest import ChannelManifest
 
 
 def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from morphpipe.encoders.extract import expand_views, extract_features, rgb_plane
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.resnet18 import RGB_PLANES
 from morphpipe.encoders.train_resnet18 import train_resnet18
-from morphpipe.tables.archive import read_images
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import FieldTable
 
 WEIGHTS_NAME, HISTORY = "weights.safetensors", "history.csv"

@@ -22,7 +22,8 @@ from morphpipe.datasets.splits.assign import well_index
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
 from morphpipe.evaluation.core.subsample import thinned
-from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.metric_table import metric_row
 

@@ -15,7 +15,7 @@ from morphpipe.morphology import adapters
 from morphpipe.morphology.measurements import DictMeasurements
 from morphpipe.morphology.pipeline import LoadedPipeline, is_measurement
 from morphpipe.morphology.tables import FieldMeasurements
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
 adapters.install()

@@ -34,7 +34,8 @@ from morphpipe.morphology.tables import (
     join,
     object_table,
 )
-from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.lineage import read_from
 

@@ -16,8 +16,9 @@ from morphpipe.morphology.batch import FieldImages, measure_batch
 from morphpipe.morphology.measure import leave
 from morphpipe.morphology.pipeline import load_pipeline
 from morphpipe.morphology.tables import FieldMeasurements
-from morphpipe.tables.archive import FieldReader, read_fields, write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.archive import read_fields, write_archive
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 adapters.install()
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from morphpipe.config.configuration import Configuration
 from morphpipe.config.datasets import BBBC021Dataset, GalleryDataset, RxRx1Dataset
-from morphpipe.datasets.fetch.download import recorded_checksum
+from morphpipe.datasets.fetch.lock import recorded_checksum
 from morphpipe.datasets.fetch.weights import address
 from morphpipe.datasets.sources.bbbc021 import PLATES, archive_name
 from morphpipe.datasets.sources.gallery import GalleryBatch

@@ -9,7 +9,7 @@ import pandas as pd
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.figures.pictures import Tile, to_colour
 from morphpipe.report.figures.thumbnails import shrunk
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 
 MOST_PAIRS = 6
 

@@ -17,7 +17,7 @@ from morphpipe.report.figures.pictures import (
     to_colour,
 )
 from morphpipe.report.figures.thumbnails import jpeg, shrunk
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
 # Bytes of all pictures of the gallery. A report should pass through a mail server, which takes

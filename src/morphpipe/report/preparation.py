@@ -5,7 +5,7 @@ from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS
 from morphpipe.report import tables
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.tables import number
-from morphpipe.tables.fields import ChannelManifest
+from morphpipe.tables.manifest import ChannelManifest
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 

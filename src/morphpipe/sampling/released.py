@@ -13,7 +13,7 @@ from morphpipe.generators.unet import UNetGenerator
 from morphpipe.generators.unet_folder import load_unet
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
-from morphpipe.sampling.generate import TrainedGenerator
+from morphpipe.sampling.load import TrainedGenerator
 from morphpipe.training.settings import TrainingSettings
 
 

@@ -10,10 +10,11 @@ from tqdm import tqdm
 from morphpipe.core.checksums import RECORD, check_recorded, read_record
 from morphpipe.core.errors import ConfigError, DataError, MorphpipeError
 from morphpipe.core.storage import read_parquet, sha256_of_file
-from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.archive import read_fields
 from morphpipe.tables.array_shards import ArrayShards
 from morphpipe.tables.checkpoint_state import STATE, CheckpointState, read_state
 from morphpipe.tables.feature_table import read_extraction
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.lineage import check_name, identity_of, read_lineage, shown
 
 _BATCH = 64

@@ -5,14 +5,10 @@ made; afterwards a plane is one `pread` at the offset that the table holds.
 """
 
 import io
-import os
-import stat
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,255 +21,16 @@ from morphpipe.core.lineage import lineage_metadata
 from morphpipe.core.storage import atomic_path, read_parquet
 from morphpipe.tables.fields import (
     FIELD_SCHEMA,
-    ChannelManifest,
     FieldTable,
     check_fields,
     fields_from_table,
     with_metadata,
 )
-from morphpipe.tables.png import decode_plane, encode_png
-from morphpipe.tables.zip_directory import BEFORE, BEHIND, ZIP_ERRORS, local_member, seal
+from morphpipe.tables.manifest import ChannelManifest
+from morphpipe.tables.png import encode_png
+from morphpipe.tables.zip_directory import ZIP_ERRORS, seal
 
 TABLE_NAME = "fields.parquet"
-# Of a PNG, beside its pixels: headers and whatever else an instrument writes into it.
-_OVERHEAD = 1 << 16
-
-
-class FieldReader:
-    """Reads the planes of the rows of a field table.
-
-    An archive is opened at its first use, and its size and directory are compared with what the
-    table says; of every plane the name and CRC-32 of its member. Use it as a context manager, or
-    call `close`.
-
-    Parameters
-    ----------
-    fields
-        The rows that will be read.
-    """
-
-    def __init__(self, fields: FieldTable) -> None:
-        self._fields = fields
-        self._files: dict[str, int] = {}
-        # By archive and field_id, where the planes lie by the archive's own table.
-        self._own: dict[str, dict[str, list[int]] | None] = {}
-
-    def __enter__(self) -> "FieldReader":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all files."""
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
-
-    def _open(self, name: str) -> int:
-        descriptor = self._files.get(name)
-        if descriptor is not None:
-            return descriptor
-        path = self._fields.folder / name
-        try:
-            # A pipe is not waited for.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as error:
-            raise DataError(
-                f"{path} cannot be opened ({error.strerror}), though the field table names it."
-            ) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise DataError(f"{path}, which the field table names, is not a file.")
-        try:
-            self._check_seal(name, path)
-        except DataError:
-            os.close(descriptor)
-            raise
-        self._files[name] = descriptor
-        return descriptor
-
-    def _check_seal(self, name: str, path: Path) -> None:
-        expected = self._fields.seals.get(name)
-        if expected is None:
-            return
-        size = path.stat().st_size
-        if size != expected.size:
-            raise DataError(
-                f"{path} has {size} bytes, the field table was made when it had "
-                f"{expected.size}: make the field table again, or fetch the archive again."
-            )
-        if seal(path, self._fields.folder).directory_sha256 != expected.directory_sha256:
-            raise DataError(
-                f"The directory of {path} has changed since the field table was made: make "
-                "the field table again."
-            )
-
-    def open_archives(self) -> None:
-        """Open and check every archive that the rows point into, before the first plane is read.
-
-        Raises
-        ------
-        DataError
-            When an archive is missing, or is not the one that the table was made from.
-        """
-        files = self._fields.table["channels"].combine_chunks().flatten().flatten()[0]
-        for name in files.unique().to_pylist():
-            if name in self._fields.seals:
-                self._open(name)
-
-    def _plane(
-        self, plane: dict[str, Any], place: str, size: tuple[int, int]
-    ) -> tuple[NDArray[Any], str | None]:
-        """A plane, and the name of its member of an archive; none where it is a file."""
-        # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
-        largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
-        if plane["offset"] is None:
-            path = self._fields.folder / plane["file"]
-            try:
-                if not path.is_file() and path.exists():
-                    raise DataError(f"{place} is a folder, a pipe or a device, not a file.")
-                with open(path, "rb") as stream:
-                    data = stream.read(largest + 1)
-            except OSError as error:
-                raise DataError(f"{place} cannot be read ({error.strerror}).") from None
-            if len(data) > largest:
-                raise DataError(f"{place} has too many bytes for {size[0]}x{size[1]} pixels.")
-            return decode_plane(data, place, size), None
-        if not 0 <= plane["length"] <= largest:
-            raise DataError(
-                f"{place} has {plane['length']} bytes, too many for {size[0]}x{size[1]} pixels: "
-                "the field table is wrong."
-            )
-        start = min(plane["offset"], BEFORE)
-        end = start + plane["length"]
-        block = os.pread(self._open(plane["file"]), end + BEHIND, plane["offset"] - start)
-        data = block[start:end]
-        if len(data) != plane["length"]:
-            raise DataError(f"{place} ends early: the archive is cut short.")
-        member = local_member(block[:start], block[end:])
-        if member is None:
-            raise DataError(
-                f"{place} does not begin where the field table says: the table or the archive has "
-                "been changed. Make them again."
-            )
-        if plane["compression"] == "deflated":
-            try:
-                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, largest + 1)
-            except zlib.error as error:
-                raise DataError(f"{place} cannot be decompressed ({error}).") from None
-            if len(data) > largest:
-                raise DataError(f"{place} unpacks to more than {size[0]}x{size[1]} pixels need.")
-        image = decode_plane(data, place, size)
-        name, checksum = member
-        if zlib.crc32(data) != checksum:
-            raise DataError(
-                f"{place} is not the plane that the archive was written with: the CRC-32 of its "
-                f"member {name} is another. Make or fetch the archive again."
-            )
-        return image, name
-
-    def _check_name(self, entry: dict[str, Any], number: int, name: str, place: str) -> None:
-        """Stop unless a member is of the field and channel that the row is of."""
-        field_id, location = entry["field_id"], entry["channels"][number]
-        named, _, file = name.rpartition("/")
-        of_channel = file == f"{self._fields.manifest.names[number]}.png"
-        if named == field_id and of_channel:
-            return
-        sealed = self._fields.seals.get(location["file"])
-        if sealed is not None and sealed.members is not None:
-            fits = name == member_name(sealed.members, entry, number)
-        else:
-            # A plane that several fields share has the name of the first of them.
-            own = self._own_offsets(location["file"])
-            fits = own is None or (
-                of_channel
-                and {field_id, named} <= own.keys()
-                and own[field_id][number] == own[named][number] == location["offset"]
-            )
-        if not fits:
-            raise DataError(
-                f"{place} lies where the archive has {name}: the field table has been changed. "
-                "Make it again from the archives."
-            )
-
-    def _own_offsets(self, file: str) -> dict[str, list[int]] | None:
-        """Where an archive's own table says that planes lie; none where it holds no table."""
-        if file not in self._own:
-            table = _table_inside(self._fields.folder / file)
-            rows = None if table is None else table.select(["field_id", "channels"]).to_pylist()
-            self._own[file] = rows and {
-                row["field_id"]: [plane["offset"] for plane in row["channels"]] for row in rows
-            }
-        return self._own[file]
-
-    def read(self, row: int) -> NDArray[Any]:
-        """All planes of the field at a position.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 or uint16 [C, H, W] in the manifest's order.
-
-        Raises
-        ------
-        DataError
-            Naming the field and the channel that cannot be read, or whose size, depth or member of
-            an archive is not what the table says.
-        """
-        entry = self._fields.table.slice(row, 1).to_pylist()[0]
-        shape = (entry["height"], entry["width"])
-        dtype = np.uint8 if self._fields.manifest.bit_depth == 8 else np.uint16
-        planes = []
-        pairs = zip(self._fields.manifest.names, entry["channels"], strict=True)
-        for number, (channel, location) in enumerate(pairs):
-            file = self._fields.folder / location["file"]
-            place = f"Field {entry['field_id']}, channel {channel} ({file})"
-            plane, name = self._plane(location, place, shape)
-            if name is not None:
-                self._check_name(entry, number, name, place)
-            if plane.shape != shape or plane.dtype != dtype:
-                raise DataError(
-                    f"{place} is {plane.dtype} {plane.shape[0]}x{plane.shape[1]}, the field table "
-                    f"says {np.dtype(dtype)} {shape[0]}x{shape[1]}."
-                )
-            planes.append(plane)
-        return np.stack(planes)
-
-    def batches(self, size: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """All fields in order, `size` at a time: the rows and [n, C, H, W].
-
-        Raises
-        ------
-        DataError
-            See `read`; and when the fields are not all of one size.
-        """
-        for start in range(0, len(self._fields), size):
-            rows = range(start, min(start + size, len(self._fields)))
-            yield slice(rows.start, rows.stop), self._stack(rows)
-
-    def _stack(self, rows: range) -> NDArray[Any]:
-        images = [self.read(row) for row in rows]
-        sizes = {image.shape[1:] for image in images}
-        if len(sizes) != 1:
-            raise DataError(
-                f"The fields in {self._fields.folder} have several sizes "
-                f"({', '.join(f'{h}x{w}' for h, w in sorted(sizes)) or 'none'}): crop them to one."
-            )
-        return np.stack(images)
-
-
-def read_images(fields: FieldTable) -> NDArray[Any]:
-    """All fields of a table at once, [n, C, H, W]; for tables that fit into memory."""
-    if not len(fields):
-        raise DataError(f"There are no fields to read in {fields.folder}.")
-    with FieldReader(fields) as reader:
-        return next(reader.batches(len(fields)))[1]
 
 
 class ArchiveWriter:
@@ -375,7 +132,7 @@ def write_archive(path: str | Path, manifest: ChannelManifest) -> Iterator[Archi
         writer._finish()
 
 
-def _table_inside(path: Path) -> pa.Table | None:
+def table_inside(path: Path) -> pa.Table | None:
     """The rows of the field table inside an archive; none where there is no table."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -388,26 +145,9 @@ def _table_inside(path: Path) -> pa.Table | None:
         ) from None
 
 
-def member_name(members: str, row: Mapping[str, Any], number: int) -> str:
-    """The name of a field's plane in an archive of others.
-
-    Parameters
-    ----------
-    members
-        See `ArchiveSeal`.
-    row
-        Of the field table.
-    number
-        Of the channel, from 0.
-    """
-    for key in ("batch", "plate", "well", "site"):
-        members = members.replace(f"{{{key}}}", str(row[key]))
-    return members.replace("{channel}", str(number + 1))
-
-
 def read_archived_fields(path: Path) -> FieldTable:
     """The field table inside an image archive, sealed with the archive as it is now."""
-    table = _table_inside(path)
+    table = table_inside(path)
     if table is None:
         raise DataError(
             f"{path} holds no {TABLE_NAME}: it is damaged, or no image archive of morphpipe."

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
+from morphpipe.tables.manifest import ChannelManifest
 from morphpipe.tables.zip_directory import ArchiveSeal, relative_to
 
 PLANE_TYPE = pa.struct(
@@ -64,93 +65,6 @@ _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
 _POOLED = "all"
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _METADATA_KEY = b"morphpipe"
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One channel of the manifest.
-
-    Attributes
-    ----------
-    name
-        Short name, also the plane's name in an image archive.
-    stain
-        The dye, and what it stains.
-    """
-
-    name: str
-    stain: str
-
-
-@dataclass(frozen=True)
-class ChannelManifest:
-    """What the planes of a field are, in order. It travels with every derived file.
-
-    Attributes
-    ----------
-    channels
-        In the order of the planes.
-    pixel_size
-        Micrometres per pixel (y, x), or none where it is not known.
-    bit_depth
-        8 or 16.
-    licence, source
-        Of the images.
-    rgb
-        Names of the channels shown as red, green and blue, where the data have such a rule.
-    preprocessing
-        What was done to the raw planes, as configured; none where pixels are as published.
-    intensity_windows
-        Raw intensities that became 0 and the maximum, by plate, a pair per channel; empty where
-        pixels are as published, or where every field has its own.
-    """
-
-    channels: tuple[Channel, ...]
-    pixel_size: tuple[float, float] | None
-    bit_depth: int
-    licence: str
-    source: str
-    rgb: tuple[str, str, str] | None = None
-    preprocessing: dict[str, Any] | None = None
-    intensity_windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Channel names in order."""
-        return tuple(channel.name for channel in self.channels)
-
-    def require(self, names: Iterable[str], stage: str) -> None:
-        """Stop unless the channels are those that a stage expects, in its order.
-
-        Raises
-        ------
-        DataError
-            Naming both orders.
-        """
-        expected = tuple(names)
-        if self.names != expected:
-            raise DataError(
-                f"{stage} expects the channels {', '.join(expected)} in this order, but the "
-                f"images have {', '.join(self.names)}: reorder them in the dataset's channel map."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "ChannelManifest":
-        """Inverse of `to_dict`."""
-        content = dict(content)
-        content["channels"] = tuple(Channel(**channel) for channel in content["channels"])
-        for key in ("pixel_size", "rgb"):
-            if content[key] is not None:
-                content[key] = tuple(content[key])
-        content["intensity_windows"] = {
-            plate: tuple((low, high) for low, high in windows)
-            for plate, windows in content["intensity_windows"].items()
-        }
-        return cls(**content)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.simulated import CHANNELS, plate_layout, simulate_field
 from morphpipe.datasets.simulated.source import manifest, screen_design, simulate_plate
 from morphpipe.datasets.sources.rxrx1 import MANIFEST as RXRX1
-from morphpipe.tables.archive import read_fields, read_images
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import concatenate, plate_shards, write_fields
 
 

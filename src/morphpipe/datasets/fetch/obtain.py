@@ -12,11 +12,10 @@ from tqdm import tqdm
 from morphpipe.core.checksums import write_sealed_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
-from morphpipe.datasets.fetch.download import (
+from morphpipe.datasets.fetch.download import fault_of, fetch
+from morphpipe.datasets.fetch.lock import (
     address_of_checksum,
     demand_first,
-    fault_of,
-    fetch,
     record_checksum,
     recorded_checksum,
 )

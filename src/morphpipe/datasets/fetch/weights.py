@@ -10,13 +10,9 @@ from morphpipe.core.checksums import RECORD, write_sealed_json
 from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch.connection import new_session, patience
-from morphpipe.datasets.fetch.download import (
-    fetch,
-    local_path,
-    record_checksum,
-    recorded_checksum,
-)
+from morphpipe.datasets.fetch.download import fetch, local_path
 from morphpipe.datasets.fetch.file_kinds import CutShortError, WrongKindError, check_kind
+from morphpipe.datasets.fetch.lock import record_checksum, recorded_checksum
 
 
 def address(weights: Weights, file: str) -> str:

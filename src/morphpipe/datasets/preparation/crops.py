@@ -14,7 +14,8 @@ from morphpipe.imaging.nuclei import (
     nucleus_centres,
     segment_nuclei,
 )
-from morphpipe.tables.archive import FieldReader, write_archive
+from morphpipe.tables.archive import write_archive
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
 
 

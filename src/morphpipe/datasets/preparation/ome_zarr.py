@@ -22,8 +22,9 @@ from tqdm import tqdm
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import atomic_path
 from morphpipe.imaging.rgb import RXRX1_COLOURS
-from morphpipe.tables.archive import FieldReader
-from morphpipe.tables.fields import ChannelManifest, FieldTable
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.manifest import ChannelManifest
 
 # The smallest side that a level of the pyramid may have, pixels.
 _SMALLEST = 32

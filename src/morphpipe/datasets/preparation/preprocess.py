@@ -37,7 +37,7 @@ from morphpipe.imaging.scaling import (
     subtract_background,
 )
 from morphpipe.tables.archive import write_archive
-from morphpipe.tables.fields import ChannelManifest
+from morphpipe.tables.manifest import ChannelManifest
 
 _Window = tuple[float, float]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from morphpipe.config.preprocessing import Quality
 from morphpipe.core.errors import DataError
 from morphpipe.imaging.quality import SMALLEST_SIDE, measure_quality, reasons
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
 # Columns of a quality table that are no measures. `reason` is null for a field that is used.

@@ -19,7 +19,7 @@ from morphpipe.datasets.simulated import (
     simulate_field,
 )
 from morphpipe.tables.archive import write_archive
-from morphpipe.tables.fields import Channel, ChannelManifest
+from morphpipe.tables.manifest import Channel, ChannelManifest
 
 
 def screen_design(dataset: SimulatedDataset) -> ScreenDesign:

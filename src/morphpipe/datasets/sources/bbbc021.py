@@ -11,7 +11,7 @@ import pandas as pd
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources.sheet import KEY_COLUMNS, SampleSheet
 from morphpipe.perturbations.names import normalise_compound
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_table_bytes
 from morphpipe.tables.zip_directory import relative_to
 

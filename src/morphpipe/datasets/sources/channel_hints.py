@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.preparation.planes import RawPlane, parse_location
+from morphpipe.datasets.preparation.plane_files import RawPlane, parse_location
 
 # How many rows or files one sentence names.
 SHOWN = 20

@@ -22,7 +22,7 @@ from morphpipe.datasets.sources.sheet import (
     normalise_well,
 )
 from morphpipe.datasets.sources.sheet_faults import sheet_faults
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_user_table
 
 BUCKET = "https://cellpainting-gallery.s3.amazonaws.com"

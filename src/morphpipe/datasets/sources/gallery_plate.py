@@ -11,7 +11,7 @@ from tqdm import tqdm
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
-from morphpipe.datasets.fetch.download import address_of_checksum
+from morphpipe.datasets.fetch.lock import address_of_checksum
 from morphpipe.datasets.fetch.many_files import fetch_plate
 from morphpipe.datasets.fetch.obtain import obtain, obtain_made
 from morphpipe.datasets.sources.gallery import (
@@ -23,7 +23,7 @@ from morphpipe.datasets.sources.gallery import (
 )
 from morphpipe.datasets.sources.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
 from morphpipe.datasets.sources.sheet import SampleSheet, normalise_well
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_user_table
 from morphpipe.tables.zip_directory import ZIP_ERRORS
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from morphpipe.core.errors import DataError
-from morphpipe.tables.archive import member_name
-from morphpipe.tables.fields import FIELD_SCHEMA, Channel, ChannelManifest, FieldTable
+from morphpipe.tables.field_reader import member_name
+from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
+from morphpipe.tables.manifest import Channel, ChannelManifest
 from morphpipe.tables.zip_directory import members, relative_to, seal
 
 MANIFEST = ChannelManifest(

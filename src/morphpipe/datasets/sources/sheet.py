@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet, write_parquet
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 from morphpipe.tables.zip_directory import relative_to
 
 KEY_COLUMNS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.preparation.planes import parse_location
+from morphpipe.datasets.preparation.plane_files import parse_location
 from morphpipe.datasets.sources.sheet import ILLUMINATION, KEY_COLUMNS, plate_names
 from morphpipe.tables.user_tables import read_user_table
 

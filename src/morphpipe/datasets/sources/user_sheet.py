@@ -9,7 +9,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources.channel_hints import WARNING
 from morphpipe.datasets.sources.sheet import SampleSheet, SheetChannel, normalise_frame, typed
 from morphpipe.datasets.sources.sheet_faults import sheet_faults
-from morphpipe.tables.fields import Channel
+from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_user_table
 
 

@@ -15,7 +15,7 @@ from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.scopes import of_generated_conditions
 from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
 from morphpipe.imaging.nuclei import segment_nuclei
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.metric_table import metric_row
 

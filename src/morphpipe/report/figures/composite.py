@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphpipe.imaging.rgb import RGB_CHANNELS
-from morphpipe.tables.fields import ChannelManifest
+from morphpipe.tables.manifest import ChannelManifest
 
 WINDOW_PERCENTILE = 99.5
 # Red, green and blue where the data name no channels of their own and have these.

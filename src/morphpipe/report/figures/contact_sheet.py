@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from morphpipe.report.figures.composite import composite, white_levels
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
 

@@ -18,7 +18,7 @@ from morphpipe.report.figures.pictures import (
     to_colour,
     uses_recursion_table,
 )
-from morphpipe.tables.archive import FieldReader
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.zip_directory import ZIP_ERRORS
 

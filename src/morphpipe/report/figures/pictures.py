@@ -21,8 +21,9 @@ from morphpipe.report.figures.composite import (
     white_levels,
 )
 from morphpipe.report.figures.thumbnails import shrunk
-from morphpipe.tables.archive import FieldReader
-from morphpipe.tables.fields import ChannelManifest, FieldTable
+from morphpipe.tables.field_reader import FieldReader
+from morphpipe.tables.fields import FieldTable
+from morphpipe.tables.manifest import ChannelManifest
 
 PER_CONDITION = 4
 # A report on many experiments shows fewer fields of each, so that it stays small enough to send.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS, to_rgb
-from morphpipe.tables.archive import FieldReader, read_fields
+from morphpipe.tables.archive import read_fields
+from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
 # The brightest 0.5 % of the shown real pixels of a channel are white.
