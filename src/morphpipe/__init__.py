@@ -3,7 +3,7 @@
 Raw plates in, a generative model of cell morphology trained on them, and a report on its images,
 as one graph of jobs. The package is the library below the workflow; it works without Snakemake:
 
-- `config`: what a run is told, and its defaults;
+- `config`: settings, defaults and checks;
 - `datasets`: where fields of view come from, the field table and the image archive;
 - `imaging`: pixels to pixels;
 - `perturbations`: what a condition is;

@@ -224,7 +224,7 @@ def test_dark_fields_and_plates_of_nothing(run, plate, tmp_path):
     assert "maximum after scaling is 12 " in found.set_index("field_id")["reason"]["p1_A01_s1"]
     (tmp_path / "images.zip").unlink()
     dark = Preprocessing(scaling="fixed", windows={"DNA": (0, 60000), "actin": (0, 60000)})
-    with pytest.raises(DataError, match=r"All 8 fields of plate p1 were put aside"):
+    with pytest.raises(DataError, match=r"All 8 fields of plate p1 were excluded"):
         run(sheet, dark, Quality(min_maximum=60))
     assert not (tmp_path / "images.zip").exists()
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from morphpipe.report.findings.checks import trust
-from morphpipe.report.findings.key_figures import Beside, KeyFigure, heeded
+from morphpipe.report.findings.key_figures import Beside, KeyFigure, conditions_followed
 from morphpipe.report.results import over_seeds
 
 
@@ -48,7 +48,7 @@ def test_ten_numbers_with_floor_and_controls(content):
     assert all(figure.reason for figure in figures if not figure.is_known)
 
 
-def test_conditions_are_heeded_where_own_images_are_closer(content):
+def test_conditions_are_followed_where_own_images_are_closer(content):
     evidence = content.sections[0].evidence
     rows = over_seeds(evidence.metrics)
     frame = rows[(rows["metric"] == "frechet_distance") & (rows["perturbation"] != "all")]
@@ -56,8 +56,8 @@ def test_conditions_are_heeded_where_own_images_are_closer(content):
     chosen = frame[frame["cell_type"] != "all"].drop_duplicates(["cell_type", "perturbation"])
     own = chosen.assign(comparison="generated-real@floor-n", value=np.arange(len(chosen)))
     other = chosen.assign(comparison="shuffled-real", value=2.5)
-    assert heeded(pd.concat([own, other])) == (3, len(chosen))
-    assert heeded(own) == (0, 0)
+    assert conditions_followed(pd.concat([own, other])) == (3, len(chosen))
+    assert conditions_followed(own) == (0, 0)
 
 
 def test_checks_fail_where_they_have_to(content):

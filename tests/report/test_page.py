@@ -116,7 +116,7 @@ def test_quarantine_with_reasons(page):
     words = parsed(page).words
     assert QUARANTINED[0] in words
     assert QUARANTINED[1] in words
-    assert "1 of 121 fields was put aside" in words
+    assert "1 of 121 fields was excluded" in words
 
 
 def test_alignment_encoder_is_marked_and_no_other(page):
@@ -168,7 +168,7 @@ def test_own_plates_say_what_cannot_be_said(own_page):
         "There is no negative control among the real held-out images",
         "Name the untreated perturbation in the dataset's `negative_controls`",
         "leaks 1 pair of identical images stands on two sides",
-        "6 of 54 fields were put aside", "tubulin 2, actin 1",
+        "6 of 54 fields were excluded", "tubulin 2, actin 1",
         "Each whole field was squeezed into 32 × 32 pixels", "a pixel is 0.65 µm wide and high",
         "actin red, tubulin green, Hoechst blue", "not among those of MorphGen's paper",
         "own data not needed",

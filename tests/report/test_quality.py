@@ -93,7 +93,7 @@ def test_figure_draws_kept_and_put_aside_and_the_limits(own):
     points = quality_points(own.quality, CHANNELS)
     figure = figure_quality(points, own.dataset.quality.limits)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["kept", "their median", "put aside", "limit", "beyond it"]
+    assert labels == ["kept", "their median", "excluded", "limit", "beyond it"]
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "Focus", "Contrast", "Saturation", "Debris",
     ]  # fmt: skip

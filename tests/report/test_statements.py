@@ -53,7 +53,7 @@ def test_caveats_of_the_small_run(evidence, summary, inputs):
         "The images are simulated", "They are not FID or KID", "aligner also served alignment",
         "3 to 12 images a side; MorphGen uses 500", "not the stabilityai/sd-vae-ft-mse of",
         "600 steps of 16 images", "There is 1 training seed", "inflated by the sampling noise",
-        "subsets of 100 images", "1 of 121 fields was put aside",
+        "subsets of 100 images", "1 of 121 fields was excluded",
     ):  # fmt: skip
         assert part in text
     assert "can only be overfitted" not in text

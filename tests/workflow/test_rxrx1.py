@@ -123,7 +123,7 @@ def test_plate_without_a_readable_field_stops(workflow_in, configuration, mirror
     workflow = workflow_in("empty", configuration)
     stopped = workflow.run("--", "results/datasets/rxrx1/fields.parquet", check=False)
     assert stopped.returncode
-    assert "All 1 fields of plate 2 were put aside" in stopped.stderr
+    assert "All 1 fields of plate 2 were excluded" in stopped.stderr
 
 
 def test_missing_weights_stop_before_the_download(workflow_in, configuration):

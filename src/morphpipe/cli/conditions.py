@@ -34,7 +34,7 @@ def conditions(
     ] = False,
     log: Log = None,
 ) -> None:
-    r"""Make the table of what a generator is told of each perturbation: its embedding.
+    r"""Make the table of perturbation embeddings that a generator is conditioned on.
 
     Example:
 

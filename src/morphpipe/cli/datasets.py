@@ -98,7 +98,7 @@ def fields(
     quarantine: Annotated[
         Path | None,
         new(
-            "Table to write of the fields that were put aside; default: quarantine.parquet "
+            "Table to write of the fields that were excluded; default: quarantine.parquet "
             "beside the field table."
         ),
     ] = None,
@@ -107,7 +107,7 @@ def fields(
         typer.Option(
             "--look/--no-look",
             help="Decode every plane once, measure its quality (quality.parquet beside the field "
-            "table) and put aside what is beyond the limits. Without, an unreadable plane stops "
+            "table) and exclude what is beyond the limits. Without, an unreadable plane stops "
             "the stage that meets it.",
         ),
     ] = True,
@@ -160,7 +160,7 @@ def fields(
         quality,
         quarantine,
     )
-    print(f"{kept} fields in {output}, {aside} put aside")
+    print(f"{kept} fields in {output}, {aside} excluded")
 
 
 def split(

@@ -27,7 +27,7 @@ def downloads(
     environment, is made by the workflow itself, on a machine that has a network and the same disk:
     `snakemake --profile profiles/local --configfile CONFIG downloads` fetches all that is listed.
 
-    Sizes and checksums are said where they are known before the first download. Example:
+    Sizes and checksums are shown where they are known before the first download. Example:
 
     ```
     morphpipe downloads config/demo.yaml --output downloads.csv

@@ -168,7 +168,7 @@ def preprocess(
     ] = None,
     config: Config = CONFIG,
 ) -> None:
-    r"""Preprocess one's own plates, an image archive each: correct, scale, resize, put aside.
+    r"""Preprocess one's own plates, an image archive each: correct, scale, resize, exclude.
 
     Example:
 

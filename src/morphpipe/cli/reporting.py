@@ -17,7 +17,7 @@ def report(
     name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
     fields: Fields,
     quarantine: Annotated[
-        Path, typer.Option(help="Table of the fields put aside, as `fields` writes it.")
+        Path, typer.Option(help="Table of the excluded fields, as `fields` writes it.")
     ],
     split: Split,
     samples: Annotated[

@@ -1,4 +1,4 @@
-"""What a generator is told of a perturbation: an embedding, and where it comes from."""
+"""The embeddings that a generator is conditioned on, and where they come from."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""From raw planes to the 8-bit images that a model sees, and which fields are put aside."""
+"""From raw planes to the 8-bit images that a model sees, and which fields are excluded."""
 
 from typing import Annotated, Literal
 
@@ -74,7 +74,7 @@ class Preprocessing(Model):
 
 
 class Quality(Model):
-    """When a field is put aside. A limit that is not given is not applied; all are measured."""
+    """When a field is excluded. A limit that is not given is not applied; all are measured."""
 
     min_focus: float | None = Field(
         None,
@@ -107,7 +107,7 @@ class Quality(Model):
     unreadable: Literal["stop", "quarantine"] = Field(
         "stop",
         description="What happens to a field with a missing or damaged plane, or of which two "
-        "channels have the same pixels: the run stops, or the field is put aside and listed in the "
+        "channels have the same pixels: the run stops, or the field is excluded and listed in the "
         "report, as fields beyond a limit are.",
     )
 

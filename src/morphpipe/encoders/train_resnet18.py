@@ -31,7 +31,7 @@ class Epoch:
     loss
         Mean cross-entropy, under augmentation.
     accuracy
-        Share of training images told right, under augmentation.
+        Accuracy on augmented training images.
     """
 
     number: int

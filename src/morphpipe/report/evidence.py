@@ -96,9 +96,9 @@ class Evidence:
     quarantine
         Columns field_id and reason.
     quality
-        See `morphpipe.datasets.preparation.quality`; None where nobody looked.
+        See `morphpipe.datasets.preparation.quality`; None where it was not computed.
     leakage
-        See `morphpipe.datasets.splits.leakage`; None where nobody looked.
+        See `morphpipe.datasets.splits.leakage`; None where it was not computed.
     trainings
         One per training seed.
     metrics
@@ -110,7 +110,7 @@ class Evidence:
         Rows of the other metric tables, by the name of their file (`MEASURES`).
     pairs
         The images closest to a training image, see `morphpipe.evaluation.coverage.memorisation`;
-        None where nobody looked for them.
+        None where they were not computed.
     """
 
     name: str

@@ -43,7 +43,7 @@ class ExperimentFiles:
     fields
         Table of the real fields (Parquet).
     quarantine
-        Fields that were put aside: Parquet with `field_id` and `reason`.
+        Fields that were excluded: Parquet with `field_id` and `reason`.
     split
         Parquet with `field_id` and `split`.
     samples
@@ -54,16 +54,16 @@ class ExperimentFiles:
         Metric tables (Parquet); those named as `morphpipe.report.evidence.MEASURES` have parts of
         their own.
     quality
-        Table of the quality of all fields that were looked at; None where nobody looked.
+        Table of the quality of all fields that were looked at; None where it was not computed.
     leakage
-        Table of what stands on two sides of the split; None where nobody looked.
+        Table of what stands on two sides of the split; None where it was not computed.
     features, generated_features
         Feature tables of real and of generated images, of one encoder and view, for the
         principal components; empty tuples leave the figure out.
     morphology
         None where CellProfiler measured nothing.
     pairs
-        The closest pairs of generated and training images; None where nobody looked for them.
+        The closest pairs of generated and training images; None where they were not computed.
     """
 
     name: str

@@ -86,7 +86,7 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
         {"comparison": "generated", "task": "mechanism"},
     ),
     (
-        "Nearest mechanism told rightly, other compounds only",
+        "Accuracy of the nearest mechanism, other compounds only",
         "nearest_mechanism_accuracy",
         {"comparison": "real-real"},
         {"comparison": "generated-real"},

@@ -1,4 +1,4 @@
-"""How good the raw fields are: which were put aside and why, and how many nuclei they hold."""
+"""How good the raw fields are: which were excluded and why, and how many nuclei they hold."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _faults(reason: str) -> Iterator[tuple[str, str]]:
 
 
 def grouped_reasons(quarantine: pd.DataFrame, looked_at: frozenset[str]) -> pd.DataFrame:
-    """Fields that were put aside, counted by what was broken.
+    """Fields that were excluded, counted by what was broken.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def grouped_reasons(quarantine: pd.DataFrame, looked_at: frozenset[str]) -> pd.D
 
 
 def looked_at(evidence: Evidence) -> int:
-    """Number of fields there are in the data, used or put aside."""
+    """Number of fields there are in the data, used or excluded."""
     aside = set(evidence.quarantine["field_id"])
     if evidence.quality is None:
         return len(evidence.real) + len(aside)
@@ -85,7 +85,7 @@ def looked_at(evidence: Evidence) -> int:
 
 
 def aside_table(evidence: Evidence) -> tables.Table:
-    """Fields put aside, by what was broken."""
+    """Excluded fields by reason."""
     ids = frozenset() if evidence.quality is None else frozenset(evidence.quality["field_id"])
     rows = [
         [
@@ -96,8 +96,7 @@ def aside_table(evidence: Evidence) -> tables.Table:
         for row in grouped_reasons(evidence.quarantine, ids).itertuples()
     ]
     caption = (
-        "Fields put aside, by what was broken; a field that breaks several limits is counted at "
-        "each of them."
+        "Excluded fields by reason; a field that breaks several limits is counted at each of them."
     )
     return tables.table(caption, ["what was broken", "channels (fields)", "fields"], rows, 1)
 

@@ -198,7 +198,7 @@ def _show_data(section: Section) -> None:
         section.details["leakage"] = [(title, section.leakage.table)]
     if len(evidence.quarantine):
         section.tables["quarantine"] = [aside_table(evidence)]
-        title = f"Fields put aside, one by one ({len(evidence.quarantine):,})"
+        title = f"Excluded fields, one by one ({len(evidence.quarantine):,})"
         section.details["quarantine"] = [(title, quarantine_table(evidence))]
 
 

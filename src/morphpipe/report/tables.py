@@ -293,18 +293,18 @@ def probe_table(summary: pd.DataFrame, mark: Mark) -> Table:
         "generated are tested on the same held-out real images. Chance is what can be had "
         "without looking at an image."
     )
-    headers = ["encoder", "view", "to be told", "trained → tested", "accuracy", "chance"]
+    headers = ["encoder", "view", "task", "trained → tested", "accuracy", "chance"]
     headers += ["macro F1", "images (training / test)"]
     return table(caption, headers, found, 4)
 
 
 def quarantine_table(evidence: Evidence) -> Table:
-    """Fields that were put aside, with the reason."""
+    """Fields that were excluded, with the reason."""
     rows = [
         [Cell(str(row.field_id), "long"), Cell(str(row.reason), "long")]
         for row in evidence.quarantine.itertuples()
     ]
-    return table("Fields put aside, and why.", ["field", "reason"], rows)
+    return table("Excluded fields and the reasons.", ["field", "reason"], rows)
 
 
 def split_table(evidence: Evidence) -> Table:

@@ -21,7 +21,7 @@ METRIC_SCHEMA = pa.schema(
         pa.field("view", pa.string()),
         # What is compared with what: generated-real, real-real (the floor), copy-real, …
         pa.field("comparison", pa.string()),
-        # Probes: what was trained on and tested on, and what was to be told.
+        # Probes: what was trained on and tested on, and the task.
         pa.field("regime", pa.string()),
         pa.field("task", pa.string()),
         # "all" where pooled, null where the column does not apply.

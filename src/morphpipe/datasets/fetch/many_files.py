@@ -147,7 +147,7 @@ def _get(session: requests.Session, url: str, key: str) -> bytes:
 def _check(data: bytes, key: str, url: str, *, ends: bool) -> None:
     """Stop at what is no image of its name's kind.
 
-    An image that is damaged at its source is taken as it is: it is put aside later, and the plate
+    An image that is damaged at its source is taken as it is: it is excluded later, and the plate
     is not lost for it. But what may have been cut short on its way is not.
     """
     try:

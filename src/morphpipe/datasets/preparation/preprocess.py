@@ -1,4 +1,4 @@
-"""From the raw planes of a plate to its image archive: correct, scale, resize, put aside."""
+"""From the raw planes of a plate to its image archive: correct, scale, resize, exclude."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def preprocess_plate(
 
     The planes are read two or three times, one field in memory at a time: to look at them and
     average them, to find the plate's percentiles where these are of corrected planes, and to
-    write them. Fields that are put aside take part in nothing but the quality table.
+    write them. Fields that are excluded take part in nothing but the quality table.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def refuse_same_pixels(field_id: object, image: NDArray[Any], channels: Sequence
 
 
 def examine_fields(fields: FieldTable, quality: Quality) -> pd.DataFrame:
-    """Decode all planes of a shard, measure them, and say which fields are put aside and why.
+    """Decode all planes of a shard, measure them, and say which fields are excluded and why.
 
     Parameters
     ----------
@@ -178,6 +178,6 @@ def quality_table(rows: pd.DataFrame) -> pa.Table:
 
 
 def quarantine_of(quality: pd.DataFrame) -> pd.DataFrame:
-    """`field_id` and `reason` of the fields that were put aside, as strings."""
+    """`field_id` and `reason` of the fields that were excluded, as strings."""
     aside = quality[quality["reason"].notna()] if len(quality) else quality
     return aside.reindex(columns=QUARANTINE_COLUMNS).astype("string").reset_index(drop=True)

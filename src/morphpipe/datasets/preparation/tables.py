@@ -88,12 +88,12 @@ def refuse_empty(kept: int, quality: pd.DataFrame) -> None:
     Raises
     ------
     DataError
-        Naming the plate, and why its first field was put aside.
+        Naming the plate, and why its first field was excluded.
     """
     if not kept:
         first = quality.iloc[0]
         raise DataError(
-            f"All {len(quality)} fields of plate {first['plate']} were put aside, the first one "
+            f"All {len(quality)} fields of plate {first['plate']} were excluded, the first one "
             f"({first['field_id']}) since: {first['reason']}. Leave the plate out of the dataset, "
             "or loosen the limits in its `quality`."
         )

@@ -112,7 +112,7 @@ def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                     + ("; green replays training images" * shown(COPY))
                     + (
                         "; pink are generated images of other conditions, which a model that "
-                        "heeds its condition must beat" * shown(SHUFFLED)
+                        "follows its condition must beat" * shown(SHUFFLED)
                     )
                     + ". Lines are 95 % intervals.",
                     aside=not relative or _aside(extractor, summary, mark),
@@ -221,15 +221,15 @@ def _quality_plots(evidence: Evidence) -> list[Plot]:
             "Quality of the fields",
             figure_quality(points, limits),
             "Focus, contrast, saturation and debris of every raw field, by channel, kept fields "
-            "apart from those put aside.",
+            "without the excluded ones.",
             "Raw fields before any correction, one point each"
             + (f" ({MOST_POINTS} of {kept:,} kept ones a channel)" if kept > MOST_POINTS else "")
             + ". Read it as: points far from their line's median are the fields to look at; "
             "channels differ by nature and compare with themselves only. "
             + (
-                "Fields beyond a limit in any channel were put aside, and show in every channel."
+                "Fields beyond a limit in any channel were excluded, and show in every channel."
                 if limits
-                else "No limits are configured: fields are measured, and none is put aside for "
+                else "No limits are configured: fields are measured, and none is excluded for "
                 "its quality."
             ),
         )

@@ -108,7 +108,7 @@ def figure_quality(
     ]
     if not points["kept"].all():
         handles.append(
-            Line2D([], [], ls="", marker="x", color=INK, ms=5, mew=1.1, label="put aside")
+            Line2D([], [], ls="", marker="x", color=INK, ms=5, mew=1.1, label="excluded")
         )
     if has_limit:
         handles.append(Line2D([], [], ls="--", color=INK, lw=1, label="limit"))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from morphpipe.config import Configuration
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.findings.key_figures import heeded
+from morphpipe.report.findings.key_figures import conditions_followed
 from morphpipe.report.findings.leakage import leakage
 from morphpipe.report.measures import headline_row
 from morphpipe.report.results import COPY, FLOOR, FRECHET, select, served_alignment, single
@@ -133,7 +133,7 @@ def _copy_is_best(rows: pd.DataFrame) -> Check:
 
 def _condition(rows: pd.DataFrame) -> Check:
     text = "The numbers see the perturbation, not only cells"
-    better, conditions = heeded(rows)
+    better, conditions = conditions_followed(rows)
     if not conditions:
         return Check(text, None, "There are too few images of single conditions.")
     return Check(

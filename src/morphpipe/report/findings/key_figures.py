@@ -188,7 +188,7 @@ def _memorised(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
     return _valued(figure, made)
 
 
-def heeded(rows: pd.DataFrame) -> tuple[int, int]:
+def conditions_followed(rows: pd.DataFrame) -> tuple[int, int]:
     """In how many conditions generated images are closer than those of other conditions.
 
     Parameters
@@ -211,10 +211,10 @@ def heeded(rows: pd.DataFrame) -> tuple[int, int]:
     return int((wide[GENERATED_AT_FLOOR] < wide[SHUFFLED]).sum()), len(wide)
 
 
-def _heeded(rows: pd.DataFrame) -> KeyFigure:
-    better, conditions = heeded(rows)
+def _condition_fidelity(rows: pd.DataFrame) -> KeyFigure:
+    better, conditions = conditions_followed(rows)
     figure = KeyFigure(
-        question="Does the generator heed the condition it is given?",
+        question="Does the generator follow its condition?",
         reading="Share of conditions whose generated images are closer to their real images "
         "than images generated for other conditions are.",
         unit=_PER_CENT,
@@ -325,13 +325,13 @@ def key_figures(
             where,
         ),
         _memorised(evidence, where),
-        _heeded(rows),
+        _condition_fidelity(rows),
         _order(rows),
         _probe(
             rows,
             KeyFigure(
                 "Can one learn from generated images alone?",
-                "Perturbations told rightly on real images, after learning from generated ones.",
+                "Perturbation classification accuracy on real images, trained on generated ones.",
             ),
             made="generated-real",
             floor=("real-real", "after learning from real images"),

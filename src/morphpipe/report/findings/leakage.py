@@ -31,7 +31,7 @@ class Leakage:
     Attributes
     ----------
     holds
-        True where nothing leaks, False where something does, None where nobody looked.
+        True where nothing leaks, False where something does, None where it was not computed.
     verdict
         A sentence or two.
     checked

@@ -8,7 +8,7 @@ import pandas as pd
 from morphpipe.config import Configuration
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.findings.claims import effect_order
-from morphpipe.report.findings.key_figures import heeded
+from morphpipe.report.findings.key_figures import conditions_followed
 from morphpipe.report.findings.leakage import leakage
 from morphpipe.report.papers.standing import PAPERS
 from morphpipe.report.quality import COUNT_CHANGE, count_changes, looked_at
@@ -152,7 +152,7 @@ def _effect_number(
 
 
 def _probe_number(summary: pd.DataFrame, view: str, extractor: str) -> KeyNumber:
-    label = "Perturbation told rightly on real images, after learning from generated ones"
+    label = "Perturbation classification accuracy on real images, trained on generated ones"
     made, real = (
         single(
             summary, metric="accuracy", task="perturbation", regime=regime, extractor=extractor,
@@ -207,7 +207,7 @@ def reading(evidence: Evidence, summary: pd.DataFrame, *, extractor: str, view: 
             text = "not measurably further from real images than real images are from each other"
             text += ", at this number of images"
         said.append(f"By {extractor} on view “{view}” the generated images are {text}.")
-    better, conditions = heeded(rows)
+    better, conditions = conditions_followed(rows)
     if conditions:
         said.append(
             f"In {better} of {_plural(conditions, 'condition')} the images generated for the "
@@ -364,7 +364,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     if len(evidence.quarantine):
         said.append(
             f"{len(evidence.quarantine):,} of {_plural(looked_at(evidence), 'field')} "
-            f"{'was' if len(evidence.quarantine) == 1 else 'were'} put aside before the split, "
+            f"{'was' if len(evidence.quarantine) == 1 else 'were'} excluded before the split, "
             "for the reasons listed under The data: what is said here is said of the others."
         )
     return said
