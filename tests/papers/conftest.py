@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from morphpipe.config.papers import Papers
+from morphpipe.evaluation.core.summary import prepare
 from morphpipe.report.papers.facts import ExperimentFacts
 from morphpipe.report.papers.measured import Metrics
 from morphpipe.report.papers.run import PaperRun
@@ -53,7 +54,9 @@ def make_run():
             Papers.model_validate(content), {facts.name: facts for facts in roles.values()}
         )
         for name, rows in tables.items():
-            frames = {table: metric_table(part).to_pandas() for table, part in rows.items()}
+            frames = {
+                table: prepare(metric_table(part).to_pandas()) for table, part in rows.items()
+            }
             run._metrics[name] = Metrics(frames)
         return run
 

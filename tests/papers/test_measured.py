@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from morphpipe.core.errors import DataError
+from morphpipe.evaluation.core.summary import prepare
 from morphpipe.report.papers.measured import Estimate, Metrics, absent, difference, mean_of
 from morphpipe.tables.metric_table import metric_row, metric_table
 
@@ -20,7 +21,7 @@ def row(value, *, metric="FID", perturbation="1", seed=0, **columns):
 
 
 def metrics(*rows):
-    return Metrics({"distances": metric_table(rows).to_pandas()})
+    return Metrics({"distances": prepare(metric_table(rows).to_pandas())})
 
 
 WHERE = {
@@ -51,14 +52,16 @@ def test_what_is_missing_says_why():
     assert table.number("distances", **WHERE).reason == "too few"
     assert "no such number" in table.number("distances", **WHERE | {"view": "all"}).reason
     part = table.number("distances", **WHERE | {"perturbation": "2"})
-    assert (part.value, part.reason) == (3.0, "1 of 2 seeds have no value")
+    assert (part.value, part.reason) == (3.0, "1 of 2 seeds have no value: too few")
 
 
 def test_rows_that_settings_tell_apart():
     table = metrics(row(1.0, settings={"other": "a"}), row(2.0, settings={"other": "b"}))
-    assert table.number("distances", {"other": "b"}, **WHERE).value == 2
+    assert table.number("distances", **WHERE, variant="b").value == 2
+    assert table.number("distances", **WHERE).value is None
+    twice = metrics(row(1.0, settings={"seen": 1}), row(2.0, settings={"seen": 2}))
     with pytest.raises(DataError, match="more than one number"):
-        table.number("distances", **WHERE)
+        twice.number("distances", **WHERE)
 
 
 def test_mean_of_normal_numbers_has_the_interval_of_their_mean():
@@ -108,6 +111,6 @@ def test_intervals_of_means_cover():
 
 def test_a_large_table_is_read_by_its_index():
     frame = pd.DataFrame([row(float(i), perturbation=str(i)) for i in range(2000)])
-    table = Metrics({"distances": frame})
+    table = Metrics({"distances": prepare(frame)})
     assert table.number("distances", **WHERE | {"perturbation": "1234"}).value == 1234
     assert len(table.values("distances", "perturbation", group="")) == 2000

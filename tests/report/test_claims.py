@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.findings.claims import check_claims
-from morphpipe.report.results import read_metrics
 from morphpipe.tables.metric_table import metric_row, metric_table
 
 from .conftest import CELL_TYPES, CONTEXT, configuration_of

@@ -8,13 +8,14 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.core.summary import over_seeds, read_metrics
 from morphpipe.evaluation.distances.comparison import ComparisonSettings, compare
 from morphpipe.evaluation.distances.ranking import ranking_table
 from morphpipe.report.comparison import build_comparison, verdict
 from morphpipe.report.figures.comparison import MOST_PERTURBATIONS, Panel, figure_comparison
 from morphpipe.report.figures.drawing import FLOOR_GREY, MADE
 from morphpipe.report.inputs import ComparisonFiles
-from morphpipe.report.results import distance_points, over_seeds, read_metrics
+from morphpipe.report.results import distance_points
 from morphpipe.report.tables import distance_table
 from morphpipe.tables.metric_table import metric_row, metric_table
 

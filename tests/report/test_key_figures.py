@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.findings.checks import trust
 from morphpipe.report.findings.key_figures import Beside, KeyFigure, conditions_followed
-from morphpipe.report.results import over_seeds
 
 
 def test_places_on_the_line_keep_order_and_stay_on_it():

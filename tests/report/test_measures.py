@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.measure_tables import measure_tables, role
 from morphpipe.report.measures import SHOWN, measure_points
-from morphpipe.report.results import over_seeds
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,13 @@ from sklearn.decomposition import PCA
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.core.summary import over_seeds, prepare, read_metrics
 from morphpipe.report.papers.measured import Metrics
 from morphpipe.report.results import (
     distance_points,
     named_cell_type,
-    over_seeds,
     primary_encoder,
     principal_components,
-    read_metrics,
     served_alignment,
 )
 from morphpipe.report.tables import interval, number, value_cell
@@ -44,7 +43,7 @@ def test_over_seeds_takes_means_of_values_and_limits_and_the_reason(tmp_path):
     low, high = stats.t.interval(0.95, 1, 3.0, stats.sem([2.0, 4.0]))
     assert (row["seeds_low"], row["seeds_high"]) == pytest.approx((low, high))
     assert f"over seeds {number(low)} to {number(high)}" in value_cell(row).note
-    assert row["n_left"] == 4
+    assert row["n_left"] == 20, "of the seeds that have a value"
     assert row["reason"] == "1 of 3 seeds have no value: too few"
 
 
@@ -75,7 +74,7 @@ def test_report_and_paper_pages_give_the_same_interval(tmp_path):
         )
     ]  # fmt: skip
     (row,) = summary_of(rows, tmp_path).to_dict("records")
-    tables = {"distances": metric_table(rows).to_pandas()}
+    tables = {"distances": prepare(metric_table(rows).to_pandas())}
     where = {key: value for key, value in COMMON.items() if key not in CONTEXT}
     cell = Metrics(tables).number("distances", **where, **columns)
     assert (row["value"], row["ci_low"], row["ci_high"]) == pytest.approx((15.0, 12.0, 19.0))
@@ -171,7 +170,7 @@ def test_a_table_that_is_no_metric_table_is_refused(tmp_path):
 
 def test_a_single_cell_type_is_not_shown_twice():
     columns = ["metric", "extractor", "view", "comparison", "regime", "task", "perturbation",
-               "variant"]  # fmt: skip
+               "group", "variant"]  # fmt: skip
     summary = pd.DataFrame(
         {
             "metric": ["a", "a", "b", "never pooled"],

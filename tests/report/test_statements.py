@@ -3,9 +3,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.findings.statements import caveats, key_numbers, reading, what_was_made
-from morphpipe.report.results import over_seeds
 from morphpipe.report.section import sampling_of
 from morphpipe.report.tables import number
 

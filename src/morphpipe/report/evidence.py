@@ -20,8 +20,8 @@ from morphpipe.core.storage import read_parquet
 from morphpipe.datasets.preparation.quality import QUALITY_KEYS
 from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.datasets.splits.leakage import LEAKAGE_COLUMNS, stop_at_leaks
+from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.inputs import ExperimentFiles
-from morphpipe.report.results import read_metrics
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.checkpoint_state import STATE
 from morphpipe.tables.feature_table import Extraction, read_features
@@ -103,7 +103,7 @@ class Evidence:
         One per training seed.
     metrics
         All rows of the tables of distances, effects and probes, see
-        `morphpipe.report.results.read_metrics`.
+        `morphpipe.evaluation.core.summary.read_metrics`.
     points
         For the principal components; None where no features were given.
     measures

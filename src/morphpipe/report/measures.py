@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.figures.captions import Plot
 from morphpipe.report.figures.measures import figure_measures
 from morphpipe.report.measure_tables import measure_tables, role
-from morphpipe.report.results import named_cell_type, over_seeds, select
+from morphpipe.report.results import named_cell_type, select
 from morphpipe.report.tables import Mark, Table
 
 

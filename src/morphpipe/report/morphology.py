@@ -10,6 +10,7 @@ import pandas as pd
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet
+from morphpipe.evaluation.core.summary import over_seeds, read_metrics
 from morphpipe.morphology.tables import FAILED, common_source, read_image_measurements
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.figures import plots
@@ -19,7 +20,7 @@ from morphpipe.report.figures.outlines import outline_tiles
 from morphpipe.report.figures.pictures import Tile
 from morphpipe.report.inputs import MorphologyFiles
 from morphpipe.report.morphology_tables import agreement_table, differences_table
-from morphpipe.report.results import over_seeds, read_metrics, select, single
+from morphpipe.report.results import select, single
 from morphpipe.report.tables import Cell, Table, number, table
 from morphpipe.tables.schemas import (
     CORRELATION_SCHEMA,

@@ -1,8 +1,6 @@
-"""Metric tables as the report reads them: over seeds, and by the encoder that a claim rests on."""
+"""Rows of summarised metric tables: which encoder a claim rests on, and how rows are chosen."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +8,7 @@ import pandas as pd
 
 from morphpipe.config import Configuration
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.seed_interval import Seeds, mean_limits, seed_interval
-from morphpipe.tables.metric_table import read_metric_table
+from morphpipe.evaluation.core.summary import IDENTITY
 
 FLOOR, COPY, SHUFFLED = "real-real", "copy-real", "shuffled-real"
 GENERATED, GENERATED_AT_FLOOR = "generated-real", "generated-real@floor-n"
@@ -23,103 +20,6 @@ DISTANCE_NAMES = {
     "kernel_distance": "kernel distance",
 }
 
-_IDENTITY = [
-    "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
-    "variant",
-]  # fmt: skip
-# Settings that tell rows apart which agree in every column; "none" is the plain case.
-_VARIANTS = ("correction", "other")
-
-
-def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
-    """Join metric tables; `notes` holds the settings as a dictionary, `reason` what they give.
-
-    `variant` names what tells rows apart beside the columns: a correction, another perturbation.
-
-    Raises
-    ------
-    DataError
-        If a file has other columns than a metric table.
-    """
-    parts = [read_metric_table(path).to_pandas() for path in paths]
-    frame = pd.concat(parts, ignore_index=True)
-    # Few settings, on very many rows.
-    settings = {text: json.loads(text) for text in frame["settings"].unique()}
-    frame["notes"] = [settings[text] for text in frame["settings"]]
-    frame["reason"] = [notes.get("reason", "") for notes in frame["notes"]]
-    frame["variant"] = [
-        ", ".join(str(notes[key]) for key in _VARIANTS if notes.get(key) not in (None, "none"))
-        for notes in frame["notes"]
-    ]
-    for column in _IDENTITY:
-        frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
-    return frame
-
-
-def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for what is the same but for the seeds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The mean `value` of the seeds that have one, its interval (`ci_low`, `ci_high`, see
-        `morphpipe.evaluation.core.seed_interval.mean_limits`), the fewest images (`n_left`,
-        `n_right`), how many `seeds` there are and the interval over them (`seeds_low`,
-        `seeds_high`), the mean `chance` (or `expected_share`) where the settings name it, and the
-        `reason` of values that are missing.
-    """
-    columns = [*_IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
-    columns += ["seeds", "seeds_low", "seeds_high", "chance", "reason"]
-    if frame.empty:
-        return pd.DataFrame(columns=columns)
-    known = frame["value"].notna()
-    told = [notes.get("chance", notes.get("expected_share")) for notes in frame["notes"]]
-    work = frame[[*_IDENTITY, "value", "n_left", "n_right"]].assign(
-        chance=pd.Series(told, index=frame.index, dtype=float).where(known),
-        without=~known,
-    )
-    summary = work.groupby(_IDENTITY, sort=False, as_index=False).agg(
-        value=("value", "mean"), n_left=("n_left", "min"), n_right=("n_right", "min"),
-        seeds=("without", "size"), chance=("chance", "mean"), without=("without", "sum"),
-    )  # fmt: skip
-    limits = mean_limits(frame[known], _IDENTITY)
-    summary = summary.merge(limits, left_on=_IDENTITY, right_index=True, how="left")
-    summary = summary.merge(_seed_intervals(frame[known]), on=_IDENTITY, how="left")
-    return _with_reasons(summary, frame)[columns]
-
-
-def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Ends of the intervals over seeds of what has several, by what it is."""
-    values: dict[tuple[Any, ...], dict[Seeds, float]] = {}
-    seeds = frame[["training_seed", "sampling_seed"]].astype(object)
-    pairs = seeds.where(seeds.notna(), None).itertuples(index=False, name=None)
-    of = frame[_IDENTITY].itertuples(index=False, name=None)
-    for identity, pair, value in zip(of, pairs, frame["value"], strict=True):
-        values.setdefault(identity, {})[pair] = value
-    rows = [
-        (*identity, *interval)
-        for identity, by_seed in values.items()
-        if len(by_seed) > 1 and (interval := seed_interval(by_seed)) is not None
-    ]
-    ends = ["seeds_low", "seeds_high"]
-    return pd.DataFrame(rows, columns=[*_IDENTITY, *ends]).astype(dict.fromkeys(ends, float))
-
-
-def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Why values are missing, and of how many of the seeds."""
-    given = frame[frame["reason"] != ""]
-    reasons: dict[tuple[Any, ...], set[str]] = {}
-    of = given[_IDENTITY].itertuples(index=False, name=None)
-    for identity, reason in zip(of, given["reason"], strict=True):
-        reasons.setdefault(identity, set()).add(reason)
-    rows = [(*identity, "; ".join(sorted(told))) for identity, told in reasons.items()]
-    told = pd.DataFrame(rows, columns=[*_IDENTITY, "reason"]).astype(object)
-    joined = summary.merge(told, on=_IDENTITY, how="left")
-    partly = joined["reason"].notna() & (joined["without"] < joined["seeds"])
-    counts = joined["without"].astype(str) + " of " + joined["seeds"].astype(str)
-    said = counts + " seeds have no value: " + joined["reason"].fillna("")
-    return joined.assign(reason=joined["reason"].fillna("").mask(partly, said))
-
 
 def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.DataFrame:
     """Rows as they are shown: with a single cell type nothing is said twice.
@@ -129,7 +29,7 @@ def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.Data
     """
     if len(cell_types) != 1:
         return summary
-    others = pd.MultiIndex.from_frame(summary[[c for c in _IDENTITY if c != "cell_type"]])
+    others = pd.MultiIndex.from_frame(summary[[c for c in IDENTITY if c != "cell_type"]])
     twice = others.isin(others[summary["cell_type"] == "all"])
     kept = summary[~(twice & (summary["cell_type"] == cell_types[0]))]
     return kept.assign(cell_type=kept["cell_type"].replace("all", cell_types[0]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from morphpipe.config import Configuration
 from morphpipe.config.experiments import Experiment
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.closest_pairs import ClosePair, close_pairs
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.figures import pictures
@@ -18,7 +19,7 @@ from morphpipe.report.measures import MeasureSection, build_measures
 from morphpipe.report.morphology import MorphologySection, build_morphology
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
 from morphpipe.report.quality import aside_table, looked_at, nuclei_table
-from morphpipe.report.results import named_cell_type, over_seeds, primary_encoder, select
+from morphpipe.report.results import named_cell_type, primary_encoder, select
 from morphpipe.report.tables import (
     Table,
     agreement_table,

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from morphpipe.config import Configuration
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.simulated.programmes import Programme, programmes
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report import tables
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.figures import plots
@@ -29,7 +30,6 @@ from morphpipe.report.results import (
     SHUFFLED,
     distance_points,
     named_cell_type,
-    over_seeds,
     principal_components,
     select,
     served_alignment,

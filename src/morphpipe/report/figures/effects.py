@@ -93,8 +93,8 @@ def figure_effects(
     Parameters
     ----------
     effects
-        Rows of one encoder and view from `morphpipe.report.results.over_seeds`: metric `cate`
-        with comparison `real`, `generated` and `real-control-floor`.
+        Rows of one encoder and view from `morphpipe.evaluation.core.summary.over_seeds`: metric
+        `cate` with comparison `real`, `generated` and `real-control-floor`.
     true_effects
         By cell type and perturbation, where they are known. They have another unit and compare
         within a programme only: those of a series are scaled to its largest real effect in the

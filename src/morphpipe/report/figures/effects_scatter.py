@@ -45,9 +45,9 @@ def figure_effects_scatter(effects: pd.DataFrame) -> Figure:
     Parameters
     ----------
     effects
-        Rows of one encoder and view from `morphpipe.report.results.over_seeds`: metric `cate`
-        with comparison `real`, `generated` and `real-control-floor`, at least one perturbation
-        with both of the first two.
+        Rows of one encoder and view from `morphpipe.evaluation.core.summary.over_seeds`: metric
+        `cate` with comparison `real`, `generated` and `real-control-floor`, at least one
+        perturbation with both of the first two.
     """
     pairs = paired_effects(effects)
     floors = effects[

@@ -164,8 +164,8 @@ def figure_probes(probes: pd.DataFrame) -> Figure:
     Parameters
     ----------
     probes
-        Rows of one encoder and view from `morphpipe.report.results.over_seeds` with the metric
-        `accuracy`.
+        Rows of one encoder and view from `morphpipe.evaluation.core.summary.over_seeds` with the
+        metric `accuracy`.
     """
     values = probes[(probes["metric"] == "accuracy") & probes["value"].notna()]
     tasks = list(dict.fromkeys(values["task"]))

@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.results import over_seeds, select, single
+from morphpipe.report.results import select, single
 from morphpipe.report.tables import number
 
 GRADED_SERIES = ("inert", "graded-low", "graded-mid", "graded-high")

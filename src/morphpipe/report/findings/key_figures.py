@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import Evidence
 from morphpipe.report.measures import headline_row
 from morphpipe.report.morphology import MorphologySection
@@ -15,7 +16,6 @@ from morphpipe.report.results import (
     FRECHET,
     GENERATED_AT_FLOOR,
     SHUFFLED,
-    over_seeds,
     select,
     single,
 )

@@ -7,19 +7,17 @@ squares (MOVER: Zou and Donner, Statistics in Medicine 27, 2008), which keeps sk
 The real images of two perturbations are from different wells, so that their errors are independent.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.seed_interval import Seeds, mean_limits, seed_interval
-from morphpipe.tables.metric_table import read_metric_table
+from morphpipe.evaluation.core.seed_interval import Seeds, seed_interval
+from morphpipe.evaluation.core.summary import IDENTITY, over_seeds
 
 
 @dataclass(frozen=True)
@@ -142,32 +140,36 @@ def _fewest(numbers: Iterable[int | None]) -> int | None:
     return min((n for n in numbers if n is not None), default=None)
 
 
-IDENTITY = [
-    "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
-    "group",
-]  # fmt: skip
-
-
 class Metrics:
     """The metric tables of one experiment.
 
     Parameters
     ----------
     tables
-        By name (`distances`, `effects`, …): rows of `METRIC_SCHEMA`.
+        By name (`distances`, `effects`, …): see `evaluation.core.summary.read_metrics`.
     """
 
     def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
         self.tables = dict(tables)
-        self._indices: dict[str, dict[tuple[str, ...], np.ndarray]] = {}
+        self._rows: dict[str, dict[tuple[str, ...], np.ndarray]] = {}
+        self._summaries: dict[str, dict[tuple[str, ...], dict[str, Any]]] = {}
 
     def _index(self, table: str) -> dict[tuple[str, ...], np.ndarray]:
-        """Positions of the rows by `IDENTITY`: a table may hold a million."""
-        if table not in self._indices:
-            keys = self.tables[table][IDENTITY].astype(object)
-            grouped = keys.where(keys.notna(), "").groupby(IDENTITY, sort=False)
-            self._indices[table] = {key: rows for key, rows in grouped.indices.items()}
-        return self._indices[table]
+        """Positions of the rows by `IDENTITY`; each has a summary."""
+        if table not in self._rows:
+            frame = self.tables[table]
+            twice = frame.duplicated([*IDENTITY, "training_seed", "sampling_seed"])
+            if twice.any():
+                row = frame.loc[twice, IDENTITY].iloc[0]
+                raise DataError(
+                    f"The table {table} holds more than one number for "
+                    f"{', '.join(f'{k} {v}' for k, v in row.items() if v)} and one pair of seeds."
+                )
+            self._rows[table] = dict(frame.groupby(IDENTITY, sort=False).indices)
+            summary = over_seeds(frame)
+            keys = summary[IDENTITY].itertuples(index=False, name=None)
+            self._summaries[table] = dict(zip(keys, summary.to_dict("records"), strict=True))
+        return self._rows[table]
 
     def values(self, table: str, column: str, **columns: str) -> list[str]:
         """The values of a column of identity among rows with these others, sorted."""
@@ -183,17 +185,13 @@ class Metrics:
             - {""}
         )
 
-    def number(
-        self, table: str, setting: Mapping[str, Any] | None = None, /, **columns: str
-    ) -> Estimate:
-        """The number that these columns tell, over seeds.
+    def number(self, table: str, **columns: str) -> Estimate:
+        """The number that these columns name, over seeds.
 
         Parameters
         ----------
         table
             Name of the metric table.
-        setting
-            Keys of the rows' settings and what they have to be, where columns do not suffice.
         **columns
             Columns of `IDENTITY`; one that is not named has to be empty.
 
@@ -205,44 +203,30 @@ class Metrics:
         if table not in self.tables:
             return absent(f"this run does not measure {table}")
         key = tuple(columns.get(name, "") for name in IDENTITY)
-        rows = self.tables[table].iloc[self._index(table).get(key, [])]
-        if setting and len(rows):
-            fits = [setting.items() <= json.loads(text).items() for text in rows["settings"]]
-            rows = rows[fits]
-        if not len(rows):
+        positions = self._index(table).get(key)
+        if positions is None:
             return absent(f"the table {table} has no such number")
-        if rows.duplicated(["training_seed", "sampling_seed"]).any():
-            raise DataError(
-                f"The table {table} holds more than one number for {columns}: name the settings "
-                "that tell them apart."
-            )
-        known = rows[rows["value"].notna()]
-        settings = json.loads((known if len(known) else rows)["settings"].iloc[0])
-        if not len(known):
-            return Estimate(reason=settings.get("reason", ""), settings=settings)
-        lacking = len(rows) - len(known)
-        low, high = mean_limits(known.assign(number=0), ["number"]).iloc[0]
-        return Estimate(
-            value=float(known["value"].mean()),
-            low=None if pd.isna(low) else float(low),
-            high=None if pd.isna(high) else float(high),
-            by_seed={
-                (_whole(t), _whole(s)): float(v)
-                for t, s, v in known[["training_seed", "sampling_seed", "value"]].itertuples(
-                    index=False
-                )
-            },
-            n_left=_fewest(_whole(n) for n in known["n_left"]),
-            n_right=_fewest(_whole(n) for n in known["n_right"]),
-            reason=f"{lacking} of {len(rows)} seeds have no value" if lacking else "",
-            settings=settings,
-        )
+        return _estimate(self._summaries[table][key], self.tables[table].iloc[positions])
+
+
+def _estimate(row: Mapping[str, Any], rows: pd.DataFrame) -> Estimate:
+    """The number of a row of `over_seeds`, with the values of every seed."""
+    known = rows[rows["value"].notna()]
+    settings = (known if len(known) else rows)["notes"].iloc[0]
+    if not len(known):
+        return Estimate(reason=row["reason"], settings=settings)
+    seeds = known[["training_seed", "sampling_seed", "value"]].itertuples(index=False)
+    return Estimate(
+        value=float(row["value"]),
+        low=None if pd.isna(row["ci_low"]) else float(row["ci_low"]),
+        high=None if pd.isna(row["ci_high"]) else float(row["ci_high"]),
+        by_seed={(_whole(t), _whole(s)): float(value) for t, s, value in seeds},
+        n_left=_whole(row["n_left"]),
+        n_right=_whole(row["n_right"]),
+        reason=row["reason"],
+        settings=settings,
+    )
 
 
 def _whole(value: Any) -> int | None:
     return None if pd.isna(value) else int(value)
-
-
-def read_metrics(paths: Mapping[str, str | Path]) -> Metrics:
-    """Read metric tables by name."""
-    return Metrics({name: read_metric_table(path).to_pandas() for name, path in paths.items()})

@@ -217,7 +217,7 @@ def table_15(table: PaperTable, run: PaperRun) -> None:
             }
             # The distance is symmetric, and the table holds each pair once.
             found = [
-                metrics.number("cross_perturbation", {"other": b}, perturbation=a, **columns)
+                metrics.number("cross_perturbation", perturbation=a, variant=b, **columns)
                 for a, b in ((one, other), (other, one))
             ]
             estimate = found[0] if found[0].value is not None else found[1]

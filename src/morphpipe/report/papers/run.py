@@ -7,9 +7,10 @@ from typing import Any
 
 from morphpipe.config.papers import MorphGenItems, MorphoDiffItems, PaperEncoders, Papers
 from morphpipe.core.errors import ConfigError
+from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.papers.facts import ExperimentFacts
 from morphpipe.report.papers.items import Item
-from morphpipe.report.papers.measured import Metrics, read_metrics
+from morphpipe.report.papers.measured import Metrics
 from morphpipe.report.papers.setups import ENCODER_KINDS
 
 # What stands under these names is no metric table.
@@ -94,7 +95,9 @@ class PaperRun:
             morphology = self.files.get(facts.name, {}).get("morphology")
             if morphology:
                 paths["morphology"] = morphology["metrics"]
-            self._metrics[facts.name] = read_metrics(paths)
+            self._metrics[facts.name] = Metrics(
+                {what: read_metrics([path]) for what, path in paths.items()}
+            )
         return self._metrics[facts.name]
 
     def paths(self, name: str, what: str) -> Any:
