@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from morphpipe.autoencoders.autoencoder import Codec
-from morphpipe.config.sampling import FLOW_SAMPLERS, Guidance, Sampling, is_flow
+from morphpipe.config.sampling import FLOW, FLOW_SAMPLERS, Guidance, Sampling
 from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.encoders.base import Encoder
@@ -52,10 +52,10 @@ from morphpipe.report.figures.drawing import CONDITIONS, FLOOR_GREY, STYLE, new_
 from morphpipe.sampling.generate import generated_manifest, sample_latents
 from morphpipe.sampling.load import TrainedGenerator, load_with_codec
 from morphpipe.sampling.plan import sampling_plan
-from morphpipe.sampling.times import evaluations
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.manifest import ChannelManifest
+from morphpipe.transport.times import evaluations
 
 SEED = 2020  # of the halvings and of what is drawn from the generated images
 NUMBERS = ("ratio", "precision", "recall", "images_per_second")
@@ -79,9 +79,7 @@ class Judge:
         return torch.cat(parts).float().cpu().numpy()
 
 
-def budgets(
-    kind: str, wanted: list[int], samplers: list[str], grids: list[str]
-) -> Iterator[Sampling]:
+def budgets(wanted: list[int], samplers: list[str], grids: list[str]) -> Iterator[Sampling]:
     """Settings that cost exactly so many evaluations; those that cannot are left out."""
     for sampler in samplers:
         for grid in grids:
@@ -93,7 +91,7 @@ def budgets(
                     steps=number // 2 if heun else number,
                     last_correction=heun,
                 )
-                if settings.unsuited_to("sit") is None and evaluations(settings, "sit") == number:
+                if settings.unsuited_to(FLOW) is None and evaluations(settings, FLOW) == number:
                     yield settings
 
 
@@ -254,8 +252,7 @@ def main() -> None:
     generator, codec = load_with_codec(
         arguments.checkpoint, arguments.codec, size, scaling_factor=arguments.scaling_factor
     )
-    kind = generator.settings.generator.kind
-    if not is_flow(kind):
+    if generator.settings.generator.path is not FLOW:
         raise ConfigError(f"{arguments.checkpoint} is no flow: its samplers are of another kind.")
     manifest = generated_manifest(table.manifest, generator.settings)
     encoder = load_encoder(
@@ -288,8 +285,8 @@ def main() -> None:
     print(f"floor {floor.value:.4g} with {len(drawn[0].first)} images on either side")
     # The first batch on a GPU loads kernels, which no solver shall pay for.
     sample(generator, codec, plan.iloc[: arguments.batch_size], Sampling(steps=2), 0)
-    for settings in budgets(kind, arguments.evaluations, arguments.samplers, arguments.grids):
-        number = evaluations(settings, kind)
+    for settings in budgets(arguments.evaluations, arguments.samplers, arguments.grids):
+        number = evaluations(settings, FLOW)
         settings = settings.model_copy(
             update={
                 "batch_size": arguments.batch_size,

@@ -29,12 +29,12 @@ from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import FlowUNet, Generator, SiT
 from morphpipe.config.sampling import Guidance, Sampling
 from morphpipe.core.devices import best_device, uses_bfloat16
-from morphpipe.generators.build import build_generator
+from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.generate import sample_latents
 from morphpipe.sampling.load import TrainedGenerator
-from morphpipe.sampling.times import evaluations
 from morphpipe.training.settings import TrainingSettings
+from morphpipe.transport.times import evaluations
 
 ROOT = Path(__file__).resolve().parents[1]
 CODEC = ROOT / "weights" / "simulated-codec"
@@ -100,12 +100,12 @@ def measure(name: str, batch: int, repeats: int) -> list[list[str]]:
     speeds = [
         [batch / statistics.median(s) for s in zip(*seconds[1:], strict=True)] for seconds in taken
     ]
-    kind = generator.settings.generator.kind
+    path = generator.settings.generator.path
     rows = []
     for settings, own in zip(samplers, speeds, strict=True):
         gains = [speed / papers for speed, papers in zip(own, speeds[0], strict=True)]
         rows.append(
-            [name, f"{settings.sampler}, {settings.steps} steps", str(evaluations(settings, kind)),
+            [name, f"{settings.sampler}, {settings.steps} steps", str(evaluations(settings, path)),
              "bf16" if half else "fp32", *(f"{number:.3g}" for number in (*own, *gains))]
         )  # fmt: skip
     return rows

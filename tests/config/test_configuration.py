@@ -103,7 +103,7 @@ def test_defaults_are_the_papers_but_for_sampling():
             {"kind": "gan"},
             "generator: .*'gan'.*'sit', 'flow_unet', 'unet'",
         ),
-        ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but .*'sit' is sampled by euler-mar"),
+        ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but a flow is sampled by euler-mar"),
         (
             "experiments.one.sampling",
             {"shift": 2.0},

@@ -36,7 +36,7 @@ def batch(n=4, targets=None):
 
 def test_loss_of_a_network_that_predicts_zero_is_the_target_squared():
     data = batch()
-    losses = generator().loss(data)
+    losses = generator().losses(data)
     expected = (data.noise - data.latents).square().mean()
     torch.testing.assert_close(losses.diffusion, expected)
     assert losses.alignment is None
@@ -53,8 +53,8 @@ def test_loss_is_that_of_the_velocity_on_the_path():
     condition = Condition(data.condition.perturbation[keep], data.condition.cell_type[keep])
     x = (1 - t) * data.latents + t * data.noise
     velocity = torch.empty_like(x)
-    velocity[keep] = model.velocity(x[keep], data.time[keep], condition)
-    velocity[~keep] = model.velocity(
+    velocity[keep] = model.predict(x[keep], data.time[keep], condition)
+    velocity[~keep] = model.predict(
         x[~keep], data.time[~keep], Condition(*torch.zeros(2, 1).long()), null=True
     )
     expected = (velocity - (data.noise - data.latents)).square().mean()
@@ -63,22 +63,22 @@ def test_loss_is_that_of_the_velocity_on_the_path():
 
 def test_alignment_enters_with_its_weight_and_reaches_the_network():
     targets = torch.randn(4, 4, 6)
-    losses = generator(6, alignment_weight=0.25).loss(batch(targets=targets))
+    losses = generator(6, alignment_weight=0.25).losses(batch(targets=targets))
     torch.testing.assert_close(losses.total, losses.diffusion + 0.25 * losses.alignment)
     assert -1 <= losses.alignment <= 1
     model = generator(6)
-    model.loss(batch(targets=targets)).alignment.backward()
+    model.losses(batch(targets=targets)).alignment.backward()
     assert model.network.patches.weight.grad.abs().sum() > 0
     assert model.network.final.linear.weight.grad is None
 
 
 def test_alignment_needs_both_sides():
     with pytest.raises(ConfigError, match="Alignment"):
-        generator(6).loss(batch())
+        generator(6).losses(batch())
     with pytest.raises(ConfigError, match="Alignment"):
-        generator().loss(batch(targets=torch.zeros(4, 4, 6)))
+        generator().losses(batch(targets=torch.zeros(4, 4, 6)))
     with pytest.raises(DataError, match="tokens"):
-        generator(6).loss(batch(targets=torch.zeros(4, 9, 6)))
+        generator(6).losses(batch(targets=torch.zeros(4, 9, 6)))
 
 
 def test_null_velocity_ignores_the_condition():
@@ -86,10 +86,10 @@ def test_null_velocity_ignores_the_condition():
     for weight in model.parameters():
         weight.data += 0.1 * torch.randn_like(weight)
     x, time = torch.randn(2, 2, 4, 4), torch.full((2,), 0.5)
-    a = model.velocity(x, time, Condition(torch.tensor([0, 1]), torch.tensor([0, 1])), null=True)
-    b = model.velocity(x, time, Condition(torch.tensor([2, 2]), torch.tensor([1, 0])), null=True)
+    a = model.predict(x, time, Condition(torch.tensor([0, 1]), torch.tensor([0, 1])), null=True)
+    b = model.predict(x, time, Condition(torch.tensor([2, 2]), torch.tensor([1, 0])), null=True)
     torch.testing.assert_close(a, b)
-    c = model.velocity(x, time, Condition(torch.tensor([2, 2]), torch.tensor([1, 0])))
+    c = model.predict(x, time, Condition(torch.tensor([2, 2]), torch.tensor([1, 0])))
     assert not torch.allclose(b, c)
 
 

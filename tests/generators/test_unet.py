@@ -75,7 +75,7 @@ def double(generator, data):
 
 
 def gradients(generator, data):
-    generator.loss(data).total.backward()
+    generator.losses(data).total.backward()
     return {name: weight.grad for name, weight in generator.named_parameters()}
 
 
@@ -159,7 +159,7 @@ def test_77_tokens_are_one_token(cell_type_token):
         )
         timestep = torch.tensor([1, 500, 999])
         with torch.no_grad():
-            output = generator.noise(data.latents, timestep, data.condition)
+            output = generator.predict(data.latents, timestep, data.condition)
         found.append({"output": output} | gradients(generator, data))
     one, many = found
     for name, value in one.items():
@@ -171,7 +171,7 @@ def test_77_tokens_are_one_token_in_the_precision_of_training():
     timestep = torch.tensor([1, 500, 999])
     with torch.no_grad():
         one, many = (
-            build(tokens=tokens).noise(data.latents, timestep, data.condition) for tokens in (1, 77)
+            build(tokens=tokens).predict(data.latents, timestep, data.condition) for tokens in (1, 77)
         )
     torch.testing.assert_close(many, one, rtol=1e-5, atol=1e-6)
 
@@ -224,15 +224,15 @@ def test_the_baseline_sees_no_condition():
     data = batch(width=None)
     timestep = torch.full((N,), 300)
     other = Condition(torch.tensor([3, 2, 1]), torch.tensor([1, 1, 1]))
-    found = baseline.noise(data.latents, timestep, data.condition)
-    assert torch.equal(found, baseline.noise(data.latents, timestep, other))
+    found = baseline.predict(data.latents, timestep, data.condition)
+    assert torch.equal(found, baseline.predict(data.latents, timestep, other))
     prompt = torch.ones(N, 1, 768)
     assert torch.equal(found, baseline.network(data.latents, timestep, prompt).sample)
     # With the same weights, it is what a conditional network predicts without its condition.
     conditional = build()
-    null = conditional.noise(data.latents, timestep, condition(), null=True)
+    null = conditional.predict(data.latents, timestep, condition(), null=True)
     assert torch.equal(null, found)
-    given = conditional.noise(data.latents, timestep, condition())
+    given = conditional.predict(data.latents, timestep, condition())
     assert (given - null).abs().amax((1, 2, 3)).min() > 1e-4
 
 
@@ -293,7 +293,7 @@ def test_samples_of_the_network_do_not_depend_on_the_batch_size():
             every.perturbation[indices], every.cell_type[indices], every.embedding[indices]
         )
         source = noise.source(indices, (4, 8, 6))
-        return denoise(lambda x, t: generator.noise(x, t, part), source, steps=4)
+        return denoise(lambda x, t: generator.predict(x, t, part), source, steps=4)
 
     torch.testing.assert_close(
         torch.cat([sample([0]), sample([1, 2])]), sample([0, 1, 2]), rtol=1e-4, atol=1e-5
@@ -312,15 +312,15 @@ def test_what_does_not_fit_stops_in_words():
     generator, data = build(), batch()
     timestep = torch.zeros(N).long()
     with pytest.raises(ConfigError, match="4 channels, not 3"):
-        generator.noise(data.latents[:, :3], timestep, data.condition)
+        generator.predict(data.latents[:, :3], timestep, data.condition)
     with pytest.raises(ConfigError, match="8x5"):
-        generator.noise(data.latents[..., :5], timestep, data.condition)
+        generator.predict(data.latents[..., :5], timestep, data.condition)
     with pytest.raises(DataError, match="come without"):
-        generator.noise(data.latents, timestep, condition(width=None))
+        generator.predict(data.latents, timestep, condition(width=None))
     with pytest.raises(DataError, match=r"\[N, 5\], not \[3, 4\]"):
-        generator.noise(data.latents, timestep, condition(width=4))
+        generator.predict(data.latents, timestep, condition(width=4))
     with pytest.raises(DataError, match="takes no embeddings"):
-        build(condition_width=None).noise(data.latents, timestep, condition())
+        build(condition_width=None).predict(data.latents, timestep, condition())
     aligned = TrainingBatch(
         data.latents, data.noise, data.time, data.condition, data.drop, torch.zeros(N, 4, 6)
     )

@@ -13,9 +13,9 @@ from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import FlowUNet, SiT, UNet
-from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
+from morphpipe.config.sampling import FLOW, Guidance, Sampling
 from morphpipe.core.errors import ConfigError, DataError, StorageError
-from morphpipe.generators.build import build_generator
+from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling import generate as module
@@ -169,7 +169,7 @@ def test_samples_do_not_depend_on_the_batch(trained, plan):
     assert torch.equal(sample_latents(trained, plan, SETTINGS, 3), whole)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS["sit"])
+@pytest.mark.parametrize("sampler", FLOW.samplers)
 def test_samples_follow_seed_index_and_condition(trained, plan, sampler):
     settings = SETTINGS.model_copy(update={"sampler": sampler})
     one = sample_latents(trained, plan, settings, 0)

@@ -279,13 +279,11 @@ def export_diffusers(
     morphpipe export-diffusers checkpoint --output morphodiff-bbbc021
     ```
     """
-    from morphpipe.generators.unet_folder import save_unet
     from morphpipe.sampling.load import load_generator
-    from morphpipe.sampling.released import averaged_unet
     from morphpipe.tables.checkpoint_state import read_state
 
     generator = load_generator(checkpoint, read_state(checkpoint).latent_shape)
-    save_unet(output, averaged_unet(generator))
+    generator.network.save_diffusers(output)
     print(output)
 
 

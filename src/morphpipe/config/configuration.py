@@ -119,8 +119,8 @@ class Configuration(Model):
             generator = experiment.generator
             if generator.condition is not None:
                 uses.append((f"{place}.generator.condition", "conditions", generator.condition))
-            if generator.kind == "unet" and generator.weights is not None:
-                uses.append((f"{place}.generator.weights", "weights", generator.weights))
+            if generator.starts_from is not None:
+                uses.append((f"{place}.generator.weights", "weights", generator.starts_from))
             if experiment.generator.alignment is not None:
                 uses.append(
                     (
@@ -225,17 +225,10 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _experiments(self) -> "Configuration":
-        from morphpipe.config.sit_presets import FLOW_PRESETS, PRESETS
-        from morphpipe.config.unet_presets import UNET_PRESETS
-
         for name, experiment in self.experiments.items():
-            architecture, kind = experiment.generator.architecture, experiment.generator.kind
-            presets = list(UNET_PRESETS if kind == "unet" else FLOW_PRESETS[kind])
-            if architecture not in presets:
-                raise ValueError(
-                    f"experiments.{name}.generator.architecture is {architecture!r}; "
-                    f"allowed: {', '.join(presets)}"
-                )
+            fault = experiment.generator.fault()
+            if fault is not None:
+                raise ValueError(f"experiments.{name}.generator.{fault}")
             codec = self.codecs[experiment.codec]
             if codec.origin == "trained" and codec.image_mode != experiment.image_mode:
                 raise ValueError(
@@ -262,12 +255,6 @@ class Configuration(Model):
                     "condition of kind constant: perturbations have images of their own"
                 )
             alignment = experiment.generator.alignment
-            block = getattr(alignment, "block", 0)
-            if block and block > PRESETS[architecture].depth:
-                raise ValueError(
-                    f"experiments.{name}.generator.alignment.block is {block}, but "
-                    f"{architecture} has {PRESETS[architecture].depth} blocks"
-                )
             if alignment is not None and self.encoders[alignment.encoder].kind == "inception":
                 raise ValueError(
                     f"experiments.{name}.generator.alignment.encoder: Inception gives no tokens; "
@@ -334,8 +321,8 @@ class Configuration(Model):
             encoder = self.encoders[name]
             if encoder.kind != "resnet18":
                 used.add(encoder.weights)
-        if generator.kind == "unet" and generator.weights is not None:
-            used.add(generator.weights)
+        if generator.starts_from is not None:
+            used.add(generator.starts_from)
         if generator.condition is not None:
             weights = getattr(self.conditions[generator.condition], "weights", None)
             if weights is not None:

@@ -242,7 +242,7 @@ class Experiment(Model):
 
     @model_validator(mode="after")
     def _kinds(self) -> "Experiment":
-        unsuited = self.sampling.unsuited_to(self.generator.kind)
+        unsuited = self.sampling.unsuited_to(self.generator.path)
         if unsuited is not None:
             raise ValueError(unsuited)
         guide, slices = self.sampling.guidance.guide, self.training.slices
@@ -278,9 +278,9 @@ class Experiment(Model):
     @property
     def sampler(self) -> str:
         """The sampler by name."""
-        return self.sampling.sampler_for(self.generator.kind)
+        return self.sampling.sampler_for(self.generator.path)
 
     @property
     def sampling_steps(self) -> int:
         """Steps of the sampler."""
-        return self.sampling.steps_for(self.generator.kind)
+        return self.sampling.steps_for(self.generator.path)

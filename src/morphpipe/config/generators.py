@@ -1,10 +1,14 @@
 """The generators: which network, and what it is conditioned on."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from morphpipe.config.base import Model, Name, PositiveInt
+from morphpipe.config.sampling import DIFFUSION, FLOW, Path
+from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, PRESETS
+from morphpipe.config.unet_presets import UNET_PRESETS
 
 
 class Alignment(Model):
@@ -31,8 +35,18 @@ class BlockAlignment(Alignment):
         return f"after block {self.block}"
 
 
-class _Conditional(Model):
-    """What all generators share in how they drop labels."""
+class _Generator(Model):
+    """What the settings of all generators say."""
+
+    path: ClassVar[Path] = FLOW
+    """What it is sampled along."""
+    presets: ClassVar[Mapping[str, Any]]
+    """Its architectures by name."""
+    paper: ClassVar[str] = "MorphGen"
+    """Whose numbers it is compared with."""
+
+    kind: str
+    architecture: str
 
     label_dropout_mode: Literal["joint", "independent"] = Field(
         "joint",
@@ -40,8 +54,19 @@ class _Conditional(Model):
         "by a draw of its own.",
     )
 
+    @property
+    def starts_from(self) -> str | None:
+        """Which of `weights` its training starts from; none from scratch."""
+        return None
 
-class _Flow(_Conditional):
+    def fault(self) -> str | None:
+        """Say which setting cannot be; None where all can."""
+        if self.architecture not in self.presets:
+            return f"architecture is {self.architecture!r}; allowed: {', '.join(self.presets)}"
+        return None
+
+
+class _Flow(_Generator):
     """What the networks of flows share."""
 
     normalise_labels: bool = Field(
@@ -54,6 +79,8 @@ class _Flow(_Conditional):
 class SiT(_Flow):
     """MorphGen's transformer, on the path of a flow."""
 
+    presets: ClassVar[Mapping[str, Any]] = PRESETS
+
     kind: Literal["sit"]
     architecture: str = Field("SiT-XL/2", description="A preset's name (MorphGen, appendix B).")
     condition: Name | None = Field(
@@ -65,9 +92,23 @@ class SiT(_Flow):
     )
     alignment: BlockAlignment | None = None
 
+    def fault(self) -> str | None:
+        """Say which setting cannot be; None where all can."""
+        said = super().fault()
+        if said is None and self.alignment is not None:
+            depth = self.presets[self.architecture].depth
+            if self.alignment.block > depth:
+                return (
+                    f"alignment.block is {self.alignment.block}, but {self.architecture} has "
+                    f"{depth} blocks"
+                )
+        return said
+
 
 class FlowUNet(_Flow):
     """A small convolutional U-Net on the path of a flow, for small data and short trainings."""
+
+    presets: ClassVar[Mapping[str, Any]] = FLOW_UNET_PRESETS
 
     kind: Literal["flow_unet"]
     architecture: str = Field("FlowUNet-S", description="A preset's name.")
@@ -82,8 +123,12 @@ class FlowUNet(_Flow):
     )
 
 
-class UNet(_Conditional):
+class UNet(_Generator):
     """MorphoDiff's U-Net of Stable Diffusion, which predicts the noise of a diffusion."""
+
+    path: ClassVar[Path] = DIFFUSION
+    presets: ClassVar[Mapping[str, Any]] = UNET_PRESETS
+    paper: ClassVar[str] = "MorphoDiff"
 
     kind: Literal["unet"]
     architecture: str = Field("SD-v1-4", description="A preset's name (MorphoDiff, section 3.1).")
@@ -112,6 +157,11 @@ class UNet(_Conditional):
         0.0, ge=0, le=1, description="Share of conditions replaced by the constant prompt."
     )
     alignment: None = Field(None, description="A U-Net has no tokens to align.")
+
+    @property
+    def starts_from(self) -> str | None:
+        """Which of `weights` its training starts from; none from scratch."""
+        return self.weights
 
 
 Generator = Annotated[SiT | FlowUNet | UNet, Field(discriminator="kind")]

@@ -3,6 +3,7 @@
 What the settings do, and how to choose, is described in docs/sampling.md.
 """
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -17,13 +18,6 @@ Grid = Literal["uniform", "shifted", "edm"]
 
 FLOW_SAMPLERS, DIFFUSION_SAMPLERS = get_args(FlowSampler), get_args(DiffusionSampler)
 
-SAMPLERS = {
-    "sit": FLOW_SAMPLERS,
-    "flow_unet": FLOW_SAMPLERS,
-    "unet": DIFFUSION_SAMPLERS,
-}
-"""What can sample from a generator of a kind; the first is its paper's."""
-
 PAPER_STEPS = 50
 """Steps of MorphGen (section 3) and of MorphoDiff."""
 
@@ -35,9 +29,31 @@ SHIFT = 3.0
 """Shift of the grid `shifted` where none is given: Stable Diffusion 3's (Esser et al. 2024)."""
 
 
-def is_flow(kind: str) -> bool:
-    """Whether a kind of generator is a flow; otherwise it predicts the noise of a diffusion."""
-    return SAMPLERS[kind] is FLOW_SAMPLERS
+@dataclass(frozen=True)
+class Path:
+    """What a family of generators is sampled along.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    samplers
+        What can sample from it; the first is its paper's.
+    default
+        The sampler where none is named.
+    continuous
+        Whether its times are in [0, 1], with grids and intervals of guidance; otherwise they are
+        the timesteps of a diffusion.
+    """
+
+    name: str
+    samplers: tuple[str, ...]
+    default: str
+    continuous: bool
+
+
+FLOW = Path("flow", FLOW_SAMPLERS, FLOW_DEFAULT, continuous=True)
+DIFFUSION = Path("diffusion", DIFFUSION_SAMPLERS, DIFFUSION_SAMPLERS[0], continuous=False)
 
 
 class Guidance(Model):
@@ -133,32 +149,32 @@ class Sampling(Model):
             )
         return self
 
-    def sampler_for(self, kind: str) -> str:
-        """The sampler by name, for a kind of generator."""
-        return self.sampler or (FLOW_DEFAULT if is_flow(kind) else SAMPLERS[kind][0])
+    def sampler_for(self, path: Path) -> str:
+        """The sampler by name."""
+        return self.sampler or path.default
 
-    def steps_for(self, kind: str) -> int:
-        """Steps of the sampler, for a kind of generator."""
-        ode = is_flow(kind) and self.sampler_for(kind) != "euler-maruyama"
+    def steps_for(self, path: Path) -> int:
+        """Steps of the sampler."""
+        ode = path.continuous and self.sampler_for(path) != "euler-maruyama"
         return self.steps or (ODE_STEPS if ode else PAPER_STEPS)
 
-    def unsuited_to(self, kind: str) -> str | None:
-        """Say which setting makes no sense for a kind of generator; None where all do."""
-        sampler, allowed = self.sampler_for(kind), SAMPLERS[kind]
-        if sampler not in allowed:
+    def unsuited_to(self, path: Path) -> str | None:
+        """Say which setting makes no sense for a generator; None where all do."""
+        sampler = self.sampler_for(path)
+        if sampler not in path.samplers:
             return (
-                f"sampling.sampler is {sampler!r}, but a generator of kind {kind!r} is sampled by "
-                f"{', '.join(allowed)}"
+                f"sampling.sampler is {sampler!r}, but a {path.name} is sampled by "
+                f"{', '.join(path.samplers)}"
             )
-        if not is_flow(kind) and self.guidance.limited:
+        if not path.continuous and self.guidance.limited:
             return (
-                "sampling.guidance.low and .high are times of a flow: a generator of kind "
-                f"{kind!r} is guided at every step"
+                "sampling.guidance.low and .high are times of a flow: a "
+                f"{path.name} is guided at every step"
             )
-        if not is_flow(kind) and self.grid != "uniform":
+        if not path.continuous and self.grid != "uniform":
             return (
-                f"sampling.grid is {self.grid!r}, but grids are times of a flow: a generator of "
-                f"kind {kind!r} is sampled at its own timesteps; leave grid out"
+                f"sampling.grid is {self.grid!r}, but grids are times of a flow: a {path.name} is "
+                "sampled at its own timesteps; leave grid out"
             )
         if sampler == "euler-maruyama" and self.grid != "uniform":
             return (

@@ -46,12 +46,6 @@ FLOW_UNET_PRESETS = {
     "FlowUNet-test": FlowUNetPreset(16, (1, 2), blocks=1, middle_blocks=1, attention_levels=1),
 }
 
-FLOW_PRESETS: dict[str, dict[str, Preset] | dict[str, FlowUNetPreset]] = {
-    "sit": PRESETS,
-    "flow_unet": FLOW_UNET_PRESETS,
-}
-"""By kind of generator."""
-
 
 def token_stride(architecture: str) -> int:
     """Rows (and columns) of the latent that one hidden token of a flow's network stands for."""

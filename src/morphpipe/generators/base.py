@@ -1,15 +1,18 @@
-"""What every generator takes and answers.
-
-A generator is a torch module. `forward(batch)` is its loss, so that it can be wrapped for several
-processes as it is; samplers in `morphpipe.transport` ask for its velocity, or for the noise that it
-predicts.
-"""
+"""What every generator takes and answers."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from morphpipe.config.sampling import Sampling
+from morphpipe.core.errors import ConfigError
+from morphpipe.transport.guidance import guided
+from morphpipe.transport.noise import NoiseSource
+from morphpipe.transport.samplers import Velocity
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,109 @@ class Losses:
     total: Tensor
     diffusion: Tensor
     alignment: Tensor | None
+
+
+class Generator(nn.Module):
+    """A generator as training, sampling, the report and exports see it, whatever its family.
+
+    A family is a subclass in a module of its own, with a function `build` that makes one from its
+    settings and a function `operations` that counts what one pass takes; its settings stand in
+    `config.generators`, and `generators.registry` names the module.
+    """
+
+    def forward(self, batch: TrainingBatch) -> Losses:
+        """Give the losses, so that a wrapper for several processes sees the whole step."""
+        return self.losses(batch)
+
+    def losses(self, batch: TrainingBatch) -> Losses:
+        """What training minimises, of one batch."""
+        raise NotImplementedError
+
+    def predict(
+        self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
+    ) -> Tensor:
+        """What the network predicts at a state: a velocity, or the noise.
+
+        Parameters
+        ----------
+        x
+            float [N, C, h, w].
+        time
+            [N], in the family's own unit.
+        condition
+            Of the N images.
+        null
+            Whether the condition is replaced by its null class, as guidance needs it.
+
+        Returns
+        -------
+        Tensor
+            [N, C, h, w].
+        """
+        raise NotImplementedError
+
+    def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
+        """Sample along a field of predictions, which is guided already."""
+        raise NotImplementedError
+
+    def sample(
+        self,
+        noise: NoiseSource,
+        condition: Condition,
+        settings: Sampling,
+        *,
+        guide: "Generator | None" = None,
+        half: bool = False,
+    ) -> Tensor:
+        """Samples of a batch of conditions.
+
+        Parameters
+        ----------
+        noise
+            Drawn for each sample by itself.
+        condition
+            Of the N samples.
+        settings
+            Sampler, steps, guidance.
+        guide
+            Autoguidance: the same generator earlier in its training. None: where there is
+            guidance, it is classifier-free.
+        half
+            Whether the network runs in bfloat16.
+
+        Returns
+        -------
+        Tensor
+            float32 [N, C, h, w].
+        """
+        device = condition.cell_type.device
+
+        def field(x: Tensor, time: Tensor, *, of: Generator, null: bool = False) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                return of.predict(x, time, condition, null=null).float()
+
+        guidance = settings.guidance
+        pushed = guided(
+            partial(field, of=self),
+            partial(field, of=self, null=True) if guide is None else partial(field, of=guide),
+            scale=guidance.scale,
+            interval=(guidance.low, guidance.high) if guidance.limited else None,
+        )
+        with torch.inference_mode():
+            return self.solve(pushed, noise, settings)
+
+    def compile_blocks(self) -> None:
+        """Compile what repeats with torch.compile."""
+
+    def save_diffusers(self, folder: str | Path) -> None:
+        """Write the weights in diffusers' layout.
+
+        Raises
+        ------
+        ConfigError
+            When diffusers does not know the network.
+        """
+        raise ConfigError(
+            "diffusers does not know this network: only a U-Net of Stable Diffusion can be written "
+            "in its layout."
+        )

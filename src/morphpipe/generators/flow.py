@@ -1,23 +1,190 @@
-"""Generators of flows: a network that predicts the velocity, and its loss.
+"""Generators of flows: networks that predict the velocity, and their loss.
 
 MorphGen is a SiT on latents of all channels, aligned with an encoder of cell images (section 3 of
 its paper); the loss is REPA's: the velocity's squared error plus a weight times the alignment.
 """
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from morphpipe.config.generators import FlowUNet, SiT
+from morphpipe.config.sampling import Sampling
 from morphpipe.core.errors import ConfigError
-from morphpipe.generators.alignment import alignment_loss
-from morphpipe.generators.base import Condition, Losses, TrainingBatch
-from morphpipe.generators.flow_unet import FlowUNet
-from morphpipe.generators.layers import LabelTable
-from morphpipe.generators.sit import SiT
+from morphpipe.generators.alignment import Projector, alignment_loss
+from morphpipe.generators.base import Condition, Generator, Losses, TrainingBatch
+from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding
+from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.transport.interpolant import interpolate, velocity_target
+from morphpipe.transport.noise import NoiseSource
+from morphpipe.transport.samplers import Velocity
+from morphpipe.transport.solve import sample_flow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
-class FlowGenerator(nn.Module):
+class FlowNetwork(nn.Module):
+    """Predicts the velocity of latents from their state, the time and the two labels.
+
+    What networks of flows share: the sum of the labels' and the time's vectors is the condition,
+    c = e_perturbation + e_celltype + e_t. Each label has a null class, learnt where labels are
+    dropped and used by guidance.
+
+    Parameters
+    ----------
+    latent_channels
+        Channels of the latent; 24 for six stains encoded one by one with four channels each.
+    latent_size
+        Height and width of the latent, or one number for both.
+    gradient_checkpointing
+        Recompute blocks in the backward pass: less memory, about a third more time.
+    """
+
+    presets: ClassVar[Mapping[str, "DataclassInstance"]]
+
+    def __init__(
+        self,
+        latent_channels: int,
+        latent_size: int | tuple[int, int],
+        *,
+        gradient_checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
+        self.latent_channels, self.latent_size = latent_channels, size
+        self.gradient_checkpointing = gradient_checkpointing
+        self.projector: Projector | None = None
+
+    def embed_conditions(
+        self,
+        width: int,
+        *,
+        perturbations: int,
+        cell_types: int,
+        condition_width: int | None,
+        time_scale: float,
+        normalise_labels: bool,
+    ) -> None:
+        """Add the embeddings of time, perturbation and cell type.
+
+        Parameters
+        ----------
+        width
+            Of the condition.
+        perturbations, cell_types
+            Number of classes, without the null class.
+        condition_width
+            Width of the perturbations' embeddings, which then take the place of a learnt table of
+            labels; None: the table, as in MorphGen.
+        time_scale
+            Factor on the time before its sines and cosines; 1 in SiT and REPA.
+        normalise_labels
+            Divide the sum of the two labels' vectors by the square root of 2.
+        """
+        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
+        self.time = TimeEmbedding(width, scale=time_scale)
+        self.perturbation: LabelTable | EmbeddingProjection = (
+            LabelTable(perturbations, width)
+            if condition_width is None
+            else EmbeddingProjection(condition_width, width)
+        )
+        self.cell_type = LabelTable(cell_types, width)
+
+    @classmethod
+    def from_preset(cls, name: str, **options: Any) -> Self:
+        """Build a named size of `presets`; `options` are the other parameters of the class.
+
+        Raises
+        ------
+        ConfigError
+            If there is no preset of that name, or the sizes do not fit together.
+        """
+        if name not in cls.presets:
+            raise ConfigError(
+                f'There is no preset "{name}" of a {cls.__name__}: choose one of '
+                f"{', '.join(cls.presets)}."
+            )
+        return cls(**asdict(cls.presets[name]), **options)
+
+    @property
+    def repeated(self) -> list[nn.Module]:
+        """The modules that the network consists of, to be compiled one by one."""
+        raise NotImplementedError
+
+    def condition(
+        self, time: Tensor, perturbation: Tensor, cell_type: Tensor, drop: Tensor | None
+    ) -> Tensor:
+        """The condition [N, inner], activated (SiLU) as every modulation begins with it."""
+        dropped = (None, None) if drop is None else drop.unbind(1)
+        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
+        return F.silu(self.time(time) + self.label_scale * labels)
+
+    def check_latents(self, x: Tensor) -> None:
+        """Stop at latents of another size.
+
+        Raises
+        ------
+        ConfigError
+            Naming both sizes.
+        """
+        if x.shape[1:] != (self.latent_channels, *self.latent_size):
+            raise ConfigError(
+                f"This {type(self).__name__} was built for latents of {self.latent_channels} "
+                f"channels and {self.latent_size[0]}x{self.latent_size[1]}, not "
+                f"{tuple(x.shape[1:])}."
+            )
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        perturbation: Tensor,
+        cell_type: Tensor,
+        drop: Tensor | None = None,
+    ) -> Tensor:
+        """Velocity at a state.
+
+        Parameters
+        ----------
+        x
+            float [N, C, h, w].
+        time
+            float [N], 1 is noise and 0 data.
+        perturbation
+            int64 [N], or the embeddings, float [N, d].
+        cell_type
+            int64 [N].
+        drop
+            bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
+            replaced by its null class. Drawn by the caller, so that resumed training repeats
+            itself.
+
+        Returns
+        -------
+        Tensor
+            [N, C, h, w].
+        """
+        return self.forward_with_hidden(x, time, perturbation, cell_type, drop)[0]
+
+    def forward_with_hidden(
+        self,
+        x: Tensor,
+        time: Tensor,
+        perturbation: Tensor,
+        cell_type: Tensor,
+        drop: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Velocity, and the hidden tokens [N, T, width] that are aligned; see `forward`."""
+        raise NotImplementedError
+
+
+class FlowGenerator(Generator):
     """A network that predicts velocities, with its loss.
 
     Parameters
@@ -28,7 +195,7 @@ class FlowGenerator(nn.Module):
         Weight of the alignment; 0.5 in MorphGen and REPA.
     """
 
-    def __init__(self, network: SiT | FlowUNet, *, alignment_weight: float = 0.5) -> None:
+    def __init__(self, network: FlowNetwork, *, alignment_weight: float = 0.5) -> None:
         super().__init__()
         self.network = network
         self.alignment_weight = alignment_weight
@@ -39,11 +206,7 @@ class FlowGenerator(nn.Module):
             # Of fixed shapes: inductor fails on a network whose blocks see several grids otherwise.
             block.compile(dynamic=False)
 
-    def forward(self, batch: TrainingBatch) -> Losses:
-        """Give the loss, so that a wrapper for several processes sees the whole step."""
-        return self.loss(batch)
-
-    def loss(self, batch: TrainingBatch) -> Losses:
+    def losses(self, batch: TrainingBatch) -> Losses:
         """Squared error of the velocity, and the alignment where the network has a projector.
 
         Raises
@@ -74,12 +237,16 @@ class FlowGenerator(nn.Module):
         alignment = alignment_loss(projector(hidden), batch.targets)
         return Losses(diffusion + self.alignment_weight * alignment, diffusion, alignment)
 
-    def velocity(
+    def predict(
         self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
-        """Velocity [N, C, h, w] at the state x and time [N]; `null` ignores the condition."""
+        """Velocity [N, C, h, w] at the state x and time [N], 1 is noise and 0 data."""
         drop = torch.ones(len(x), 2, dtype=torch.bool, device=x.device) if null else None
         return self.network(x, time, self._perturbation(condition), condition.cell_type, drop)
+
+    def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
+        """Follow the velocity from noise to data."""
+        return sample_flow(field, noise, settings)
 
     def _perturbation(self, condition: Condition) -> Tensor:
         """The labels, or the embeddings where the network takes those."""
@@ -91,3 +258,44 @@ class FlowGenerator(nn.Module):
                 "has none: give the table of conditions that it was trained with."
             )
         return condition.embedding
+
+
+def build_flow(
+    network: type[FlowNetwork],
+    settings: SiT | FlowUNet,
+    vocabulary: Vocabulary,
+    latent_shape: tuple[int, int, int],
+    *,
+    target_width: int | None,
+    weights: None,
+    **options: Any,
+) -> FlowGenerator:
+    """Build a generator around a network; see `registry.build_generator` for the parameters."""
+    alignment = settings.alignment
+    if alignment is not None and target_width is not None:
+        options |= {"alignment_width": target_width, "projector_width": alignment.projector_width}
+    built = network.from_preset(
+        settings.architecture,
+        latent_channels=latent_shape[0],
+        latent_size=latent_shape[1:],
+        perturbations=len(vocabulary.perturbations),
+        cell_types=len(vocabulary.cell_types),
+        normalise_labels=settings.normalise_labels,
+        **options,
+    )
+    return FlowGenerator(built, alignment_weight=0.0 if alignment is None else alignment.weight)
+
+
+def count_operations(
+    network: type[FlowNetwork], architecture: str, channels: int, size: int
+) -> tuple[float, float]:
+    """Operations of one forward pass over one latent, and parameters, without any content."""
+    with torch.device("meta"):
+        built = network.from_preset(
+            architecture, latent_channels=channels, latent_size=size, perturbations=1, cell_types=1
+        )
+        label = torch.zeros(1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counter:
+            built(torch.empty(1, channels, size, size), torch.empty(1), label, label)
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    return float(counter.get_total_flops()), float(parameters)

@@ -8,18 +8,20 @@ hundred fields and some minutes of training whole cells come out of this one ear
 """
 
 import itertools
-from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from morphpipe.config.sit_presets import FLOW_UNET_PRESETS
+from morphpipe.config.generators import FlowUNet as Settings
+from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, token_stride
 from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector
-from morphpipe.generators.layers import EmbeddingProjection, LabelTable, TimeEmbedding, attend
+from morphpipe.generators.flow import FlowGenerator, FlowNetwork, build_flow, count_operations
+from morphpipe.generators.layers import LabelTable, attend
+from morphpipe.perturbations.vocabulary import Vocabulary
 
 # Channels of a group of GroupNorm.
 _GROUP = 16
@@ -113,20 +115,15 @@ class Stage(nn.Module):
         return x if self.attention is None else self.attention(x)
 
 
-class FlowUNet(nn.Module):
-    """Predicts the velocity of latents from their state, the time and the two labels.
-
-    Each label has a null class, learnt where labels are dropped and used by guidance.
+class FlowUNet(FlowNetwork):
+    """A convolutional U-Net, see `FlowNetwork`.
 
     Parameters
     ----------
-    latent_channels
-        Channels of the latent; 24 for six stains encoded one by one with four channels each.
-    latent_size
-        Height and width of the latent, or one number for both; multiples of the network's
-        downsampling, 2 ** (levels - 1).
-    perturbations, cell_types
-        Number of classes, without the null class.
+    latent_channels, latent_size, gradient_checkpointing
+        See `FlowNetwork`; the size is a multiple of the network's downsampling, 2 ** (levels - 1).
+    perturbations, cell_types, condition_width, normalise_labels
+        See `FlowNetwork.embed_conditions`.
     width
         Channels at full resolution.
     multipliers
@@ -138,27 +135,22 @@ class FlowUNet(nn.Module):
         Residual blocks on the coarsest grid, between the two ways.
     attention_levels
         So many of the coarsest levels have attention behind each block.
-    condition_width
-        Width of the perturbations' embeddings, which then take the place of a learnt table of
-        labels; None: the table.
     alignment_width
         Width of the encoder's tokens that the places of the coarsest grid are aligned with, after
         the middle blocks; None: no projector.
     projector_width
         Hidden width of the projector.
-    gradient_checkpointing
-        Recompute blocks in the backward pass: less memory, about a third more time.
     time_scale
-        Factor on the time before its sines and cosines. 1000, as for the timesteps of diffusion:
-        with times in [0, 1] most of the frequencies would stay constant.
-    normalise_labels
-        Divide the sum of the two labels' vectors by the square root of 2.
+        1000, as for the timesteps of diffusion: with times in [0, 1] most of the frequencies would
+        stay constant.
 
     Raises
     ------
     ConfigError
         If the sizes do not fit together.
     """
+
+    presets = FLOW_UNET_PRESETS
 
     def __init__(
         self,
@@ -179,30 +171,25 @@ class FlowUNet(nn.Module):
         time_scale: float = 1000.0,
         normalise_labels: bool = False,
     ) -> None:
-        super().__init__()
-        if isinstance(latent_size, int):
-            latent_size = (latent_size, latent_size)
+        inner = 2 * width
+        super().__init__(
+            latent_channels, latent_size, gradient_checkpointing=gradient_checkpointing
+        )
         factor = 2 ** (len(multipliers) - 1)
-        if latent_size[0] % factor or latent_size[1] % factor:
+        if self.latent_size[0] % factor or self.latent_size[1] % factor:
             raise ConfigError(
-                f"A latent of {latent_size[0]}x{latent_size[1]} cannot be halved "
+                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be halved "
                 f"{len(multipliers) - 1} times: choose an image size whose latents are multiples "
                 f"of {factor}, or a U-Net of fewer levels."
             )
-        self.latent_channels = latent_channels
-        self.latent_size = latent_size
-        self.gradient_checkpointing = gradient_checkpointing
-        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
-
-        inner = 2 * width
-        self.time = TimeEmbedding(inner, scale=time_scale)
-        self.perturbation: LabelTable | EmbeddingProjection = (
-            LabelTable(perturbations, inner)
-            if condition_width is None
-            else EmbeddingProjection(condition_width, inner)
+        self.embed_conditions(
+            inner,
+            perturbations=perturbations,
+            cell_types=cell_types,
+            condition_width=condition_width,
+            time_scale=time_scale,
+            normalise_labels=normalise_labels,
         )
-        self.cell_type = LabelTable(cell_types, inner)
-
         channels = [width * multiplier for multiplier in multipliers]
         attends = [
             level >= len(multipliers) - attention_levels for level in range(len(multipliers))
@@ -242,59 +229,15 @@ class FlowUNet(nn.Module):
         for table in self.modules():
             if isinstance(table, LabelTable):
                 nn.init.normal_(table.weight, std=0.5)
-        self.projector: Projector | None = None
         if alignment_width is not None:
             self.projector = Projector(channels[-1], alignment_width, hidden_width=projector_width)
         # The layout that convolutions are fastest in, on CPUs and on GPUs.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @classmethod
-    def from_preset(
-        cls,
-        name: str,
-        *,
-        latent_channels: int,
-        latent_size: int | tuple[int, int],
-        perturbations: int,
-        cell_types: int,
-        **options: Any,
-    ) -> Self:
-        """Build a named size of `morphpipe.config.sit_presets`; `options` are those of the class.
-
-        Raises
-        ------
-        ConfigError
-            If there is no preset of that name, or the sizes do not fit together.
-        """
-        if name not in FLOW_UNET_PRESETS:
-            raise ConfigError(
-                f'There is no preset "{name}" of a U-Net for flows: choose one of '
-                f"{', '.join(FLOW_UNET_PRESETS)}."
-            )
-        return cls(
-            latent_channels=latent_channels,
-            latent_size=latent_size,
-            perturbations=perturbations,
-            cell_types=cell_types,
-            **asdict(FLOW_UNET_PRESETS[name]),
-            **options,
-        )
-
     @property
     def repeated(self) -> list[nn.Module]:
         """The modules that the network consists of, to be compiled one by one."""
         return [module for module in self.modules() if isinstance(module, Stage)]
-
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor,
-        perturbation: Tensor,
-        cell_type: Tensor,
-        drop: Tensor | None = None,
-    ) -> Tensor:
-        """Velocity at a state; the parameters are those of `SiT.forward`."""
-        return self.forward_with_hidden(x, time, perturbation, cell_type, drop)[0]
 
     def forward_with_hidden(
         self,
@@ -305,14 +248,8 @@ class FlowUNet(nn.Module):
         drop: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Velocity [N, C, h, w], and the coarsest grid as tokens [N, T, channels], row by row."""
-        if x.shape[1:] != (self.latent_channels, *self.latent_size):
-            raise ConfigError(
-                f"This U-Net was built for latents of {self.latent_channels} channels and "
-                f"{self.latent_size[0]}x{self.latent_size[1]}, not {tuple(x.shape[1:])}."
-            )
-        dropped = (None, None) if drop is None else drop.unbind(1)
-        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
-        condition = F.silu(self.time(time) + self.label_scale * labels)
+        self.check_latents(x)
+        condition = self.condition(time, perturbation, cell_type, drop)
         skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
         linear = skip * x
         x = self.stem((into * x).contiguous(memory_format=torch.channels_last))
@@ -337,3 +274,16 @@ class FlowUNet(nn.Module):
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return checkpoint(stage, x, condition, use_reentrant=False)
         return stage(x, condition)
+
+
+def build(
+    settings: Settings, vocabulary: Vocabulary, latent_shape: tuple[int, int, int], **options: Any
+) -> FlowGenerator:
+    """Build a generator of this network; see `registry.build_generator`."""
+    return build_flow(FlowUNet, settings, vocabulary, latent_shape, **options)
+
+
+def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
+    """Operations of one forward pass over one latent, and parameters."""
+    stride = token_stride(architecture)
+    return count_operations(FlowUNet, architecture, channels, -(-size // stride) * stride)

@@ -5,45 +5,31 @@ as in DiT (Peebles and Xie 2023, arXiv:2212.09748) and SiT (Ma et al. 2024, arXi
 MorphGen's condition is the sum c = e_perturbation + e_celltype + e_t.
 """
 
-from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from morphpipe.config.generators import SiT as Settings
 from morphpipe.config.sit_presets import PRESETS
 from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector
-from morphpipe.generators.layers import (
-    Block,
-    EmbeddingProjection,
-    FinalLayer,
-    LabelTable,
-    TimeEmbedding,
-    patchify,
-    unpatchify,
-)
+from morphpipe.generators.flow import FlowGenerator, FlowNetwork, build_flow
+from morphpipe.generators.layers import Block, FinalLayer, LabelTable, patchify, unpatchify
 from morphpipe.imaging.positions import grid_positions
+from morphpipe.perturbations.vocabulary import Vocabulary
 
 
-class SiT(nn.Module):
-    """Predicts the velocity of latents from their state, the time and the two labels.
-
-    Each label has a null class, learnt where labels are dropped and used by guidance.
+class SiT(FlowNetwork):
+    """A transformer on patches, see `FlowNetwork`.
 
     Parameters
     ----------
-    latent_channels
-        Channels of the latent; 24 for six stains encoded one by one with four channels each.
-    latent_size
-        Height and width of the latent, or one number for both; multiples of `patch`.
-    perturbations, cell_types
-        Number of classes, without the null class.
-    condition_width
-        Width of the perturbations' embeddings, which then take the place of a learnt table of
-        labels; None: the table, as in MorphGen.
+    latent_channels, latent_size, gradient_checkpointing
+        See `FlowNetwork`; the size is a multiple of `patch`.
+    perturbations, cell_types, condition_width, time_scale, normalise_labels
+        See `FlowNetwork.embed_conditions`.
     width, depth, heads, patch
         Size of the transformer, see `morphpipe.config.sit_presets`.
     alignment_width
@@ -52,12 +38,6 @@ class SiT(nn.Module):
         Number of blocks after which the hidden tokens are taken; 8 in REPA and MorphGen.
     projector_width
         Hidden width of the projector; 2048 in REPA's code.
-    gradient_checkpointing
-        Recompute blocks in the backward pass: less memory, about a third more time.
-    time_scale
-        Factor on the time before its sines and cosines; 1 in SiT and REPA.
-    normalise_labels
-        Divide the sum of the two labels' vectors by the square root of 2.
 
     Raises
     ------
@@ -65,6 +45,7 @@ class SiT(nn.Module):
         If the sizes do not fit together.
     """
 
+    presets = PRESETS
     positions: Tensor
 
     def __init__(
@@ -86,18 +67,18 @@ class SiT(nn.Module):
         time_scale: float = 1.0,
         normalise_labels: bool = False,
     ) -> None:
-        super().__init__()
-        if isinstance(latent_size, int):
-            latent_size = (latent_size, latent_size)
-        if latent_size[0] % patch or latent_size[1] % patch:
-            raise ConfigError(
-                f"A latent of {latent_size[0]}x{latent_size[1]} cannot be cut into patches of "
-                f"{patch}x{patch}: choose an image size that is a multiple of the codec's "
-                "reduction times the patch."
-            )
         if width % heads or width % 4:
             raise ConfigError(
                 f"The width {width} of SiT must be a multiple of 4 and of its {heads} heads."
+            )
+        super().__init__(
+            latent_channels, latent_size, gradient_checkpointing=gradient_checkpointing
+        )
+        if self.latent_size[0] % patch or self.latent_size[1] % patch:
+            raise ConfigError(
+                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be cut into "
+                f"patches of {patch}x{patch}: choose an image size that is a multiple of the "
+                "codec's reduction times the patch."
             )
         if alignment_width is not None:
             alignment_depth = 8 if alignment_depth is None else alignment_depth
@@ -106,60 +87,24 @@ class SiT(nn.Module):
                     f"Alignment after block {alignment_depth} needs that many blocks, but this "
                     f"SiT has {depth}: set the alignment depth to between 1 and {depth}."
                 )
-        self.latent_channels = latent_channels
-        self.latent_size = latent_size
         self.patch = patch
         self.alignment_depth = alignment_depth
-        self.gradient_checkpointing = gradient_checkpointing
-        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
-
         self.patches = nn.Linear(patch * patch * latent_channels, width)
-        self.time = TimeEmbedding(width, scale=time_scale)
-        self.perturbation: LabelTable | EmbeddingProjection = (
-            LabelTable(perturbations, width)
-            if condition_width is None
-            else EmbeddingProjection(condition_width, width)
+        self.embed_conditions(
+            width,
+            perturbations=perturbations,
+            cell_types=cell_types,
+            condition_width=condition_width,
+            time_scale=time_scale,
+            normalise_labels=normalise_labels,
         )
-        self.cell_type = LabelTable(cell_types, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.final = FinalLayer(width, patch * patch * latent_channels)
-        self.projector: Projector | None = None
         if alignment_width is not None:
             self.projector = Projector(width, alignment_width, hidden_width=projector_width)
         positions = grid_positions(self.token_grid, width, rows_first=False)
         self.register_buffer("positions", positions, persistent=False)
         self.initialise()
-
-    @classmethod
-    def from_preset(
-        cls,
-        name: str,
-        *,
-        latent_channels: int,
-        latent_size: int | tuple[int, int],
-        perturbations: int,
-        cell_types: int,
-        **options: Any,
-    ) -> Self:
-        """Build a named size of `morphpipe.config.sit_presets`; `options` are those of the class.
-
-        Raises
-        ------
-        ConfigError
-            If there is no preset of that name, or the sizes do not fit together.
-        """
-        if name not in PRESETS:
-            raise ConfigError(
-                f'There is no generator preset "{name}": choose one of {", ".join(PRESETS)}.'
-            )
-        return cls(
-            latent_channels=latent_channels,
-            latent_size=latent_size,
-            perturbations=perturbations,
-            cell_types=cell_types,
-            **asdict(PRESETS[name]),
-            **options,
-        )
 
     @property
     def token_grid(self) -> tuple[int, int]:
@@ -190,38 +135,6 @@ class SiT(nn.Module):
             nn.init.zeros_(modulated.modulation.weight)
         nn.init.zeros_(self.final.linear.weight)
 
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor,
-        perturbation: Tensor,
-        cell_type: Tensor,
-        drop: Tensor | None = None,
-    ) -> Tensor:
-        """Velocity at a state.
-
-        Parameters
-        ----------
-        x
-            float [N, C, h, w].
-        time
-            float [N], 1 is noise and 0 data.
-        perturbation
-            int64 [N], or the embeddings, float [N, d].
-        cell_type
-            int64 [N].
-        drop
-            bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
-            replaced by its null class. Drawn by the caller, so that resumed training repeats
-            itself.
-
-        Returns
-        -------
-        Tensor
-            [N, C, h, w].
-        """
-        return self.forward_with_hidden(x, time, perturbation, cell_type, drop)[0]
-
     def forward_with_hidden(
         self,
         x: Tensor,
@@ -237,16 +150,9 @@ class SiT(nn.Module):
         `depth` is the alignment depth unless given, and all blocks without either. The other
         parameters are those of `forward`.
         """
-        if x.shape[1:] != (self.latent_channels, *self.latent_size):
-            raise ConfigError(
-                f"This SiT was built for latents of {self.latent_channels} channels and "
-                f"{self.latent_size[0]}x{self.latent_size[1]}, not {tuple(x.shape[1:])}."
-            )
+        self.check_latents(x)
         depth = depth or self.alignment_depth or len(self.blocks)
-        dropped = (None, None) if drop is None else drop.unbind(1)
-        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
-        condition = self.time(time) + self.label_scale * labels
-        condition = F.silu(condition)  # every modulation begins with it
+        condition = self.condition(time, perturbation, cell_type, drop)
         tokens = self.patches(patchify(x, self.patch)) + self.positions
         hidden = tokens
         for number, block in enumerate(self.blocks, start=1):
@@ -258,3 +164,25 @@ class SiT(nn.Module):
                 hidden = tokens
         velocity = unpatchify(self.final(tokens, condition), self.patch, self.latent_size)
         return velocity, hidden
+
+
+def build(
+    settings: Settings, vocabulary: Vocabulary, latent_shape: tuple[int, int, int], **options: Any
+) -> FlowGenerator:
+    """Build MorphGen's generator; see `registry.build_generator`."""
+    if settings.alignment is not None and options.get("target_width") is not None:
+        options["alignment_depth"] = settings.alignment.block
+    return build_flow(SiT, settings, vocabulary, latent_shape, **options)
+
+
+def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
+    """Operations of one forward pass over one latent (a product and a sum are two), and parameters.
+
+    Per block and token 24 width^2 for the linear layers and 4 tokens width for attention; the
+    modulation (12 width^2) counts once per image.
+    """
+    preset = PRESETS[architecture]
+    tokens, width = (size // preset.patch) ** 2, preset.width
+    per_token = 24 * width**2 + 4 * tokens * width
+    forward = float(preset.depth * (tokens * per_token + 12 * width**2))
+    return forward, 18.0 * width**2 * preset.depth

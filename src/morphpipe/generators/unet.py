@@ -5,6 +5,7 @@ token's width and repeated (MorphoDiff, section 3.1 and released code); the netw
 noise. The paper's baseline ("Stable Diffusion") is the same network with a constant prompt.
 """
 
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -12,12 +13,19 @@ import torch.nn.functional as F
 from diffusers.models import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from morphpipe.config.generators import UNet as Settings
+from morphpipe.config.sampling import DIFFUSION, Sampling
 from morphpipe.config.unet_presets import UNET_PRESETS
 from morphpipe.core.errors import ConfigError, DataError
-from morphpipe.generators.base import Condition, Losses, TrainingBatch
+from morphpipe.generators.base import Condition, Generator, Losses, TrainingBatch
 from morphpipe.generators.layers import FEW_TOKENS
-from morphpipe.transport.diffusion import STABLE_DIFFUSION
+from morphpipe.generators.unet_folder import load_unet, save_unet
+from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.transport.diffusion import STABLE_DIFFUSION, denoise
+from morphpipe.transport.noise import NoiseSource
+from morphpipe.transport.samplers import Velocity
 
 
 def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
@@ -57,7 +65,7 @@ class UNetAttention:
         return attend(attention, x, *args, **options)
 
 
-class UNetGenerator(nn.Module):
+class UNetGenerator(Generator):
     """A conditional U-Net with its loss.
 
     All copies of a token are equal, so that attention over them is uniform whatever the queries
@@ -191,11 +199,7 @@ class UNetGenerator(nn.Module):
             # Of fixed shapes, as `FlowGenerator` does.
             block.compile(dynamic=False)
 
-    def forward(self, batch: TrainingBatch) -> Losses:
-        """Give the loss, so that a wrapper for several processes sees the whole step."""
-        return self.loss(batch)
-
-    def loss(self, batch: TrainingBatch) -> Losses:
+    def losses(self, batch: TrainingBatch) -> Losses:
         """Mean squared error of the noise, at the timesteps floor(1000 time).
 
         Raises
@@ -215,17 +219,17 @@ class UNetGenerator(nn.Module):
         diffusion = F.mse_loss(predicted.float(), batch.noise.float())
         return Losses(diffusion, diffusion, None)
 
-    def noise(
-        self, x: Tensor, timestep: Tensor, condition: Condition, *, null: bool = False
+    def predict(
+        self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
-        """Predicted noise at a state.
+        """Predicted noise at a state and timestep.
 
         Parameters
         ----------
         x
             float [N, C, h, w].
-        timestep
-            [N], in [0, 1000): int64, or float between two timesteps.
+        time
+            Timesteps [N], in [0, 1000): int64, or float between two timesteps.
         condition
             Of the N images.
         null
@@ -239,10 +243,19 @@ class UNetGenerator(nn.Module):
         Raises
         ------
         ConfigError, DataError
-            See `loss`.
+            See `losses`.
         """
         drop = torch.full((len(x), 2), null, dtype=torch.bool, device=x.device)
-        return self._predict(x, timestep, condition, drop)
+        return self._predict(x, time, condition, drop)
+
+    def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
+        """Remove the predicted noise step by step."""
+        sampler, steps = settings.sampler_for(DIFFUSION), settings.steps_for(DIFFUSION)
+        return denoise(field, noise, sampler=sampler, steps=steps)
+
+    def save_diffusers(self, folder: str | Path) -> None:
+        """Write the U-Net in diffusers' layout; see `unet_folder.save_unet`."""
+        save_unet(folder, self)
 
     def prompt(self, condition: Condition, drop: Tensor) -> Tensor:
         """Tokens that the network attends to.
@@ -300,3 +313,67 @@ class UNetGenerator(nn.Module):
         self.check_latents(*x.shape[1:])
         prompt = self.prompt(condition, drop)
         return self.network(x, timestep, encoder_hidden_states=prompt).sample
+
+
+def build(
+    settings: Settings,
+    vocabulary: Vocabulary,
+    latent_shape: tuple[int, int, int],
+    *,
+    condition_width: int | None,
+    gradient_checkpointing: bool,
+    weights: str | Path | None,
+    **_: Any,
+) -> UNetGenerator:
+    """Build MorphoDiff's generator; see `registry.build_generator`."""
+    options: dict[str, Any] = {
+        "perturbations": len(vocabulary.perturbations),
+        "cell_types": len(vocabulary.cell_types),
+        "condition_width": condition_width,
+        "tokens": settings.tokens,
+        "padding": settings.padding,
+        "cell_type_token": settings.cell_type_token,
+    }
+    if weights is None:
+        return UNetGenerator.from_preset(
+            settings.architecture,
+            latent_channels=latent_shape[0],
+            latent_size=latent_shape[1:],
+            gradient_checkpointing=gradient_checkpointing,
+            **options,
+        )
+    network = load_unet(weights)
+    if gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    generator = UNetGenerator(network, **options)
+    generator.check_latents(*latent_shape)
+    # A checkpoint is built again from the preset's name.
+    for key, value in UNET_PRESETS[settings.architecture].settings().items():
+        found = network.config[key]
+        if (list(found) if isinstance(found, list | tuple) else found) != (
+            list(value) if isinstance(value, tuple) else value
+        ):
+            raise ConfigError(
+                f"The U-Net in {weights} has {key} {found}, but generator.architecture is "
+                f"{settings.architecture}, which has {value}: name the preset that it is of."
+            )
+    return generator
+
+
+def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
+    """Operations of one forward pass over one latent, and parameters.
+
+    Counted by torch on tensors without content; of an RGB image, whatever the channels.
+    """
+    preset = UNET_PRESETS[architecture]
+    size = -(-size // preset.downsampling) * preset.downsampling
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            in_channels=4, out_channels=4, sample_size=size, **preset.settings()
+        )
+        latent = torch.empty(1, 4, size, size)
+        token = torch.empty(1, 1, preset.cross_attention_dim)
+        with FlopCounterMode(display=False) as counter:
+            network(latent, torch.zeros(1, dtype=torch.int64), token)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return float(counter.get_total_flops()), float(parameters)

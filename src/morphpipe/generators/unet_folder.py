@@ -7,6 +7,7 @@ import inspect
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from diffusers.models import UNet2DConditionModel
@@ -19,8 +20,7 @@ from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.core.finite import check_finite
 from morphpipe.core.json_files import read_json
 from morphpipe.core.storage import atomic_path
-from morphpipe.generators.unet import UNetGenerator
-from morphpipe.transport.diffusion import ddpm_scheduler
+from morphpipe.transport.diffusion import NoiseSchedule, ddpm_scheduler
 
 _UNET, _AVERAGE, _SCHEDULER = "unet", "unet_ema", "scheduler"
 _TABLES = "condition.safetensors"
@@ -30,8 +30,21 @@ _WEIGHTS = tuple(
 )
 
 
+class ConditionalUNet(Protocol):
+    """What is written and read of a `morphpipe.generators.unet.UNetGenerator`."""
+
+    network: UNet2DConditionModel
+    schedule: NoiseSchedule
+
+    def state_dict(self) -> dict[str, Any]:
+        """All weights by name; those of the U-Net begin with `network.`."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any:
+        """Take weights by name."""
+
+
 def save_unet(
-    folder: str | Path, generator: UNetGenerator, average: Mapping[str, Tensor] | None = None
+    folder: str | Path, generator: ConditionalUNet, average: Mapping[str, Tensor] | None = None
 ) -> None:
     """Write a generator so that diffusers loads it, as one folder in one step.
 
@@ -144,7 +157,7 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
     return network.float()
 
 
-def load_tables(folder: str | Path, generator: UNetGenerator) -> None:
+def load_tables(folder: str | Path, generator: ConditionalUNet) -> None:
     """Put the learnt tokens that `save_unet` wrote into a generator, which may have none.
 
     Raises

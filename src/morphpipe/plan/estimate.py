@@ -25,10 +25,10 @@ from morphpipe.config.sampling import Sampling
 from morphpipe.config.sit_presets import token_stride
 from morphpipe.core.errors import WeightsError
 from morphpipe.core.json_files import read_json
-from morphpipe.plan.operations import generator_operations
+from morphpipe.generators.registry import operations
 from morphpipe.plan.plates import number_of_shards
-from morphpipe.sampling.times import evaluations
 from morphpipe.tables.user_tables import read_user_table
+from morphpipe.transport.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
@@ -76,16 +76,16 @@ class Estimate:
         for column in ("stage", "jobs", "one H200", "2 CPU cores", "disk"):
             table.add_column(column, justify="left" if column == "stage" else "right")
         totals = [0.0, 0.0, 0.0]
-        for name, jobs, operations, size in self.stages:
+        for name, jobs, number, size in self.stages:
             table.add_row(
                 name,
                 str(jobs),
-                _duration(operations / _GPU_RATE),
-                _duration(operations / _CPU_RATE),
+                _duration(number / _GPU_RATE),
+                _duration(number / _CPU_RATE),
                 _size(size),
             )
             totals[0] += jobs
-            totals[1] += operations
+            totals[1] += number
             totals[2] += size
         starting = totals[0] * _START / 2
         table.add_row("starting the jobs", "", "-", _duration(starting), "-")
@@ -155,16 +155,16 @@ def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None
         codec = configuration.codecs[name]
         if codec.origin == "trained":
             # Encoder and decoder, the latter of twice the operations.
-            operations = codec.steps * codec.batch_size * 9 * _SMALL_CODEC * codec.crop**2
-            estimate.stages.append((f"codec {name}: train", 1, operations, 4e6))
+            work = codec.steps * codec.batch_size * 9 * _SMALL_CODEC * codec.crop**2
+            estimate.stages.append((f"codec {name}: train", 1, work, 4e6))
     for name in sorted(encoders):
         encoder = configuration.encoders[name]
         if encoder.kind == "resnet18":
             split = configuration.splits[encoder.split]
             fields, size = _fields(configuration, split.dataset)
             images = fields * split.fractions[encoder.side] * encoder.epochs
-            operations = images * 3 * _RESNET18 * (size / 224) ** 2
-            estimate.stages.append((f"encoder {name}: train", 1, operations, 45e6))
+            work = images * 3 * _RESNET18 * (size / 224) ** 2
+            estimate.stages.append((f"encoder {name}: train", 1, work, 45e6))
 
 
 def _used(configuration: Configuration) -> list[Experiment]:
@@ -253,7 +253,7 @@ def _estimate_experiment(
         joined = encoder.kind == "openphenom" and encoder.channels == "concatenate"
         of_field = orientations * tokens * _TOKEN_BYTES * (planes if joined else 1)
         estimate.stages.append((f"{name}: alignment targets", shards, 0.0, fields * of_field))
-    forward, parameters = generator_operations(experiment.generator, per_plane * planes, side)
+    forward, parameters = operations(experiment.generator, per_plane * planes, side)
     steps = training.steps * len(training.seeds)
     # Forward and backward are three forward passes.
     if trains:
@@ -271,7 +271,7 @@ def _estimate_experiment(
     # With one set, all perturbations of a cell type share its images.
     shared = conditions // _cell_types(configuration, sampling, dataset)
     sampled = images // shared if sampling.one_set else images
-    passes = evaluations(sampling, experiment.generator.kind)
+    passes = evaluations(sampling, experiment.generator.path)
     estimate.stages.append(
         (
             f"{name}: sample {sampled:,} images",

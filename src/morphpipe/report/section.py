@@ -29,7 +29,7 @@ from morphpipe.report.tables import (
     quarantine_table,
     split_table,
 )
-from morphpipe.sampling.times import evaluations
+from morphpipe.transport.times import evaluations
 
 # A table of nuclei up to this length stands on the page, longer ones are folded.
 _SHORT = 12
@@ -105,7 +105,7 @@ def condition_of(configuration: Configuration, experiment: Experiment) -> str:
 def sampling_of(experiment: Experiment) -> str:
     """How images are sampled, and what one costs."""
     sampling, guidance = experiment.sampling, experiment.sampling.guidance
-    number = evaluations(sampling, experiment.generator.kind)
+    number = evaluations(sampling, experiment.generator.path)
     said = [experiment.sampler, f"{experiment.sampling_steps} steps"]
     if sampling.grid != "uniform":
         said.append(f"grid {sampling.grid}")

@@ -4,7 +4,6 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,11 @@ from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.core.folder_lock import only_user
 from morphpipe.core.storage import atomic_path
 from morphpipe.generators.base import Condition
-from morphpipe.generators.flow import FlowGenerator
-from morphpipe.generators.unet import UNetGenerator
 from morphpipe.sampling.load import TrainedGenerator
-from morphpipe.sampling.solve import sample_flow
 from morphpipe.tables.archive import write_archive
 from morphpipe.tables.fields import name_fault
 from morphpipe.tables.manifest import Channel, ChannelManifest
 from morphpipe.training.settings import TrainingSettings
-from morphpipe.transport.diffusion import denoise
-from morphpipe.transport.guidance import guided
 from morphpipe.transport.noise import SampleNoise
 
 
@@ -65,8 +59,7 @@ def sample_latents(
     torch.Tensor
         float32 [n, C', h, w].
     """
-    network = generator.network
-    device = next(network.parameters()).device
+    device = next(generator.network.parameters()).device
     condition = generator.condition(plan).to(device)
     # The released code of MorphoDiff begins the noise anew for each perturbation.
     anew = generator.settings.fidelity.sampling_noise == "released_code"
@@ -77,35 +70,13 @@ def sample_latents(
         generator.latent_shape,
         device=device,
     )
-    half = uses_bfloat16(generator.settings.training.precision, device)
-    kind = generator.settings.generator.kind
-
-    def predict(
-        x: torch.Tensor,
-        time: torch.Tensor,
-        *,
-        network: FlowGenerator | UNetGenerator,
-        null: bool = False,
-    ) -> torch.Tensor:
-        """The velocity, or the noise."""
-        of = network.noise if isinstance(network, UNetGenerator) else network.velocity
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return of(x, time, condition, null=null).float()
-
-    guidance = settings.guidance
-    field = guided(
-        partial(predict, network=network),
-        partial(predict, network=network, null=True)
-        if guide is None
-        else partial(predict, network=guide.network),
-        scale=guidance.scale,
-        interval=(guidance.low, guidance.high) if guidance.limited else None,
+    return generator.network.sample(
+        noise,
+        condition,
+        settings,
+        guide=None if guide is None else guide.network,
+        half=uses_bfloat16(generator.settings.training.precision, device),
     )
-    with torch.inference_mode():
-        if isinstance(network, UNetGenerator):
-            sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
-            return denoise(field, noise, sampler=sampler, steps=steps)
-        return sample_flow(field, noise, settings, kind)
 
 
 def generate(
@@ -216,7 +187,7 @@ def _check_settings(
     generator: TrainedGenerator, settings: Sampling, guide: TrainedGenerator | None
 ) -> None:
     """Raise ConfigError unless the settings suit the generator and its guide is at hand."""
-    unsuited = settings.unsuited_to(generator.settings.generator.kind)
+    unsuited = settings.unsuited_to(generator.settings.generator.path)
     if unsuited is not None:
         raise ConfigError(f"{unsuited}.")
     if guide is None and settings.guidance.guide is not None:

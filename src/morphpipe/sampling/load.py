@@ -11,10 +11,8 @@ from morphpipe.config.fidelity import Reading
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.core.storage import sha256_of_file
-from morphpipe.generators.base import Condition
-from morphpipe.generators.build import build_generator
-from morphpipe.generators.flow import FlowGenerator
-from morphpipe.generators.unet import UNetGenerator
+from morphpipe.generators.base import Condition, Generator
+from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.checkpoint_state import read_state
@@ -44,7 +42,7 @@ class TrainedGenerator:
         Embeddings of perturbations; None where the generator learnt a table.
     """
 
-    network: FlowGenerator | UNetGenerator
+    network: Generator
     vocabulary: Vocabulary
     settings: TrainingSettings
     step: int

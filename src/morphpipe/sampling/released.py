@@ -8,7 +8,6 @@ from morphpipe.autoencoders.autoencoder import Codec, load_codec
 from morphpipe.config.experiments import Training
 from morphpipe.config.generators import UNet
 from morphpipe.core.devices import best_device
-from morphpipe.core.errors import ConfigError
 from morphpipe.generators.unet import UNetGenerator
 from morphpipe.generators.unet_folder import load_unet
 from morphpipe.perturbations.condition_table import ConditionTable
@@ -85,19 +84,3 @@ def load_released(
         ),
         decoder,
     )
-
-
-def averaged_unet(generator: TrainedGenerator) -> UNetGenerator:
-    """The U-Net of a checkpoint, to be written in diffusers' layout.
-
-    Raises
-    ------
-    ConfigError
-        When the checkpoint is of another kind of generator.
-    """
-    if not isinstance(generator.network, UNetGenerator):
-        raise ConfigError(
-            f"{generator.settings.experiment} is a {generator.settings.generator.architecture}, "
-            "which diffusers does not know: only a U-Net can be written in its layout."
-        )
-    return generator.network

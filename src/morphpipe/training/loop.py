@@ -15,7 +15,7 @@ from morphpipe.config.experiments import Training
 from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.core.errors import ConfigError, DataError, TrainingError
 from morphpipe.core.folder_lock import only_user
-from morphpipe.generators.build import build_generator
+from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.checkpoint_state import CheckpointState, read_state
 from morphpipe.training.checkpoint import (

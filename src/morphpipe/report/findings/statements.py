@@ -239,7 +239,7 @@ def _shortened(names: list[str], most: int = 8) -> str:
 def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFrame) -> list[str]:
     """What not to believe: plain statements that follow from the configuration and the tables."""
     experiment, said = evidence.experiment, []
-    paper = PAPERS[experiment.generator.kind]
+    paper = PAPERS[experiment.generator.paper]
     encoders = {name: configuration.encoders[name] for name in experiment.evaluation.encoders}
     if not_held_out(evidence):
         said.append(
@@ -354,12 +354,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
         by = "" if guidance.guide is None else f" by the checkpoint of slice {guidance.guide}"
         said.append(
             f"Sampling used guidance{by} of scale {guidance.scale:g}; "
-            + (
-                "MorphGen does not say whether it did. "
-                if experiment.generator.kind != "unet"
-                else "MorphoDiff used none. "
-            )
-            + "Guidance makes effects plainer and images more alike."
+            f"{paper.guidance}. Guidance makes effects plainer and images more alike."
         )
     if len(evidence.quarantine):
         said.append(

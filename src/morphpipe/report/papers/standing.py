@@ -21,6 +21,8 @@ class Paper:
         Preset, and repository of the autoencoder.
     datasets
         What it was shown on.
+    guidance
+        Whether its sampling was guided, in words.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Paper:
     network: str
     codec: str
     datasets: tuple[str, ...]
+    guidance: str
 
 
 _MORPHGEN = Paper(
@@ -44,15 +47,14 @@ _MORPHGEN = Paper(
     "SiT-XL/2",
     "stabilityai/sd-vae-ft-mse",
     ("rxrx1",),
+    "MorphGen does not say whether it did",
 )
 
 PAPERS = {
-    "sit": _MORPHGEN,
-    # The same path, latents and condition with another network.
-    "flow_unet": _MORPHGEN,
+    "MorphGen": _MORPHGEN,
     # The paper does not give the number of steps: about 130,000 for RxRx1 is an answer of its
     # authors in the repository of the code.
-    "unet": Paper(
+    "MorphoDiff": Paper(
         "MorphoDiff",
         500,
         "section 3",
@@ -62,6 +64,7 @@ PAPERS = {
         "SD-v1-4",
         "CompVis/stable-diffusion-v1-4",
         ("rxrx1", "bbbc021", "gallery"),
+        "MorphoDiff used none",
     ),
 }
-"""By kind of generator."""
+"""By `paper` of a generator's settings."""

@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from morphpipe.config.sampling import SAMPLERS, Guidance, Sampling
-from morphpipe.sampling.solve import sample_flow
-from morphpipe.sampling.times import evaluations, time_grid
+from morphpipe.config.sampling import DIFFUSION, FLOW, Guidance, Sampling
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.samplers import euler_maruyama
+from morphpipe.transport.solve import sample_flow
+from morphpipe.transport.times import evaluations, time_grid
 
 
-def counted(settings, kind):
+def counted(settings, path):
     """How often networks are evaluated, counted by networks that do nothing else."""
     calls = []
 
@@ -25,37 +25,37 @@ def counted(settings, kind):
         interval=(guidance.low, guidance.high) if guidance.limited else None,
     )
     noise = lambda step: torch.zeros(2, 3)  # noqa: E731
-    if kind == "unet":
-        sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
+    if path is DIFFUSION:
+        sampler, steps = settings.sampler_for(path), settings.steps_for(path)
         denoise(field, noise, sampler=sampler, steps=steps)
     else:
-        sample_flow(field, noise, settings, kind)
+        sample_flow(field, noise, settings)
     return len(calls)
 
 
 @pytest.mark.parametrize(
-    ("kind", "sampler"), [(kind, name) for kind in ("sit", "unet") for name in SAMPLERS[kind]]
+    ("path", "sampler"), [(path, name) for path in (FLOW, DIFFUSION) for name in path.samplers]
 )
 @pytest.mark.parametrize("guidance", [Guidance(), Guidance(scale=2.0)], ids=["plain", "guided"])
-def test_evaluations_are_those_that_are_made(kind, sampler, guidance):
+def test_evaluations_are_those_that_are_made(path, sampler, guidance):
     for steps in (2, 10):
         settings = Sampling(sampler=sampler, steps=steps, guidance=guidance)
-        assert evaluations(settings, kind) == counted(settings, kind)
+        assert evaluations(settings, path) == counted(settings, path)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS["sit"])
+@pytest.mark.parametrize("sampler", FLOW.samplers)
 def test_guide_is_counted_inside_its_interval_alone(sampler):
     guidance = Guidance(scale=2.0, low=0.2, high=0.7)
     for steps in (5, 10, 20):
         settings = Sampling(sampler=sampler, steps=steps, guidance=guidance)
-        found = evaluations(settings, "sit")
-        assert found == counted(settings, "sit")
-        plain = evaluations(settings.model_copy(update={"guidance": Guidance()}), "sit")
+        found = evaluations(settings, FLOW)
+        assert found == counted(settings, FLOW)
+        plain = evaluations(settings.model_copy(update={"guidance": Guidance()}), FLOW)
         assert plain < found < 2 * plain
 
 
 def test_costs_by_hand():
-    cost = lambda **settings: evaluations(Sampling(**settings), "sit")  # noqa: E731
+    cost = lambda **settings: evaluations(Sampling(**settings), FLOW)  # noqa: E731
     assert cost() == 12
     assert cost(sampler="euler-maruyama") == 50
     assert cost(sampler="heun", steps=6) == 11
@@ -79,5 +79,5 @@ def test_grids_are_those_that_are_named():
 def test_euler_maruyama_is_repas_sampler():
     noise = torch.randn(50, 2, 3, generator=torch.Generator().manual_seed(0)).__getitem__
     velocity = lambda x, t: torch.sin(x) + t[:, None]  # noqa: E731
-    found = sample_flow(velocity, noise, Sampling(sampler="euler-maruyama"), "sit")
+    found = sample_flow(velocity, noise, Sampling(sampler="euler-maruyama"))
     assert torch.equal(found, euler_maruyama(velocity, noise))

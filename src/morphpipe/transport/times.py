@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from morphpipe.config.sampling import SHIFT, Sampling, is_flow
+from morphpipe.config.sampling import SHIFT, Path, Sampling
 from morphpipe.transport.grids import edm_grid, shifted_grid, stochastic_times, uniform_grid
 
 
@@ -15,7 +15,7 @@ def time_grid(settings: Sampling, steps: int) -> list[float]:
     return uniform_grid(steps)
 
 
-def evaluations(settings: Sampling, kind: str) -> int:
+def evaluations(settings: Sampling, path: Path) -> int:
     """Count how often a network is evaluated for one image.
 
     Once a step; by heun twice (but for the last step, unless `last_correction`), by pndm once
@@ -26,12 +26,12 @@ def evaluations(settings: Sampling, kind: str) -> int:
     ----------
     settings
         What is sampled, and how.
-    kind
+    path
         Of the generator.
     """
-    sampler, steps = settings.sampler_for(kind), settings.steps_for(kind)
+    sampler, steps = settings.sampler_for(path), settings.steps_for(path)
     guidance = settings.guidance
-    if not is_flow(kind):
+    if not path.continuous:
         own = steps + (sampler == "pndm")
         return own * (1 if guidance.scale == 1 else 2)
     if sampler == "euler-maruyama":
