@@ -171,7 +171,8 @@ def test_77_tokens_are_one_token_in_the_precision_of_training():
     timestep = torch.tensor([1, 500, 999])
     with torch.no_grad():
         one, many = (
-            build(tokens=tokens).predict(data.latents, timestep, data.condition) for tokens in (1, 77)
+            build(tokens=tokens).predict(data.latents, timestep, data.condition)
+            for tokens in (1, 77)
         )
     torch.testing.assert_close(many, one, rtol=1e-5, atol=1e-6)
 
