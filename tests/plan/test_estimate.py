@@ -6,7 +6,7 @@ import yaml
 from morphpipe.config.configuration import parse_configuration
 from morphpipe.plan.estimate import estimate_run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def demo():

@@ -11,7 +11,7 @@ import yaml
 from morphpipe.config import parse_configuration, read_configuration
 from morphpipe.plan.downloads import list_downloads
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
