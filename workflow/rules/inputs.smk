@@ -61,7 +61,7 @@ def table_address(dataset, table):
 def genes_table(wildcards):
     if CONFIGURATION.datasets[wildcards.dataset].genes is None:
         return []
-    return f"{CACHE}/datasets/{wildcards.dataset}/genes.csv.json"
+    return [f"{CACHE}/datasets/{wildcards.dataset}/genes.csv.json"]
 
 
 def bbbc021_plate(dataset, shard):
