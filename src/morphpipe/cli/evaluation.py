@@ -204,7 +204,7 @@ def reconstruct(
         generator=experiment.generator.architecture,
         codec=experiment.codec,
         image_mode=experiment.image_mode,
-        scaling_factor=getattr(settings, "scaling_factor", None),
+        scaling_factor=settings.scaling_factor,
         fields_at_most=experiment.evaluation.reconstruction_fields,
         batch_size=settings.batch_size,
         seed=experiment.evaluation.seed,

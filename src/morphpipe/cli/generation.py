@@ -104,7 +104,7 @@ def sample(
         noise, wanted = experiment.fidelity, experiment.sampling
         if scaling_factor is None:
             declared = configuration.codecs[experiment.codec]
-            scaling_factor = getattr(declared, "scaling_factor", None)
+            scaling_factor = declared.scaling_factor
     if not 0 <= shard < wanted.shards:
         raise ConfigError(
             f"There is no shard {shard}: they are counted from 0 to {wanted.shards - 1}."

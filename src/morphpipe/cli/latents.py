@@ -65,7 +65,7 @@ def latents(
     network = load_codec(
         codec,
         experiment.image_mode,
-        scaling_factor=getattr(settings, "scaling_factor", None),
+        scaling_factor=settings.scaling_factor,
         device=best_device(),
     )
     for number in wanted:

@@ -20,6 +20,8 @@ Measure = Literal[
     "reconstruction",
 ]
 
+TRANSFORMS = {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}
+"""Dihedral transforms that are cached, by augmentation: 0 the identity, 4 the left-right flip."""
 
 # Settings of a training on which its weights do not depend, or by rounding only.
 _NOT_IN_WEIGHTS = {
@@ -117,6 +119,10 @@ class Training(Model):
             without.discard("slices")
         return self.model_dump(mode="json", exclude=without)
 
+    def end_of(self, number: int) -> int:
+        """The step at which a slice ends."""
+        return self.steps // self.slices * (number + 1)
+
     @property
     def processes(self) -> int:
         """Processes of a training, over all nodes."""
@@ -124,8 +130,8 @@ class Training(Model):
 
     @property
     def transforms(self) -> list[int]:
-        """Dihedral transforms that are cached: 0 identity, 4 left-right flip."""
-        return {"none": [0], "flip": [0, 4], "dihedral": list(range(8))}[self.augmentation]
+        """Dihedral transforms that are cached, see `TRANSFORMS`."""
+        return TRANSFORMS[self.augmentation]
 
 
 class Crops(Model):

@@ -67,6 +67,11 @@ class TrainedCodec(Model):
         return self
 
     @property
+    def scaling_factor(self) -> None:
+        """Latents are scaled as the weights' own config.json says."""
+        return None
+
+    @property
     def downsampling(self) -> int:
         """Reduction of height and width."""
         return int(2 ** (len(self.block_out_channels) - 1))
