@@ -1,1 +1,1 @@
-"""What a run will do, before it does it: downloads and what it takes."""
+"""What a run will do, before it does it: its files and params, its downloads, what it takes."""

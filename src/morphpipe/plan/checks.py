@@ -1,5 +1,6 @@
 """Checks of a configuration that look at data, before any job runs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from morphpipe.config import Configuration, parse_configuration
 from morphpipe.config.yaml_files import read_yaml
 from morphpipe.core.errors import ConfigError, MorphpipeError
 from morphpipe.plan.plates import own_plates
+from morphpipe.report.papers.items import ITEMS
 
 
 def plan_run(content: dict[str, Any], place: str = "The configuration") -> Configuration:
@@ -50,6 +52,52 @@ def _fault(configuration: Configuration, name: str) -> str | None:
         key = ".sheet" if dataset.source == "sheet" else ""
         return f"{key}: {error}"
     return None
+
+
+def check_workflow(configuration: Configuration) -> None:
+    """Check what only the workflow needs: that pipelines are there, and the papers' items known.
+
+    Beside measurements that are there already Snakemake would not miss a pipeline.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first pipeline that is missing, or the items that the papers do not have.
+    """
+    for name, settings in configuration.morphology.items():
+        if not Path(settings.pipeline).is_file():
+            raise ConfigError(
+                f"morphology.{name}.pipeline: there is no file {settings.pipeline}; give the path "
+                "of a .cppipe from the working directory, such as one of workflow/pipelines."
+            )
+    unknown = [name for name in configuration.papers.items or [] if name not in ITEMS]
+    if unknown:
+        raise ConfigError(
+            f"papers.items: the papers have no {', '.join(unknown)}; there are {', '.join(ITEMS)}."
+        )
+
+
+def require_environment(folder: Path, record: str | Path) -> None:
+    """Check that CellProfiler's environment is there, unless the workflow has yet to make it.
+
+    Parameters
+    ----------
+    folder
+        Of the environment.
+    record
+        Written among the results once it was made.
+
+    Raises
+    ------
+    ConfigError
+        When there is a record, but the environment is gone.
+    """
+    if Path(record).exists() and not os.access(folder / "bin" / "python", os.X_OK):
+        raise ConfigError(
+            f"CellProfiler's environment {folder} is gone, or paths.environments names another "
+            f"folder: make it with `morphpipe environment cellprofiler --folder {folder.parent}`, "
+            f"or delete {record} to have the workflow make it."
+        )
 
 
 def read_plan(path: str | Path) -> Configuration:

@@ -9,8 +9,8 @@ from morphpipe.config.configuration import Configuration
 from morphpipe.config.datasets import BBBC021Dataset, GalleryDataset, RxRx1Dataset
 from morphpipe.datasets.fetch.lock import recorded_checksum
 from morphpipe.datasets.fetch.weights import address
-from morphpipe.datasets.sources.bbbc021 import PLATES, archive_name
 from morphpipe.datasets.sources.gallery import GalleryBatch
+from morphpipe.plan.addresses import archive_address, table_address, table_names
 
 # Recursion's page of RxRx1 says 47 GB.
 _RXRX1_BYTES = 47_000_000_000
@@ -136,13 +136,13 @@ def _rxrx1(name: str, dataset: RxRx1Dataset, folder: str) -> Iterator[Download]:
 
 def _bbbc021(name: str, dataset: BBBC021Dataset, folder: str) -> Iterator[Download]:
     what = f"datasets.{name}"
-    for table in ["image", "moa", *(["compound"] if dataset.compound_table else [])]:
-        source = f"{dataset.address}/BBBC021_v1_{table}.csv"
+    for table in table_names(dataset):
+        source = table_address(dataset, table)
         yield Download(what, source, f"{folder}/{table}.csv", dataset.licence)
-    for shard, plate in enumerate(dataset.plates or PLATES):
+    for shard in range(dataset.shards):
         yield Download(
             what,
-            f"{dataset.address}/{archive_name(plate)}",
+            archive_address(dataset, shard),
             f"{folder}/plates/shard-{shard}.zip",
             dataset.licence,
             note="some 0.8 GB",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PaperName = Literal["morphgen", "morphodiff"]
-# Metric tables by name, and what else an item can be made from: see workflow/rules/papers.smk.
+# Metric tables by name, and what else an item can be made from: see `morphpipe.plan.paper_files`.
 IMAGES, FEATURES, COMPARISON, RANKING = "images", "features", "comparison", "ranking"
 CROPS, MORPHOLOGY, CODEC = "crop-distances", "morphology", "codec"
 

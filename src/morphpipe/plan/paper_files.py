@@ -1,0 +1,138 @@
+"""Files and settings that the papers' tables and figures are made from."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from morphpipe.plan.params import plain
+from morphpipe.plan.paths import Plan
+from morphpipe.plan.report_files import (
+    METRICS,
+    comparison_files,
+    flatten,
+    measure_files,
+    morphology_files,
+)
+from morphpipe.report.papers.facts import experiment_facts
+from morphpipe.report.papers.items import (
+    CODEC,
+    COMPARISON,
+    CROPS,
+    FEATURES,
+    IMAGES,
+    ITEMS,
+    MORPHOLOGY,
+    RANKING,
+    Need,
+)
+
+
+def _experiments(plan: Plan, need: Need) -> list[str]:
+    """Experiments of a role: one of MorphGen's, two of a comparison of MorphoDiff's."""
+    papers = plan.configuration.papers
+    if need.paper == "morphgen":
+        return [name for role, name in papers.morphgen.roles.items() if role == need.role]
+    comparison = papers.morphodiff.roles.get(need.role)
+    return [] if comparison is None else [*plan.configuration.comparisons[comparison].experiments]
+
+
+def _comparison(plan: Plan, need: Need) -> str | None:
+    """The comparison of a role of MorphoDiff's."""
+    if need.paper == "morphgen":
+        return None
+    return plan.configuration.papers.morphodiff.roles.get(need.role)
+
+
+def _encoder(plan: Plan, need: Need, experiment: str) -> str:
+    """The encoder of a figure: the one that is named, else one of OpenPhenom, else the first."""
+    papers = plan.configuration.papers
+    paper = papers.morphgen if need.paper == "morphgen" else papers.morphodiff
+    known = plan.configuration.experiments[experiment].evaluation.encoders
+    if paper.encoders.biology in known:
+        return paper.encoders.biology
+    kinds = {name: plan.configuration.encoders[name].kind for name in known}
+    return next((name for name, kind in kinds.items() if kind == "openphenom"), known[0])
+
+
+def _experiment_files(plan: Plan, need: Need, experiment: str) -> Any:
+    """Files of an experiment for a need; empty where the run does not make them."""
+    settings = plan.configuration.experiments[experiment]
+    images = {
+        "fields": plan.fields(settings.split),
+        "split": plan.split_table(settings.split),
+        "samples": plan.samples(experiment),
+    }
+    if need.what == IMAGES:
+        return images
+    if need.what == FEATURES:
+        encoder = _encoder(plan, need, experiment)
+        return images | {
+            "real": plan.real_features(experiment, encoder),
+            "generated": plan.generated_features(experiment, encoder),
+        }
+    if need.what == MORPHOLOGY:
+        found = morphology_files(plan, experiment)
+        names = ("metrics", "scores", "correlations")
+        return {name: found[name][0] for name in names} if found else {}
+    if need.what == CODEC:
+        record = plan.codec_record(settings.codec)
+        return {
+            "record": record,
+            "folder": os.path.dirname(record),
+            "scaling_factor": plan.configuration.codecs[settings.codec].scaling_factor,
+        }
+    if need.what in METRICS or (need.what == CROPS and settings.evaluation.crops is not None):
+        return plan.metrics(experiment, need.what)
+    return measure_files(plan, experiment).get(need.what, {})
+
+
+def _item_files(plan: Plan, item: str) -> dict[str, dict[str, Any]]:
+    """Files of an item by experiment or comparison, and by what they are."""
+    files: dict[str, dict[str, Any]] = {}
+    for need in ITEMS[item].needs:
+        for experiment in _experiments(plan, need):
+            found = _experiment_files(plan, need, experiment)
+            if found:
+                files.setdefault(experiment, {})[need.what] = found
+        comparison = _comparison(plan, need)
+        if comparison is not None:
+            made = comparison_files(plan, comparison)
+            kinds = {COMPARISON: made["tests"], RANKING: made["rankings"]}
+            if kinds.get(need.what):
+                files.setdefault(comparison, {})[need.what] = kinds[need.what]
+    return files
+
+
+def item_inputs(plan: Plan, item: str) -> list[str]:
+    """Files of an item that other jobs make."""
+    by_name = _item_files(plan, item).values()
+    wanted = [
+        files["record"] if what == CODEC else files
+        for by_kind in by_name
+        for what, files in by_kind.items()
+    ]
+    return list(dict.fromkeys(flatten(wanted)))
+
+
+def item_params(plan: Plan, item: str) -> dict[str, Any]:
+    """Plain values that an item is made from: those parts of the configuration alone."""
+    configuration, needs = plan.configuration, ITEMS[item].needs
+    used = dict.fromkeys(name for need in needs for name in _experiments(plan, need))
+    compared = {name for need in needs if (name := _comparison(plan, need)) is not None}
+    return {
+        # Without the choice of items, of which none depends on the others.
+        "papers": plain(configuration.papers) | {"items": None},
+        "facts": {name: asdict(experiment_facts(configuration, name)) for name in used},
+        "comparisons": {
+            name: list(configuration.comparisons[name].experiments) for name in sorted(compared)
+        },
+        "files": _item_files(plan, item),
+    }
+
+
+def chosen_items(plan: Plan) -> list[str]:
+    """`item.json` of the items that `all` makes, in the papers' order."""
+    chosen = plan.configuration.papers.items
+    if chosen is None:
+        chosen = [n for n, i in ITEMS.items() if any(_experiments(plan, need) for need in i.needs)]
+    return [f"{plan.results}/papers/{name}/item.json" for name in ITEMS if name in chosen]

@@ -1,0 +1,197 @@
+"""What rules pass to their jobs beside files.
+
+Snakemake repeats a job when a param has changed, and compares the text of its values: neither the
+values nor the order of keys may change without a reason (docs/reruns.md).
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from morphpipe.config.base import Model
+from morphpipe.config.datasets import Dataset, RxRx1Dataset
+from morphpipe.config.experiments import Experiment, Training
+from morphpipe.config.morphology import Morphology
+from morphpipe.core.storage import sha256_of_file
+from morphpipe.plan.paths import Plan
+
+
+def plain(model: Model, *without: str) -> dict[str, Any]:
+    """A part of the configuration as plain values, without what results do not depend on."""
+    return model.model_dump(mode="json", exclude={"threads", *without})
+
+
+def options(name: str, values: Any) -> str:
+    """An option of a shell command, quoted, once for each value; empty without any.
+
+    Parameters
+    ----------
+    name
+        Such as `--moments`.
+    values
+        A list of values, a single one, or None.
+    """
+    listed = values if isinstance(values, list) else [] if values is None else [values]
+    return shlex.join(word for value in listed for word in (name, str(value)))
+
+
+def rxrx1_download(dataset: RxRx1Dataset) -> dict[str, Any]:
+    """Settings that the fetched archives of RxRx1 depend on."""
+    keys = {"images", "metadata", "images_sha256", "metadata_sha256", "fetch"}
+    if dataset.fetch == "selected":
+        keys |= {"cell_types", "batches"}
+    return dataset.model_dump(mode="json", include=keys)
+
+
+def nuclear_channel(dataset: Dataset) -> str:
+    """Name of the channel that nuclei are found in."""
+    return "DNA" if dataset.source == "simulated" else dataset.quality.nuclear
+
+
+def training_settings(plan: Plan, experiment: str, seed: int | str) -> dict[str, Any]:
+    """Settings of `morphpipe train`."""
+    settings = plan.configuration.experiments[experiment]
+    return {
+        "experiment": experiment,
+        "seed": int(seed),
+        "image_mode": settings.image_mode,
+        "codec": settings.codec,
+        "generator": plain(settings.generator),
+        "training": plain(settings.training),
+        "fidelity": plain(settings.fidelity),
+    }
+
+
+def training_params(plan: Plan, experiment: str, seed: int | str) -> dict[str, Any]:
+    """Those of `training_settings` that trained weights depend on."""
+    settings = plan.configuration.experiments[experiment]
+    return training_settings(plan, experiment, seed) | {
+        "training": settings.training.in_weights(settings.fidelity),
+        "fidelity": plain(settings.fidelity, "sampling_noise"),
+    }
+
+
+def training_devices(training: Training) -> dict[str, Any]:
+    """Resources of a training that depend on whether it runs on several nodes.
+
+    There it gets so many GPUs on each node, where `gpu` would be a sum that may be spread unevenly,
+    and a single task a node: `mpi` leaves it to the training to start the others.
+    """
+    several = training.nodes > 1
+    return {
+        "gpu": None if several else training.devices,
+        "gres": f"gpu:{training.devices}" if several else None,
+        "mpi": "srun" if several else None,
+        "tasks": training.nodes if several else None,
+        "tasks_per_gpu": 0 if several else None,
+    }
+
+
+def sampling_settings(experiment: Experiment) -> str:
+    """Settings of `morphpipe sample`, JSON."""
+    return json.dumps(plain(experiment.sampling) | {"noise": experiment.fidelity.sampling_noise})
+
+
+def evaluation_params(plan: Plan, experiment: str, measure: str) -> dict[str, Any]:
+    """Where a measure finds its features, and the settings that it depends on.
+
+    Parameters
+    ----------
+    plan
+        Paths and configuration.
+    experiment
+        Name.
+    measure
+        One of `morphpipe.config.experiments.READ_BY`.
+    """
+    settings = plan.configuration.experiments[experiment]
+    dataset, encoders = plan.dataset_of(experiment), settings.evaluation.encoders
+    return {
+        "experiment": experiment,
+        "dataset": dataset,
+        "source": plan.configuration.datasets[dataset].source,
+        "generator": settings.generator.architecture,
+        "evaluation": settings.evaluation.read_by(measure),
+        "real": {e: plan.real_features(experiment, e) for e in encoders},
+        "generated": {e: plan.generated_features(experiment, e) for e in encoders},
+    }
+
+
+def crop_evaluation_params(plan: Plan, experiment: str) -> dict[str, Any]:
+    """As `evaluation_params`, of the distances of single-cell crops."""
+    settings = plan.configuration.experiments[experiment]
+    crops, encoders = plan.crops(experiment), settings.evaluation.encoders
+    return {
+        "experiment": experiment,
+        "dataset": plan.dataset_of(experiment),
+        "generator": settings.generator.architecture,
+        "evaluation": settings.evaluation.read_by("distances"),
+        "order": crops.order,
+        "size": crops.size,
+        "real": {e: plan.real_features(experiment, e, crops=True) for e in encoders},
+        "generated": {e: plan.generated_features(experiment, e, crops=True) for e in encoders},
+    }
+
+
+def reconstruction_params(plan: Plan, experiment: str) -> dict[str, Any]:
+    """Settings that the reconstruction of held-out fields depends on."""
+    settings = plan.configuration.experiments[experiment]
+    return {
+        "experiment": experiment,
+        "dataset": plan.dataset_of(experiment),
+        "generator": settings.generator.architecture,
+        "codec": settings.codec,
+        "image_mode": settings.image_mode,
+        "scaling_factor": plan.configuration.codecs[settings.codec].scaling_factor,
+        "fields_at_most": settings.evaluation.reconstruction_fields,
+        "seed": settings.evaluation.seed,
+    }
+
+
+def morphology_params(plan: Plan, experiment: str) -> dict[str, Any]:
+    """Settings that the comparison of an experiment's morphology with the real one depends on."""
+    settings = plan.configuration.experiments[experiment]
+    evaluation = settings.evaluation
+    measured = plan.configuration.morphology[str(evaluation.morphology)]
+    return {
+        "context": {
+            "experiment": experiment,
+            "dataset": plan.dataset_of(experiment),
+            "generator": settings.generator.architecture,
+        },
+        "side": measured.side,
+        "recipe": measured.recipe,
+        "per_plate": measured.per_plate,
+        "settings": {
+            "floor_repeats": measured.floor_repeats or evaluation.floor_repeats,
+            "correlation": measured.correlation,
+            "correlation_floor": measured.correlation_floor,
+            "clustering_seeds": measured.clustering_seeds,
+            "count_bins": evaluation.count_bins,
+            "seed": measured.seed,
+        },
+    }
+
+
+def _measured(settings: Morphology) -> str:
+    options = [f"--images={settings.images}"]
+    options.append(f"--maximum-failed={settings.maximum_failed}")
+    options.append(f"--keep-labels={settings.outlined}")
+    options += [f"--channel={i}={c}" for i, c in settings.channels.items()]
+    options += [f"--cell-type={name}" for name in settings.cell_types or []]
+    options += [f"--perturbation={name}" for name in settings.perturbations or []]
+    return shlex.join(options)
+
+
+def measured_by(settings: Morphology) -> tuple[str, str]:
+    """Options of the measurement that its results depend on, and the hash of its pipeline.
+
+    The date of the pipeline, in a fresh clone that of the day, does not count.
+    """
+    return _measured(settings), sha256_of_file(Path(settings.pipeline))
+
+
+def measure_options(settings: Morphology) -> str:
+    """All options of the measurement that real and generated fields share, quoted."""
+    return f"{_measured(settings)} --batch-size={settings.batch_size}"

@@ -1,0 +1,322 @@
+"""Where the results of a configuration lie, and of which shards, seeds and views they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from morphpipe.config import Configuration
+from morphpipe.config.datasets import RAW_SOURCES
+from morphpipe.config.experiments import Crops, Experiment
+from morphpipe.config.sit_presets import token_stride
+from morphpipe.plan.addresses import table_names
+from morphpipe.plan.plates import number_of_shards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Paths of what the rules in `workflow/rules` make of a configuration.
+
+    Files that are optional are a list, which is empty where the configuration does without them.
+
+    Attributes
+    ----------
+    configuration
+        Checked, see `morphpipe.plan.checks.plan_run`.
+    """
+
+    configuration: Configuration
+
+    @property
+    def results(self) -> str:
+        """The folder of all results."""
+        return self.configuration.paths.results
+
+    def _downloaded(self, dataset: str) -> str:
+        return f"{self.configuration.paths.cache}/datasets/{dataset}"
+
+    def _experiment(self, name: str) -> Experiment:
+        return self.configuration.experiments[name]
+
+    # What there is
+
+    def datasets_from(self, *sources: str) -> list[str]:
+        """Names of the datasets of these sources."""
+        return [n for n, d in self.configuration.datasets.items() if d.source in sources]
+
+    def dataset_of(self, experiment: str) -> str:
+        """Name of the dataset of an experiment."""
+        return self.configuration.splits[self._experiment(experiment).split].dataset
+
+    def shards(self, dataset: str, cell_types: Sequence[str] | None = None) -> Sequence[int]:
+        """Shards of a dataset that can hold fields of these cell types (None: of any)."""
+        settings = self.configuration.datasets[dataset]
+        if settings.source == "rxrx1" and cell_types is not None:
+            return settings.shards_with(list(cell_types))
+        return range(number_of_shards(settings))
+
+    def sets_of(self, experiment: str) -> list[tuple[int, int, int]]:
+        """Training seed, sampling seed and shard of each archive of generated images."""
+        settings = self._experiment(experiment)
+        return [
+            (t, s, k)
+            for t in settings.training.seeds
+            for s in settings.sampling.seeds
+            for k in range(settings.sampling.shards)
+        ]
+
+    def views(self, dataset: str, encoder: str) -> list[str]:
+        """Views that an encoder has to take of a dataset, for all experiments on it together."""
+        evaluations = [
+            experiment.evaluation
+            for name, experiment in self.configuration.experiments.items()
+            if self.dataset_of(name) == dataset
+        ]
+        wanted = [view for e in evaluations if encoder in e.encoders for view in e.views]
+        return list(dict.fromkeys(wanted))
+
+    def with_crops(self, dataset: str | None = None) -> list[str]:
+        """Experiments that are evaluated on single-cell crops (None: on any dataset)."""
+        return [
+            name
+            for name, experiment in self.configuration.experiments.items()
+            if experiment.evaluation.crops is not None and dataset in (None, self.dataset_of(name))
+        ]
+
+    def crop_cell_types(self, dataset: str) -> list[str] | None:
+        """Cell types of which some experiment needs crops, sorted; None for all."""
+        found: set[str] = set()
+        for name in self.with_crops(dataset):
+            cell_types = self._experiment(name).sampling.cell_types
+            if cell_types is None:
+                return None
+            found.update(cell_types)
+        return sorted(found)
+
+    # By shard
+
+    def real(
+        self, dataset: str, folder: str, suffix: str, cell_types: Sequence[str] | None = None
+    ) -> list[str]:
+        """Files of a folder of a dataset, one for each shard, see `shards`."""
+        place = f"{self.results}/datasets/{dataset}/{folder}"
+        return [f"{place}/shard-{k}{suffix}" for k in self.shards(dataset, cell_types)]
+
+    def generated(self, experiment: str, folder: str, suffix: str) -> list[str]:
+        """Files of a folder of an experiment, one for each archive of generated images."""
+        place = f"{self.results}/experiments/{experiment}/{folder}"
+        return [
+            f"{place}/training-{t}_sampling-{s}/shard-{k}{suffix}"
+            for t, s, k in self.sets_of(experiment)
+        ]
+
+    # Data
+
+    def raw_archive(self, dataset: str, shard: int | str) -> list[str]:
+        """The record of the downloaded planes of a plate; empty for one's own plates."""
+        if self.configuration.datasets[dataset].source == "sheet":
+            return []
+        return [f"{self._downloaded(dataset)}/plates/shard-{shard}.zip.json"]
+
+    def tables(self, dataset: str) -> list[str]:
+        """Records of the downloaded tables that say what the planes of a dataset show."""
+        names = table_names(self.configuration.datasets[dataset])
+        return [f"{self._downloaded(dataset)}/{name}.csv.json" for name in names]
+
+    def dataset_downloads(self) -> list[str]:
+        """Records of all files that the datasets in use are downloaded as."""
+        from morphpipe.plan.downloads import list_downloads
+
+        found = list_downloads(self.configuration)
+        return [f"{d.path}.json" for d in found if d.what.startswith("datasets.")]
+
+    def missing_fields(self, dataset: str) -> list[str]:
+        """Tables of the fields of a dataset that have no image at all."""
+        source = self.configuration.datasets[dataset].source
+        if source == "rxrx1":
+            return [f"{self.results}/datasets/{dataset}/catalogue-missing.parquet"]
+        return self.real(dataset, "sheets", "-missing.parquet") if source in RAW_SOURCES else []
+
+    def shard_fields(self, dataset: str, shard: int | str) -> str:
+        """Fields of a plate: an archive of images, or RxRx1's table beside the one that it has."""
+        folder = f"{self.results}/datasets/{dataset}"
+        if self.configuration.datasets[dataset].source == "rxrx1":
+            return f"{folder}/shards/shard-{shard}.parquet"
+        return f"{folder}/images/shard-{shard}.zip"
+
+    def shards_of(self, dataset: str) -> list[str]:
+        """Fields of all plates, see `shard_fields`."""
+        return [self.shard_fields(dataset, shard) for shard in self.shards(dataset)]
+
+    def fields(self, split: str) -> str:
+        """The field table of the dataset of a split."""
+        return f"{self.results}/datasets/{self.configuration.splits[split].dataset}/fields.parquet"
+
+    def split_table(self, split: str) -> str:
+        """The table of the side of each field."""
+        return f"{self.results}/splits/{split}.parquet"
+
+    # Networks
+
+    def weights_record(self, name: str) -> str:
+        """The record of downloaded weights, in the folder that they are loaded from."""
+        return f"{self.configuration.paths.cache}/weights/{name}/weights.json"
+
+    def weights_records(self) -> list[str]:
+        """Records of all weights in use."""
+        return [self.weights_record(name) for name in self.configuration.weights_in_use()]
+
+    def codec_record(self, name: str) -> str:
+        """The last file of a codec, in the folder that it is loaded from."""
+        codec = self.configuration.codecs[name]
+        if codec.origin == "pretrained":
+            return self.weights_record(codec.weights)
+        return f"{self.results}/codecs/{name}/config.json"
+
+    def encoder_record(self, name: str) -> str:
+        """The last file of an encoder, in the folder that it is loaded from."""
+        encoder = self.configuration.encoders[name]
+        if encoder.kind == "resnet18":
+            return f"{self.results}/encoders/{name}/weights.safetensors"
+        return self.weights_record(encoder.weights)
+
+    def codec_histories(self) -> list[str]:
+        """Loss curves of the codecs that are trained and in use, by name."""
+        used = sorted({e.codec for e in self.configuration.experiments.values()})
+        trained = [n for n in used if self.configuration.codecs[n].origin == "trained"]
+        return [f"{self.results}/codecs/{name}/history.csv" for name in trained]
+
+    def encoder_histories(self) -> list[str]:
+        """Loss curves of the encoders that are trained and in use, by name."""
+        used: set[str] = set()
+        for experiment in self.configuration.experiments.values():
+            used.update(experiment.evaluation.encoders)
+            if experiment.generator.alignment is not None:
+                used.add(experiment.generator.alignment.encoder)
+        trained = [n for n in sorted(used) if self.configuration.encoders[n].kind == "resnet18"]
+        return [f"{self.results}/encoders/{name}/history.csv" for name in trained]
+
+    def condition_files(self, name: str) -> list[str]:
+        """Files that a condition is computed from beside the field table."""
+        settings = self.configuration.conditions[name]
+        weights = getattr(settings, "weights", None)
+        if weights is not None:
+            return [self.weights_record(weights)]
+        return [settings.file] if settings.kind == "table" else []
+
+    # Training and sampling
+
+    def _latents(self, experiment: str) -> str:
+        settings = self._experiment(experiment)
+        return f"{settings.codec}-{settings.image_mode}-{settings.training.augmentation}"
+
+    def moments(self, experiment: str) -> list[str]:
+        """Indices of the cached latents that an experiment trains on."""
+        folder = f"latents/{self._latents(experiment)}"
+        return self.real(self.dataset_of(experiment), folder, ".parquet")
+
+    def targets(self, experiment: str) -> list[str]:
+        """Indices of the cached alignment targets; empty without alignment."""
+        generator = self._experiment(experiment).generator
+        if generator.alignment is None:
+            return []
+        tokens = f"{generator.alignment.encoder}-patch{token_stride(generator.architecture)}"
+        folder = f"targets/{tokens}_{self._latents(experiment)}"
+        return self.real(self.dataset_of(experiment), folder, ".parquet")
+
+    def conditions(self, experiment: str) -> list[str]:
+        """The table of embedded perturbations; empty where the generator learns them."""
+        name = self._experiment(experiment).generator.condition
+        folder = f"{self.results}/datasets/{self.dataset_of(experiment)}/conditions"
+        return [] if name is None else [f"{folder}/{name}.parquet"]
+
+    def starting_weights(self, experiment: str) -> list[str]:
+        """The record of the weights that a training starts from; empty if from scratch."""
+        name = getattr(self._experiment(experiment).generator, "weights", None)
+        return [] if name is None else [self.weights_record(name)]
+
+    def checkpoint(self, experiment: str, seed: int | str, number: int) -> str:
+        """The checkpoint after a slice: the experiment's, or of the one that trains for it."""
+        trained = self._experiment(experiment).trained_by or experiment
+        return f"{self.results}/experiments/{trained}/training/seed-{seed}/slice-{number}"
+
+    def slice_before(self, experiment: str, seed: int | str, number: int) -> list[str]:
+        """The checkpoint that a slice continues; empty for the first slice."""
+        return [self.checkpoint(experiment, seed, number - 1)] if number else []
+
+    def last_checkpoint(self, experiment: str, seed: int | str) -> str:
+        """The checkpoint that is sampled."""
+        slices = self._experiment(experiment).training.slices
+        return self.checkpoint(experiment, seed, slices - 1)
+
+    def guide(self, experiment: str, seed: int | str) -> list[str]:
+        """The earlier checkpoint that guides the sampling; empty without one."""
+        number = self._experiment(experiment).sampling.guidance.guide
+        return [] if number is None else [self.checkpoint(experiment, seed, number)]
+
+    def samples(self, experiment: str) -> list[str]:
+        """Archives of generated images."""
+        return self.generated(experiment, "samples", ".zip")
+
+    # Evaluation
+
+    def crops(self, experiment: str) -> Crops:
+        """How single-cell crops are cut.
+
+        Raises
+        ------
+        ValueError
+            When the experiment is evaluated on whole fields alone.
+        """
+        crops = self._experiment(experiment).evaluation.crops
+        if crops is None:
+            raise ValueError(f"experiments.{experiment}.evaluation has no crops")
+        return crops
+
+    def _crop_folder(self, experiment: str, kind: str = "crops") -> str:
+        crops = self.crops(experiment)
+        return f"{kind}/{crops.order}-{crops.size}"
+
+    def _feature_folder(self, experiment: str, encoder: str, crops: bool) -> str:
+        kind = self._crop_folder(experiment, "crop-features") if crops else "features"
+        return f"{kind}/{encoder}"
+
+    def real_features(self, experiment: str, encoder: str, *, crops: bool = False) -> list[str]:
+        """Folders of features of real fields, or of single-cell crops of them."""
+        dataset = self.dataset_of(experiment)
+        cell_types = self.crop_cell_types(dataset) if crops else None
+        return self.real(dataset, self._feature_folder(experiment, encoder, crops), "", cell_types)
+
+    def generated_features(
+        self, experiment: str, encoder: str, *, crops: bool = False
+    ) -> list[str]:
+        """As `real_features`, of generated fields."""
+        return self.generated(experiment, self._feature_folder(experiment, encoder, crops), "")
+
+    def features(self, experiment: str, *, crops: bool = False) -> list[str]:
+        """Folders of features of real and generated fields by all encoders of an experiment."""
+        return [
+            path
+            for encoder in self._experiment(experiment).evaluation.encoders
+            for features in (self.real_features, self.generated_features)
+            for path in features(experiment, encoder, crops=crops)
+        ]
+
+    def real_crops(self, experiment: str) -> list[str]:
+        """Archives of single-cell crops of real fields."""
+        dataset = self.dataset_of(experiment)
+        cell_types = self.crop_cell_types(dataset)
+        return self.real(dataset, self._crop_folder(experiment), ".zip", cell_types)
+
+    def generated_crops(self, experiment: str) -> list[str]:
+        """Archives of single-cell crops of generated fields."""
+        return self.generated(experiment, self._crop_folder(experiment), ".zip")
+
+    def cell_counts(self, experiment: str) -> list[str]:
+        """Cell counts of all real fields of the dataset, and of the generated ones."""
+        return [
+            *self.real(self.dataset_of(experiment), "cell-counts", ".parquet"),
+            *self.generated(experiment, "cell-counts", ".parquet"),
+        ]
+
+    def metrics(self, experiment: str, name: str) -> str:
+        """A metric table by name."""
+        return f"{self.results}/experiments/{experiment}/metrics/{name}.parquet"

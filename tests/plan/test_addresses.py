@@ -1,0 +1,48 @@
+"""Addresses and plates of data that are downloaded."""
+
+import pytest
+
+from morphpipe.config.datasets import BBBC021Dataset
+from morphpipe.core.errors import ConfigError
+from morphpipe.plan.addresses import archive_address, local_files, table_address, table_names
+from morphpipe.plan.checks import check_workflow, require_environment
+from morphpipe.plan.plates import plates
+
+
+def test_all_plates_of_bbbc021_or_those_that_are_named():
+    whole = BBBC021Dataset(source="bbbc021", address="https://x.y")
+    assert len(plates(whole)) == whole.shards == 55
+    part = BBBC021Dataset(
+        source="bbbc021", address="https://x.y", plates=["Week9_39206"], compound_table=False
+    )
+    assert archive_address(part, 0) == "https://x.y/BBBC021_v1_images_Week9_39206.zip"
+    assert [table_address(part, name) for name in table_names(part)] == [
+        "https://x.y/BBBC021_v1_image.csv",
+        "https://x.y/BBBC021_v1_moa.csv",
+    ]
+
+
+def test_only_files_that_are_there_are_inputs(tmp_path):
+    path = tmp_path / "a table.csv"
+    path.touch()
+    missing = f"file:{tmp_path}/none.csv"
+    assert local_files("https://x.y/a.csv", f"file:{path}", missing) == [str(path)]
+
+
+def test_pipeline_and_items_are_checked_before_the_run(plan, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"morphology\.cells\.pipeline: there is no file none"):
+        check_workflow(plan.configuration)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none.cppipe").touch()
+    check_workflow(plan.configuration)
+    papers = plan.configuration.papers.model_copy(update={"items": ["morphgen_table99"]})
+    with pytest.raises(ConfigError, match="the papers have no morphgen_table99"):
+        check_workflow(plan.configuration.model_copy(update={"papers": papers}))
+
+
+def test_environment_may_be_missing_only_before_it_was_made(tmp_path):
+    record = tmp_path / "environment.json"
+    require_environment(tmp_path / "gone", record)
+    record.touch()
+    with pytest.raises(ConfigError, match="is gone"):
+        require_environment(tmp_path / "gone", record)
