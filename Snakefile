@@ -11,7 +11,6 @@ if "experiments" not in config:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/inputs.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/sheets.smk"
@@ -26,10 +25,8 @@ include: "workflow/rules/crops.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/crop_evaluation.smk"
-include: "workflow/rules/morphology_inputs.smk"
 include: "workflow/rules/morphology.smk"
 include: "workflow/rules/compare.smk"
-include: "workflow/rules/papers_inputs.smk"
 include: "workflow/rules/papers.smk"
 include: "workflow/rules/report.smk"
 
@@ -52,5 +49,5 @@ rule all:
     input:
         rules.report.output.page,
         rules.report.output.single,
-        expand(rules.evaluate_crops.output.metrics, experiment=WITH_CROPS),
-        paper_items(),
+        expand(rules.evaluate_crops.output.metrics, experiment=PLAN.with_crops()),
+        chosen_items(PLAN),

@@ -1,16 +1,19 @@
 # Two experiments beside each other, and each perturbation's real images among those of all.
+from morphpipe.config.comparisons import ranking_of
+from morphpipe.plan.params import evaluation_params
+from morphpipe.plan.report_files import distance_tables
+
+
 rule compare:
     input:
-        model=lambda w: distance_tables(comparison_of(w).model),
-        baseline=lambda w: distance_tables(comparison_of(w).baseline),
+        model=lambda w: distance_tables(PLAN, COMPARISONS[w.comparison].model),
+        baseline=lambda w: distance_tables(PLAN, COMPARISONS[w.comparison].baseline),
     output:
         tests=f"{RESULTS}/comparisons/{{comparison}}/tests.parquet",
     log:
         f"{LOGS}/compare/{{comparison}}.log",
     benchmark:
         f"{BENCHMARKS}/compare/{{comparison}}.tsv"
-    wildcard_constraints:
-        comparison=one_of(CONFIGURATION.comparisons),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -18,7 +21,7 @@ rule compare:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        comparison=lambda w: plain(comparison_of(w)),
+        comparison=lambda w: plain(COMPARISONS[w.comparison]),
     message:
         "Comparing experiments: {wildcards.comparison}"
     script:
@@ -27,10 +30,10 @@ rule compare:
 
 rule rank_block:
     input:
-        fields=real_fields,
-        split=split_table,
-        samples=lambda w: samples(w.experiment),
-        features=evaluation_input,
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        samples=lambda w: PLAN.samples(w.experiment),
+        features=lambda w: PLAN.features(w.experiment),
     output:
         ranks=temp(
             f"{RESULTS}/experiments/{{experiment}}/metrics/ranking/block-{{block}}.parquet"
@@ -48,8 +51,8 @@ rule rank_block:
         mem_mb=growing(16000),
         runtime=growing(240),
     params:
-        evaluation=lambda w: evaluation_params(w, "ranking"),
-        ranking=lambda w: plain(ranking_of(CONFIGURATION.comparisons, w.experiment)),
+        evaluation=lambda w: evaluation_params(PLAN, w.experiment, "ranking"),
+        ranking=lambda w: plain(ranking_of(COMPARISONS, w.experiment)),
     message:
         "Ranking cohorts of {wildcards.experiment}, block {wildcards.block}"
     script:
@@ -61,7 +64,7 @@ rule rank:
         blocks=lambda w: expand(
             rules.rank_block.output.ranks,
             experiment=w.experiment,
-            block=range(ranking_of(CONFIGURATION.comparisons, w.experiment).blocks),
+            block=range(ranking_of(COMPARISONS, w.experiment).blocks),
         ),
     output:
         ranks=f"{RESULTS}/experiments/{{experiment}}/metrics/ranking.parquet",

@@ -2,7 +2,7 @@
 rule conditions:
     input:
         fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
-        files=lambda w: condition_files(w.condition),
+        files=lambda w: PLAN.condition_files(w.condition),
     output:
         table=f"{RESULTS}/datasets/{{dataset}}/conditions/{{condition}}.parquet",
     log:

@@ -1,8 +1,11 @@
 # Distances of single-cell crops: features of the archives of crops, then as for whole fields.
+from morphpipe.plan.params import crop_evaluation_params
+
+
 rule real_crop_features:
     input:
         fields=rules.real_crops.output.archive,
-        encoder=lambda w: encoder_record(w.encoder),
+        encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
         features=directory(
             f"{RESULTS}/datasets/{{dataset}}/crop-features/{{order}}-{{size}}/{{encoder}}/shard-{{shard}}"
@@ -11,9 +14,6 @@ rule real_crop_features:
         f"{LOGS}/real_crop_features/{{dataset}}_{{order}}-{{size}}_{{encoder}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/real_crop_features/{{dataset}}_{{order}}-{{size}}_{{encoder}}_{{shard}}.tsv"
-    wildcard_constraints:
-        order=one_of(CROP_ORDERS),
-        size=r"\d+",
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -22,9 +22,9 @@ rule real_crop_features:
         runtime=growing(120),
         gpu=1,
     params:
-        views=lambda w: views_on(w.dataset, w.encoder),
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        views=lambda w: PLAN.views(w.dataset, w.encoder),
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Features of single cells of {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
     script:
@@ -34,7 +34,7 @@ rule real_crop_features:
 rule generated_crop_features:
     input:
         fields=rules.generated_crops.output.archive,
-        encoder=lambda w: encoder_record(w.encoder),
+        encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
         features=directory(
             f"{RESULTS}/experiments/{{experiment}}/crop-features/{{order}}-{{size}}/{{encoder}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}"
@@ -43,9 +43,6 @@ rule generated_crop_features:
         f"{LOGS}/generated_crop_features/{{experiment}}_{{order}}-{{size}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/generated_crop_features/{{experiment}}_{{order}}-{{size}}_{{encoder}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    wildcard_constraints:
-        order=one_of(CROP_ORDERS),
-        size=r"\d+",
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -54,9 +51,9 @@ rule generated_crop_features:
         runtime=growing(120),
         gpu=1,
     params:
-        views=lambda w: experiment_of(w).evaluation.views,
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        views=lambda w: EXPERIMENTS[w.experiment].evaluation.views,
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Features of single cells of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
     script:
@@ -65,15 +62,10 @@ rule generated_crop_features:
 
 rule evaluate_crops:
     input:
-        split=split_table,
-        real_crops=lambda w: real_crop_archives(w.experiment),
-        generated_crops=lambda w: generated_crop_archives(w.experiment),
-        features=lambda w: [
-            path
-            for e in experiment_of(w).evaluation.encoders
-            for path in real_crop_features(w.experiment, e)
-            + generated_crop_features(w.experiment, e)
-        ],
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        real_crops=lambda w: PLAN.real_crops(w.experiment),
+        generated_crops=lambda w: PLAN.generated_crops(w.experiment),
+        features=lambda w: PLAN.features(w.experiment, crops=True),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/crop-distances.parquet",
     log:
@@ -87,7 +79,7 @@ rule evaluate_crops:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        evaluation=crop_evaluation_params,
+        evaluation=lambda w: crop_evaluation_params(PLAN, w.experiment),
     message:
         "Evaluating {wildcards.experiment}: single-cell crops"
     script:

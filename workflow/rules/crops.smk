@@ -1,16 +1,16 @@
 # Single-cell crops by name of the order of their channels; real and generated fields alike.
+from morphpipe.plan.params import nuclear_channel
+
+
 rule real_crops:
     input:
-        fields=lambda w: shard_fields(w.dataset, w.shard),
+        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
     output:
         archive=f"{RESULTS}/datasets/{{dataset}}/crops/{{order}}-{{size}}/shard-{{shard}}.zip",
     log:
         f"{LOGS}/crops/{{dataset}}_{{order}}-{{size}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/crops/{{dataset}}_{{order}}-{{size}}_{{shard}}.tsv"
-    wildcard_constraints:
-        order=one_of(CROP_ORDERS),
-        size=r"\d+",
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -18,8 +18,8 @@ rule real_crops:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        nuclear=lambda w: nuclear_channel(w.dataset),
-        cell_types=lambda w: crop_cell_types(w.dataset),
+        nuclear=lambda w: nuclear_channel(DATASETS[w.dataset]),
+        cell_types=lambda w: PLAN.crop_cell_types(w.dataset),
     message:
         "Single cells of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -35,9 +35,6 @@ rule generated_crops:
         f"{LOGS}/crops/{{experiment}}_{{order}}-{{size}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/crops/{{experiment}}_{{order}}-{{size}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    wildcard_constraints:
-        order=one_of(CROP_ORDERS),
-        size=r"\d+",
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -45,7 +42,7 @@ rule generated_crops:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        nuclear=lambda w: nuclear_channel(dataset_of(w.experiment)),
+        nuclear=lambda w: nuclear_channel(DATASETS[PLAN.dataset_of(w.experiment)]),
     message:
         "Single cells of generated {wildcards.experiment}, shard {wildcards.shard}"
     script:

@@ -2,18 +2,20 @@
 # at once, where the jobs' machines have none: `snakemake --profile profiles/local downloads`.
 # Their outputs are records beside the files (`<file>.json`): Snakemake deletes outputs before it runs
 # a job again, and what took hours, or was put there by hand, is checked and kept.
+from morphpipe.plan.addresses import archive_address, local_files, table_address
+from morphpipe.plan.params import rxrx1_download
+
+
 rule downloads:
     input:
-        weights=[weights_record(name) for name in CONFIGURATION.weights_in_use()],
-        datasets=dataset_downloads,
-        environment=lambda w: (
-            cellprofiler_record(w) if CONFIGURATION.morphology_in_use() else []
-        ),
+        weights=PLAN.weights_records(),
+        datasets=lambda w: PLAN.dataset_downloads(),
+        environment=lambda w: CELLPROFILER if CONFIGURATION.morphology_in_use() else [],
 
 
 rule download_rxrx1:
     input:
-        lambda w: local_files(w.dataset, ["images", "metadata"]),
+        lambda w: local_files(DATASETS[w.dataset].images, DATASETS[w.dataset].metadata),
     output:
         images=f"{CACHE}/datasets/{{dataset}}/rxrx1-images.zip.json",
         metadata=f"{CACHE}/datasets/{{dataset}}/rxrx1-metadata.zip.json",
@@ -22,7 +24,7 @@ rule download_rxrx1:
     benchmark:
         f"{BENCHMARKS}/download/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("rxrx1")),
+        dataset=one_of(PLAN.datasets_from("rxrx1")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -30,8 +32,8 @@ rule download_rxrx1:
         mem_mb=growing(2000),
         runtime=growing(1440),
     params:
-        compared=lambda w: rxrx1_download(w.dataset),
-        dataset=lambda w, input: plain(CONFIGURATION.datasets[w.dataset]),
+        compared=lambda w: rxrx1_download(DATASETS[w.dataset]),
+        dataset=lambda w, input: plain(DATASETS[w.dataset]),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading {wildcards.dataset} (goes on where it stopped)"
@@ -42,7 +44,7 @@ rule download_rxrx1:
 # One file by its address: tables of genes, of BBBC021, of wells.
 rule download_table:
     input:
-        lambda w: local_file(table_address(w.dataset, w.table)),
+        lambda w: local_files(table_address(DATASETS[w.dataset], w.table)),
     output:
         record=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv.json",
     log:
@@ -58,7 +60,7 @@ rule download_table:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        address=lambda w: table_address(w.dataset, w.table),
+        address=lambda w: table_address(DATASETS[w.dataset], w.table),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading the table '{wildcards.table}' of {wildcards.dataset}"
@@ -68,7 +70,7 @@ rule download_table:
 
 rule download_bbbc021:
     input:
-        lambda w: local_file(bbbc021_address(w.dataset, int(w.shard))),
+        lambda w: local_files(archive_address(DATASETS[w.dataset], int(w.shard))),
     output:
         archive=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip.json",
     log:
@@ -76,7 +78,7 @@ rule download_bbbc021:
     benchmark:
         f"{BENCHMARKS}/download/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("bbbc021")),
+        dataset=one_of(PLAN.datasets_from("bbbc021")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -84,7 +86,7 @@ rule download_bbbc021:
         mem_mb=growing(1000),
         runtime=growing(360),
     params:
-        address=lambda w: bbbc021_address(w.dataset, int(w.shard)),
+        address=lambda w: archive_address(DATASETS[w.dataset], int(w.shard)),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading plate {wildcards.shard} of {wildcards.dataset}"
@@ -103,7 +105,7 @@ rule download_gallery:
     benchmark:
         f"{BENCHMARKS}/download/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("gallery")),
+        dataset=one_of(PLAN.datasets_from("gallery")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -112,7 +114,7 @@ rule download_gallery:
         runtime=growing(720),
     params:
         compared=lambda w: plain(
-            CONFIGURATION.datasets[w.dataset],
+            DATASETS[w.dataset],
             "plates",
             "preprocessing",
             "quality",
@@ -120,8 +122,8 @@ rule download_gallery:
             "pixel_size",
             "licence",
         ),
-        dataset=lambda w, input: without_plates(w.dataset),
-        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+        dataset=lambda w, input: plain(DATASETS[w.dataset], "plates"),
+        plate=lambda w: DATASETS[w.dataset].plates[int(w.shard)],
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading plate {params.plate} of {wildcards.dataset}"

@@ -1,9 +1,16 @@
+from morphpipe.plan.params import (
+    evaluation_params,
+    nuclear_channel,
+    reconstruction_params,
+)
+
+
 rule evaluate:
     input:
-        fields=real_fields,
-        split=split_table,
-        samples=lambda w: samples(w.experiment),
-        features=evaluation_input,
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        samples=lambda w: PLAN.samples(w.experiment),
+        features=lambda w: PLAN.features(w.experiment),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/{{metrics}}.parquet",
     log:
@@ -19,7 +26,7 @@ rule evaluate:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        evaluation=lambda w: evaluation_params(w, w.metrics),
+        evaluation=lambda w: evaluation_params(PLAN, w.experiment, w.metrics),
     message:
         "Evaluating {wildcards.experiment}: {wildcards.metrics}"
     script:
@@ -28,10 +35,10 @@ rule evaluate:
 
 rule evaluate_memorisation:
     input:
-        fields=real_fields,
-        split=split_table,
-        samples=lambda w: samples(w.experiment),
-        features=evaluation_input,
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        samples=lambda w: PLAN.samples(w.experiment),
+        features=lambda w: PLAN.features(w.experiment),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/memorisation.parquet",
         pairs=f"{RESULTS}/experiments/{{experiment}}/metrics/memorisation_pairs.parquet",
@@ -46,7 +53,7 @@ rule evaluate_memorisation:
         mem_mb=growing(16000),
         runtime=growing(240),
     params:
-        evaluation=lambda w: evaluation_params(w, "memorisation"),
+        evaluation=lambda w: evaluation_params(PLAN, w.experiment, "memorisation"),
     message:
         "Evaluating {wildcards.experiment}: memorisation"
     script:
@@ -55,7 +62,7 @@ rule evaluate_memorisation:
 
 rule real_cell_counts:
     input:
-        fields=lambda w: shard_fields(w.dataset, w.shard),
+        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
     output:
         counts=f"{RESULTS}/datasets/{{dataset}}/cell-counts/shard-{{shard}}.parquet",
     log:
@@ -69,7 +76,7 @@ rule real_cell_counts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        nuclear=lambda w: nuclear_channel(w.dataset),
+        nuclear=lambda w: nuclear_channel(DATASETS[w.dataset]),
     message:
         "Counting cells of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -92,7 +99,7 @@ rule generated_cell_counts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        nuclear=lambda w: nuclear_channel(dataset_of(w.experiment)),
+        nuclear=lambda w: nuclear_channel(DATASETS[PLAN.dataset_of(w.experiment)]),
     message:
         "Counting cells of generated {wildcards.experiment}, shard {wildcards.shard}"
     script:
@@ -101,11 +108,11 @@ rule generated_cell_counts:
 
 rule evaluate_matched:
     input:
-        fields=real_fields,
-        split=split_table,
-        samples=lambda w: samples(w.experiment),
-        features=evaluation_input,
-        counts=lambda w: cell_counts(w.experiment),
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        samples=lambda w: PLAN.samples(w.experiment),
+        features=lambda w: PLAN.features(w.experiment),
+        counts=lambda w: PLAN.cell_counts(w.experiment),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/matched.parquet",
     log:
@@ -119,7 +126,7 @@ rule evaluate_matched:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        evaluation=lambda w: evaluation_params(w, "matched"),
+        evaluation=lambda w: evaluation_params(PLAN, w.experiment, "matched"),
     message:
         "Evaluating {wildcards.experiment}: matched for cell count"
     script:
@@ -128,9 +135,9 @@ rule evaluate_matched:
 
 rule reconstruct:
     input:
-        fields=real_fields,
-        split=split_table,
-        codec=lambda w: codec_record(experiment_of(w).codec),
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        codec=lambda w: PLAN.codec_record(EXPERIMENTS[w.experiment].codec),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/reconstruction.parquet",
     log:
@@ -145,10 +152,8 @@ rule reconstruct:
         runtime=growing(120),
         gpu=1,
     params:
-        reconstruction=reconstruction_params,
-        batch_size=lambda w, input: getattr(
-            CONFIGURATION.codecs[experiment_of(w).codec], "batch_size", 8
-        ),
+        reconstruction=lambda w: reconstruction_params(PLAN, w.experiment),
+        batch_size=lambda w, input: CODECS[EXPERIMENTS[w.experiment].codec].batch_size,
     message:
         "Evaluating {wildcards.experiment}: reconstruction by the codec"
     script:

@@ -1,7 +1,7 @@
 rule real_features:
     input:
-        fields=lambda w: shard_fields(w.dataset, w.shard),
-        encoder=lambda w: encoder_record(w.encoder),
+        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
+        encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
         features=directory(
             f"{RESULTS}/datasets/{{dataset}}/features/{{encoder}}/shard-{{shard}}"
@@ -18,9 +18,9 @@ rule real_features:
         runtime=growing(120),
         gpu=1,
     params:
-        views=lambda w: views_on(w.dataset, w.encoder),
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        views=lambda w: PLAN.views(w.dataset, w.encoder),
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Features of real {wildcards.dataset} by {wildcards.encoder}, shard {wildcards.shard}"
     script:
@@ -30,7 +30,7 @@ rule real_features:
 rule generated_features:
     input:
         fields=rules.sample.output.archive,
-        encoder=lambda w: encoder_record(w.encoder),
+        encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
         features=directory(
             f"{RESULTS}/experiments/{{experiment}}/features/{{encoder}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}"
@@ -47,9 +47,9 @@ rule generated_features:
         runtime=growing(120),
         gpu=1,
     params:
-        views=lambda w: experiment_of(w).evaluation.views,
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        views=lambda w: EXPERIMENTS[w.experiment].evaluation.views,
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Features of generated {wildcards.experiment} by {wildcards.encoder}, shard {wildcards.shard}"
     script:

@@ -1,13 +1,9 @@
 # The tables of a whole dataset, and its splits.
 rule fields:
     input:
-        shards=lambda w: shards_of(w.dataset),
-        quality=lambda w: expand(
-            f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
-            dataset=w.dataset,
-            shard=dataset_shards(w.dataset),
-        ),
-        missing=missing_fields,
+        shards=lambda w: PLAN.shards_of(w.dataset),
+        quality=lambda w: PLAN.real(w.dataset, "quality", ".parquet"),
+        missing=lambda w: PLAN.missing_fields(w.dataset),
     output:
         fields=f"{RESULTS}/datasets/{{dataset}}/fields.parquet",
         quality=f"{RESULTS}/datasets/{{dataset}}/quality.parquet",
@@ -30,8 +26,8 @@ rule fields:
 
 rule split:
     input:
-        fields=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/fields.parquet",
-        quality=lambda w: f"{RESULTS}/datasets/{CONFIGURATION.splits[w.split].dataset}/quality.parquet",
+        fields=lambda w: PLAN.fields(w.split),
+        quality=lambda w: f"{RESULTS}/datasets/{SPLITS[w.split].dataset}/quality.parquet",
     output:
         split=f"{RESULTS}/splits/{{split}}.parquet",
         leakage=f"{RESULTS}/splits/{{split}}-leakage.parquet",
@@ -46,8 +42,8 @@ rule split:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        compared=lambda w: plain(CONFIGURATION.splits[w.split], "duplicates"),
-        split=lambda w, input: plain(CONFIGURATION.splits[w.split]),
+        compared=lambda w: plain(SPLITS[w.split], "duplicates"),
+        split=lambda w, input: plain(SPLITS[w.split]),
     message:
         "Splitting by well: {wildcards.split}"
     script:

@@ -1,8 +1,11 @@
 # Of all fields of a plate, so that several splits share them and a new plate touches no other.
+from morphpipe.config.experiments import TRANSFORMS
+
+
 rule latents:
     input:
-        fields=lambda w: shard_fields(w.dataset, w.shard),
-        codec=lambda w: codec_record(w.codec),
+        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
+        codec=lambda w: PLAN.codec_record(w.codec),
     output:
         array=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
         index=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
@@ -20,10 +23,8 @@ rule latents:
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
-        scaling_factor=lambda w: scaling_factor(w.codec),
-        batch_size=lambda w, input: getattr(
-            CONFIGURATION.codecs[w.codec], "batch_size", 16
-        ),
+        scaling_factor=lambda w: CODECS[w.codec].scaling_factor,
+        batch_size=lambda w, input: CODECS[w.codec].batch_size,
     message:
         "Caching latents of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -32,9 +33,10 @@ rule latents:
 
 rule targets:
     input:
-        fields=lambda w: shard_fields(w.dataset, w.shard),
-        moments=alignment_of,
-        encoder=lambda w: encoder_record(w.encoder),
+        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
+        # The targets lie on the latents' grid.
+        moments=rules.latents.output.index,
+        encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
         array=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
         index=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
@@ -52,8 +54,8 @@ rule targets:
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Caching alignment targets of {wildcards.dataset}, shard {wildcards.shard}"
     script:

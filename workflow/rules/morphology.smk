@@ -1,4 +1,33 @@
 # CellProfiler on real and on generated fields, in an environment of its own, and what comes of it.
+from pathlib import Path
+
+from morphpipe.morphology.environment import folder_of, package_path, sha256_of_lock
+from morphpipe.plan.params import measure_options, measured_by, morphology_params
+from morphpipe.plan.report_files import (
+    generated_measurements,
+    real_measurements,
+    real_profiles,
+)
+from snakemake.settings.types import DeploymentMethod
+
+# Relative, so that a moved repository measures nothing again.
+PACKAGE = os.path.relpath(package_path())
+CELLPROFILER_LOCK = os.path.relpath(
+    f"{workflow.basedir}/workflow/envs/cellprofiler.lock"
+)
+CELLPROFILER_FOLDER = folder_of(
+    Path(CELLPROFILER_LOCK), Path(CONFIGURATION.paths.environments)
+)
+# Without the environment's path: nothing is measured again in an environment of the same lock that
+# lies elsewhere.
+CELLPROFILER_RECORD = f"{RESULTS}/morphology/environment.json"
+CELLPROFILER = [CELLPROFILER_RECORD]
+CELLPROFILER_PYTHON = str(CELLPROFILER_FOLDER / "bin" / "python")
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    # Conda makes the environment.
+    CELLPROFILER, CELLPROFILER_PYTHON = [], "python"
+
+
 rule cellprofiler_environment:
     output:
         record=CELLPROFILER_RECORD,
@@ -17,7 +46,7 @@ rule cellprofiler_environment:
     params:
         compared=sha256_of_lock(Path(CELLPROFILER_LOCK)),
         lock=lambda w, input: CELLPROFILER_LOCK,
-        environments=lambda w, input: ENVIRONMENTS,
+        environments=lambda w, input: CONFIGURATION.paths.environments,
     message:
         "CellProfiler's environment"
     script:
@@ -27,9 +56,12 @@ rule cellprofiler_environment:
 # Called by `exec` in CellProfiler's environment, one thread a job.
 rule measure_real:
     input:
-        fields=lambda w: shard_fields(dataset_measured(w), w.shard),
-        split=lambda w: f"{RESULTS}/splits/{morphology_of(w).split}.parquet",
-        environment=cellprofiler_record,
+        fields=lambda w: PLAN.shard_fields(
+            SPLITS[MORPHOLOGY[w.morphology].split].dataset,
+            w.shard,
+        ),
+        split=lambda w: PLAN.split_table(MORPHOLOGY[w.morphology].split),
+        environment=CELLPROFILER,
     output:
         image=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/image.parquet",
         objects=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/objects.parquet",
@@ -45,12 +77,12 @@ rule measure_real:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
-        compared=measured_by,
-        pipeline=lambda w, input: morphology_of(w).pipeline,
-        python=cellprofiler_python,
+        compared=lambda w: measured_by(MORPHOLOGY[w.morphology]),
+        pipeline=lambda w, input: MORPHOLOGY[w.morphology].pipeline,
+        python=lambda w, input: CELLPROFILER_PYTHON,
         package=lambda w, input: PACKAGE,
-        options=lambda w, input: measure_options(w) + batch_option(w),
-        side=lambda w: morphology_of(w).side,
+        options=lambda w, input: measure_options(MORPHOLOGY[w.morphology]),
+        side=lambda w: MORPHOLOGY[w.morphology].side,
         work=lambda w, input: f"{SCRATCH}/morphology/{w.morphology}/shard-{w.shard}",
     message:
         "CellProfiler on real fields ({wildcards.morphology}), shard {wildcards.shard}"
@@ -67,7 +99,7 @@ rule measure_real:
 rule measure_generated:
     input:
         fields=rules.sample.output.archive,
-        environment=cellprofiler_record,
+        environment=CELLPROFILER,
     output:
         image=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/image.parquet",
         objects=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/objects.parquet",
@@ -83,11 +115,11 @@ rule measure_generated:
         mem_mb=growing(4000),
         runtime=growing(720),
     params:
-        compared=measured_by,
-        pipeline=lambda w, input: morphology_of(w).pipeline,
-        python=cellprofiler_python,
+        compared=lambda w: measured_by(MORPHOLOGY[w.morphology]),
+        pipeline=lambda w, input: MORPHOLOGY[w.morphology].pipeline,
+        python=lambda w, input: CELLPROFILER_PYTHON,
         package=lambda w, input: PACKAGE,
-        options=lambda w, input: measure_options(w) + batch_option(w),
+        options=lambda w, input: measure_options(MORPHOLOGY[w.morphology]),
         work=lambda w, input: f"{SCRATCH}/morphology/{w.experiment}_{w.morphology}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "CellProfiler on generated {wildcards.experiment}, shard {wildcards.shard}"
@@ -102,9 +134,9 @@ rule measure_generated:
 
 rule real_profiles:
     input:
-        images=lambda w: real_measurements(w.morphology)["image"],
-        objects=lambda w: real_measurements(w.morphology)["objects"],
-        fields=lambda w: [f"{RESULTS}/datasets/{dataset_measured(w)}/fields.parquet"],
+        images=lambda w: real_measurements(PLAN, w.morphology, "image"),
+        objects=lambda w: real_measurements(PLAN, w.morphology, "objects"),
+        fields=lambda w: [PLAN.fields(MORPHOLOGY[w.morphology].split)],
     output:
         profiles=f"{RESULTS}/morphology/{{morphology}}/profiles.parquet",
     log:
@@ -125,9 +157,9 @@ rule real_profiles:
 
 rule generated_profiles:
     input:
-        images=lambda w: generated_measurements(w.experiment)["image"],
-        objects=lambda w: generated_measurements(w.experiment)["objects"],
-        fields=lambda w: samples(w.experiment),
+        images=lambda w: generated_measurements(PLAN, w.experiment, "image"),
+        objects=lambda w: generated_measurements(PLAN, w.experiment, "objects"),
+        fields=lambda w: PLAN.samples(w.experiment),
     output:
         profiles=f"{RESULTS}/experiments/{{experiment}}/morphology/profiles.parquet",
     log:
@@ -148,9 +180,9 @@ rule generated_profiles:
 
 rule evaluate_morphology:
     input:
-        real=real_profiles,
+        real=lambda w: real_profiles(PLAN, w.experiment),
         generated=rules.generated_profiles.output.profiles,
-        split=split_table,
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/morphology/metrics.parquet",
         differences=f"{RESULTS}/experiments/{{experiment}}/morphology/differences.parquet",
@@ -167,7 +199,7 @@ rule evaluate_morphology:
         mem_mb=growing(16000),
         runtime=growing(240),
     params:
-        evaluation=morphology_params,
+        evaluation=lambda w: morphology_params(PLAN, w.experiment),
     message:
         "Evaluating {wildcards.experiment}: morphology"
     script:

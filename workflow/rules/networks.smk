@@ -1,8 +1,8 @@
 # Networks that the workflow trains itself on the data at hand.
 rule train_codec:
     input:
-        fields=lambda w: f"{RESULTS}/datasets/{codec_dataset(w.codec)}/fields.parquet",
-        split=lambda w: f"{RESULTS}/splits/{CONFIGURATION.codecs[w.codec].split}.parquet",
+        fields=lambda w: PLAN.fields(CODECS[w.codec].split),
+        split=lambda w: PLAN.split_table(CODECS[w.codec].split),
     output:
         config=f"{RESULTS}/codecs/{{codec}}/config.json",
         weights=f"{RESULTS}/codecs/{{codec}}/diffusion_pytorch_model.safetensors",
@@ -20,7 +20,7 @@ rule train_codec:
         runtime=growing(240),
         gpu=1,
     params:
-        codec=lambda w: plain(CONFIGURATION.codecs[w.codec]),
+        codec=lambda w: plain(CODECS[w.codec]),
     message:
         "Training the codec {wildcards.codec}"
     script:
@@ -29,8 +29,8 @@ rule train_codec:
 
 rule train_encoder:
     input:
-        fields=lambda w: f"{RESULTS}/datasets/{encoder_dataset(w.encoder)}/fields.parquet",
-        split=lambda w: f"{RESULTS}/splits/{CONFIGURATION.encoders[w.encoder].split}.parquet",
+        fields=lambda w: PLAN.fields(ENCODERS[w.encoder].split),
+        split=lambda w: PLAN.split_table(ENCODERS[w.encoder].split),
     output:
         weights=f"{RESULTS}/encoders/{{encoder}}/weights.safetensors",
         history=f"{RESULTS}/encoders/{{encoder}}/history.csv",
@@ -42,14 +42,14 @@ rule train_encoder:
     priority: 10
     conda:
         "../envs/morphpipe.yaml"
-    threads: lambda w: CONFIGURATION.encoders[w.encoder].threads
+    threads: lambda w: ENCODERS[w.encoder].threads
     resources:
         mem_mb=growing(16000),
         runtime=growing(240),
         gpu=1,
     params:
-        compared=lambda w: plain(CONFIGURATION.encoders[w.encoder], "batch_size"),
-        encoder=lambda w, input: plain(CONFIGURATION.encoders[w.encoder]),
+        compared=lambda w: plain(ENCODERS[w.encoder], "batch_size"),
+        encoder=lambda w, input: plain(ENCODERS[w.encoder]),
     message:
         "Training the feature encoder {wildcards.encoder}"
     script:

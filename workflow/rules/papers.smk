@@ -1,7 +1,11 @@
 # The papers' tables and figures by name: `snakemake morphgen_table4`.
+from morphpipe.plan.paper_files import chosen_items, item_inputs, item_params
+from morphpipe.report.papers.items import ITEMS
+
+
 rule paper_table:
     input:
-        paper_inputs,
+        lambda w: item_inputs(PLAN, w.item),
     output:
         item=f"{RESULTS}/papers/{{item}}/item.json",
         table=f"{RESULTS}/papers/{{item}}/table.csv",
@@ -10,7 +14,7 @@ rule paper_table:
     benchmark:
         f"{BENCHMARKS}/papers/{{item}}.tsv"
     wildcard_constraints:
-        item=one_of(PAPER_TABLES),
+        item=one_of(n for n, i in ITEMS.items() if i.kind == "table"),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -18,7 +22,7 @@ rule paper_table:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
-        run=paper_run,
+        run=lambda w: item_params(PLAN, w.item),
     message:
         "{wildcards.item}"
     script:
@@ -27,7 +31,7 @@ rule paper_table:
 
 rule paper_figure:
     input:
-        paper_inputs,
+        lambda w: item_inputs(PLAN, w.item),
     output:
         item=f"{RESULTS}/papers/{{item}}/item.json",
         png=f"{RESULTS}/papers/{{item}}/figure.png",
@@ -37,7 +41,7 @@ rule paper_figure:
     benchmark:
         f"{BENCHMARKS}/papers/{{item}}.tsv"
     wildcard_constraints:
-        item=one_of(PAPER_FIGURES),
+        item=one_of(n for n, i in ITEMS.items() if i.kind == "figure"),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -45,7 +49,7 @@ rule paper_figure:
         mem_mb=growing(16000),
         runtime=growing(60),
     params:
-        run=paper_run,
+        run=lambda w: item_params(PLAN, w.item),
     message:
         "{wildcards.item}"
     script:

@@ -1,22 +1,17 @@
 # The report: a folder of pages, and the same as one file for sending.
+from morphpipe.plan.report_files import comparison_files, flatten, report_files
+
+
 rule report:
     input:
-        files=lambda w: [
-            path for name in EXPERIMENTS for path in flatten(shown_files(name))
-        ],
-        comparisons=lambda w: [
-            path for name in COMPARISONS for path in flatten(comparison_files(name))
-        ],
-        weights=lambda w: [
-            weights_record(name) for name in CONFIGURATION.weights_in_use()
-        ],
-        codecs=lambda w: expand(
-            rules.train_codec.output.history, codec=trained_codecs()
+        files=lambda w: flatten([report_files(PLAN, name) for name in EXPERIMENTS]),
+        comparisons=lambda w: flatten(
+            [comparison_files(PLAN, name) for name in COMPARISONS]
         ),
-        encoders=lambda w: expand(
-            rules.train_encoder.output.history, encoder=trained_encoders()
-        ),
-        papers=lambda w: paper_items(),
+        weights=PLAN.weights_records(),
+        codecs=PLAN.codec_histories(),
+        encoders=PLAN.encoder_histories(),
+        papers=chosen_items(PLAN),
     output:
         # The other pages, pictures, tables and figures stand beside it; the folder is made anew.
         page=f"{RESULTS}/report/index.html",
@@ -39,8 +34,10 @@ rule report:
         configuration=config,
         benchmarks=BENCHMARKS,
         logs=LOGS,
-        experiments=lambda w: {name: shown_files(name) for name in EXPERIMENTS},
-        comparisons=lambda w: {name: comparison_files(name) for name in COMPARISONS},
+        experiments=lambda w: {name: report_files(PLAN, name) for name in EXPERIMENTS},
+        comparisons=lambda w: {
+            name: comparison_files(PLAN, name) for name in COMPARISONS
+        },
     message:
         "Writing the report"
     script:

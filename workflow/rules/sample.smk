@@ -1,12 +1,15 @@
 # Called by `exec`, like training.
+from morphpipe.plan.params import sampling_settings
+
+
 rule sample:
     input:
-        fields=real_fields,
-        split=split_table,
-        checkpoint=lambda w: last_checkpoint(w.experiment, w.training_seed),
-        guide=lambda w: guide(w.experiment, w.training_seed),
-        codec=lambda w: codec_record(experiment_of(w).codec),
-        conditions=lambda w: conditions(w.experiment),
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        checkpoint=lambda w: PLAN.last_checkpoint(w.experiment, w.training_seed),
+        guide=lambda w: PLAN.guide(w.experiment, w.training_seed),
+        codec=lambda w: PLAN.codec_record(EXPERIMENTS[w.experiment].codec),
+        conditions=lambda w: PLAN.conditions(w.experiment),
     output:
         archive=f"{RESULTS}/experiments/{{experiment}}/samples/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.zip",
     log:
@@ -15,19 +18,18 @@ rule sample:
         f"{BENCHMARKS}/sample/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
-    threads: lambda w: experiment_of(w).sampling.threads
+    threads: lambda w: EXPERIMENTS[w.experiment].sampling.threads
     resources:
         mem_mb=growing(16000),
         runtime=growing(720),
         gpu=1,
     params:
-        compared=lambda w: experiment_of(w).in_samples,
-        settings=lambda w, input: sampling_settings(experiment_of(w)),
+        compared=lambda w: EXPERIMENTS[w.experiment].in_samples,
+        settings=lambda w, input: sampling_settings(EXPERIMENTS[w.experiment]),
         codec=lambda w, input: os.path.dirname(input.codec),
-        scaling=lambda w: (
-            ""
-            if scaling_factor(experiment_of(w).codec) is None
-            else f"--scaling-factor {scaling_factor(experiment_of(w).codec)}"
+        scaling=lambda w: options(
+            "--scaling-factor",
+            CODECS[EXPERIMENTS[w.experiment].codec].scaling_factor,
         ),
         conditions=lambda w, input: options("--conditions", input.conditions),
         guide=lambda w, input: options("--guide", input.guide),

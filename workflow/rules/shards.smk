@@ -1,4 +1,7 @@
 # One shard of good fields a plate, and a table of what was found when each was looked at.
+from morphpipe.plan.plates import plate_files_sha256
+
+
 rule simulate:
     output:
         archive=f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip",
@@ -8,7 +11,7 @@ rule simulate:
     benchmark:
         f"{BENCHMARKS}/simulate/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("simulated")),
+        dataset=one_of(PLAN.datasets_from("simulated")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -16,7 +19,7 @@ rule simulate:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        dataset=lambda w: without_plates(w.dataset),
+        dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
     message:
         "Simulating plate {wildcards.shard} of {wildcards.dataset}"
     script:
@@ -27,7 +30,7 @@ rule catalogue_rxrx1:
     input:
         images=rules.download_rxrx1.output.images,
         metadata=rules.download_rxrx1.output.metadata,
-        genes=genes_table,
+        genes=lambda w: PLAN.tables(w.dataset),
     output:
         fields=f"{RESULTS}/datasets/{{dataset}}/catalogue.parquet",
         missing=f"{RESULTS}/datasets/{{dataset}}/catalogue-missing.parquet",
@@ -36,7 +39,7 @@ rule catalogue_rxrx1:
     benchmark:
         f"{BENCHMARKS}/catalogue/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("rxrx1")),
+        dataset=one_of(PLAN.datasets_from("rxrx1")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -44,7 +47,7 @@ rule catalogue_rxrx1:
         mem_mb=growing(6000),
         runtime=growing(60),
     params:
-        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
+        dataset=lambda w: plain(DATASETS[w.dataset]),
     message:
         "Reading the archive's directory of {wildcards.dataset}"
     script:
@@ -64,7 +67,7 @@ rule examine_rxrx1:
     benchmark:
         f"{BENCHMARKS}/examine/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("rxrx1")),
+        dataset=one_of(PLAN.datasets_from("rxrx1")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -72,8 +75,8 @@ rule examine_rxrx1:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        shards=lambda w: CONFIGURATION.datasets[w.dataset].shards,
-        quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
+        shards=lambda w: DATASETS[w.dataset].shards,
+        quality=lambda w: plain(DATASETS[w.dataset].quality),
     message:
         "Looking at every plane of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -83,7 +86,7 @@ rule examine_rxrx1:
 rule preprocess:
     input:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
-        planes=raw_archive,
+        planes=lambda w: PLAN.raw_archive(w.dataset, w.shard),
     output:
         archive=f"{RESULTS}/datasets/{{dataset}}/images/shard-{{shard}}.zip",
         quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
@@ -92,7 +95,7 @@ rule preprocess:
     benchmark:
         f"{BENCHMARKS}/preprocess/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from(*RAW_SOURCES)),
+        dataset=one_of(PLAN.datasets_from(*RAW_SOURCES)),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -100,10 +103,10 @@ rule preprocess:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        preprocessing=lambda w: plain(CONFIGURATION.datasets[w.dataset].preprocessing),
-        quality=lambda w: plain(CONFIGURATION.datasets[w.dataset].quality),
-        rgb=lambda w: CONFIGURATION.datasets[w.dataset].rgb,
-        files=lambda w: plate_files_sha256(w.dataset, int(w.shard)),
+        preprocessing=lambda w: plain(DATASETS[w.dataset].preprocessing),
+        quality=lambda w: plain(DATASETS[w.dataset].quality),
+        rgb=lambda w: DATASETS[w.dataset].rgb,
+        files=lambda w: plate_files_sha256(DATASETS[w.dataset], int(w.shard)),
     message:
         "Preprocessing plate {wildcards.shard} of {wildcards.dataset}"
     script:

@@ -1,7 +1,10 @@
 # One sample sheet a plate: which planes a field has, and what was done to its well.
+from morphpipe.plan.plates import plate_rows_sha256, plates
+
+
 rule sheet_bbbc021:
     input:
-        tables=lambda w: bbbc021_tables(w.dataset),
+        tables=lambda w: PLAN.tables(w.dataset),
         archive=rules.download_bbbc021.output.archive,
     output:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
@@ -11,7 +14,7 @@ rule sheet_bbbc021:
     benchmark:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("bbbc021")),
+        dataset=one_of(PLAN.datasets_from("bbbc021")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -19,8 +22,8 @@ rule sheet_bbbc021:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        dataset=lambda w: without_plates(w.dataset),
-        plate=lambda w: bbbc021_plate(w.dataset, int(w.shard)),
+        dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
+        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
@@ -40,7 +43,7 @@ rule sheet_gallery:
     benchmark:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("gallery")),
+        dataset=one_of(PLAN.datasets_from("gallery")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -48,8 +51,8 @@ rule sheet_gallery:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        dataset=lambda w: without_plates(w.dataset),
-        plate=lambda w: CONFIGURATION.datasets[w.dataset].plates[int(w.shard)],
+        dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
+        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
@@ -59,7 +62,7 @@ rule sheet_gallery:
 # The user's sheet may grow: a plate's own rows, not the file's date, decide what is made anew.
 rule sheet_own:
     input:
-        sheet=lambda w: ancient(CONFIGURATION.datasets[w.dataset].sheet),
+        sheet=lambda w: ancient(DATASETS[w.dataset].sheet),
     output:
         sheet=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}.parquet",
         missing=f"{RESULTS}/datasets/{{dataset}}/sheets/shard-{{shard}}-missing.parquet",
@@ -68,7 +71,7 @@ rule sheet_own:
     benchmark:
         f"{BENCHMARKS}/sheet/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(datasets_from("sheet")),
+        dataset=one_of(PLAN.datasets_from("sheet")),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -76,9 +79,9 @@ rule sheet_own:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        dataset=lambda w: plain(CONFIGURATION.datasets[w.dataset]),
-        plate=lambda w: own_plates(CONFIGURATION.datasets[w.dataset])[int(w.shard)],
-        rows=lambda w: plate_rows_sha256(w.dataset, int(w.shard)),
+        dataset=lambda w: plain(DATASETS[w.dataset]),
+        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
+        rows=lambda w: plate_rows_sha256(DATASETS[w.dataset], int(w.shard)),
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:

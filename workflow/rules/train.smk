@@ -1,15 +1,26 @@
 # Called by `exec`, so that the scheduler's signals reach the training itself. On which devices a
 # training runs stands among the resources and not among the params, since other devices are no
 # reason to train again what is trained.
+import json
+
+from morphpipe.plan.params import training_devices, training_params, training_settings
+
+TRAINING = {name: experiment.training for name, experiment in EXPERIMENTS.items()}
+DEVICES = {name: training_devices(training) for name, training in TRAINING.items()}
+
+
 rule train:
     input:
-        fields=real_fields,
-        split=split_table,
-        moments=lambda w: first_slice(w, moments(w.experiment)),
-        targets=lambda w: first_slice(w, targets(w.experiment)),
-        before=slice_before,
-        conditions=lambda w: conditions(w.experiment),
-        weights=lambda w: starting_weights(w.experiment),
+        fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
+        split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
+        # Later slices read them as well, but wait for the slice before alone: listed again for each
+        # slice they were a fifth of the edges in the graph of config/config.yaml. What is deleted
+        # between two slices is not made again: the training stops and names the file.
+        moments=lambda w: [] if int(w.slice) else PLAN.moments(w.experiment),
+        targets=lambda w: [] if int(w.slice) else PLAN.targets(w.experiment),
+        before=lambda w: PLAN.slice_before(w.experiment, w.training_seed, int(w.slice)),
+        conditions=lambda w: PLAN.conditions(w.experiment),
+        weights=lambda w: PLAN.starting_weights(w.experiment),
     output:
         checkpoint=directory(
             f"{RESULTS}/experiments/{{experiment}}/training/seed-{{training_seed}}/slice-{{slice}}"
@@ -23,35 +34,31 @@ rule train:
     priority: 20
     conda:
         "../envs/morphpipe.yaml"
-    threads: lambda w: training_of(w).threads * training_of(w).devices
+    threads: lambda w: TRAINING[w.experiment].threads * TRAINING[w.experiment].devices
     resources:
-        mem_mb=lambda w, attempt: 32000 * training_of(w).devices * attempt,
+        mem_mb=lambda w, attempt: 32000 * TRAINING[w.experiment].devices * attempt,
         runtime=growing(720),
-        gpu=lambda w: training_of(w).devices if training_of(w).nodes == 1 else None,
-        devices=lambda w: training_of(w).devices,
-        nodes=lambda w: training_of(w).nodes,
+        gpu=lambda w: DEVICES[w.experiment]["gpu"],
+        devices=lambda w: TRAINING[w.experiment].devices,
+        nodes=lambda w: TRAINING[w.experiment].nodes,
         staging=lambda w: CONFIGURATION.paths.staging or "",
-        # So many GPUs on each node, where `gpu` would be a sum that may lie unevenly; and one
-        # task a node, which `mpi` leaves to the training to start.
-        gres=over_nodes(lambda t: f"gpu:{t.devices}"),
-        mpi=over_nodes(lambda t: "srun"),
-        tasks=over_nodes(lambda t: t.nodes),
-        tasks_per_gpu=over_nodes(lambda t: 0),
+        gres=lambda w: DEVICES[w.experiment]["gres"],
+        mpi=lambda w: DEVICES[w.experiment]["mpi"],
+        tasks=lambda w: DEVICES[w.experiment]["tasks"],
+        tasks_per_gpu=lambda w: DEVICES[w.experiment]["tasks_per_gpu"],
     params:
-        compared=lambda w: training_settings(
-            w, training_of(w).in_weights(experiment_of(w).fidelity), "sampling_noise"
-        ),
+        compared=lambda w: training_params(PLAN, w.experiment, w.training_seed),
         settings=lambda w, input: json.dumps(
-            training_settings(w, plain(training_of(w)))
+            training_settings(PLAN, w.experiment, w.training_seed)
         ),
         work=lambda w, input: f"{SCRATCH}/training/{w.experiment}/seed-{w.training_seed}",
-        until=slice_end,
-        targets=lambda w: options("--targets", targets(w.experiment)),
-        moments=lambda w: options("--moments", moments(w.experiment)),
+        until=lambda w: TRAINING[w.experiment].end_of(int(w.slice)),
+        targets=lambda w: options("--targets", PLAN.targets(w.experiment)),
+        moments=lambda w: options("--moments", PLAN.moments(w.experiment)),
         before=lambda w, input: options("--before", input.before),
         conditions=lambda w, input: options("--conditions", input.conditions),
         weights=lambda w, input: options(
-            "--weights", map(os.path.dirname, flatten(input.weights))
+            "--weights", list(map(os.path.dirname, input.weights))
         ),
     message:
         "Training {wildcards.experiment}, seed {wildcards.training_seed}, to step {params.until}"

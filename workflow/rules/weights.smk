@@ -2,18 +2,19 @@
 # to be done): what cannot be had is noticed here.
 onstart:
     from morphpipe.core.folder_lock import only_user
+    from morphpipe.plan.checks import require_environment
     from morphpipe.datasets.fetch.weights import look_for_weights
 
     try:
         # Snakemake's own lock is of the working folder: another one may share the results.
         RESULTS_IN_USE.enter_context(only_user(RESULTS, patience=2))
-        require_environment()
+        if CELLPROFILER:
+            require_environment(CELLPROFILER_FOLDER, CELLPROFILER_RECORD)
         for name in CONFIGURATION.weights_in_use():
-            if not os.path.exists(weights_record(name)):
+            record = PLAN.weights_record(name)
+            if not os.path.exists(record):
                 look_for_weights(
-                    name,
-                    CONFIGURATION.weights[name],
-                    os.path.dirname(weights_record(name)),
+                    name, CONFIGURATION.weights[name], os.path.dirname(record)
                 )
     except MorphpipeError as error:
         sys.exit(f"\n{error}\n")
