@@ -21,8 +21,8 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             id="help",
         ),
         pytest.param(
-            "import morphpipe.config, morphpipe.config.sampling, morphpipe.config.sit_presets",
-            {"torch", "matplotlib", "diffusers", "torchvision", "sklearn"},
+            "import morphpipe.plan.checks, morphpipe.plan.paper_files",
+            DRAWING_AND_TORCH | PARTS_OF_SCIENCE | {"scipy", "requests"},
             id="Snakefile",
         ),
         pytest.param(
