@@ -4,7 +4,7 @@ import pytest
 from scipy import integrate, stats
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.distances.comparison import COMPARISON_SCHEMA, ComparisonSettings, compare
+from morphpipe.evaluation.distances.comparison import AT_FLOOR, COMPARISON_SCHEMA, compare
 from morphpipe.evaluation.distances.paired_tests import (
     paired_tests,
     power_of_paired_test,
@@ -56,7 +56,10 @@ def table(*parts):
 
 
 def run(model, baseline, **settings):
-    return compare(model, baseline, ComparisonSettings(**settings)).to_pandas()
+    settings = {"comparison": AT_FLOOR, "metrics": None, "encoders": None} | settings
+    found = compare(model, baseline, **settings)
+    assert found.schema.equals(COMPARISON_SCHEMA)
+    return found.to_pandas()
 
 
 @pytest.fixture
@@ -214,7 +217,7 @@ def test_cell_types_metrics_and_encoders():
     assert len(found) == 3 * 3 + 1
     assert (found.loc[found["metric"] == "relative_FID", "mean_floor"] == 1).all()
     assert len(run(new, old, metrics=("KID",))) == 3
-    assert len(run(new, old, extractors=("resnet",))) == 1
+    assert len(run(new, old, encoders=("resnet",))) == 1
     with pytest.raises(DataError, match=r"metric 'MMD'.*FID, KID"):
         run(new, old, metrics=("MMD",))
     # A single cell type says nothing that all do not say.
@@ -257,8 +260,3 @@ def test_tables_of_other_experiments_are_refused(sleep):
         run(model, baseline.assign(dataset="e"))
     with pytest.raises(DataError, match="nothing can be compared"):
         run(model, baseline, comparison="generated-real")
-
-
-def test_the_table_is_of_the_schema(sleep):
-    found = compare(*sleep)
-    assert found.schema.equals(COMPARISON_SCHEMA)

@@ -7,16 +7,13 @@ import torch
 
 from morphpipe.autoencoders.autoencoder import load_codec
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.reconstruction import (
-    ReconstructionSettings,
-    mean_squared_errors,
-    reconstruction_rows,
-)
+from morphpipe.evaluation.reconstruction import mean_squared_errors, reconstruction_rows
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.metric_table import metric_table
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
+SETTINGS = {"context": CONTEXT, "fields_at_most": 200, "batch_size": 3, "seed": 2020}
 RXRX1 = ("DNA", "ER", "actin", "RNA", "mito", "Golgi")
 SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "simulated-codec"
 
@@ -64,8 +61,7 @@ def test_known_errors_are_found(fields):
         table,
         [Brightening("channels", 3), Brightening("rgb", 1)],
         codec="known",
-        context=CONTEXT,
-        settings=ReconstructionSettings(batch_size=3),
+        **SETTINGS,
     )
     found = metric_table(rows).to_pandas()
     assert set(found["extractor"]) == {"known"}
@@ -93,15 +89,14 @@ def test_known_errors_are_found(fields):
 def test_no_rgb_rendering_is_said_and_fields_are_drawn(make_fields, tmp_path):
     table, _ = make_fields(tmp_path / "f.zip", 6)
     codecs = [Brightening("channels", 3), Brightening("rgb", 1)]
-    settings = ReconstructionSettings(fields=4)
-    rows = reconstruction_rows(table, codecs, codec="known", context=CONTEXT, settings=settings)
+    rows = reconstruction_rows(table, codecs, codec="known", **SETTINGS | {"fields_at_most": 4})
     found = metric_table(rows).to_pandas()
     assert found[found["value"].isna()]["view"].tolist() == ["rgb", "channels-to-rgb"]
     assert row(found, "channels")["n_left"] == 4
     # All from one well.
     assert np.isnan(row(found, "channels")["ci_low"])
     with pytest.raises(DataError, match="at least one"):
-        reconstruction_rows(table.take([]), codecs, codec="known", context=CONTEXT)
+        reconstruction_rows(table.take([]), codecs, codec="known", **SETTINGS)
 
 
 def test_a_real_codec_reconstructs_better_than_a_flat_image(make_fields, make_row, tmp_path):
@@ -113,9 +108,7 @@ def test_a_real_codec_reconstructs_better_than_a_flat_image(make_fields, make_ro
         archive.add(make_row("f0"), np.stack([smooth] * 6))
     fields = read_fields(tmp_path / "smooth.zip")
     found = metric_table(
-        reconstruction_rows(
-            fields, [load_codec(SHIPPED, "channels")], codec="shipped", context=CONTEXT
-        )
+        reconstruction_rows(fields, [load_codec(SHIPPED, "channels")], codec="shipped", **SETTINGS)
     ).to_pandas()
     flat = smooth.astype(float).var() / 255**2
     # Waves are no cells, and the shipped autoencoder lends them some of the texture of cells.

@@ -9,7 +9,7 @@ import pytest
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.core.summary import over_seeds, read_metrics
-from morphpipe.evaluation.distances.comparison import ComparisonSettings, compare
+from morphpipe.evaluation.distances.comparison import AT_FLOOR, compare
 from morphpipe.evaluation.distances.ranking import ranking_table
 from morphpipe.report.comparison import build_comparison, verdict
 from morphpipe.report.figures.comparison import MOST_PERTURBATIONS, Panel, figure_comparison
@@ -83,9 +83,8 @@ def files_of(folder, *, shift=0.7, noise=1, names=NAMES, ranked=True, views=("rg
         metric_rows("morphodiff", shift, names=names, views=views, seed=noise),
         metric_rows("baseline", 1.0, names=names[:-1] if len(names) < 20 else names, views=views),
     )
-    tests = compare(
-        *(metric_table(rows).to_pandas() for rows in sides), ComparisonSettings(**settings)
-    )
+    settings = {"comparison": AT_FLOOR, "metrics": None, "encoders": None} | settings
+    tests = compare(*(metric_table(rows).to_pandas() for rows in sides), **settings)
     write_parquet(tests, folder / "tests.parquet")
     rankings = {}
     for experiment, ranks in (("morphodiff", [1, 1, 2, 4]), ("baseline", [3, 7, 9, None])):

@@ -4,7 +4,6 @@ No generator can show what its codec cannot.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from morphpipe.core.devices import best_device
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.assign import well_index
 from morphpipe.datasets.splits.table import fields_on, read_split
-from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
 from morphpipe.evaluation.core.subsample import thinned
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import FieldReader
@@ -29,26 +28,6 @@ from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
 COMPARISON = "reconstruction"
-
-
-@dataclass(frozen=True)
-class ReconstructionSettings:
-    """How reconstruction is measured.
-
-    Attributes
-    ----------
-    fields
-        Held-out fields that are sent through the codec, drawn at random.
-    batch_size
-        Fields at once.
-    seed, level
-        Of the draw; confidence level.
-    """
-
-    fields: int = 200
-    batch_size: int = 8
-    seed: int = 2020
-    level: float = 0.95
 
 
 def mean_squared_errors(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray:
@@ -81,7 +60,9 @@ def reconstruction_rows(
     *,
     codec: str,
     context: Mapping[str, Any],
-    settings: ReconstructionSettings | None = None,
+    fields_at_most: int,
+    batch_size: int,
+    seed: int,
 ) -> Rows:
     """Measure what is lost on the way through a codec and back.
 
@@ -95,8 +76,12 @@ def reconstruction_rows(
         Its name, which stands in the column extractor.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `ReconstructionSettings`.
+    fields_at_most
+        Fields that are sent through the codec; of more, so many are drawn at random.
+    batch_size
+        Fields at once.
+    seed
+        Of the draw.
 
     Returns
     -------
@@ -112,13 +97,12 @@ def reconstruction_rows(
     DataError
         If there are no fields, or they cannot be encoded.
     """
-    settings = settings or ReconstructionSettings()
     ids = fields.field_ids
     if not ids:
         raise DataError("a reconstruction needs at least one held-out field")
-    chosen = thinned(ids, np.zeros(len(ids)), settings.fields, settings.seed)
+    chosen = thinned(ids, np.zeros(len(ids)), fields_at_most, seed)
     fields = fields.take(np.flatnonzero(chosen))
-    errors, reasons = _errors(fields, codecs, settings)
+    errors, reasons = _errors(fields, codecs, batch_size)
     keys = fields.keys()
     wells = well_index(keys)
     cell_types = keys["cell_type"].to_numpy()
@@ -135,19 +119,18 @@ def reconstruction_rows(
             notes: dict[str, Any] = {
                 "intensities": "8 bit, scaled to [0, 1]",
                 "latents": "means",
-                "seed": settings.seed,
+                "seed": seed,
             }
             if len(np.unique(wells[mask])) > 1:
                 contributions = (values[mask] - value) / mask.sum()
                 low, high = linearised_interval(
                     value,
                     [Contributions(contributions, wells[mask], cell_types[mask])],
-                    level=settings.level,
                 )
                 interval = {"ci_low": max(low, 0.0), "ci_high": high}
                 notes |= {
                     "interval": "linearised, wells within cell types as units",
-                    "level": settings.level,
+                    "level": LEVEL,
                 }
             rows.append(
                 metric_row(
@@ -195,7 +178,7 @@ def measure_reconstruction(
     scaling_factor
         See `morphpipe.autoencoders.autoencoder.load_codec`.
     fields_at_most, batch_size, seed
-        See `ReconstructionSettings`.
+        See `reconstruction_rows`.
     """
     modes: tuple[ImageMode, ...] = ("channels", "rgb") if image_mode == "channels" else ("rgb",)
     codecs = [
@@ -207,12 +190,14 @@ def measure_reconstruction(
         codecs,
         codec=codec,
         context={"experiment": experiment, "dataset": dataset, "generator": generator},
-        settings=ReconstructionSettings(fields=fields_at_most, batch_size=batch_size, seed=seed),
+        fields_at_most=fields_at_most,
+        batch_size=batch_size,
+        seed=seed,
     )
 
 
 def _errors(
-    fields: FieldTable, codecs: Sequence[Codec], settings: ReconstructionSettings
+    fields: FieldTable, codecs: Sequence[Codec], batch_size: int
 ) -> tuple[dict[str, npt.NDArray], dict[str, str]]:
     """Errors of every field by view, and why there are none of a view."""
     found: dict[str, list[npt.NDArray]] = {}
@@ -223,8 +208,8 @@ def _errors(
 
     with FieldReader(fields) as reader:
         for _, images in tqdm(
-            reader.batches(settings.batch_size),
-            total=-(-len(fields) // settings.batch_size),
+            reader.batches(batch_size),
+            total=-(-len(fields) // batch_size),
             desc="reconstruction",
             unit="batch",
             mininterval=5,

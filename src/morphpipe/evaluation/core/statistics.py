@@ -24,6 +24,9 @@ from morphpipe.core.errors import DataError
 
 Array = npt.NDArray[np.float64]
 
+LEVEL = 0.95
+"""Confidence level of all intervals."""
+
 
 class Interval(NamedTuple):
     """A confidence interval."""
@@ -87,7 +90,7 @@ def bootstrap_counts(groups: int, replicates: int, generator: np.random.Generato
     return draws.astype(np.float64)
 
 
-def interval_from_replicates(replicates: npt.ArrayLike, *, level: float = 0.95) -> Interval:
+def interval_from_replicates(replicates: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
     """Give the quantiles of a statistic on bootstrap samples [R] as an interval."""
     check_level(level)
     drawn = np.asarray(replicates, dtype=np.float64)
@@ -105,7 +108,7 @@ def bootstrap_interval(
     *,
     replicates: int = 1000,
     seed: int,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Interval:
     """Bootstrap over wells for a statistic of one or more independent samples.
 
@@ -155,7 +158,7 @@ def bootstrap_interval(
 
 
 def student_interval(
-    value: float, variance: float, freedom: float, *, level: float = 0.95
+    value: float, variance: float, freedom: float, *, level: float = LEVEL
 ) -> Interval:
     """Value ± t times its standard error, of so many degrees of freedom."""
     check_level(level)
@@ -232,7 +235,7 @@ def linearised_interval(
     contributions: Sequence[Contributions],
     *,
     draw_variance: float = 0.0,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Interval:
     """Interval of a smooth statistic from what each image contributes to it.
 
@@ -272,7 +275,7 @@ def linearised_interval(
 
 
 def wilson_interval(
-    correct: npt.ArrayLike, groups: npt.ArrayLike | None = None, *, level: float = 0.95
+    correct: npt.ArrayLike, groups: npt.ArrayLike | None = None, *, level: float = LEVEL
 ) -> Interval:
     """Wilson's interval of a proportion, with wells as the independent units.
 
@@ -316,7 +319,7 @@ def wilson_interval(
     return Interval(max(0.0, centre - half_width), min(1.0, centre + half_width))
 
 
-def t_interval(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, Interval]:
+def t_interval(values: npt.ArrayLike, *, level: float = LEVEL) -> tuple[float, Interval]:
     """Mean and t-interval over seeds: the ± of the papers' tables.
 
     Raises
@@ -339,7 +342,7 @@ def paired_interval(
     *,
     replicates: int = 10_000,
     seed: int,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> tuple[float, Interval]:
     """Mean difference left - right over perturbations, with a bootstrap over perturbations.
 

@@ -10,8 +10,7 @@ that it would have found (`morphpipe.evaluation.distances.paired_tests`).
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,30 +85,10 @@ COMPARISON_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class ComparisonSettings:
-    """What is compared, and how.
-
-    Attributes
-    ----------
-    comparison
-        ``generated-real@floor-n``, at the numbers of images of the floor, or ``generated-real``,
-        all images.
-    metrics, extractors
-        Those to compare; None takes all that the tables have.
-    alpha, power
-        Level of the tests, two-sided, and the probability with which the smallest difference
-        would have been found.
-    minimum
-        Fewest perturbations of a test.
-    """
-
-    comparison: str = AT_FLOOR
-    metrics: tuple[str, ...] | None = None
-    extractors: tuple[str, ...] | None = None
-    alpha: float = 0.05
-    power: float = 0.8
-    minimum: int = 3
+ALPHA, POWER = 0.05, 0.8
+"""Level of the tests, two-sided, and the probability of finding the smallest difference."""
+# Fewest perturbations of a test.
+_MINIMUM = 3
 
 
 def _over_seeds(table: pd.DataFrame, comparison: str) -> pd.DataFrame:
@@ -199,7 +178,7 @@ def _the_only(table: pd.DataFrame, column: str, side: str) -> str:
     return str(found[0])
 
 
-def _chosen(found: pd.DataFrame, column: str, wanted: tuple[str, ...] | None) -> pd.DataFrame:
+def _chosen(found: pd.DataFrame, column: str, wanted: Sequence[str] | None) -> pd.DataFrame:
     """Rows of the metrics or encoders that are wanted."""
     if wanted is None:
         return found
@@ -213,7 +192,12 @@ def _chosen(found: pd.DataFrame, column: str, wanted: tuple[str, ...] | None) ->
 
 
 def compare(
-    model: pd.DataFrame, baseline: pd.DataFrame, settings: ComparisonSettings | None = None
+    model: pd.DataFrame,
+    baseline: pd.DataFrame,
+    *,
+    comparison: str,
+    metrics: Sequence[str] | None,
+    encoders: Sequence[str] | None,
 ) -> pa.Table:
     """Compare two experiments over perturbations.
 
@@ -221,8 +205,11 @@ def compare(
     ----------
     model, baseline
         Rows of the metric table with distances (`morphpipe.tables.metric_table`).
-    settings
-        See `ComparisonSettings`.
+    comparison
+        ``generated-real@floor-n``, at the numbers of images of the floor, or ``generated-real``,
+        all images.
+    metrics, encoders
+        Those to compare; None takes all that the tables have.
 
     Returns
     -------
@@ -237,7 +224,6 @@ def compare(
         If a table is not of one experiment, both are of the same or of different datasets or
         splits, or what is wanted is in neither.
     """
-    settings = settings or ComparisonSettings()
     names = _the_only(model, "experiment", "model"), _the_only(baseline, "experiment", "baseline")
     dataset = _the_only(model, "dataset", "model")
     if names[0] == names[1] or _the_only(baseline, "dataset", "baseline") != dataset:
@@ -246,31 +232,31 @@ def compare(
             f"{_the_only(baseline, 'dataset', 'baseline')}: two experiments on the same split are "
             "needed."
         )
-    both = _side_by_side(model, baseline, names, settings.comparison)
+    both = _side_by_side(model, baseline, names, comparison)
     both = both[both["metric"].isin(DISTANCES)]
     if both["cell_type"].nunique() == 2:
         # That of a single cell type says what that of all says.
         both = both[both["cell_type"] == "all"]
-    both = _chosen(_chosen(both, "metric", settings.metrics), "extractor", settings.extractors)
+    both = _chosen(_chosen(both, "metric", metrics), "extractor", encoders)
     if both.empty:
         raise DataError(
-            f"Neither {names[0]} nor {names[1]} has a distance {settings.comparison} of single "
+            f"Neither {names[0]} nor {names[1]} has a distance {comparison} of single "
             "perturbations: nothing can be compared."
         )
     groups = _groups([model, baseline])
-    notes = {"alpha": settings.alpha, "level": 1 - settings.alpha, "power": settings.power}
+    notes = {"alpha": ALPHA, "level": 1 - ALPHA, "power": POWER}
     common = {
         "dataset": dataset,
         "model": names[0],
         "baseline": names[1],
-        "comparison": settings.comparison,
+        "comparison": comparison,
         "settings": json.dumps(notes, sort_keys=True),
     }
     rows = []
     for key, part in both.groupby(_KEYS[:-1], sort=False):
         scope = common | dict(zip(_KEYS[:-1], key, strict=True))
         for group, members in _parts(part, groups):
-            rows.append(scope | {"group": group} | _row(members, settings))
+            rows.append(scope | {"group": group} | _row(members))
     return pa.Table.from_pylist(rows, schema=COMPARISON_SCHEMA)
 
 
@@ -285,7 +271,7 @@ def _parts(
             yield name, part
 
 
-def _row(perturbations: pd.DataFrame, settings: ComparisonSettings) -> dict[str, Any]:
+def _row(perturbations: pd.DataFrame) -> dict[str, Any]:
     """What is known of some perturbations together."""
     used = perturbations[perturbations["why"] == ""]
     aside = perturbations[perturbations["why"] != ""]
@@ -312,13 +298,7 @@ def _row(perturbations: pd.DataFrame, settings: ComparisonSettings) -> dict[str,
             "mean_floor": _known(floor.mean()),
             "difference": float((model - baseline).mean()),
         }
-    return row | paired_tests(
-        model,
-        baseline,
-        alpha=settings.alpha,
-        power=settings.power,
-        minimum=settings.minimum,
-    )
+    return row | paired_tests(model, baseline, alpha=ALPHA, power=POWER, minimum=_MINIMUM)
 
 
 def _known(value: float) -> float | None:

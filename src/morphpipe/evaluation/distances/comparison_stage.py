@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from morphpipe.config.comparisons import Comparison
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.distances.comparison import ComparisonSettings, compare
+from morphpipe.evaluation.distances.comparison import compare
 from morphpipe.tables.metric_table import read_metric_table
 
 
@@ -43,9 +43,9 @@ def compare_experiments(
                 "the comparison names."
             )
         sides.append(table)
-    settings = ComparisonSettings(
+    return compare(
+        *sides,
         comparison=comparison.comparison,
-        metrics=None if comparison.metrics is None else tuple(comparison.metrics),
-        extractors=None if comparison.encoders is None else tuple(comparison.encoders),
+        metrics=comparison.metrics,
+        encoders=comparison.encoders,
     )
-    return compare(sides[0], sides[1], settings)
