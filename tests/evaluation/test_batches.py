@@ -7,13 +7,14 @@ import pytest
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, joined
 from morphpipe.evaluation.robustness.batches import (
-    BatchSettings,
     batch_labels,
     batch_rows,
     fold_of_batches,
 )
 from morphpipe.evaluation.robustness.effects_across_batches import partners
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 
@@ -22,6 +23,10 @@ def effects(strength=3.0):
     direction = np.eye(8) * strength
     return {("A", name): direction[place] * (name != "control")
             for place, name in enumerate(["control", "1", "2", "3"])}  # fmt: skip
+
+
+def settings_for(perturbations):
+    return {"context": CONTEXT, **settings_of("batches", perturbation_sets={"a": perturbations})}
 
 
 def screen(make_features, seed, side, batch_shift):
@@ -51,9 +56,7 @@ def table(make_features):
         generated,
         test,
         training,
-        ["control", "1", "2", "3"],
-        context=CONTEXT,
-        settings=BatchSettings(),
+        **settings_for(["control", "1", "2", "3"]),
     )
     table = metric_table(rows).to_pandas()
     return table.assign(correction=table["settings"].map(lambda s: json.loads(s)["correction"]))
@@ -139,11 +142,11 @@ def test_a_single_batch_is_said(make_features):
     training = FeatureSet(keys, training.features, "test", "rgb")
     generated = make_features(effects(), seed=2, origin="generated")
     table = metric_table(
-        batch_rows(generated, test, training, ["control", "1"], context=CONTEXT)
+        batch_rows(generated, test, training, **settings_for(["control", "1"]))
     ).to_pandas()
     assert table["value"].isna().all()
     assert table["settings"].str.contains("from one batch and one plate").all()
-    rows = batch_rows(generated, test, training, ["4"], context=CONTEXT)
+    rows = batch_rows(generated, test, training, **settings_for(["4"]))
     assert "no cell type has generated" in rows[0]["settings"]
     # Two batches, but held-out images of one only.
     other = make_features(effects(), seed=3, batch="b1")
@@ -151,13 +154,12 @@ def test_a_single_batch_is_said(make_features):
         generated,
         test,
         joined(training, other),
-        ["control", "1"],
-        context=CONTEXT,
-        settings=BatchSettings(corrections=["none"]),
+        **settings_for(["control", "1"]),
+        corrections=["none"],
     )
     assert [row["value"] for row in rows] == [None, None]
     reasons = " ".join(row["settings"] for row in rows)
     assert "1 batches have held-out negative controls" in reasons
     assert "0 perturbations have held-out and training wells in both folds" in reasons
     with pytest.raises(DataError, match="no generated images"):
-        batch_rows(test, test, training, ["control"], context=CONTEXT)
+        batch_rows(test, test, training, **settings_for(["control"]))

@@ -5,24 +5,27 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.floor import halvings
-from morphpipe.evaluation.distances.cross_perturbation import (
-    CrossSettings,
-    cross_perturbation_rows,
-    most_frequent,
-)
+from morphpipe.evaluation.core.scopes import most_frequent
+from morphpipe.evaluation.distances.cross_perturbation import between_perturbations
 from morphpipe.evaluation.distances.frechet import frechet_distance
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "near"): 0.5, ("A", "far"): 4.0}
 
 
+def measure(real, perturbations, **changed):
+    settings = settings_of("cross_perturbation", **changed)
+    settings.pop("perturbation_sets")
+    return between_perturbations(real, perturbations, context=CONTEXT, **settings)
+
+
 @pytest.fixture(scope="module")
 def measured(make_features):
     real = make_features(MEANS, seed=0, wells=16, extractor="inception")
-    rows = cross_perturbation_rows(
-        real, ["control", "near", "far"], context=CONTEXT, settings=CrossSettings(repeats=2)
-    )
+    rows = measure(real, ["control", "near", "far"], floor_repeats=2)
     table = metric_table(rows).to_pandas()
     return real, table.assign(other=table["settings"].map(lambda s: json.loads(s)["other"]))
 
@@ -68,12 +71,7 @@ def test_few_images_and_wrong_input(make_features):
         (real.column("perturbation") != "far") | (np.arange(len(real)) % 4 == 0)
     )  # fmt: skip
     table = metric_table(
-        cross_perturbation_rows(
-            few,
-            ["control", "far"],
-            context=CONTEXT,
-            settings=CrossSettings(repeats=1, kernel_subset_size=8),
-        )
+        measure(few, ["control", "far"], floor_repeats=1, subset_size=8)
     ).to_pandas()
     far = table[(table["perturbation"] == "far") & (table["cell_type"] == "A")]
     assert far["value"].isna().all()
@@ -82,10 +80,8 @@ def test_few_images_and_wrong_input(make_features):
     assert known["value"].notna().all()
     assert set(known["metric"]) == {"frechet_distance", "kernel_distance"}
     assert most_frequent(few, 2) == ["control", "near"]
-    alone = cross_perturbation_rows(real, ["far", "far"], context=CONTEXT)
+    alone = measure(real, ["far", "far"])
     assert [row["value"] for row in alone] == [None, None]
     assert "at least two" in alone[0]["settings"]
     with pytest.raises(DataError, match="generated images"):
-        cross_perturbation_rows(
-            make_features(MEANS, seed=0, origin="generated"), ["far"], context=CONTEXT
-        )
+        measure(make_features(MEANS, seed=0, origin="generated"), ["far"])

@@ -9,17 +9,20 @@ from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.floor import halvings
 from morphpipe.evaluation.distances.frechet import frechet_distance
 from morphpipe.evaluation.distances.kernel import kernel_distance
-from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
+from morphpipe.evaluation.distances.rows import distance_rows
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 1.5, ("B", "control"): 4.0, ("B", "1"): 5.5}
 # Few images on a side are measured where it is about them.
-FAST = DistanceSettings(floor_repeats=4, kernel_subset_size=50, kernel_subsets=10, low_sample=1000)
+FAST = {"floor_repeats": 4, "subset_size": 50, "subsets": 10, "low_sample": 1000}
 
 
-def measure(generated, real, training=None, settings=FAST):
-    rows = distance_rows(generated, real, training, context=CONTEXT, settings=settings)
+def measure(generated, real, training=None, **settings):
+    settings = settings_of("distances", **settings or FAST)
+    rows = distance_rows(generated, real, training, context=CONTEXT, **settings)
     table = metric_table(rows).to_pandas()
     return table.assign(settings=[json.loads(s) for s in table["settings"]])
 
@@ -121,8 +124,7 @@ def test_shuffled_conditions_tell_whether_the_condition_is_obeyed(sets, make_fea
 
 def test_every_condition_has_its_rows_and_few_images_give_a_reason(sets):
     generated, real, training = sets
-    settings = DistanceSettings(floor_repeats=2, minimum_fields=40)
-    table = measure(generated, real, training, settings)
+    table = measure(generated, real, training, floor_repeats=2, minimum_images=40)
     scopes = table.groupby(["cell_type", "perturbation"]).size()
     assert len(scopes) == 1 + 2 + 2 + 4
     pairs = table.query("cell_type != 'all' and perturbation != 'all'")
@@ -157,14 +159,13 @@ def test_the_mix_of_real_images_is_followed(make_features):
 
 def test_few_images_on_both_sides(sets):
     generated, real, training = sets
-    settings = DistanceSettings(floor_repeats=2, low_sample=8)
-    table = measure(generated, real, training, settings)
+    table = measure(generated, real, training, floor_repeats=2, low_sample=8)
     for comparison in ("real-real@low-n", "generated-real@low-n", "copy-real@low-n"):
         row = pick(table, "frechet_distance", comparison, "A", "1")
         assert (row["n_left"], row["n_right"]) == (8, 8)
         assert row["value"] > 0
     # One set of 24 of the 32 held-out images of a condition, but no two.
-    large = measure(generated, real, training, DistanceSettings(floor_repeats=2, low_sample=24))
+    large = measure(generated, real, training, floor_repeats=2, low_sample=24)
     floor = pick(large, "frechet_distance", "real-real@low-n", "A", "1")
     assert "halves of 16 images, fewer than the minimum of 24" in floor["settings"]["reason"]
     for comparison in ("generated-real@low-n", "copy-real@low-n"):
@@ -234,7 +235,7 @@ def test_inception_features_give_fid_and_kid(make_features):
 def test_halves_do_not_depend_on_generated_images(sets):
     real = sets[1]
     wells = real.groups
-    for halving in halvings(real, repeats=2, at_most=64, seed=FAST.seed):
+    for halving in halvings(real, repeats=2, at_most=64, seed=2020):
         assert not set(wells[halving.first]) & set(wells[halving.second])
 
 

@@ -8,8 +8,10 @@ from scipy.spatial.distance import cdist
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.coverage.manifold import manifold_scores, neighbour_radii
-from morphpipe.evaluation.coverage.rows import ManifoldSettings, manifold_rows
+from morphpipe.evaluation.coverage.rows import manifold_rows
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 
@@ -86,7 +88,7 @@ def table(make_features):
         real,
         training,
         context=CONTEXT,
-        settings=ManifoldSettings(neighbours=3, floor_repeats=2),
+        **settings_of("manifold", neighbours=3, floor_repeats=2),
     )
     return metric_table(rows).to_pandas()
 
@@ -125,10 +127,11 @@ def test_too_few_images_are_said(make_features):
     means = {("A", "control"): 0.0}
     real = make_features(means, seed=0, wells=4, fields_per_well=2)
     generated = make_features(means, seed=1, origin="generated")
-    table = metric_table(manifold_rows(generated, real, context=CONTEXT)).to_pandas()
+    settings = settings_of("manifold")
+    table = metric_table(manifold_rows(generated, real, context=CONTEXT, **settings)).to_pandas()
     assert table["value"].isna().all()
     assert pd.unique(table["settings"].map(lambda s: json.loads(s)["reason"])).tolist() == [
         "halves of 4 images, fewer than the minimum of 16"
     ]
     with pytest.raises(DataError, match="generated images were given"):
-        manifold_rows(generated, generated, context=CONTEXT)
+        manifold_rows(generated, generated, context=CONTEXT, **settings)

@@ -16,17 +16,22 @@ from morphpipe.evaluation.core.cell_counts import (
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.effects.perturbation_effects import perturbation_effects
 from morphpipe.evaluation.robustness.cell_count_matched import (
-    MatchedSettings,
     balanced,
-    count_probe_rows,
+    count_rows,
     matched_effects,
     matched_measures,
 )
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.metric_table import metric_table
 
+from .settings import settings_of
+
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
-SETTINGS = MatchedSettings(bins=4)
+
+
+def settings_for(perturbations, cells):
+    settings = settings_of("matched", count_bins=4, perturbation_sets={"a": perturbations})
+    return {"context": CONTEXT, "cells": cells, **settings}
 
 
 def test_balanced_takes_as_many_of_every_label():
@@ -82,7 +87,7 @@ def screen(make_features):
 
 def test_an_effect_of_the_count_vanishes(screen):
     (_, real, _), counts = screen
-    effects, lacking = matched_effects(real, counts, SETTINGS)
+    effects, lacking = matched_effects(real, counts, bins=4, seed=2020)
     assert not lacking
     plain = perturbation_effects(real)
     assert plain["A"]["toxic"].unbiased > 2
@@ -94,9 +99,8 @@ def test_an_effect_of_the_count_vanishes(screen):
 
 def test_rows(screen):
     sets, counts = screen
-    names = ["control", "toxic", "look"]
-    rows = matched_measures(*sets, counts, names, context=CONTEXT, settings=SETTINGS)
-    table = metric_table(rows).to_pandas()
+    settings = settings_for(["control", "toxic", "look"], counts)
+    table = metric_table(matched_measures(*sets, **settings)).to_pandas()
     notes = table["settings"].map(json.loads)
     assert {note["matched"] for note in notes} == {"cell count"}
     assert {"cate", "cate_unbiased", "delta_cate", "cate_rank_correlation", "accuracy"} <= set(
@@ -106,9 +110,7 @@ def test_rows(screen):
     # Only "look" can be told from the other two, which are alike.
     assert accuracy["real-real"] == pytest.approx(2 / 3, abs=0.12)
     assert accuracy["generated-real"] == pytest.approx(2 / 3, abs=0.12)
-    alone = metric_table(
-        count_probe_rows(sets, counts, names, context=CONTEXT, settings=SETTINGS)
-    ).to_pandas()
+    alone = metric_table(count_rows(*sets, **settings)).to_pandas()
     assert set(zip(alone["extractor"], alone["view"], strict=True)) == {COUNTED}
     assert alone[alone["metric"] == "accuracy"]["value"].max() < 0.6
 
@@ -126,9 +128,8 @@ def test_mean_counts(screen):
 def test_fields_that_cannot_be_matched_are_said(screen):
     (generated, real, training), counts = screen
     far = {name: cells + (1000 if "toxic" in name else 0) for name, cells in counts.items()}
-    rows = matched_measures(
-        generated, real, training, far, ["control", "toxic"], context=CONTEXT, settings=SETTINGS
-    )
+    settings = settings_for(["control", "toxic"], far)
+    rows = matched_measures(generated, real, training, **settings)
     table = metric_table(rows).to_pandas()
     toxic = table[(table["perturbation"] == "toxic") & table["metric"].str.startswith("cate")]
     assert toxic["value"].isna().all()

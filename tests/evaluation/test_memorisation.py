@@ -2,17 +2,16 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.coverage.memorisation import (
-    MemorisationSettings,
-    memorisation,
-    pair_table,
-)
+from morphpipe.evaluation.coverage.memorisation import PAIRS, memorisation
 from morphpipe.tables.metric_table import metric_table
 from morphpipe.tables.schemas import PAIR_SCHEMA
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 2.0, ("B", "control"): 4.0}
@@ -37,9 +36,10 @@ def measured(make_features):
         fresh.extractor,
         fresh.view,
     )
-    settings = MemorisationSettings(replicates=50, pairs=5)
-    rows, pairs = memorisation(generated, real, training, context=CONTEXT, settings=settings)
-    return metric_table(rows).to_pandas(), pairs, training, copying
+    settings = settings_of("memorisation", bootstrap=50)
+    rows, pairs = memorisation(generated, real, training, context=CONTEXT, **settings)
+    assert pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA).num_rows == 3 * PAIRS
+    return metric_table(rows).to_pandas(), pd.DataFrame(pairs), training, copying
 
 
 def overall(table, metric, comparison, training_seed=None):
@@ -80,7 +80,7 @@ def test_copies_are_flagged_and_new_images_are_not(measured):
 def test_closest_pairs_are_found(measured):
     _, pairs, training, copying = measured
     closest = pairs[(pairs["comparison"] == "generated-training") & (pairs["training_seed"] == 1)]
-    assert closest["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert closest["rank"].tolist() == list(range(1, PAIRS + 1))
     assert closest["nearness"].is_monotonic_increasing
     assert (closest["distance"] < closest["threshold"]).all()
     new = pairs[pairs["comparison"] == "real-training"]
@@ -89,10 +89,6 @@ def test_closest_pairs_are_found(measured):
     for pair in closest.itertuples():
         assert source[pair.field_id] == pair.training_field_id
         assert pair.distance == pytest.approx(0.01 * 8**0.5, abs=1e-4)
-    table = pair_table([pairs])
-    assert table.schema == PAIR_SCHEMA
-    assert len(table) == 3 * 5
-    assert len(pair_table([])) == 0
 
 
 def test_typical_images_are_no_copies(make_features):
@@ -102,9 +98,8 @@ def test_typical_images_are_no_copies(make_features):
     real = make_features(means, seed=1, wells=20, width=4, batch="b1")
     made = make_features(means, seed=2, wells=80, width=4, origin="generated", fields_per_well=1)
     typical = FeatureSet(made.keys, 0.3 * made.features, made.extractor, made.view)
-    rows, _ = memorisation(
-        typical, real, training, context=CONTEXT, settings=MemorisationSettings(replicates=20)
-    )
+    settings = settings_of("memorisation", bootstrap=20)
+    rows, _ = memorisation(typical, real, training, context=CONTEXT, **settings)
     table = metric_table(rows).to_pandas()
     assert overall(table, "data_copying", "generated-training")["value"] > 0.7
     share = overall(table, "memorised_share", "generated-training")
@@ -114,9 +109,10 @@ def test_typical_images_are_no_copies(make_features):
 def test_training_images_are_not_held_out(make_features):
     real = make_features(MEANS, seed=0)
     generated = make_features(MEANS, seed=1, origin="generated")
-    rows, pairs = memorisation(generated, real, real, context=CONTEXT)
+    settings = settings_of("memorisation")
+    rows, pairs = memorisation(generated, real, real, context=CONTEXT, **settings)
     assert [row["value"] for row in rows] == [None]
     assert "96 held-out images are training images" in rows[0]["settings"]
-    assert len(pair_table([pairs])) == 0
+    assert pairs == []
     with pytest.raises(DataError, match="generated images were given"):
-        memorisation(generated, generated, real, context=CONTEXT)
+        memorisation(generated, generated, real, context=CONTEXT, **settings)

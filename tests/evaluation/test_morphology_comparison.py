@@ -25,7 +25,16 @@ from morphpipe.tables.schemas import MATCHED, SCORES_KEY
 from .morphology_data import screen
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
-FEW = MorphologySettings(floor_repeats=3, permutations=20, folds=2)
+FEW = MorphologySettings(
+    floor_repeats=3,
+    correlation="pearson",
+    correlation_floor="mean",
+    clustering_seeds=(42, 43, 44, 45, 46),
+    count_bins=10,
+    seed=2020,
+    permutations=20,
+    folds=2,
+)
 # Features as they are, on real controls: results can be followed by hand.
 PLAIN = Recipe("plain", "controls", "standardize", (), ())
 

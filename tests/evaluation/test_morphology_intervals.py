@@ -117,7 +117,7 @@ def new_sets(seed, wells=10):
         np.arange(6),
         False,
         COLUMNS,
-        MorphologySettings(floor_repeats=5),
+        MorphologySettings(5, "pearson", "mean", [42], 10, 2020),
     )
 
 

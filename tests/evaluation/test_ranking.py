@@ -12,7 +12,6 @@ from morphpipe.evaluation.distances.kernel import unbiased_mmd
 from morphpipe.evaluation.distances.ranking import (
     RANKING_SCHEMA,
     Cohort,
-    RankingSettings,
     blocks,
     distances,
     rank_of_own,
@@ -27,8 +26,11 @@ MEANS = {("A", name): 3.0 * i for i, name in enumerate(NAMES)}
 
 
 def ranked(generated, real, **settings):
-    rows = rank_rows(generated, real, context=CONTEXT, settings=RankingSettings(**settings))
-    return ranking_table(rows).to_pandas()
+    settings = {"cohorts": None, "minimum_images": 16, "seed": 2020} | settings
+    rows = rank_rows(generated, real, context=CONTEXT, **settings)
+    table = ranking_table(rows)
+    assert table.schema.equals(RANKING_SCHEMA)
+    return table.to_pandas()
 
 
 @pytest.mark.parametrize(("n", "m", "width"), [(5, 9, 30), (40, 25, 12), (16, 16, 16)])
@@ -250,9 +252,3 @@ def test_nothing_ranked_is_said():
     assert found["value"].isna().all()
     assert (found["without_rank"] == 2).all()
     assert np.isnan(summary_of(ranks([3.0])).loc[("all", "mean_rank"), "ci_low"])
-
-
-def test_the_table_is_of_the_schema(make_features):
-    generated, real = make_features(MEANS, seed=1, origin="generated"), make_features(MEANS, seed=2)
-    table = ranking_table(rank_rows(generated, real, context=CONTEXT))
-    assert table.schema.equals(RANKING_SCHEMA)

@@ -14,8 +14,10 @@ from morphpipe.evaluation.retrieval.profiles import (
     normalised,
     well_profiles,
 )
-from morphpipe.evaluation.retrieval.rows import RetrievalSettings, retrieval_rows
+from morphpipe.evaluation.retrieval.rows import retrieval_rows
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MECHANISMS = {"a1": "A", "a2": "A", "b1": "B", "b2": "B"}
@@ -102,14 +104,16 @@ def test_profiles_are_means_of_wells(make_features):
     assert len(images) == len(uncontrolled)
 
 
+def measure(generated, real, **settings):
+    settings = settings_of("retrieval", **settings)
+    return metric_table(retrieval_rows(generated, real, context=CONTEXT, **settings)).to_pandas()
+
+
 @pytest.fixture(scope="module")
 def table(make_features):
     real = make_features(effects(), seed=0, wells=8, mechanisms=MECHANISMS)
     generated = make_features(effects(), seed=1, origin="generated")
-    settings = RetrievalSettings(halvings=2)
-    return metric_table(
-        retrieval_rows(generated, real, context=CONTEXT, settings=settings)
-    ).to_pandas()  # fmt: skip
+    return measure(generated, real, floor_repeats=2)
 
 
 @pytest.mark.parametrize("task", ["perturbation", "moa"])
@@ -137,15 +141,15 @@ def test_without_mechanisms_or_wells(make_features):
     means = {key: value for key, value in effects().items() if key[1] != "b2"}
     real = make_features(means, seed=0, wells=4)
     generated = make_features(means, seed=1, origin="generated")
-    table = metric_table(retrieval_rows(generated, real, context=CONTEXT)).to_pandas()
+    table = measure(generated, real)
     moa = table[table["task"] == "moa"]
     assert moa["value"].isna().all()
     assert moa["settings"].str.contains("no perturbation shares its mechanism").all()
     alone = real.select(real.column("well") == "a1-0")
-    table = metric_table(retrieval_rows(generated, alone, context=CONTEXT)).to_pandas()
+    table = measure(generated, alone)
     assert table["value"].isna().all()
     with pytest.raises(DataError, match="no generated images"):
-        retrieval_rows(real, real, context=CONTEXT)
+        measure(real, real)
 
 
 def test_average_precision_and_chance_are_those_of_copairs():

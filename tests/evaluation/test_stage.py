@@ -10,23 +10,13 @@ import pyarrow as pa
 import pytest
 
 from morphpipe.config.experiments import READ_BY, Evaluation, Experiment, Measure
-from morphpipe.core.errors import DataError
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.core.storage import write_parquet
 from morphpipe.datasets.splits.table import write_split
 from morphpipe.evaluation import stage
 from morphpipe.evaluation.core.cell_counts import COUNT_SCHEMA
-from morphpipe.evaluation.coverage import memorisation
-from morphpipe.evaluation.coverage import rows as manifold_rows
-from morphpipe.evaluation.probes import rows as probing
-from morphpipe.evaluation.retrieval import rows as retrieval_rows
-from morphpipe.evaluation.robustness import batches
-from morphpipe.evaluation.robustness import cell_count_matched as matched
-from morphpipe.evaluation.stage import (
-    MEASURES,
-    EvaluationInputs,
-    by_encoder,
-    measure_memorisation,
-)
+from morphpipe.evaluation.registry import MODULES, load_measure
+from morphpipe.evaluation.stage import EvaluationInputs, by_encoder, measured
 from morphpipe.tables import archive
 from morphpipe.tables.feature_table import (
     Extraction,
@@ -35,7 +25,6 @@ from morphpipe.tables.feature_table import (
     write_features,
 )
 from morphpipe.tables.fields import write_fields
-from morphpipe.tables.metric_table import metric_table
 from morphpipe.tables.schemas import PAIR_SCHEMA
 
 PERTURBATIONS = ["control", "1", "2"]
@@ -154,9 +143,9 @@ def test_no_measure_looks_at_an_image(inputs, monkeypatch):
     reads = []
     monkeypatch.setattr(archive.FieldReader, "read", lambda *_: reads.append(1))
     monkeypatch.setattr(archive.FieldReader, "batches", lambda *_: reads.append(1))
-    assert set(MEASURES) == set(EXPECTED)
-    for name, measure in MEASURES.items():
-        table = metric_table(measure(inputs)).to_pandas()
+    assert set(MODULES) == set(EXPECTED)
+    for name in MODULES:
+        table = measured(name, inputs)["metrics"].to_pandas()
         known = table[table["value"].notna()]
         assert set(known["metric"]) >= EXPECTED[name], name
         assert set(known["experiment"]) == {"tiny"}
@@ -174,11 +163,11 @@ def test_measures_come_without_any_network():
 
 
 def test_sets_and_pairs(inputs):
-    probes = metric_table(MEASURES["probes"](inputs)).to_pandas()
+    probes = measured("probes", inputs)["metrics"].to_pandas()
     assert set(probes["group"].dropna()) == {"set: pair"}
-    crossed = metric_table(MEASURES["cross_perturbation"](inputs)).to_pandas()
+    crossed = measured("cross_perturbation", inputs)["metrics"].to_pandas()
     assert set(crossed["perturbation"]) == {"control", "2"}
-    _, pairs = measure_memorisation(inputs)
+    pairs = measured("memorisation", inputs)["pairs"]
     assert pairs.schema == PAIR_SCHEMA
     assert len(pairs) == 24 + 24
 
@@ -196,11 +185,11 @@ def _change_features(path, *, rows=slice(None), **extraction):
     )
 
 
-@pytest.mark.parametrize("name", sorted(MEASURES))
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_features_by_other_weights_stop_every_measure(inputs, tmp_path, name):
     _change_features(tmp_path / "generated/all.parquet", weights_sha256="b" * 64)
     with pytest.raises(DataError, match=r"generated/all\.parquet .* weights .*real/all\.parquet"):
-        MEASURES[name](inputs)
+        measured(name, inputs)
 
 
 @pytest.mark.parametrize("side", ["real", "generated"])
@@ -210,7 +199,7 @@ def test_missing_rows_of_features_are_named(inputs, tmp_path, side, rows):
     first = {"real": "real-0-1-0-0|real-0-control-0-0", "generated": "made-1-0|made-control-0"}
     message = rf"images have no features in .*{side}/all\.parquet, .* '({first[side]})'"
     with pytest.raises(DataError, match=message):
-        MEASURES["variance"](inputs)
+        measured("variance", inputs)
 
 
 def test_by_encoder_names_what_is_missing(inputs):
@@ -236,58 +225,61 @@ def test_measures_that_apply():
     assert set(experiment("rgb", None).measures) == set(everything) - {"matched"}
     assert experiment("channels", ["variance"]).measures == ["variance"]
     assert experiment("channels", []).measures == []
-    assert set(everything) - {"reconstruction"} <= set(MEASURES)
+    assert set(everything) - {"reconstruction"} <= set(MODULES)
     assert Evaluation(encoders=["e"]).measures is None
 
 
-# What is measured anew where a key of `evaluation` changes. The encoders are inputs of all;
-# `measures` chooses tables; `reconstruction_fields` and `morphology` have stages of their own.
-SEEN_BY = {
-    key: {name for name in MEASURES if key in READ_BY[name]}
-    for key in {key for name in MEASURES for key in READ_BY[name]}
-}
+# `measures` chooses tables; what is no setting of a registered measure has a stage of its own.
 ELSEWHERE = {"encoders", "views", "measures", "reconstruction_fields", "crops", "morphology"}
 
 
-def test_every_key_of_the_evaluation_reaches_the_measures_that_it_names(inputs, monkeypatch):
-    assert SEEN_BY.keys() | ELSEWHERE == Evaluation.model_fields.keys()
-    seen = []
-    modules = {
-        stage: ("distance_rows", "treatment_effect_rows", "variance_rows", "cell_count_rows",
-                "cross_perturbation_rows"),
-        probing: ("probing_rows", "probing_set_rows"),
-        manifold_rows: ("manifold_rows",),
-        retrieval_rows: ("retrieval_rows",),
-        batches: ("batch_rows",),
-        matched: ("count_probe_rows", "matched_measures"),
-    }  # fmt: skip
+def test_every_key_of_the_evaluation_is_read_by_a_measure():
+    read = {key for name in MODULES for key in READ_BY[name]}
+    assert read | ELSEWHERE == Evaluation.model_fields.keys()
+    assert MODULES.keys() | {"ranking"} == READ_BY.keys()
 
-    def record(*given, **named):
-        named.pop("context", None)
-        seen.append(repr([one for one in given if isinstance(one, list)]) + repr(named))
-        return []
 
-    def record_pairs(*given, **named):
-        return record(**named), None
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_measure_is_registered_with_the_settings_that_it_reads(inputs, monkeypatch, name):
+    measure, calls = load_measure(name), []
+    assert measure.name == name
 
-    for module, names in modules.items():
-        for name in names:
-            monkeypatch.setattr(module, name, record)
-    monkeypatch.setattr(memorisation, "memorisation", record_pairs)
-    monkeypatch.setattr(memorisation, "pair_table", lambda pairs: None)
+    def record(*sets, context, **given):
+        calls.append(given)
+        return ([], *([] for _ in measure.further)) if measure.further else []
 
-    def calls(evaluation):
-        found = {}
-        for name, measure in MEASURES.items():
-            seen.clear()
-            measure(dataclasses.replace(inputs, evaluation=evaluation))
-            found[name] = list(seen)
-        return found
+    once = measure.once and record
+    recorded = dataclasses.replace(measure, function=record, once=once)
+    monkeypatch.setattr(stage, "load_measure", lambda _: recorded)
 
-    usual = calls(inputs.evaluation)
+    def given_to_measure(evaluation):
+        calls.clear()
+        measured(name, dataclasses.replace(inputs, evaluation=evaluation))
+        assert len(calls) == 1 + (once is not None)
+        assert all(call == calls[0] for call in calls)
+        return calls[0]
+
+    usual, known = given_to_measure(inputs.evaluation), inputs.settings.model_dump()
+    assert usual.keys() == {*READ_BY[name], *measure.needs}
     other = {"perturbation_sets": {"other": PERTURBATIONS}}
-    for key, measures in SEEN_BY.items():
-        value = other.get(key, inputs.settings.model_dump()[key])
-        changed = value if key in other else value + 1
-        found = calls({**inputs.evaluation, key: changed})
-        assert {name for name in MEASURES if found[name] != usual[name]} == measures, key
+    for key in Evaluation.model_fields.keys() - ELSEWHERE:
+        changed = other.get(key) or known[key] + 1
+        found = given_to_measure({**inputs.evaluation, key: changed})
+        assert found == usual | ({key: changed} if key in READ_BY[name] else {})
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_measure_has_no_defaults_of_its_own_for_settings(inputs, name):
+    """What is not given stops it, whatever key it is."""
+    measure = load_measure(name)
+    given = measure.settings(inputs.settings) | {n: getattr(inputs, n) for n in measure.needs}
+    sets = next(inputs.feature_sets(every_view=False))
+    for key in given:
+        less = {name: value for name, value in given.items() if name != key}
+        with pytest.raises(TypeError, match=key):
+            measure.function(*sets, context=inputs.context, **less)
+
+
+def test_an_unknown_measure_is_named(inputs):
+    with pytest.raises(ConfigError, match="no metrics 'best': choose distances, effects"):
+        measured("best", inputs)

@@ -6,12 +6,13 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.effects.cate import cate, cate_unbiased
-from morphpipe.evaluation.effects.rows import EffectSettings, treatment_effect_rows
+from morphpipe.evaluation.effects.rows import treatment_effect_rows
 from morphpipe.tables.metric_table import metric_table
+
+from .settings import settings_of
 
 CONTEXT = {"dataset": "d", "experiment": "e", "generator": "g"}
 SHIFTS = {"none": 0.0, "weak": 0.4, "middle": 0.8, "strong": 1.2}
-FAST = EffectSettings(floor_repeats=4)
 
 
 def means(offset=0.0):
@@ -23,9 +24,10 @@ def means(offset=0.0):
     }
 
 
-def measure(generated, real, true_effects=None, settings=FAST):
+def measure(generated, real, true_effects=None, floor_repeats=4):
+    settings = settings_of("effects", floor_repeats=floor_repeats)
     rows = treatment_effect_rows(
-        generated, real, context=CONTEXT, settings=settings, true_effects=true_effects
+        generated, real, context=CONTEXT, true_effects=true_effects, **settings
     )
     table = metric_table(rows).to_pandas()
     return table.assign(settings=[json.loads(s) for s in table["settings"]])
@@ -130,7 +132,7 @@ def test_the_interval_covers_the_true_effect(make_features):
     for seed in range(60):
         real = make_features(one, seed=seed, wells=12, well_deviation=0.5)
         generated = make_features(one, seed=seed, origin="generated", wells=2)
-        table = measure(generated, real, settings=EffectSettings(floor_repeats=1))
+        table = measure(generated, real, floor_repeats=1)
         row = pick(table, "cate_unbiased", "real", "A", "1")
         covered += row["ci_low"] <= 8 * 0.25 <= row["ci_high"]
     assert covered / 60 > 0.85

@@ -6,6 +6,8 @@ from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.coverage.variance import feature_variance, variance_rows, variance_within
 from morphpipe.tables.metric_table import metric_table
 
+from .settings import settings_of
+
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 MEANS = {("A", "control"): 0.0, ("A", "1"): 20.0, ("B", "control"): 40.0}
 
@@ -40,7 +42,7 @@ def table(make_features):
     features[flat] = 20 + 0.1 * (features[flat] - 20)
     collapsed = FeatureSet(generated.keys, features, generated.extractor, generated.view)
     return metric_table(
-        variance_rows(collapsed, real, training, context=CONTEXT)
+        variance_rows(collapsed, real, training, context=CONTEXT, **settings_of("variance"))
     ).to_pandas()  # fmt: skip
 
 
@@ -83,6 +85,7 @@ def test_differences_are_differences(table):
 def test_few_images_are_said(make_features):
     real = make_features({("A", "control"): 0.0}, seed=0, wells=1, fields_per_well=2)
     generated = make_features({("A", "control"): 0.0}, seed=1, origin="generated")
-    table = metric_table(variance_rows(generated, real, context=CONTEXT)).to_pandas()
+    rows = variance_rows(generated, real, context=CONTEXT, **settings_of("variance"))
+    table = metric_table(rows).to_pandas()
     assert table["value"].isna().all()
     assert table["settings"].str.contains("no condition has 4 images").all()

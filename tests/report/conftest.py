@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from morphpipe.config import parse_configuration
+from morphpipe.config.experiments import Evaluation
 from morphpipe.core.checksums import write_sealed_json
 from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_table
@@ -27,9 +28,10 @@ from morphpipe.datasets.simulated import (
 from morphpipe.datasets.splits.assign import split_by_well
 from morphpipe.datasets.splits.leakage import find_leakage
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
-from morphpipe.evaluation.effects.rows import EffectSettings, treatment_effect_rows
+from morphpipe.evaluation.distances.rows import distance_rows
+from morphpipe.evaluation.effects.rows import treatment_effect_rows
 from morphpipe.evaluation.probes.rows import probing_rows
+from morphpipe.evaluation.registry import load_measure
 from morphpipe.report.content import gather
 from morphpipe.report.inputs import ExperimentFiles, ReportInputs
 from morphpipe.report.site import write_site
@@ -152,15 +154,15 @@ def metric_rows(real, train, generated, strengths, extractor, shift, view="all",
             (generated, strengths, shift), (real, REAL_STRENGTHS, 0), (train, REAL_STRENGTHS, 0)
         )
     ]  # fmt: skip
-    rows = distance_rows(
-        *sets, context=CONTEXT, settings=DistanceSettings(floor_repeats=3, minimum_fields=6)
-    )
+    evaluation = Evaluation(encoders=[extractor], floor_repeats=3, minimum_images=6)
+    settings = load_measure("distances").settings(evaluation)
+    rows = distance_rows(*sets, context=CONTEXT, **settings)
     if effects:
         rows += treatment_effect_rows(
-            *sets[:2], context=CONTEXT, true_effects=true, settings=EffectSettings()
+            *sets[:2], context=CONTEXT, true_effects=true, floor_repeats=10, seed=2020
         )
     # Single channels have no probes, as in the workflow.
-    return rows + (probing_rows(*sets, context=CONTEXT) if view == "all" else [])
+    return rows + (probing_rows(*sets, context=CONTEXT, seed=2020) if view == "all" else [])
 
 
 # Distance in feature space by perturbation: squares are the effects.

@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
 from morphpipe.core.checksums import write_sealed_json
 from morphpipe.core.storage import write_parquet
-from morphpipe.evaluation.coverage.memorisation import pair_table
 from morphpipe.tables.metric_table import metric_row, metric_table
+from morphpipe.tables.schemas import PAIR_SCHEMA
 
 CONTEXT = {"dataset": "screen", "experiment": "small", "generator": "SiT-S/2"}
 BY_JUDGE = {**CONTEXT, "extractor": "judge", "view": "all"}
@@ -95,7 +96,8 @@ def write_pairs(folder, generated, held_out, training):
                 nearness=0.1 * frame["rank"], threshold=0.75, **SEEDS,
             )
         )  # fmt: skip
-    write_parquet(pair_table(parts), folder / "memorisation_pairs.parquet")
+    pairs = pa.Table.from_pandas(pd.concat(parts), schema=PAIR_SCHEMA, preserve_index=False)
+    write_parquet(pairs, folder / "memorisation_pairs.parquet")
     return folder / "memorisation_pairs.parquet"
 
 

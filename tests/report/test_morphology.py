@@ -8,6 +8,7 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
+from morphpipe.evaluation.morphology.sets import MorphologySettings
 from morphpipe.evaluation.morphology.stage import evaluate_morphology
 from morphpipe.morphology.profiles import METADATA_COLUMNS, Profiles, write_profiles
 from morphpipe.morphology.tables import FieldMeasurements, MeasurementSource, image_table, join
@@ -78,6 +79,7 @@ def files(evidence, tmp_path_factory):
         split=None,
         recipes=["fixed"],
         context=CONTEXT,
+        settings=MorphologySettings(10, "pearson", "mean", (42, 43, 44, 45, 46), 10, 2020),
         **tables,
     )
     write_images(folder / "real-image.parquet", real.field_ids, failed=[("lost", f"bad {SCRIPT}")])

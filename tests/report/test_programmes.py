@@ -68,12 +68,12 @@ def test_caption_says_what_does_not_compare():
 def test_only_one_series_and_no_effect_are_ranked_against_the_truth():
     from types import SimpleNamespace
 
-    from morphpipe.evaluation.stage import _true_effects
+    from morphpipe.evaluation.effects.rows import true_effects_of
 
     keys = pd.DataFrame(
         [(cell, name) for cell in ("epithelial", "fibroblast") for name in NAMES],
         columns=["cell_type", "perturbation"],
     )
-    ranked = _true_effects(SimpleNamespace(keys=keys))
+    ranked = true_effects_of(SimpleNamespace(keys=keys))
     assert set(ranked) == {"control", "inert", "graded-low", "graded-mid", "graded-high"}
     assert ranked["inert"] == 0 < ranked["graded-low"] < ranked["graded-high"]

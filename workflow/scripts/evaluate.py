@@ -1,9 +1,8 @@
 from pathlib import Path
 
 from morphpipe.core.storage import write_parquet
-from morphpipe.evaluation.stage import MEASURES, EvaluationInputs
+from morphpipe.evaluation.stage import EvaluationInputs, measured
 from morphpipe.tables.lineage import start_job
-from morphpipe.tables.metric_table import metric_table
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(
@@ -13,5 +12,6 @@ inputs = EvaluationInputs(
     counts=snakemake.input.get("counts", []),
     **snakemake.params.evaluation,
 )
-rows = MEASURES[Path(snakemake.output.metrics).stem](inputs)
-write_parquet(metric_table(rows), snakemake.output.metrics)
+tables = measured(Path(snakemake.output.metrics).stem, inputs)
+for name, path in snakemake.output.items():
+    write_parquet(tables[name], path)

@@ -18,7 +18,6 @@ from morphpipe.cli.options import (
     prepare,
 )
 from morphpipe.cli.outputs import new
-from morphpipe.core.errors import ConfigError
 
 
 def features(
@@ -109,16 +108,10 @@ def evaluate(
     """
     prepare(threads, log)
     from morphpipe.core.storage import write_parquet
-    from morphpipe.evaluation.stage import (
-        MEASURES,
-        EvaluationInputs,
-        by_encoder,
-        measure_memorisation,
-    )
-    from morphpipe.tables.metric_table import metric_table
+    from morphpipe.evaluation.registry import load_measure
+    from morphpipe.evaluation.stage import EvaluationInputs, by_encoder, measured
 
-    if metrics not in MEASURES:
-        raise ConfigError(f"There are no metrics {metrics!r}: choose {', '.join(MEASURES)}.")
+    load_measure(metrics)  # before anything is read, so that a wrong name is told at once
     configuration, experiment = configured(config, "experiments", name)
     dataset = configuration.splits[experiment.split].dataset
     encoders = experiment.evaluation.encoders
@@ -130,18 +123,16 @@ def evaluate(
         dataset=dataset,
         source=configuration.datasets[dataset].source,
         generator=experiment.generator.architecture,
-        evaluation=experiment.evaluation.model_dump(mode="json"),
+        evaluation=experiment.evaluation.read_by(metrics),
         real=by_encoder(real, encoders),
         generated=by_encoder(generated, encoders),
         counts=[str(path) for path in counts or []],
     )
-    if pairs is not None and metrics == "memorisation":
-        rows, closest = measure_memorisation(inputs)
-        write_parquet(closest, pairs)
-    else:
-        rows = MEASURES[metrics](inputs)
-    write_parquet(metric_table(rows), output)
-    print(f"{len(rows)} rows in {output}")
+    tables = measured(metrics, inputs)
+    for table, path in (("metrics", output), ("pairs", pairs)):
+        if path is not None and table in tables:
+            write_parquet(tables[table], path)
+    print(f"{len(tables['metrics'])} rows in {output}")
 
 
 def count_cells(

@@ -13,7 +13,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.scopes import of_generated_conditions
-from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
 from morphpipe.imaging.nuclei import segment_nuclei
 from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
@@ -91,7 +91,7 @@ def read_counts(paths: Sequence[str | Path]) -> dict[str, int]:
     return counts
 
 
-def counts_of(images: FeatureSet, counts: dict[str, int]) -> npt.NDArray[np.int64]:
+def counts_of(images: FeatureSet, counts: Mapping[str, int]) -> npt.NDArray[np.int64]:
     """Cell counts of these images, in their order: int64 [n].
 
     Raises
@@ -112,10 +112,9 @@ def counts_of(images: FeatureSet, counts: dict[str, int]) -> npt.NDArray[np.int6
 def cell_count_rows(
     generated: FeatureSet,
     real: FeatureSet,
-    counts: dict[str, int],
+    counts: Mapping[str, int],
     *,
     context: Mapping[str, Any],
-    level: float = 0.95,
 ) -> list[dict[str, Any]]:
     """Mean cell count of every condition, ``real`` and ``generated``, with interval over wells."""
     rows: list[dict[str, Any]] = []
@@ -136,10 +135,10 @@ def cell_count_rows(
             if len(np.unique(groups)) > 1:
                 contributions = (values - values.mean()) / len(values)
                 low, high = linearised_interval(
-                    float(values.mean()), [Contributions(contributions, groups)], level=level
+                    float(values.mean()), [Contributions(contributions, groups)]
                 )
                 interval = {"ci_low": max(low, 0.0), "ci_high": high}
-                notes |= {"interval": "linearised, wells as units", "level": level}
+                notes |= {"interval": "linearised, wells as units", "level": LEVEL}
             rows.append(
                 metric_row(
                     **context,

@@ -207,3 +207,8 @@ def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
         keys=pd.concat([left.keys, right.keys], ignore_index=True),
         features=np.concatenate([left.features, right.features]),
     )
+
+
+def share_fields(left: FeatureSet, right: FeatureSet) -> bool:
+    """Whether a field is in both sets, as on data too small to be split."""
+    return not set(left.keys["field_id"]).isdisjoint(right.keys["field_id"])

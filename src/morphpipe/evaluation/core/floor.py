@@ -138,7 +138,7 @@ def from_several_wells(*sets: FeatureSet | None) -> bool:
 
 
 def interval_between_wells(
-    result: Linearised | Averaged, left: FeatureSet | None, real: FeatureSet, *, level: float
+    result: Linearised | Averaged, left: FeatureSet | None, real: FeatureSet
 ) -> Interval:
     """Linearised interval of a measure, or of a difference of measures.
 
@@ -152,8 +152,6 @@ def interval_between_wells(
         None where real fields are on both sides.
     real
         The real fields.
-    level
-        Confidence level.
 
     Raises
     ------
@@ -167,7 +165,6 @@ def interval_between_wells(
         result.value,
         contributions,
         draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
-        level=level,
     )
 
 

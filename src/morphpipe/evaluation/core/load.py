@@ -10,7 +10,22 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet
 from morphpipe.evaluation.core.feature_set import KEY_COLUMNS, FeatureSet
 from morphpipe.tables.archive import read_fields
-from morphpipe.tables.feature_table import FeatureTable, read_features
+from morphpipe.tables.feature_table import FeatureTable, read_extraction, read_features
+
+
+def views_in(folder: str | Path) -> list[str]:
+    """Views with a feature table: whole images first, then channels in the manifest's order.
+
+    Raises
+    ------
+    DataError
+        If the folder has no feature table.
+    """
+    tables = sorted(Path(folder).glob("*.parquet"))
+    if not tables:
+        raise DataError(f"There is no feature table in the folder {folder}: make them first.")
+    found = {path.stem for path in tables}
+    return [v for v in ("all", "rgb", *read_extraction(tables[0]).channels) if v in found]
 
 
 def load_feature_set(

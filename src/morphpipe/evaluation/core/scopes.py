@@ -4,8 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
+
+# Perturbations that are compared with one another where no set of them is configured.
+_MOST_FREQUENT = 10
 
 # Names of groups: "moa: Eg5 inhibitors", "distribution: out", "set: frequent".
 MECHANISM, DISTRIBUTION, PERTURBATION_SET = "moa", "distribution", "set"
@@ -145,3 +149,36 @@ def of_generated_conditions(images: FeatureSet, generated: FeatureSet) -> Featur
 
     wanted = set(conditions(generated))
     return images.select(np.array([c in wanted for c in conditions(images)], dtype=bool))
+
+
+def most_frequent(images: FeatureSet, number: int) -> list[str]:
+    """The perturbations with the most images, ties by name.
+
+    Parameters
+    ----------
+    images
+        Real images.
+    number
+        At most so many.
+    """
+    counts = pd.Series(images.column("perturbation")).value_counts().drop("", errors="ignore")
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return [str(name) for name, _ in ordered[:number]]
+
+
+def compared_perturbations(
+    sets: Mapping[str, Sequence[str]], generated: FeatureSet, real: FeatureSet
+) -> list[str]:
+    """Perturbations that are compared with one another.
+
+    Parameters
+    ----------
+    sets
+        The configured sets of perturbations, whose members are taken.
+    generated, real
+        Without any set: the most frequent real ones among the generated conditions are taken.
+    """
+    named = [name for names in sets.values() for name in names]
+    if named:
+        return list(dict.fromkeys(named))
+    return most_frequent(of_generated_conditions(real, generated), _MOST_FREQUENT)

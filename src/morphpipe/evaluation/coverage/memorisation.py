@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.assign import halves
 from morphpipe.evaluation.core.feature_arrays import Array
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.core.scopes import Scope, of_generated_conditions
-from morphpipe.evaluation.core.statistics import bootstrap_interval, wilson_interval
+from morphpipe.evaluation.core.statistics import LEVEL, bootstrap_interval, wilson_interval
 from morphpipe.evaluation.core.subsample import thinned
 from morphpipe.evaluation.coverage.nearest_training import (
     OTHERS,
@@ -29,6 +28,7 @@ from morphpipe.evaluation.coverage.nearest_training import (
     nearest,
     probability_nearer,
 )
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 from morphpipe.tables.schemas import PAIR_SCHEMA
 
@@ -36,31 +36,10 @@ Rows = list[dict[str, Any]]
 Indices = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class MemorisationSettings:
-    """How memorisation is looked for.
-
-    Attributes
-    ----------
-    percentile
-        Of the held-out images' nearness: a generated image below it counts as memorised.
-    at_most
-        Generated and held-out images that are looked at, of each; more are thinned at random. All
-        training images are looked through.
-    pairs
-        Closest pairs that are kept for the pictures.
-    replicates
-        Bootstrap samples of wells.
-    seed, level
-        Of draws; confidence level.
-    """
-
-    percentile: float = 1.0
-    at_most: int = 10_000
-    pairs: int = 24
-    replicates: int = 200
-    seed: int = 2020
-    level: float = 0.95
+PERCENTILE = 1.0
+"""Of the held-out images' nearness: a generated image below it counts as memorised."""
+PAIRS = 24
+"""Closest pairs that are kept for the pictures."""
 
 
 @dataclass(frozen=True)
@@ -85,27 +64,25 @@ class _Looked:
         return self.select(self.images.keys["field_id"].isin(ids).to_numpy(bool))
 
 
-def _look(images: FeatureSet, training: FeatureSet, settings: MemorisationSettings) -> _Looked:
+def _look(images: FeatureSet, training: FeatureSet, at_most: int, seed: int) -> _Looked:
     ids = list(images.column("field_id"))
-    chosen = images.select(thinned(ids, np.zeros(len(ids)), settings.at_most, settings.seed))
+    chosen = images.select(thinned(ids, np.zeros(len(ids)), at_most, seed))
     return _Looked(chosen, *nearest(chosen.features, training.features))
 
 
-def _below(
-    comparison: str, looked: _Looked, held_out: _Looked, settings: MemorisationSettings
-) -> npt.NDArray[np.bool_]:
+def _below(comparison: str, looked: _Looked, held_out: _Looked, seed: int) -> npt.NDArray[np.bool_]:
     """Which images count as memorised: bool [n].
 
     Of held-out images themselves, those of one half of the wells by the threshold of the other.
     """
     if comparison != "real-training":
-        return looked.nearness < memorised_below(held_out.nearness, settings.percentile).value
+        return looked.nearness < memorised_below(held_out.nearness, PERCENTILE).value
     below = np.zeros(len(looked.nearness), dtype=bool)
     if len(np.unique(looked.images.groups)) < 2:
         return below
-    first = halves(looked.images.keys, [settings.seed], too_few="pool")[0]
+    first = halves(looked.images.keys, [seed], too_few="pool")[0]
     for half in (first, ~first):
-        threshold = memorised_below(looked.nearness[~half], settings.percentile)
+        threshold = memorised_below(looked.nearness[~half], PERCENTILE)
         below[half] = looked.nearness[half] < threshold.value
     return below
 
@@ -115,7 +92,8 @@ def _rows(
     looked: _Looked,
     held_out: _Looked,
     columns: Mapping[str, Any],
-    settings: MemorisationSettings,
+    replicates: int,
+    seed: int,
 ) -> Rows:
     """Rows of one set of images against held-out ones of the same scope."""
     groups = None if looked.images.is_generated else looked.images.groups
@@ -129,9 +107,9 @@ def _rows(
     }
     bootstrap = {
         "interval": "bootstrap over wells" if groups is not None else "bootstrap over images",
-        "level": settings.level,
-        "replicates": settings.replicates,
-        "seed": settings.seed,
+        "level": LEVEL,
+        "replicates": replicates,
+        "seed": seed,
     }
 
     def interval(statistic: Any, *samples: _Looked) -> dict[str, float]:
@@ -139,9 +117,8 @@ def _rows(
             statistic,
             [sample.distances for sample in samples],
             [sample.images.groups for sample in samples],
-            replicates=settings.replicates,
-            seed=settings.seed,
-            level=settings.level,
+            replicates=replicates,
+            seed=seed,
         )
         return {"ci_low": low, "ci_high": high}
 
@@ -173,12 +150,10 @@ def _rows(
                     settings=bootstrap if both else {"interval": "none: a single well"},
                 )
             )
-    threshold = memorised_below(held_out.nearness, settings.percentile)
-    below = _below(comparison, looked, held_out, settings)
-    low, high = wilson_interval(below, groups, level=settings.level)
-    most = wilson_interval(
-        held_out.nearness <= threshold.value, held_out.images.groups, level=settings.level
-    ).high
+    threshold = memorised_below(held_out.nearness, PERCENTILE)
+    below = _below(comparison, looked, held_out, seed)
+    low, high = wilson_interval(below, groups)
+    most = wilson_interval(held_out.nearness <= threshold.value, held_out.images.groups).high
     rows.append(
         metric_row(
             **common,
@@ -188,13 +163,13 @@ def _rows(
             ci_high=high,
             settings={
                 "threshold": threshold.value,
-                "percentile": settings.percentile,
+                "percentile": PERCENTILE,
                 "neighbours": OTHERS,
                 "expected_share": threshold.expected,
                 "expected_at_most": most,
                 "flagged": bool(low > most),
                 "interval": "Wilson, wells as units" if groups is not None else "Wilson",
-                "level": settings.level,
+                "level": LEVEL,
             },
         )
     )
@@ -207,10 +182,9 @@ def _pairs(
     training: FeatureSet,
     threshold: float,
     columns: Mapping[str, Any],
-    number: int,
-) -> pd.DataFrame:
+) -> Rows:
     """Images with their nearest training image, those that stand out most first."""
-    order = np.argsort(looked.nearness, kind="stable")[:number]
+    order = np.argsort(looked.nearness, kind="stable")[:PAIRS]
     distances, nearness = looked.distances[order], looked.nearness[order]
     left = looked.images.keys.iloc[order]
     right = training.keys.iloc[looked.positions[order]]
@@ -230,7 +204,8 @@ def _pairs(
             ),
         }
     )
-    return frame.assign(comparison=comparison, **columns)
+    frame = frame.assign(comparison=comparison, **columns)
+    return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))
 
 
 def memorisation(
@@ -239,8 +214,10 @@ def memorisation(
     training: FeatureSet,
     *,
     context: Mapping[str, Any],
-    settings: MemorisationSettings | None = None,
-) -> tuple[Rows, pd.DataFrame]:
+    at_most: int,
+    bootstrap: int,
+    seed: int,
+) -> tuple[Rows, Rows]:
     """Look for generated images that are nearer to training images than new ones would be.
 
     Parameters
@@ -253,8 +230,13 @@ def memorisation(
         All real images the generator was trained on: a copy may be one of another condition.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `MemorisationSettings`.
+    at_most
+        Generated and held-out images that are looked at, of each; more are thinned at random. All
+        training images are looked through.
+    bootstrap
+        Bootstrap samples of wells.
+    seed
+        Of draws.
 
     Returns
     -------
@@ -267,15 +249,14 @@ def memorisation(
         ``flagged`` says whether its interval lies wholly above that of the held-out images (see
         `morphpipe.evaluation.coverage.nearest_training`). Null with the reason where a held-out
         image is a training image itself.
-    pairs : pandas.DataFrame
-        The closest pairs, columns of `PAIR_SCHEMA`.
+    pairs : list of dict
+        The closest pairs, rows of `PAIR_SCHEMA`.
 
     Raises
     ------
     DataError
         If the sets do not fit together, or one is empty.
     """
-    settings = settings or MemorisationSettings()
     check_sides(generated, real, training)
     if not (len(real) and len(training)):
         raise DataError("memorisation needs real held-out images and training images")
@@ -300,16 +281,16 @@ def memorisation(
             cell_type="all",
             settings={"reason": reason},
         )
-        return [row], pd.DataFrame(columns=PAIR_SCHEMA.names)
-    held_out = _look(real, training, settings)
-    copies = _look(of_generated_conditions(training, generated), training, settings)
+        return [row], []
+    held_out = _look(real, training, at_most, seed)
+    copies = _look(of_generated_conditions(training, generated), training, at_most, seed)
     sides: list[tuple[str, dict[str, int | None], _Looked]] = [
         ("real-training", {}, held_out),
         ("copy-training", {}, copies),
     ]
     for training_seed, sampling_seed, images in generated.by_seed():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-        sides.append(("generated-training", seeds, _look(images, training, settings)))
+        sides.append(("generated-training", seeds, _look(images, training, at_most, seed)))
     scopes = [Scope(None, None)]
     scopes += [Scope(name, None) for name in sorted(set(generated.column("cell_type")) - {""})]
     rows: Rows = []
@@ -319,18 +300,13 @@ def memorisation(
             columns: dict[str, Any] = {**common, **scope.columns, **seeds}
             of_scope = looked.of(scope)
             if len(of_scope.distances) and len(new.distances):
-                rows += _rows(comparison, of_scope, new, columns, settings)
-    threshold = memorised_below(held_out.nearness, settings.percentile).value
-    pairs = [
-        _pairs(comparison, looked, training, threshold, {**named, **seeds}, settings.pairs)
-        for comparison, seeds, looked in sides
-        if comparison != "copy-training"
-    ]
-    return rows, pd.concat(pairs, ignore_index=True).reindex(columns=PAIR_SCHEMA.names)
+                rows += _rows(comparison, of_scope, new, columns, bootstrap, seed)
+    threshold = memorised_below(held_out.nearness, PERCENTILE).value
+    pairs: Rows = []
+    for comparison, seeds, looked in sides:
+        if comparison != "copy-training":
+            pairs += _pairs(comparison, looked, training, threshold, {**named, **seeds})
+    return rows, pairs
 
 
-def pair_table(parts: list[pd.DataFrame]) -> pa.Table:
-    """Join the closest pairs of several encoders and views into a table of `PAIR_SCHEMA`."""
-    kept = [part.astype(object).where(part.notna(), None) for part in parts if len(part)]
-    records = [record for part in kept for record in part.to_dict("records")]
-    return pa.Table.from_pylist(records, schema=PAIR_SCHEMA)
+MEASURE = Measure("memorisation", memorisation, further={"pairs": PAIR_SCHEMA})

@@ -29,36 +29,12 @@ from morphpipe.evaluation.core.scopes import (
     perturbation_groups,
     scopes,
 )
+from morphpipe.evaluation.core.statistics import LEVEL
 from morphpipe.evaluation.coverage.manifold import MANIFOLD_METRICS, manifold_scores
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class ManifoldSettings:
-    """How manifolds are compared.
-
-    Attributes
-    ----------
-    neighbours
-        k: balls reach to the k-th nearest neighbour. Naeem et al. (2020) recommend 5.
-    at_most
-        Images of a set, which more are drawn from: the time grows with its square.
-    floor_repeats
-        Random halvings over which everything is averaged.
-    minimum_fields
-        Fewest images of a half; never fewer than k + 1.
-    seed, level
-        Of halvings and draws; confidence level.
-    """
-
-    neighbours: int = 5
-    at_most: int = 10_000
-    floor_repeats: int = 5
-    minimum_fields: int = 16
-    seed: int = 2020
-    level: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -68,7 +44,8 @@ class _Comparing:
     real: FeatureSet
     drawn: list[Halving]
     reason: str
-    settings: ManifoldSettings
+    neighbours: int
+    seed: int
     columns: Mapping[str, Any]
 
     @property
@@ -86,7 +63,7 @@ class _Comparing:
                 (halving.second, halving.first),
             ):
                 scores = manifold_scores(
-                    self.real.features[one], self.real.features[other], self.settings.neighbours
+                    self.real.features[one], self.real.features[other], self.neighbours
                 )
                 for name, score in scores.items():
                     found.values[name][repeat] += score.value / 2
@@ -108,7 +85,7 @@ class _Comparing:
             reason = f"{len(candidates)} images where the floor has {self.size}"
         if reason:
             return self._empty(comparison, reason, **seeds)
-        generator = np.random.default_rng(self.settings.seed)
+        generator = np.random.default_rng(self.seed)
         pool, target = conditions_by(candidates, match), conditions_by(self.real, match)
         found = _Collected(len(self.drawn), len(candidates), len(self.real))
         shares = []
@@ -119,7 +96,7 @@ class _Comparing:
                 scores = manifold_scores(
                     candidates.features[chosen],
                     self.real.features[half],
-                    self.settings.neighbours,
+                    self.neighbours,
                 )
                 for name, score in scores.items():
                     found.values[name][repeat] += score.value / 2
@@ -141,9 +118,9 @@ class _Comparing:
             result = Averaged(found.values[name], found.left[name], found.right[name])
             settings: dict[str, Any] = {
                 **notes,
-                "k": self.settings.neighbours,
+                "k": self.neighbours,
                 "halvings": len(self.drawn),
-                "seed": self.settings.seed,
+                "seed": self.seed,
                 "standard_deviation_over_halvings": float(result.values.std()),
             }
             interval: dict[str, float] = {}
@@ -152,15 +129,13 @@ class _Comparing:
             elif not (result.left.any() or result.right.any()):
                 settings["interval"] = "none: all images are alike in this"
             else:
-                low, high = interval_between_wells(
-                    result, left, self.real, level=self.settings.level
-                )
+                low, high = interval_between_wells(result, left, self.real)
                 most = np.inf if name == "density" else 1.0
                 interval = {"ci_low": max(low, 0.0), "ci_high": min(high, most)}
                 settings |= {
                     "interval": "linearised, wells within conditions as units; the set whose "
                     "balls are looked into is taken as it is",
-                    "level": self.settings.level,
+                    "level": LEVEL,
                 }
             rows.append(
                 metric_row(
@@ -184,7 +159,7 @@ class _Comparing:
                 **seeds,
                 metric=name,
                 comparison=comparison,
-                settings={"reason": reason, "k": self.settings.neighbours},
+                settings={"reason": reason, "k": self.neighbours},
             )
             for name in MANIFOLD_METRICS
         ]
@@ -205,7 +180,11 @@ def manifold_rows(
     training: FeatureSet | None = None,
     *,
     context: Mapping[str, Any],
-    settings: ManifoldSettings | None = None,
+    neighbours: int,
+    at_most: int,
+    floor_repeats: int,
+    minimum_images: int,
+    seed: int,
 ) -> Rows:
     """Measure manifolds overall, by cell type, perturbation, pair and group.
 
@@ -219,8 +198,16 @@ def manifold_rows(
         Real images the generator was trained on, for the copy control; None leaves it out.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `ManifoldSettings`.
+    neighbours
+        k: balls reach to the k-th nearest neighbour. Naeem et al. (2020) recommend 5.
+    at_most
+        Images of a set, which more are drawn from: the time grows with its square.
+    floor_repeats
+        Random halvings over which everything is averaged.
+    minimum_images
+        Fewest images of a half; never fewer than k + 1.
+    seed
+        Of halvings and draws.
 
     Returns
     -------
@@ -235,7 +222,6 @@ def manifold_rows(
         If the sets come from different encoders or views, or are generated where they should be
         real.
     """
-    settings = settings or ManifoldSettings()
     check_sides(generated, real, training)
     if len(real) == 0:
         raise DataError("manifolds need at least one real held-out image")
@@ -249,13 +235,13 @@ def manifold_rows(
         of_scope = scope.of(real)
         drawn, reason = draw_halvings(
             of_scope,
-            repeats=settings.floor_repeats,
-            at_most=min(settings.at_most, *(len(scope.of(images)) for *_, images in by_seed)),
-            minimum=max(settings.minimum_fields, settings.neighbours + 1),
-            seed=settings.seed,
+            repeats=floor_repeats,
+            at_most=min(at_most, *(len(scope.of(images)) for *_, images in by_seed)),
+            minimum=max(minimum_images, neighbours + 1),
+            seed=seed,
         )
         notes = _group_notes(scope)
-        comparing = _Comparing(of_scope, drawn, reason, settings, common | scope.columns)
+        comparing = _Comparing(of_scope, drawn, reason, neighbours, seed, common | scope.columns)
         rows += comparing.floor()
         if training is not None:
             rows += comparing.against_halves(
@@ -274,3 +260,6 @@ def manifold_rows(
 
 def _group_notes(scope: Scope) -> dict[str, Any]:
     return {} if scope.group is None else {"perturbations": list(scope.group.perturbations)}
+
+
+MEASURE = Measure("manifold", manifold_rows)

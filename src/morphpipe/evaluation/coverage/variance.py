@@ -17,36 +17,22 @@ from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.core.floor import Halving, draw_halvings, from_several_wells
 from morphpipe.evaluation.core.scopes import Scope, of_generated_conditions, scopes
 from morphpipe.evaluation.core.statistics import (
+    LEVEL,
     Array,
     Contributions,
     Interval,
     Linearised,
     linearised_interval,
 )
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class VarianceSettings:
-    """How variances are compared.
-
-    Attributes
-    ----------
-    floor_repeats
-        Random halvings of the real wells.
-    minimum_fields
-        Fewest images of a condition on a side. The variance is unbiased at any number, unlike a
-        Fréchet distance; its interval says what few images are worth.
-    seed, level
-        Of the halvings; confidence level.
-    """
-
-    floor_repeats: int = 5
-    minimum_fields: int = 4
-    seed: int = 2020
-    level: float = 0.95
+# Fewest images of a condition on a side. The variance is unbiased at any number, unlike a Fréchet
+# distance; its interval says what few images are worth.
+_MINIMUM = 4
 
 
 def feature_variance(features: npt.ArrayLike) -> Linearised:
@@ -104,7 +90,6 @@ class _Comparing:
     """The images of one scope, of the conditions that all sides show often enough."""
 
     columns: dict[str, Any]
-    settings: VarianceSettings
     conditions: list[str]
     reason: str
     rows: Rows
@@ -135,7 +120,7 @@ class _Comparing:
             interval["ci_high"] = high
             settings |= {
                 "interval": "linearised, wells within conditions as units",
-                "level": self.settings.level,
+                "level": LEVEL,
             }
         else:
             settings["interval"] = "none: a set is from a single well"
@@ -163,10 +148,9 @@ class _Comparing:
                 Contributions(part, images.groups, images.conditions)
                 for (images, _), part in zip(chosen, contributions, strict=True)
             ],
-            level=self.settings.level,
         )
 
-    def add_floor(self, real: FeatureSet) -> None:
+    def add_floor(self, real: FeatureSet, repeats: int, seed: int) -> None:
         """Add by how much two halves of the real wells differ, on average and without sign."""
         columns = {**self.columns, "metric": "variance_difference", "comparison": "real-real"}
         chosen = real.select(np.isin(real.conditions, self.conditions))
@@ -174,10 +158,10 @@ class _Comparing:
         if not reason:
             drawn, reason = draw_halvings(
                 chosen,
-                repeats=self.settings.floor_repeats,
+                repeats=repeats,
                 at_most=len(chosen),
                 minimum=2,
-                seed=self.settings.seed,
+                seed=seed,
             )
         differences = []
         for halving in drawn:
@@ -200,7 +184,7 @@ class _Comparing:
                 settings={
                     "of": "absolute difference between halves",
                     "halvings": len(differences),
-                    "seed": self.settings.seed,
+                    "seed": seed,
                 },
             )
         )
@@ -212,7 +196,8 @@ def variance_rows(
     training: FeatureSet | None = None,
     *,
     context: Mapping[str, Any],
-    settings: VarianceSettings | None = None,
+    floor_repeats: int,
+    seed: int,
 ) -> Rows:
     """Compare the variance of features of generated and of real images.
 
@@ -226,8 +211,8 @@ def variance_rows(
         Real images the generator was trained on (the copy control); None leaves it out.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `VarianceSettings`.
+    floor_repeats, seed
+        Random halvings of the real wells.
 
     Returns
     -------
@@ -242,7 +227,6 @@ def variance_rows(
     DataError
         If the sets do not fit together.
     """
-    settings = settings or VarianceSettings()
     check_sides(generated, real, training)
     if len(real) == 0:
         raise DataError("variances need at least one real held-out image")
@@ -254,9 +238,9 @@ def variance_rows(
     for scope in scopes(generated):
         of_scope = scope.of(real)
         copies = None if training is None else scope.of(training)
-        comparing = _comparing(scope, common, settings, rows, of_scope, copies, by_seed)
+        comparing = _comparing(scope, common, rows, of_scope, copies, by_seed)
         comparing.add("feature_variance", "real", [(of_scope, 1)])
-        comparing.add_floor(of_scope)
+        comparing.add_floor(of_scope, floor_repeats, seed)
         if copies is not None:
             comparing.add("feature_variance", "training", [(copies, 1)])
             comparing.add("variance_difference", "copy-real", [(copies, 1), (of_scope, -1)])
@@ -273,7 +257,6 @@ def variance_rows(
 def _comparing(
     scope: Scope,
     common: Mapping[str, Any],
-    settings: VarianceSettings,
     rows: Rows,
     real: FeatureSet,
     training: FeatureSet | None,
@@ -283,9 +266,12 @@ def _comparing(
     sides = [real, *(scope.of(images) for *_, images in by_seed)]
     if training is not None:
         sides.append(training)
-    known = [_enough(images, settings.minimum_fields) for images in sides]
+    known = [_enough(images, _MINIMUM) for images in sides]
     conditions = sorted(set.intersection(*known))
     reason = ""
     if not conditions:
-        reason = f"no condition has {settings.minimum_fields} images on every side"
-    return _Comparing({**common, **scope.columns}, settings, conditions, reason, rows)
+        reason = f"no condition has {_MINIMUM} images on every side"
+    return _Comparing({**common, **scope.columns}, conditions, reason, rows)
+
+
+MEASURE = Measure("variance", variance_rows, every_view=True)

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,11 +17,10 @@ from morphpipe.config.experiments import Evaluation
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.load import load_feature_set
+from morphpipe.evaluation.core.load import load_feature_set, views_in
 from morphpipe.evaluation.core.subsample import thinned
-from morphpipe.evaluation.distances.rows import DistanceSettings, distance_rows
+from morphpipe.evaluation.distances.rows import MEASURE, distance_rows
 from morphpipe.tables.archive import read_fields
-from morphpipe.tables.feature_table import read_extraction
 
 # As many as MorphoDiff generates of a perturbation (section 3.2).
 PER_CONDITION = 500
@@ -144,7 +142,7 @@ def crop_sets(inputs: CropInputs) -> Iterator[tuple[FeatureSet, FeatureSet, Feat
         (inputs.real_crops, draw_crops(inputs.real_crops, train, number, seed)),
     ]
     for encoder, folders in inputs.real.items():
-        for view in _views(inputs.generated[encoder][0]):
+        for view in views_in(inputs.generated[encoder][0]):
             places = [inputs.generated[encoder], folders, folders]
             generated, held_out, training = (
                 _named(
@@ -162,14 +160,6 @@ def _named(crops: FeatureSet, view: str) -> FeatureSet:
     if crops.is_generated:
         keys = keys.assign(well=keys["field_id"].map(field_of))
     return replace(crops, keys=keys, view=view)
-
-
-def _views(folder: str | Path) -> list[str]:
-    tables = sorted(Path(folder).glob("*.parquet"))
-    if not tables:
-        raise DataError(f"There is no feature table in the folder {folder}: make them first.")
-    order = ["all", "rgb", *read_extraction(tables[0]).channels]
-    return [view for view in order if view in {path.stem for path in tables}]
 
 
 def measure_crop_distances(inputs: CropInputs) -> list[dict[str, Any]]:
@@ -193,14 +183,7 @@ def measure_crop_distances(inputs: CropInputs) -> list[dict[str, Any]]:
                 "dataset": inputs.dataset,
                 "generator": inputs.generator,
             },
-            settings=DistanceSettings(
-                kernel_subset_size=evaluation.subset_size,
-                kernel_subsets=evaluation.subsets,
-                floor_repeats=evaluation.floor_repeats,
-                minimum_fields=evaluation.minimum_images,
-                seed=evaluation.seed,
-                low_sample=evaluation.low_sample,
-            ),
+            **MEASURE.settings(evaluation),
         )
     return [
         row | {"settings": json.dumps(json.loads(row["settings"]) | {"crops": cut}, sort_keys=True)}

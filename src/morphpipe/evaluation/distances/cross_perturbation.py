@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.feature_set import FeatureSet
+from morphpipe.evaluation.core.feature_set import FeatureSet, joined
 from morphpipe.evaluation.core.floor import (
     Averaged,
     Halving,
@@ -20,49 +19,13 @@ from morphpipe.evaluation.core.floor import (
     from_several_wells,
     interval_between_wells,
 )
+from morphpipe.evaluation.core.scopes import compared_perturbations
+from morphpipe.evaluation.core.statistics import LEVEL
 from morphpipe.evaluation.distances.measures import DistanceMeasure, Frechet, Kernel
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class CrossSettings:
-    """How perturbations are compared with one another.
-
-    Attributes
-    ----------
-    kernel_subset_size, kernel_subsets
-        Of the kernel distance.
-    repeats
-        Random halvings of the wells of each perturbation.
-    minimum_fields
-        Fewest images of a set.
-    seed, level
-        Of halvings and subsets; confidence level.
-    """
-
-    kernel_subset_size: int = 100
-    kernel_subsets: int = 100
-    repeats: int = 5
-    minimum_fields: int = 16
-    seed: int = 2020
-    level: float = 0.95
-
-
-def most_frequent(images: FeatureSet, number: int) -> list[str]:
-    """The perturbations with the most images, ties by name.
-
-    Parameters
-    ----------
-    images
-        Real images.
-    number
-        At most so many.
-    """
-    counts = pd.Series(images.column("perturbation")).value_counts().drop("", errors="ignore")
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    return [str(name) for name, _ in ordered[:number]]
 
 
 @dataclass(frozen=True)
@@ -74,11 +37,49 @@ class _Halved:
 
 
 def cross_perturbation_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet,
+    *,
+    perturbation_sets: Mapping[str, Sequence[str]],
+    **settings: Any,
+) -> Rows:
+    """Measure the distances between perturbations among all real images, of whatever side.
+
+    No generator is judged here, and the sets are as large as they can be.
+
+    Parameters
+    ----------
+    generated
+        Says which conditions are looked at, where no perturbations are named.
+    real, training
+        Real held-out and training images.
+    perturbation_sets
+        See `morphpipe.evaluation.core.scopes.compared_perturbations`.
+    **settings
+        See `between_perturbations`.
+
+    Returns
+    -------
+    list of dict
+        See `between_perturbations`.
+    """
+    new = ~training.keys["field_id"].isin(real.keys["field_id"]).to_numpy(bool)
+    everything = joined(real, training.select(new))
+    perturbations = compared_perturbations(perturbation_sets, generated, everything)
+    return between_perturbations(everything, perturbations, **settings)
+
+
+def between_perturbations(
     real: FeatureSet,
     perturbations: Sequence[str],
     *,
     context: Mapping[str, Any],
-    settings: CrossSettings | None = None,
+    subset_size: int,
+    subsets: int,
+    floor_repeats: int,
+    minimum_images: int,
+    seed: int,
 ) -> Rows:
     """Measure the distance between the real images of every pair of perturbations.
 
@@ -90,8 +91,14 @@ def cross_perturbation_rows(
         Those that are compared; fewer than two give null rows.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `CrossSettings`.
+    subset_size, subsets
+        Of the kernel distance.
+    floor_repeats
+        Random halvings of the wells of each perturbation.
+    minimum_images
+        Fewest images of a set.
+    seed
+        Of halvings and subsets.
 
     Returns
     -------
@@ -107,18 +114,12 @@ def cross_perturbation_rows(
     DataError
         If images are generated.
     """
-    settings = settings or CrossSettings()
     if real.is_generated:
         raise DataError("generated images were given where real ones belong")
     names = list(dict.fromkeys(perturbations))
     measures: list[DistanceMeasure] = [
         Frechet(real.extractor),
-        Kernel(
-            real.extractor,
-            settings.kernel_subset_size,
-            settings.kernel_subsets,
-            settings.seed,
-        ),
+        Kernel(real.extractor, subset_size, subsets, seed),
     ]
     common = {**context, "extractor": real.extractor, "view": real.view}
     if len(names) < 2:
@@ -138,10 +139,10 @@ def cross_perturbation_rows(
             images = of_type.select(of_type.column("perturbation") == name)
             drawn, reason = draw_halvings(
                 images,
-                repeats=settings.repeats,
+                repeats=floor_repeats,
                 at_most=len(images),
-                minimum=settings.minimum_fields,
-                seed=settings.seed,
+                minimum=minimum_images,
+                seed=seed,
             )
             if drawn:
                 halved[name] = _Halved(images, drawn)
@@ -159,7 +160,7 @@ def cross_perturbation_rows(
             ]
         columns = {**common, "comparison": "real-real", "cell_type": cell_type}
         for measure in measures:
-            rows += _pairs(measure, halved, columns, settings)
+            rows += _pairs(measure, halved, columns, {"halvings": floor_repeats, "seed": seed})
     return rows
 
 
@@ -167,7 +168,7 @@ def _pairs(
     measure: DistanceMeasure,
     halved: Mapping[str, _Halved],
     columns: Mapping[str, Any],
-    settings: CrossSettings,
+    told: Mapping[str, int],
 ) -> Rows:
     """Measure all pairs of one cell type at the same number of images."""
     rows: Rows = []
@@ -178,20 +179,17 @@ def _pairs(
             left, right = halved[name], halved[other]
             result, notes = _measure(measure, left, right, size, same=name == other)
             interval: dict[str, float] = {}
-            notes |= {"halvings": settings.repeats, "seed": settings.seed}
+            notes |= told
             if from_several_wells(left.images, right.images):
                 low, high = interval_between_wells(
-                    result,
-                    None if name == other else left.images,
-                    right.images,
-                    level=settings.level,
+                    result, None if name == other else left.images, right.images
                 )
                 interval = {"ci_low": low, "ci_high": high}
                 if measure.relative_name is not None:
                     interval["ci_low"] = max(low, 0.0)
                 notes |= {
                     "interval": "linearised, wells within conditions as units",
-                    "level": settings.level,
+                    "level": LEVEL,
                 }
             for one, another in dict.fromkeys([(name, other), (other, name)]):
                 rows.append(
@@ -234,3 +232,6 @@ def _measure(
     # Of one halving: what a repetition of the paper's measurement would scatter by.
     notes = notes | {"standard_deviation_over_halvings": float(values.std())}
     return Averaged(values, of_left, of_right), notes
+
+
+MEASURE = Measure("cross_perturbation", cross_perturbation_rows)

@@ -14,6 +14,11 @@ from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mm
 INCEPTION = ("inception", "Inception v3")
 
 
+def distance_names(extractor: str) -> tuple[str, str]:
+    """Names of the Fréchet and of the kernel distance: FID and KID on Inception features alone."""
+    return ("FID", "KID") if extractor in INCEPTION else ("frechet_distance", "kernel_distance")
+
+
 class DistanceMeasure(Protocol):
     """A distance between two sets of features."""
 
@@ -46,7 +51,7 @@ class Frechet:
     @property
     def name(self) -> str:
         """Name of the metric in the table."""
-        return "FID" if self.extractor in INCEPTION else "frechet_distance"
+        return distance_names(self.extractor)[0]
 
     @property
     def relative_name(self) -> str:
@@ -72,14 +77,14 @@ class Kernel:
     """
 
     extractor: str
-    subset_size: int = 100
-    subsets: int = 100
-    seed: int = 2020
+    subset_size: int
+    subsets: int
+    seed: int
 
     @property
     def name(self) -> str:
         """Name of the metric in the table."""
-        return "KID" if self.extractor in INCEPTION else "kernel_distance"
+        return distance_names(self.extractor)[1]
 
     @property
     def relative_name(self) -> None:

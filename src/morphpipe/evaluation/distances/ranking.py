@@ -23,7 +23,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.core.statistics import Array
 from morphpipe.evaluation.core.subsample import priorities, thinned
-from morphpipe.evaluation.distances.measures import Frechet, Kernel
+from morphpipe.evaluation.distances.measures import distance_names
 
 RANKING_SCHEMA = pa.schema(
     [
@@ -55,25 +55,6 @@ RANKING_SCHEMA = pa.schema(
         pa.field("settings", pa.string(), nullable=False),
     ]
 )
-
-
-@dataclass(frozen=True)
-class RankingSettings:
-    """How cohorts are ranked.
-
-    Attributes
-    ----------
-    cohorts
-        Among how many: the own cohort and others drawn at random; None takes all.
-    minimum_images
-        Fewest real images of a cohort, and generated ones of a perturbation.
-    seed
-        Seed of the drawn cohorts and images.
-    """
-
-    cohorts: int | None = None
-    minimum_images: int = 16
-    seed: int = 2020
 
 
 @dataclass(frozen=True)
@@ -168,15 +149,15 @@ class _CellType:
         return [own, *(others if number is None else others[: number - 1])]
 
 
-def _cell_type(real: FeatureSet, settings: RankingSettings) -> _CellType:
+def _cell_type(real: FeatureSet, minimum_images: int, seed: int) -> _CellType:
     """Make cohorts of one size: a Fréchet distance falls as images are added."""
     names = real.column("perturbation")
     sizes = {str(k): int(v) for k, v in pd.Series(names).value_counts().items()}
-    enough = [name for name in sizes if sizes[name] >= max(settings.minimum_images, 2)]
+    enough = [name for name in sizes if sizes[name] >= max(minimum_images, 2)]
     size = min((sizes[name] for name in enough), default=0)
-    chosen = thinned(real.keys["field_id"], names, size, settings.seed)
+    chosen = thinned(real.keys["field_id"], names, size, seed)
     cohorts = {name: Cohort.of(real.features[chosen & (names == name)]) for name in sorted(enough)}
-    order = np.array(list(cohorts))[np.argsort(priorities(cohorts, settings.seed))].tolist()
+    order = np.array(list(cohorts))[np.argsort(priorities(cohorts, seed))].tolist()
     return _CellType(cohorts, sizes, order, size)
 
 
@@ -185,7 +166,9 @@ def rank_rows(
     real: FeatureSet,
     *,
     context: Mapping[str, Any],
-    settings: RankingSettings | None = None,
+    cohorts: int | None,
+    minimum_images: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Rank the own cohort of every generated perturbation, by both distances.
 
@@ -198,8 +181,12 @@ def rank_rows(
         All real images that cohorts are made of, also of perturbations that were not generated.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `RankingSettings`.
+    cohorts
+        Among how many: the own cohort and others drawn at random; None takes all.
+    minimum_images
+        Fewest real images of a cohort, and generated ones of a perturbation.
+    seed
+        Of the drawn cohorts and images.
 
     Returns
     -------
@@ -213,14 +200,13 @@ def rank_rows(
     DataError
         If the sets come from different encoders or views, or are not generated and real.
     """
-    settings = settings or RankingSettings()
     check_comparable(generated, real)
     if not generated.is_generated or real.is_generated or len(real) == 0:
         raise DataError("a ranking needs generated images on one side and real ones on the other")
     rows = []
     for cell_type in sorted(set(generated.column("cell_type"))):
         made = generated.select(generated.column("cell_type") == cell_type)
-        cell = _cell_type(real.select(real.column("cell_type") == cell_type), settings)
+        cell = _cell_type(real.select(real.column("cell_type") == cell_type), minimum_images, seed)
         for training_seed, sampling_seed, images in made.by_seed():
             names = images.column("perturbation")
             for name in sorted(set(names)):
@@ -233,27 +219,33 @@ def rank_rows(
                     "training_seed": training_seed,
                     "sampling_seed": sampling_seed,
                 }
-                for ranked in _ranked(name, images.features[names == name], cell, settings):
+                features = images.features[names == name]
+                for ranked in _ranked(name, features, cell, cohorts, minimum_images, seed):
                     rows.append(known | _named(ranked, generated.extractor))
     return rows
 
 
 def _named(row: dict[str, Any], extractor: str) -> dict[str, Any]:
     """Call the distances as the metric table does."""
-    name = Frechet(extractor).name if row["metric"] == "frechet" else Kernel(extractor).name
-    return row | {"metric": name}
+    frechet, kernel = distance_names(extractor)
+    return row | {"metric": frechet if row["metric"] == "frechet" else kernel}
 
 
 def _ranked(
-    name: str, features: npt.NDArray[Any], cell: _CellType, settings: RankingSettings
+    name: str,
+    features: npt.NDArray[Any],
+    cell: _CellType,
+    cohorts: int | None,
+    minimum_images: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Rank one perturbation of one pair of seeds: a row for each of the two distances."""
-    among = cell.among(name, settings.cohorts)
+    among = cell.among(name, cohorts)
     notes = {
-        "seed": settings.seed,
+        "seed": seed,
         "cohorts_there_are": len(cell.cohorts),
         "cohorts_with_too_few_images": len(cell.sizes) - len(cell.cohorts),
-        "minimum_images": settings.minimum_images,
+        "minimum_images": minimum_images,
         "kernel_estimator": "unbiased MMD over all images",
     }
     row: dict[str, Any] = {
@@ -265,12 +257,10 @@ def _ranked(
     if name not in cell.cohorts:
         reason = (
             f"{cell.sizes.get(name, 0)} real images of it, fewer than the minimum of "
-            f"{settings.minimum_images}"
+            f"{minimum_images}"
         )
-    elif len(features) < max(settings.minimum_images, 2):
-        reason = (
-            f"{len(features)} generated images, fewer than the minimum of {settings.minimum_images}"
-        )
+    elif len(features) < max(minimum_images, 2):
+        reason = f"{len(features)} generated images, fewer than the minimum of {minimum_images}"
     elif len(among) < 2:
         reason = "there is no other cohort to rank it among"
     if reason:

@@ -9,12 +9,9 @@ from morphpipe.config.comparisons import Ranking
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.load import load_feature_set
-from morphpipe.evaluation.distances.ranking import RankingSettings, blocks, rank_rows, ranking_table
-from morphpipe.evaluation.stage import EvaluationInputs
+from morphpipe.evaluation.distances.ranking import blocks, rank_rows, ranking_table
+from morphpipe.evaluation.stage import WHOLE_IMAGES, EvaluationInputs
 from morphpipe.tables.archive import read_fields
-
-# Ranks by single channels would take as long again for each of them.
-WHOLE_IMAGES = ("all", "rgb")
 
 
 def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Table:
@@ -54,10 +51,10 @@ def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Tab
     names = blocks(keys["perturbation"].unique().tolist(), ranking.blocks)[block]
     generated_ids = frozenset(keys.loc[keys["perturbation"].isin(names), "field_id"])
     held_out = frozenset(fields_on(read_split(inputs.split), "test"))
-    settings = RankingSettings(ranking.cohorts, inputs.settings.minimum_images, ranking.seed)
     tables = [
         (encoder, view)
         for encoder, folders in inputs.real.items()
+        # Ranks by single channels would take as long again for each of them.
         for view in WHOLE_IMAGES
         if (Path(folders[0]) / f"{view}.parquet").exists()
     ]
@@ -75,6 +72,8 @@ def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Tab
             load_feature_set(made, inputs.samples, generated_ids),
             load_feature_set(real, [inputs.fields], held_out),
             context=inputs.context,
-            settings=settings,
+            cohorts=ranking.cohorts,
+            minimum_images=inputs.settings.minimum_images,
+            seed=ranking.seed,
         )
     return ranking_table(rows)

@@ -20,6 +20,7 @@ that training has seen or has not (`morphpipe.evaluation.core.scopes.perturbatio
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,13 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.core.floor import Halving, draw_halvings
 from morphpipe.evaluation.core.scopes import (
-    Scope,
     of_generated_conditions,
     perturbation_groups,
     scopes,
 )
 from morphpipe.evaluation.distances.measures import DistanceMeasure, Frechet, Kernel
-from morphpipe.evaluation.distances.scoring import DistanceSettings, GeneratedSet, Scoring
+from morphpipe.evaluation.distances.scoring import GeneratedSet, Scoring
+from morphpipe.evaluation.registry import Measure
 
 
 def distance_rows(
@@ -44,7 +45,12 @@ def distance_rows(
     training: FeatureSet | None = None,
     *,
     context: Mapping[str, Any],
-    settings: DistanceSettings | None = None,
+    subset_size: int,
+    subsets: int,
+    floor_repeats: int,
+    minimum_images: int,
+    low_sample: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Measure Fréchet and kernel distances overall, by cell type, perturbation, pair and group.
 
@@ -59,8 +65,16 @@ def distance_rows(
         and for what is in and out of distribution; None leaves both out.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `DistanceSettings`.
+    subset_size, subsets
+        Of the kernel distance.
+    floor_repeats
+        Random halvings over which the floor and the controls are averaged.
+    minimum_images
+        Fewest images of a set; 16 is the smallest that MorphGen reports (table 10).
+    low_sample
+        Images of a set in the regime of few images (MorphGen, table 10).
+    seed
+        Of halvings and draws, and of the kernel's subsets (torch-fidelity's default is 2020).
 
     Returns
     -------
@@ -76,7 +90,6 @@ def distance_rows(
         If the sets come from different encoders or views, or are generated where they should be
         real.
     """
-    settings = settings or DistanceSettings()
     check_sides(generated, real, training)
     if len(real) == 0:
         raise DataError("distances need at least one real held-out image")
@@ -87,7 +100,7 @@ def distance_rows(
     name = generated.extractor
     measures: list[DistanceMeasure] = [
         Frechet(name),
-        Kernel(name, settings.kernel_subset_size, settings.kernel_subsets, settings.seed),
+        Kernel(name, subset_size, subsets, seed),
     ]
     common = {**context, "extractor": name, "view": generated.view}
     rows: list[dict[str, Any]] = []
@@ -104,13 +117,15 @@ def distance_rows(
         fewest = min(len(one.images) for one in by_seed)
         drawn, reason = draw_halvings(
             of_scope,
-            repeats=settings.floor_repeats,
+            repeats=floor_repeats,
             at_most=fewest,
-            minimum=settings.minimum_fields,
-            seed=settings.seed,
+            minimum=minimum_images,
+            seed=seed,
         )
         for measure in measures:
-            scoring = Scoring(scope, measure, of_scope, drawn, reason, settings, common)
+            scoring = Scoring(
+                scope, measure, of_scope, drawn, reason, floor_repeats, minimum_images, seed, common
+            )
             floor = scoring.add_floor()
             if training is not None:
                 replayed = scope.of(training)
@@ -130,36 +145,33 @@ def distance_rows(
             rows += scoring.rows
             if scope.perturbation is not None:
                 copies = None if training is None else scope.of(training)
-                rows += _few_images(scope, measure, of_scope, copies, by_seed, settings, common)
+                rows += _few_images(scoring, copies, by_seed, size=low_sample)
     return rows
 
 
 def _few_images(
-    scope: Scope,
-    measure: DistanceMeasure,
-    real: FeatureSet,
+    whole: Scoring,
     training: FeatureSet | None,
     by_seed: Sequence[GeneratedSet],
-    settings: DistanceSettings,
-    common: dict[str, Any],
+    *,
+    size: int,
 ) -> list[dict[str, Any]]:
-    """Rows of one scope with few images on either side."""
-    size = settings.low_sample
-    drawn, reason = draw_halvings(
-        real, repeats=settings.floor_repeats, at_most=size, minimum=size, seed=settings.seed
-    )
-    scoring = Scoring(scope, measure, real, drawn, reason, settings, common, "@low-n")
+    """Rows of the scope of `whole` with `size` images on either side."""
+    real, repeats, seed = whole.real, whole.floor_repeats, whole.seed
+    drawn, reason = draw_halvings(real, repeats=repeats, at_most=size, minimum=size, seed=seed)
+    scoring = replace(whole, drawn=drawn, reason=reason, suffix="@low-n", rows=[])
     scoring.add_floor()
     if not drawn and len(real) >= size:
         # Too few for two halves, but not for one set.
-        generator = np.random.default_rng(settings.seed)
-        sets = [generator.permutation(len(real))[:size] for _ in range(settings.floor_repeats)]
+        generator = np.random.default_rng(seed)
+        sets = [generator.permutation(len(real))[:size] for _ in range(repeats)]
         drawn = [Halving(rows, rows) for rows in sets]
-        only = Scoring(scope, measure, real, drawn, "", settings, common, "@low-n")
-        only.rows = scoring.rows
-        scoring = only
+        scoring = replace(scoring, drawn=drawn, reason="")
     if training is not None:
         scoring.add_against_halves("copy-real", training, "condition")
     for one in by_seed:
         scoring.add_against_halves("generated-real", one.images, "condition", one.seeds)
     return scoring.rows
+
+
+MEASURE = Measure("distances", distance_rows, every_view=True)

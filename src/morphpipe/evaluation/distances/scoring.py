@@ -19,42 +19,13 @@ from morphpipe.evaluation.core.floor import (
     measure_floor,
 )
 from morphpipe.evaluation.core.scopes import Scope
-from morphpipe.evaluation.core.statistics import Interval, Linearised
+from morphpipe.evaluation.core.statistics import LEVEL, Interval, Linearised
 from morphpipe.evaluation.distances.measures import DistanceMeasure
 from morphpipe.tables.metric_table import metric_row
 
 _MANY = 5_000
 # Wells of a condition with which intervals may be too narrow, and say so (docs/metrics.md).
 _FEW_WELLS = 3
-
-
-@dataclass(frozen=True)
-class DistanceSettings:
-    """How distances are measured.
-
-    Attributes
-    ----------
-    kernel_subset_size, kernel_subsets
-        Of the kernel distance.
-    floor_repeats
-        Random halvings over which the floor and the controls are averaged.
-    minimum_fields
-        Fewest images of a set; 16 is the smallest that MorphGen reports (table 10).
-    seed
-        Seed of halvings and draws, and of the kernel's subsets (torch-fidelity's default 2020).
-    level
-        Confidence level.
-    low_sample
-        Images of a set in the regime of few images (MorphGen, table 10).
-    """
-
-    kernel_subset_size: int = 100
-    kernel_subsets: int = 100
-    floor_repeats: int = 10
-    minimum_fields: int = 16
-    seed: int = 2020
-    level: float = 0.95
-    low_sample: int = 16
 
 
 @dataclass(frozen=True)
@@ -84,8 +55,8 @@ class Scoring:
         Real held-out images of the scope.
     drawn, reason
         Halves of them, or the reason why there are none.
-    settings
-        See `DistanceSettings`.
+    floor_repeats, minimum_images, seed
+        See `morphpipe.evaluation.distances.rows.distance_rows`.
     common
         Columns that all rows share.
     suffix
@@ -99,7 +70,9 @@ class Scoring:
     real: FeatureSet
     drawn: list[Halving]
     reason: str
-    settings: DistanceSettings
+    floor_repeats: int
+    minimum_images: int
+    seed: int
     common: dict[str, Any]
     suffix: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -108,7 +81,7 @@ class Scoring:
         self.size = len(self.drawn[0].first) if self.drawn else 0
         wells = pd.Series(self.real.groups).groupby(self.real.conditions).nunique()
         self.fewest_wells = int(wells.min()) if len(wells) else 0
-        self.notes = {"halvings": self.settings.floor_repeats, "seed": self.settings.seed}
+        self.notes = {"halvings": self.floor_repeats, "seed": self.seed}
 
     def add(
         self,
@@ -143,7 +116,7 @@ class Scoring:
             kind = "Fieller's" if isinstance(result, Ratio) else "linearised"
             settings |= {
                 "interval": f"{kind}, wells within conditions as units",
-                "level": self.settings.level,
+                "level": LEVEL,
             }
             if self.fewest_wells <= _FEW_WELLS:
                 settings["interval"] += (
@@ -174,7 +147,7 @@ class Scoring:
 
     def _interval(self, result: Linearised | Averaged, left: FeatureSet | None) -> Interval:
         """The interval of a distance, or of a difference of distances."""
-        return interval_between_wells(result, left, self.real, level=self.settings.level)
+        return interval_between_wells(result, left, self.real)
 
     def add_floor(self) -> Averaged | None:
         """Add the floor."""
@@ -210,7 +183,7 @@ class Scoring:
             self.add(self.measure.name, comparison, sizes, reason, None, {}, seeds)
             return None
         result, notes = measure_against_halves(
-            self.measure, candidates, self.real, self.drawn, match=match, seed=self.settings.seed
+            self.measure, candidates, self.real, self.drawn, match=match, seed=self.seed
         )
         notes |= self.notes | dict(further_notes or {})
         self.add(self.measure.name, comparison, sizes, result, candidates, notes, seeds)
@@ -221,7 +194,7 @@ class Scoring:
         images = generated.images
         sizes = (len(images), len(self.real))
         name, seeds, comparison = self.measure.name, generated.seeds, "generated-real"
-        minimum = self.settings.minimum_fields
+        minimum = self.minimum_images
         if min(sizes) < minimum:
             reason = (
                 f"{sizes[0]} generated and {sizes[1]} real images, fewer than the minimum "
@@ -242,14 +215,14 @@ class Scoring:
         images, name = generated.images, self.measure.name
         size = min(len(images), len(self.real))
         sizes, comparison = (size, size), "generated-real@real-mix"
-        if size < self.settings.minimum_fields:
-            reason = f"{size} images, fewer than the minimum of {self.settings.minimum_fields}"
+        if size < self.minimum_images:
+            reason = f"{size} images, fewer than the minimum of {self.minimum_images}"
             self.add(name, comparison, sizes, reason, None, {}, generated.seeds)
             return
-        generator = np.random.default_rng(self.settings.seed)
+        generator = np.random.default_rng(self.seed)
         pool, target = images.conditions, self.real.conditions
         # Of many images one draw is like another, and takes long.
-        repeats = self.settings.floor_repeats if size < _MANY else 1
+        repeats = self.floor_repeats if size < _MANY else 1
         values = np.zeros(repeats)
         left, right = np.zeros((repeats, len(images))), np.zeros((repeats, len(self.real)))
         shares: list[float] = []
@@ -265,7 +238,7 @@ class Scoring:
             shares.append(share)
         notes = notes | {
             "draws": repeats,
-            "seed": self.settings.seed,
+            "seed": self.seed,
             "share_matched": round(float(np.mean(shares)), 4),
             "share_of_real": round(share_of_real, 4),
         }

@@ -1,40 +1,25 @@
 """Treatment effects of real and of generated images, their agreement and their floor."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy  # its parts load when used
 
+from morphpipe.datasets.simulated import true_effect
+from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.datasets.splits.assign import halves
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
-from morphpipe.evaluation.core.statistics import Interval, student_interval
+from morphpipe.evaluation.core.statistics import LEVEL, Interval, student_interval
 from morphpipe.evaluation.effects.cate import cate, cate_unbiased
 from morphpipe.evaluation.effects.perturbation_effects import (
     PerturbationEffect,
     perturbation_effects,
 )
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Effects = dict[str, dict[str, PerturbationEffect]]
-
-
-@dataclass(frozen=True)
-class EffectSettings:
-    """How treatment effects are measured.
-
-    Attributes
-    ----------
-    floor_repeats, seed
-        Random halvings of the control's wells.
-    level
-        Confidence level.
-    """
-
-    floor_repeats: int = 10
-    seed: int = 2020
-    level: float = 0.95
 
 
 class EffectRows:
@@ -44,20 +29,12 @@ class EffectRows:
     ----------
     rows
         Of the metric table.
-    settings
-        How effects are measured.
     notes
         What all rows have in their settings.
     """
 
-    def __init__(
-        self,
-        common: Mapping[str, Any],
-        settings: EffectSettings,
-        notes: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, common: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.settings = settings
         self.notes = dict(notes or {})
         self._common = dict(common)
 
@@ -78,9 +55,8 @@ class EffectRows:
         if value is not None and not np.isfinite(value):
             value, settings["reason"] = None, "a set is a single image, its noise is not known"
         if value is not None and variance is not None:
-            level = self.settings.level
-            interval = student_interval(value, variance, freedom, level=level)
-            settings |= {"interval": "t, from the variance between wells", "level": level}
+            interval = student_interval(value, variance, freedom)
+            settings |= {"interval": "t, from the variance between wells", "level": LEVEL}
         ends: dict[str, float] = {}
         if value is not None and interval is not None:
             # A squared distance cannot be negative; the unbiased estimate can.
@@ -120,8 +96,8 @@ class EffectRows:
                         **columns,
                     )
 
-    def add_floor(self, real: FeatureSet) -> None:
-        """Add control against control: the control's wells in two halves, per cell type."""
+    def add_floor(self, real: FeatureSet, repeats: int, seed: int) -> None:
+        """Add control against control: the control's wells in random halves, per cell type."""
         control = real.select(real.column("control") == "negative")
         cell_types = control.column("cell_type")
         pooled: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
@@ -137,7 +113,7 @@ class EffectRows:
                 for metric in pooled:
                     self.add(metric, "real-control-floor", None, notes=notes, **columns)
                 continue
-            values, sizes = self._halved_control(images)
+            values, sizes = _halved_control(images, [seed + repeat for repeat in range(repeats)])
             for metric, drawn in values.items():
                 pooled[metric].append(float(np.mean(drawn)))
                 self.add(
@@ -147,8 +123,8 @@ class EffectRows:
                     n_left=sizes[0],
                     n_right=sizes[1],
                     notes={
-                        "halvings": self.settings.floor_repeats,
-                        "seed": self.settings.seed,
+                        "halvings": repeats,
+                        "seed": seed,
                         "standard_deviation_over_halvings": float(np.std(drawn)),
                     },
                     **columns,
@@ -158,23 +134,6 @@ class EffectRows:
                 notes = {"units": f"mean over {len(means)} cell types"}
                 value = float(np.mean(means))
                 self.add(metric, "real-control-floor", value, cell_type="all", notes=notes)
-
-    def _halved_control(self, images: FeatureSet) -> tuple[dict[str, list[float]], tuple[int, int]]:
-        """Measure halves of the controls of one cell type against each other."""
-        wells = images.groups
-        values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
-        sizes = (0, 0)
-        seeds = [self.settings.seed + repeat for repeat in range(self.settings.floor_repeats)]
-        for first in halves(images.keys, seeds, too_few="pool"):
-            left, right = images.features[first], images.features[~first]
-            values["cate"].append(cate(left, right))
-            values["cate_unbiased"].append(
-                cate_unbiased(
-                    left, right, control_groups=wells[first], treated_groups=wells[~first]
-                )
-            )
-            sizes = (len(left), len(right))
-        return values, sizes
 
     def add_differences(self, real: Effects, generated: Effects, **seeds: int | None) -> None:
         """Add what generated and real effects differ by."""
@@ -244,6 +203,23 @@ class EffectRows:
         )
 
 
+def _halved_control(
+    images: FeatureSet, seeds: Sequence[int]
+) -> tuple[dict[str, list[float]], tuple[int, int]]:
+    """Measure halves of the controls of one cell type against each other."""
+    wells = images.groups
+    values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
+    sizes = (0, 0)
+    for first in halves(images.keys, seeds, too_few="pool"):
+        left, right = images.features[first], images.features[~first]
+        values["cate"].append(cate(left, right))
+        values["cate_unbiased"].append(
+            cate_unbiased(left, right, control_groups=wells[first], treated_groups=wells[~first])
+        )
+        sizes = (len(left), len(right))
+    return values, sizes
+
+
 def sizes_of(effects: Mapping[str, PerturbationEffect]) -> dict[str, float]:
     """Give the unbiased size of each effect."""
     return {name: effect.unbiased for name, effect in effects.items()}
@@ -254,7 +230,8 @@ def treatment_effect_rows(
     real: FeatureSet,
     *,
     context: Mapping[str, Any],
-    settings: EffectSettings | None = None,
+    floor_repeats: int,
+    seed: int,
     true_effects: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure the effect of each perturbation against the negative controls of its cell type.
@@ -267,8 +244,8 @@ def treatment_effect_rows(
         Real held-out images.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `EffectSettings`.
+    floor_repeats, seed
+        Random halvings of the control's wells.
     true_effects
         Size of each perturbation's effect where it is known (simulated screens), in any unit:
         only its order counts.
@@ -289,9 +266,8 @@ def treatment_effect_rows(
     DataError
         If the sets do not fit together.
     """
-    settings = settings or EffectSettings()
     check_sides(generated, real)
-    rows = EffectRows({**context, "extractor": real.extractor, "view": real.view}, settings)
+    rows = EffectRows({**context, "extractor": real.extractor, "view": real.view})
     for images, comparison, kind in (
         (real, "real", "real held-out"),
         (generated, "generated", "generated"),
@@ -307,7 +283,7 @@ def treatment_effect_rows(
         return rows.rows
     of_real = perturbation_effects(real)
     rows.add_effects("real", of_real)
-    rows.add_floor(real)
+    rows.add_floor(real, floor_repeats, seed)
     if true_effects is not None:
         for cell_type, effects in of_real.items():
             rows.add_ranking("real-true", cell_type, sizes_of(effects), true_effects)
@@ -324,3 +300,37 @@ def treatment_effect_rows(
             if true_effects is not None:
                 rows.add_ranking("generated-true", cell_type, sizes, true_effects, **seeds)
     return rows.rows
+
+
+def true_effects_of(images: FeatureSet) -> dict[str, float]:
+    """True effects that can be ranked: of the longest series of strengths, and of no effect.
+
+    The mean over the cell types at hand. Effects of different programmes move other parameters,
+    and no order between them is known.
+
+    Parameters
+    ----------
+    images
+        Of a simulated screen.
+    """
+    pairs = images.keys[["cell_type", "perturbation"]].drop_duplicates()
+    effects = {
+        str(perturbation): float(
+            np.mean([true_effect(str(perturbation), str(cell)) for cell in group["cell_type"]])
+        )
+        for perturbation, group in pairs.groupby("perturbation")
+    }
+    series = [programme.members for programme in programmes(effects) if programme.is_series]
+    ranked = max(series, key=len, default=())
+    return {name: size for name, size in effects.items() if name in ranked or size == 0}
+
+
+def _measured(
+    generated: FeatureSet, real: FeatureSet, _: FeatureSet, *, source: str, **settings: Any
+) -> list[dict[str, Any]]:
+    """Rows of an experiment; of a simulated screen the true effects are known."""
+    known = true_effects_of(generated) if source == "simulated" else None
+    return treatment_effect_rows(generated, real, true_effects=known, **settings)
+
+
+MEASURE = Measure("effects", _measured, every_view=True, needs=("source",))

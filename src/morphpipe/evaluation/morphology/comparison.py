@@ -75,7 +75,7 @@ def compare_morphology(
     *,
     recipes: Sequence[Recipe],
     context: Mapping[str, Any],
-    settings: MorphologySettings | None = None,
+    settings: MorphologySettings,
     per_plate: bool = False,
     shared_wells: bool = False,
 ) -> MorphologyTables:
@@ -107,7 +107,6 @@ def compare_morphology(
     DataError
         When the profiles were measured differently, are of the wrong kind, or too few.
     """
-    settings = settings or MorphologySettings()
     _check(real, generated, training)
     measured = set(feature_columns(generated.table))
     features = [
@@ -240,7 +239,7 @@ def _sets(
         real,
         generated,
         training,
-        top_features(pca.components_, pca.explained_variance_, number=settings.top_features),
+        top_features(pca.components_, pca.explained_variance_),
         fitted.recipe.fitted_on == "controls",
         columns,
         settings,

@@ -45,7 +45,7 @@ def top_features(
     explained_variance
         [k]: variance along each.
     number
-        How many, at most d.
+        How many, at most d (MorphGen's figure 4 has 10).
 
     Returns
     -------

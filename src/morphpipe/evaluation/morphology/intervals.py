@@ -5,7 +5,7 @@ from typing import Any
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.floor import Averaged, Halving, from_several_wells, halvings
-from morphpipe.evaluation.core.statistics import Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Part = tuple[float, Averaged, FeatureSet | None, FeatureSet]
@@ -64,10 +64,9 @@ def interval_columns(
         sum(weight * result.value for weight, result, _, _ in parts),
         contributions,
         draw_variance=sum(weight**2 * result.draw_variance for weight, result, _, _ in parts),
-        level=sets.settings.level,
     )
     notes |= {
         "interval": "linearised, wells within conditions as units",
-        "level": sets.settings.level,
+        "level": LEVEL,
     }
     return {"ci_low": max(low, limits[0]), "ci_high": min(high, limits[1])}

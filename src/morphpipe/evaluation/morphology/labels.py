@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.statistics import wilson_interval
+from morphpipe.evaluation.core.statistics import LEVEL, wilson_interval
 from morphpipe.evaluation.morphology.clustering import (
     Clustering,
     cluster_by_label,
@@ -21,11 +21,13 @@ from morphpipe.evaluation.morphology.mechanisms import (
 )
 from morphpipe.evaluation.morphology.sets import MorphologySets
 from morphpipe.evaluation.probes.classifier import split_by_group
-from morphpipe.evaluation.probes.rows import ProbeSettings, probing_rows
+from morphpipe.evaluation.probes.rows import probing_rows
 
 Rows = list[dict[str, Any]]
 
 _LABELS = {"perturbation": "perturbation", "mechanism": "moa"}
+# Share of the real wells that test the classification where no real training fields are given.
+_TEST_FRACTION = 0.3
 
 
 def clustering_rows(sets: MorphologySets) -> Rows:
@@ -180,7 +182,7 @@ def mechanism_rows(sets: MorphologySets) -> Rows:
             notes: dict[str, Any] = {"reason": str(error)}
             rows.append(sets.row("nearest_mechanism_accuracy", None, settings=notes, **columns))
             continue
-        low, high = wilson_interval(result.correct, result.compounds, level=sets.settings.level)
+        low, high = wilson_interval(result.correct, result.compounds)
         rows.append(
             sets.row(
                 "nearest_mechanism_accuracy",
@@ -194,7 +196,7 @@ def mechanism_rows(sets: MorphologySets) -> Rows:
                     "left_out": result.left_out,
                     "mechanisms": len(set(references.mechanisms)),
                     "interval": "Wilson, compounds as units",
-                    "level": sets.settings.level,
+                    "level": LEVEL,
                 },
                 **columns,
             )
@@ -237,7 +239,7 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
             mask = split_by_group(
                 real.conditions,
                 real.groups,
-                test_fraction=sets.settings.real_test_fraction,
+                test_fraction=_TEST_FRACTION,
                 seed=sets.settings.seed,
             )
             test, training = real.select(mask), real.select(~mask)
@@ -246,14 +248,10 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
             test,
             training,
             context=columns,
-            settings=ProbeSettings(
-                folds=sets.settings.folds,
-                generated_test_fraction=sets.settings.generated_test_fraction,
-                seed=sets.settings.seed,
-                level=sets.settings.level,
-                shared_wells=shared_wells,
-            ),
+            seed=sets.settings.seed,
+            shared_wells=shared_wells,
             tasks=("perturbation",),
+            folds=sets.settings.folds,
         )
     except DataError as error:
         notes = {"reason": str(error)}

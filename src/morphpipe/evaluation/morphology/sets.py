@@ -10,6 +10,7 @@ import pandas as pd
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.matching import condition_labels, match_sets
+from morphpipe.evaluation.probes.rows import FOLDS
 from morphpipe.morphology.recipes import FittedRecipe, Prepared
 from morphpipe.tables.metric_table import metric_row
 from morphpipe.tables.schemas import MATCHED
@@ -33,30 +34,22 @@ class MorphologySettings:
         Of the k-means whose normalised mutual information is averaged.
     count_bins
         Into how many bins cell counts are sorted to match them.
+    seed
+        Of all draws.
     permutations
         Of labels, for the level of chance of clusters.
-    top_features
-        Size of the correlation matrices (MorphGen's figure 4 has 10).
-    folds, generated_test_fraction
-        Of the linear classification, see `morphpipe.evaluation.probes.rows.ProbeSettings`.
-    real_test_fraction
-        Share of the real wells that test it where no real training fields are given.
-    seed, level
-        Of all draws, and of intervals.
+    folds
+        Of the linear classification, see `morphpipe.evaluation.probes.rows.probing_rows`.
     """
 
-    floor_repeats: int = 10
-    correlation: Literal["pearson", "spearman"] = "pearson"
-    correlation_floor: Literal["mean", "minimum"] = "mean"
-    clustering_seeds: Sequence[int] = (42, 43, 44, 45, 46)
-    count_bins: int = 10
+    floor_repeats: int
+    correlation: Literal["pearson", "spearman"]
+    correlation_floor: Literal["mean", "minimum"]
+    clustering_seeds: Sequence[int]
+    count_bins: int
+    seed: int
     permutations: int = 200
-    top_features: int = 10
-    folds: int = 5
-    generated_test_fraction: float = 0.3
-    real_test_fraction: float = 0.3
-    seed: int = 2020
-    level: float = 0.95
+    folds: int = FOLDS
 
 
 @dataclass(frozen=True)

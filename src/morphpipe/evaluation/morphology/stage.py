@@ -30,7 +30,7 @@ def evaluate_morphology(
     differences: str | Path,
     correlations: str | Path,
     scores: str | Path,
-    settings: MorphologySettings | None = None,
+    settings: MorphologySettings,
     per_plate: bool = False,
 ) -> None:
     """Compare the morphology of generated and of held-out real fields, and write the tables.

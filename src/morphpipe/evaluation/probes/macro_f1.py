@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from morphpipe.evaluation.core.statistics import (
+    LEVEL,
     Contributions,
     Interval,
     group_index,
@@ -36,7 +37,7 @@ def macro_f1(
     told: npt.ArrayLike,
     groups: npt.ArrayLike | None,
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MacroF1:
     """Score a classification by macro-F1.
 
@@ -79,15 +80,13 @@ def macro_f1_row(
     labels: npt.ArrayLike,
     told: npt.ArrayLike,
     groups: npt.ArrayLike | None,
-    *,
-    level: float,
 ) -> dict[str, Any]:
     """A row of the metric table: `columns` and `notes` are those of the classification."""
-    value, interval = macro_f1(labels, told, groups, level=level)
+    value, interval = macro_f1(labels, told, groups)
     how = "none: a single well, or nothing varies"
     limits = {}
     if interval is not None:
         how = "linearised, wells within classes as units"
         limits = {"ci_low": interval.low, "ci_high": interval.high}
-    settings = {**notes, "interval": how, "level": level}
+    settings = {**notes, "interval": how, "level": LEVEL}
     return metric_row(**columns, **limits, metric="macro_f1", value=value, settings=settings)

@@ -9,40 +9,21 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides, share_fields
 from morphpipe.evaluation.core.scopes import PERTURBATION_SET
-from morphpipe.evaluation.core.statistics import wilson_interval
+from morphpipe.evaluation.core.statistics import LEVEL, wilson_interval
 from morphpipe.evaluation.probes.classifier import cross_validated, probe, split_by_group
 from morphpipe.evaluation.probes.macro_f1 import macro_f1_row
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 TASKS = ("perturbation", "cell_type")
 
 
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How probes are trained and tested.
-
-    Attributes
-    ----------
-    folds
-        Of the cross-validation on the training images (MorphGen, appendix G.1).
-    generated_test_fraction
-        Share of generated images that test the generated-generated probe (MorphGen's table 11).
-    seed
-        Seed of splits and fits.
-    level
-        Confidence level.
-    shared_wells
-        Whether wells may be among the training and the held-out images at once, as on data too
-        small to be split. It is noted in the settings of every row.
-    """
-
-    folds: int = 5
-    generated_test_fraction: float = 0.3
-    seed: int = 2020
-    level: float = 0.95
-    shared_wells: bool = False
+FOLDS = 5
+"""Of the cross-validation on the training images (MorphGen, appendix G.1)."""
+GENERATED_TEST_FRACTION = 0.3
+"""Share of generated images that test the generated-generated probe (MorphGen's table 11)."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +74,7 @@ def _regimes(
     by_seed: Sequence[tuple[int | None, int | None, FeatureSet]],
     real: FeatureSet,
     training: FeatureSet,
-    settings: ProbeSettings,
+    seed: int,
 ) -> Iterator[tuple[dict[str, int | None], str, _Images, _Images | str]]:
     """Seeds, regime, training and test images of each probe.
 
@@ -107,9 +88,7 @@ def _regimes(
         yield seeds, "generated-real", images, test
         yield seeds, "real+generated-real", _together(learnt, images), test
         try:
-            mask = split_by_group(
-                images.labels, test_fraction=settings.generated_test_fraction, seed=settings.seed
-            )
+            mask = split_by_group(images.labels, test_fraction=GENERATED_TEST_FRACTION, seed=seed)
         except DataError as error:
             yield seeds, "generated-generated", images, str(error)
         else:
@@ -123,7 +102,8 @@ def _probe_rows(
     test: _Images,
     common: dict[str, Any],
     notes: dict[str, Any],
-    settings: ProbeSettings,
+    seed: int,
+    folds: int,
 ) -> Iterator[dict[str, Any]]:
     """Rows of one probe."""
     columns = {
@@ -135,17 +115,17 @@ def _probe_rows(
         "cell_type": "all",
         "perturbation": "all",
     }
-    result = probe(train.features, train.labels, test.features, test.labels, seed=settings.seed)
+    result = probe(train.features, train.labels, test.features, test.labels, seed=seed)
     notes = {
         **notes,
         "chance": result.chance,
         "uniform_chance": 1 / len(np.unique(train.labels)),
         "converged": result.converged,
-        "seed": settings.seed,
+        "seed": seed,
     }
     groups = test.groups if test.has_wells else None
-    wilson = {"interval": "Wilson, wells as units", "level": settings.level}
-    low, high = wilson_interval(result.correct, groups, level=settings.level)
+    wilson = {"interval": "Wilson, wells as units", "level": LEVEL}
+    low, high = wilson_interval(result.correct, groups)
     yield metric_row(
         **columns,
         metric="accuracy",
@@ -154,13 +134,11 @@ def _probe_rows(
         ci_high=high,
         settings=notes | wilson,
     )
-    yield macro_f1_row(columns, notes, test.labels, result.told, groups, level=settings.level)
+    yield macro_f1_row(columns, notes, test.labels, result.told, groups)
     for name, accuracy in result.per_class.items():
         of_class = test.labels == name
         low, high = wilson_interval(
-            result.correct[of_class],
-            None if groups is None else groups[of_class],
-            level=settings.level,
+            result.correct[of_class], None if groups is None else groups[of_class]
         )
         yield metric_row(
             **{**columns, task: name, "n_right": int(of_class.sum())},
@@ -170,22 +148,22 @@ def _probe_rows(
             ci_high=high,
             settings=notes | wilson,
         )
-    yield _cross_validation_row(train, columns, notes, settings)
+    yield _cross_validation_row(train, columns, notes, seed, folds)
 
 
 def _cross_validation_row(
-    train: _Images, columns: dict[str, Any], notes: dict[str, Any], settings: ProbeSettings
+    train: _Images, columns: dict[str, Any], notes: dict[str, Any], seed: int, folds: int
 ) -> dict[str, Any]:
     """Cross-validate on the training images; null where a class has too few wells for it."""
     value: float | None = None
-    detail: dict[str, Any] = {"folds": settings.folds}
+    detail: dict[str, Any] = {"folds": folds}
     try:
         scores = cross_validated(
             train.features,
             train.labels,
             train.groups if train.has_wells else None,
-            folds=settings.folds,
-            seed=settings.seed,
+            folds=folds,
+            seed=seed,
         )
         value = scores.mean
         detail["standard_deviation_over_folds"] = scores.std
@@ -202,8 +180,10 @@ def probing_rows(
     training: FeatureSet,
     *,
     context: Mapping[str, Any],
-    settings: ProbeSettings | None = None,
+    seed: int,
+    shared_wells: bool = False,
     tasks: Sequence[str] = TASKS,
+    folds: int = FOLDS,
 ) -> list[dict[str, Any]]:
     """Train probes on real, generated and both kinds of images and test them.
 
@@ -220,10 +200,15 @@ def probing_rows(
         Real images from other wells to train on.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `ProbeSettings`.
+    seed
+        Of splits and fits.
+    shared_wells
+        Whether wells may be among the training and the held-out images at once, as on data too
+        small to be split. It is noted in the settings of every row.
     tasks
         ``perturbation`` (over all cell types pooled), ``cell_type``, or both.
+    folds
+        Of the cross-validation.
 
     Returns
     -------
@@ -237,9 +222,8 @@ def probing_rows(
     DataError
         If the sets do not fit together or share a well or a field.
     """
-    settings = settings or ProbeSettings()
     check_sides(generated, real, training)
-    shared = _shared_wells(training, real, allowed=settings.shared_wells)
+    shared = _shared_wells(training, real, allowed=shared_wells)
     rows: list[dict[str, Any]] = []
     by_seed = list(generated.by_seed())
     for task in tasks:
@@ -263,7 +247,7 @@ def probing_rows(
                 )
             )
             continue
-        probes = _regimes(task, classes, by_seed, real, training, settings)
+        probes = _regimes(task, classes, by_seed, real, training, seed)
         what = f"probes of the {task.replace('_', ' ')}, {real.extractor}, {real.view}"
         total = 1 + _OF_A_SEED * len(by_seed)
         for seeds, regime, train, test in tqdm(probes, desc=what, total=total, unit="probe"):
@@ -272,7 +256,7 @@ def probing_rows(
                 empty = notes | {"reason": test}
                 rows.append(metric_row(**columns, metric="accuracy", settings=empty))
             else:
-                rows += _probe_rows(regime, task, train, test, common | seeds, notes, settings)
+                rows += _probe_rows(regime, task, train, test, common | seeds, notes, seed, folds)
     return rows
 
 
@@ -284,7 +268,7 @@ def probing_set_rows(
     *,
     name: str,
     context: Mapping[str, Any],
-    settings: ProbeSettings | None = None,
+    **settings: Any,
 ) -> list[dict[str, Any]]:
     """Probe a set of perturbations on its own, as `probing_rows` probes all of them.
 
@@ -293,7 +277,7 @@ def probing_set_rows(
 
     Parameters
     ----------
-    generated, real, training, context, settings
+    generated, real, training, context, **settings
         See `probing_rows`.
     perturbations
         The set.
@@ -330,7 +314,7 @@ def probing_set_rows(
             )
             for task in TASKS
         ]
-    rows = probing_rows(*chosen, context=context, settings=settings)
+    rows = probing_rows(*chosen, context=context, **settings)
     for row in rows:
         row["group"] = group
         if row["perturbation"] in (None, "all"):
@@ -352,3 +336,23 @@ def _shared_wells(training: FeatureSet, real: FeatureSet, *, allowed: bool) -> i
             f"{well} of plate {plate} of batch {batch}; split by well before probing"
         )
     return len(shared)
+
+
+def _measured(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet,
+    *,
+    perturbation_sets: Mapping[str, Sequence[str]],
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Rows of an experiment: probes of all perturbations, and of each set on its own."""
+    sets = generated, real, training
+    settings["shared_wells"] = share_fields(real, training)
+    rows = probing_rows(*sets, **settings)
+    for name, perturbations in perturbation_sets.items():
+        rows += probing_set_rows(*sets, perturbations, name=name, **settings)
+    return rows
+
+
+MEASURE = Measure("probes", _measured)

@@ -6,7 +6,7 @@ generated profiles with shuffled labels the lower bound.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,13 @@ import numpy.typing as npt
 from morphpipe.datasets.splits.assign import halves
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.core.scopes import MECHANISM, of_generated_conditions
-from morphpipe.evaluation.core.statistics import Array, Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import (
+    LEVEL,
+    Array,
+    Contributions,
+    linearised_interval,
+)
+from morphpipe.evaluation.registry import Measure
 from morphpipe.evaluation.retrieval.profiles import (
     ProfileSet,
     average_precisions,
@@ -28,23 +34,6 @@ from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
 RETRIEVAL_TASKS = ("perturbation", "moa")
-
-
-@dataclass(frozen=True)
-class RetrievalSettings:
-    """How retrieval is measured.
-
-    Attributes
-    ----------
-    halvings
-        Random halvings of the real wells.
-    seed, level
-        Of halvings and draws; confidence level.
-    """
-
-    halvings: int = 5
-    seed: int = 2020
-    level: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,8 @@ def retrieval_rows(
     training: FeatureSet | None = None,
     *,
     context: Mapping[str, Any],
-    settings: RetrievalSettings | None = None,
+    floor_repeats: int,
+    seed: int,
 ) -> Rows:
     """Measure how well generated profiles retrieve real ones of their perturbation and mechanism.
 
@@ -76,8 +66,10 @@ def retrieval_rows(
         Real training images, which name mechanisms as well; None where there are none.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `RetrievalSettings`.
+    floor_repeats
+        Random halvings of the real wells.
+    seed
+        Of halvings and draws.
 
     Returns
     -------
@@ -93,7 +85,6 @@ def retrieval_rows(
     DataError
         If the sets do not fit together.
     """
-    settings = settings or RetrievalSettings()
     check_sides(generated, real)
     common = {**context, "extractor": real.extractor, "view": real.view}
     mechanisms = _mechanisms(real, training)
@@ -103,31 +94,31 @@ def retrieval_rows(
     images, by_controls = normalised(real)
     notes: dict[str, Any] = {
         "normalised_on": "negative controls" if by_controls else "all images, where no controls",
-        "halvings": settings.halvings,
-        "seed": settings.seed,
+        "halvings": floor_repeats,
+        "seed": seed,
     }
     if not len(images) or len(np.unique(images.groups)) < 2:
         return _nothing(common, "the treated real fields come from fewer than two wells")
     wells = well_profiles(images, mechanisms)
     per_well = max(1, round(float(np.median(np.bincount(images.groups)))))
     most = int(np.unique(_conditions(wells), return_counts=True)[1].max())
-    sides = _sides(images, settings)
+    sides = _sides(images, [seed + repeat for repeat in range(floor_repeats)])
     rows: Rows = []
     for task in RETRIEVAL_TASKS:
         columns = {**common, "task": task, "metric": "mean_average_precision"}
         told = notes | {"fields_per_profile": per_well}
         found = _among_wells(wells, sides, task)
-        rows += _rows(found, {**columns, "comparison": "real-real"}, told, settings)
+        rows += _rows(found, {**columns, "comparison": "real-real"}, told)
         for training_seed, sampling_seed, of_seed in generated.by_seed():
             treated, _ = normalised(of_seed)
             queries = generated_profiles(
-                treated, mechanisms, size=per_well, at_most=most, seed=settings.seed
+                treated, mechanisms, size=per_well, at_most=most, seed=seed
             )
             seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-            shuffled = _shuffled(queries, settings.seed)
+            shuffled = _shuffled(queries, seed)
             for comparison, of in (("generated-real", queries), ("shuffled-real", shuffled)):
                 found = _against_halves(of, wells, sides, task)
-                rows += _rows(found, {**columns, **seeds, "comparison": comparison}, told, settings)
+                rows += _rows(found, {**columns, **seeds, "comparison": comparison}, told)
     return rows
 
 
@@ -161,9 +152,8 @@ def _conditions(profiles: ProfileSet) -> npt.NDArray[Any]:
     return np.array(["\x1f".join(pair) for pair in pairs], dtype=object)
 
 
-def _sides(images: FeatureSet, settings: RetrievalSettings) -> list[npt.NDArray[np.bool_]]:
+def _sides(images: FeatureSet, seeds: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
     """For each halving, whether a well (in the order of `well_profiles`) is in the first half."""
-    seeds = [settings.seed + repeat for repeat in range(settings.halvings)]
     _, first = np.unique(images.groups, return_index=True)
     return [side[first] for side in halves(images.keys, seeds, too_few="pool")]
 
@@ -215,12 +205,7 @@ def _shuffled(queries: ProfileSet, seed: int) -> ProfileSet:
     )
 
 
-def _rows(
-    found: _Found,
-    columns: Mapping[str, Any],
-    notes: Mapping[str, Any],
-    settings: RetrievalSettings,
-) -> Rows:
+def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -> Rows:
     """Rows of all scopes of one comparison."""
     known = np.isfinite(found.values)
     if not known.any():
@@ -242,14 +227,12 @@ def _rows(
         told = {**notes, "profiles": len(values)}
         told["chance"] = _mean_of_means(chance, conditions)[0]
         if len(values) >= 2:
-            low, high = linearised_interval(
-                value, [Contributions(contributions, None, conditions)], level=settings.level
-            )
+            low, high = linearised_interval(value, [Contributions(contributions, None, conditions)])
             interval = {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
             told |= {
                 "interval": "linearised, profiles of the queries as units; the candidates are "
                 "taken as they are",
-                "level": settings.level,
+                "level": LEVEL,
             }
         rows.append(
             metric_row(
@@ -295,3 +278,6 @@ def _scopes(
             both = of & (queries.cell_types == name)
             if both.any():
                 yield {"cell_type": name, "perturbation": perturbation}, both
+
+
+MEASURE = Measure("retrieval", retrieval_rows)

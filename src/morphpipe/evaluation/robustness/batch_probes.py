@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.statistics import wilson_interval
+from morphpipe.evaluation.core.statistics import LEVEL, wilson_interval
 from morphpipe.evaluation.probes.classifier import probe
 from morphpipe.evaluation.probes.macro_f1 import macro_f1_row
 from morphpipe.tables.metric_table import metric_row
@@ -65,8 +65,8 @@ class BatchProbes:
         Columns that all rows share.
     notes
         For the settings of every row.
-    seed, level
-        Of draws and fits; confidence level.
+    seed
+        Of draws and fits.
     tests
         What was told, filled by `add`.
     lacking
@@ -76,7 +76,6 @@ class BatchProbes:
     common: Mapping[str, Any]
     notes: Mapping[str, Any]
     seed: int
-    level: float
     tests: dict[Key, _Tests] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
 
@@ -147,7 +146,7 @@ class BatchProbes:
             )
             correct = labels == told
             _, counts = np.unique(labels, return_counts=True)
-            low, high = wilson_interval(correct, wells, level=self.level)
+            low, high = wilson_interval(correct, wells)
             columns = {
                 **self.common,
                 "regime": regime,
@@ -173,10 +172,10 @@ class BatchProbes:
                     value=float(correct.mean()),
                     ci_low=low,
                     ci_high=high,
-                    settings=notes | {"interval": "Wilson, wells as units", "level": self.level},
+                    settings=notes | {"interval": "Wilson, wells as units", "level": LEVEL},
                 )
             )
-            rows.append(macro_f1_row(columns, notes, labels, told, wells, level=self.level))
+            rows.append(macro_f1_row(columns, notes, labels, told, wells))
         return rows
 
 

@@ -7,16 +7,16 @@ corrected features (`morphpipe.evaluation.robustness.batch_correction`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides, joined
-from morphpipe.evaluation.core.scopes import of_generated_conditions
-from morphpipe.evaluation.effects.rows import EffectSettings
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides, joined, share_fields
+from morphpipe.evaluation.core.scopes import compared_perturbations, of_generated_conditions
+from morphpipe.evaluation.registry import Measure
 from morphpipe.evaluation.robustness.batch_correction import CORRECTIONS, Correction, corrected
 from morphpipe.evaluation.robustness.batch_probes import BatchProbes, FoldedSets
 from morphpipe.evaluation.robustness.effects_across_batches import batch_effect_rows
@@ -25,23 +25,6 @@ from morphpipe.tables.metric_table import metric_row
 Rows = list[dict[str, Any]]
 # Of generated images, beside the real batches.
 _GENERATED = "generated"
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """How batches are held against one another.
-
-    Attributes
-    ----------
-    corrections
-        Of features.
-    seed, level
-        Of folds, draws and fits; confidence level.
-    """
-
-    corrections: Sequence[Correction] = CORRECTIONS
-    seed: int = 2020
-    level: float = 0.95
 
 
 def batch_labels(images: FeatureSet) -> tuple[npt.NDArray[Any], str]:
@@ -75,10 +58,11 @@ def batch_rows(
     generated: FeatureSet,
     real: FeatureSet,
     training: FeatureSet,
-    perturbations: Sequence[str],
     *,
     context: Mapping[str, Any],
-    settings: BatchSettings | None = None,
+    perturbation_sets: Mapping[str, Sequence[str]],
+    seed: int,
+    corrections: Sequence[Correction] = CORRECTIONS,
 ) -> Rows:
     """Measure probes and effects within and across batches, raw and corrected.
 
@@ -89,12 +73,15 @@ def batch_rows(
     real, training
         Real held-out and training images, of different wells. Corrections are fitted on the
         controls among the training images, and of generated images on their own.
-    perturbations
-        Which are to be told, negative control and all.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `BatchSettings`.
+    perturbation_sets
+        Perturbations that are to be told, negative control and all: see
+        `morphpipe.evaluation.core.scopes.compared_perturbations`.
+    seed
+        Of folds, draws and fits.
+    corrections
+        Of features.
 
     Returns
     -------
@@ -111,9 +98,9 @@ def batch_rows(
     DataError
         If the sets do not fit together.
     """
-    settings = settings or BatchSettings()
     check_sides(generated, real, training)
     common = {**context, "extractor": real.extractor, "view": real.view}
+    perturbations = compared_perturbations(perturbation_sets, generated, training)
     chosen = [_named(images, perturbations) for images in (generated, real, training)]
     chosen[1:] = [of_generated_conditions(images, chosen[0]) for images in chosen[1:]]
     cell_types = sorted(
@@ -131,17 +118,12 @@ def batch_rows(
                 settings={"correction": "none", "reason": reason},
             )
         )
-    for correction in settings.corrections:
-        told = BatchProbes(
-            common,
-            {"correction": correction, "seed": settings.seed},
-            seed=settings.seed,
-            level=settings.level,
-        )
+    for correction in corrections:
+        told = BatchProbes(common, {"correction": correction, "seed": seed}, seed=seed)
         for cell_type in cell_types:
             parts = [images.select(images.column("cell_type") == cell_type) for images in chosen]
             try:
-                sets, level = _folded(*parts, correction=correction, seed=settings.seed)
+                sets, level = _folded(*parts, correction=correction, seed=seed)
             except DataError as error:
                 columns = {"regime": "real-real@across-batches", "task": "perturbation"}
                 rows += [
@@ -165,7 +147,7 @@ def batch_rows(
                 sets.generated,
                 columns=common,
                 notes={"correction": correction, "batches_are": level},
-                settings=EffectSettings(seed=settings.seed, level=settings.level),
+                seed=seed,
             )
         rows += told.rows()
     return rows
@@ -184,9 +166,9 @@ def _folded(
     seed: int,
 ) -> tuple[FoldedSets, str]:
     """Correct the images of one cell type together, and sort the real ones into folds."""
-    real = joined(test, training) if _disjoint(test, training) else None
-    if real is None:
+    if share_fields(test, training):
         raise DataError("held-out and training images are the same: the split holds out none")
+    real = joined(test, training)
     batches, level = batch_labels(real)
     folds = fold_of_batches(list(batches), seed)
     everything = {(a, b): images for a, b, images in generated.by_seed()}
@@ -221,9 +203,8 @@ def _folded(
     ), level
 
 
-def _disjoint(left: FeatureSet, right: FeatureSet) -> bool:
-    return not set(left.keys["field_id"]) & set(right.keys["field_id"])
-
-
 def _with(images: FeatureSet, features: npt.NDArray[np.float32]) -> FeatureSet:
     return replace(images, features=features)
+
+
+MEASURE = Measure("batches", batch_rows)

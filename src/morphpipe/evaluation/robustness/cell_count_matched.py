@@ -7,54 +7,30 @@ what is left is told by how cells look.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from morphpipe.evaluation.core.cell_counts import COUNTED, counts_of
-from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
-from morphpipe.evaluation.core.matching import Indices, count_bins, matched_rows
-from morphpipe.evaluation.core.scopes import of_generated_conditions
+from morphpipe.evaluation.core.cell_counts import COUNTED, cell_count_rows, counts_of
+from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides, share_fields
+from morphpipe.evaluation.core.matching import Indices, matched_rows
+from morphpipe.evaluation.core.matching import count_bins as sorted_into_bins
+from morphpipe.evaluation.core.scopes import compared_perturbations, of_generated_conditions
 from morphpipe.evaluation.core.subsample import priorities
 from morphpipe.evaluation.effects.perturbation_effects import (
     perturbation_effects,
     with_mean_effects,
 )
-from morphpipe.evaluation.effects.rows import (
-    EffectRows,
-    Effects,
-    EffectSettings,
-    sizes_of,
-)
-from morphpipe.evaluation.probes.rows import ProbeSettings, probing_rows
+from morphpipe.evaluation.effects.rows import EffectRows, Effects, sizes_of
+from morphpipe.evaluation.probes.rows import probing_rows
+from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
 # With fewer matched fields of a perturbation there is nothing to speak of.
 _MINIMUM = 4
-
-
-@dataclass(frozen=True)
-class MatchedSettings:
-    """How fields are matched.
-
-    Attributes
-    ----------
-    bins
-        Classes of cell count, with about as many fields in each.
-    shared_wells
-        See `morphpipe.evaluation.probes.rows.ProbeSettings`.
-    seed, level
-        Of draws and fits; confidence level.
-    """
-
-    bins: int = 5
-    shared_wells: bool = False
-    seed: int = 2020
-    level: float = 0.95
 
 
 def balanced(
@@ -91,11 +67,12 @@ def matched_measures(
     generated: FeatureSet,
     real: FeatureSet,
     training: FeatureSet,
-    counts: dict[str, int],
-    perturbations: Sequence[str],
     *,
     context: Mapping[str, Any],
-    settings: MatchedSettings | None = None,
+    cells: Mapping[str, int],
+    count_bins: int,
+    perturbation_sets: Mapping[str, Sequence[str]],
+    seed: int,
 ) -> Rows:
     """Measure effects and probes among fields that are matched for cell count.
 
@@ -105,14 +82,16 @@ def matched_measures(
         Generated images; each pair of seeds on its own.
     real, training
         Real held-out and training images.
-    counts
-        Cells of every field, by its id.
-    perturbations
-        The classes of the probes.
     context
         The columns dataset, experiment and generator.
-    settings
-        See `MatchedSettings`.
+    cells
+        Cells of every field, by its id.
+    count_bins
+        Classes of cell count, with about as many fields in each.
+    perturbation_sets
+        The classes of the probes, see `morphpipe.evaluation.core.scopes.compared_perturbations`.
+    seed
+        Of draws and fits.
 
     Returns
     -------
@@ -126,18 +105,24 @@ def matched_measures(
     DataError
         If the sets do not fit together, or an image has no count.
     """
-    settings = settings or MatchedSettings()
     check_sides(generated, real, training)
+    perturbations = compared_perturbations(perturbation_sets, generated, training)
+    shared = share_fields(real, training)
     real, training = (of_generated_conditions(images, generated) for images in (real, training))
     common = {**context, "extractor": real.extractor, "view": real.view}
+    sets = [_named(images, perturbations) for images in (generated, real, training)]
     return [
-        *_effect_rows(generated, real, counts, common, settings),
-        *_probe_rows([generated, real, training], counts, perturbations, context, settings),
+        *_effect_rows(generated, real, cells, common, count_bins, seed),
+        *_probe_rows(sets, cells, context, count_bins, seed, shared_wells=shared),
     ]
 
 
+def _named(images: FeatureSet, perturbations: Sequence[str]) -> FeatureSet:
+    return images.select(images.keys["perturbation"].isin(list(perturbations)).to_numpy(bool))
+
+
 def matched_effects(
-    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings
+    images: FeatureSet, counts: Mapping[str, int], bins: int, seed: int
 ) -> tuple[Effects, dict[tuple[str, str], str]]:
     """Effects of all perturbations against controls of the same cell counts.
 
@@ -145,8 +130,8 @@ def matched_effects(
     ----------
     images
         Real images, or generated ones of one pair of seeds.
-    counts, settings
-        See `matched_measures`.
+    counts, bins, seed
+        See `matched_measures`: `cells`, `count_bins` and `seed`.
 
     Returns
     -------
@@ -168,10 +153,10 @@ def matched_effects(
         effects[cell_type] = {}
         for name in sorted(set(names[of_type & ~control]) - {""}):
             treated = np.flatnonzero(of_type & ~control & (names == name))
-            bins = count_bins([cells[controls], cells[treated]], settings.bins)
+            classes = sorted_into_bins([cells[controls], cells[treated]], bins)
             ids = images.column("field_id")
             kept = matched_rows(
-                list(ids[controls]), bins[0], list(ids[treated]), bins[1], seed=settings.seed
+                list(ids[controls]), classes[0], list(ids[treated]), classes[1], seed=seed
             )
             if len(kept[0]) < _MINIMUM:
                 lacking[cell_type, name] = (
@@ -188,21 +173,18 @@ def matched_effects(
 def _effect_rows(
     generated: FeatureSet,
     real: FeatureSet,
-    counts: dict[str, int],
+    counts: Mapping[str, int],
     common: Mapping[str, Any],
-    settings: MatchedSettings,
+    bins: int,
+    seed: int,
 ) -> Rows:
-    rows = EffectRows(
-        common,
-        EffectSettings(seed=settings.seed, level=settings.level),
-        {"matched": "cell count", "bins": settings.bins},
-    )
-    of_real, lacking = matched_effects(real, counts, settings)
+    rows = EffectRows(common, {"matched": "cell count", "bins": bins})
+    of_real, lacking = matched_effects(real, counts, bins, seed)
     rows.add_effects("real", of_real)
     _add_lacking(rows, "real", lacking)
     for training_seed, sampling_seed, images in generated.by_seed():
         seeds = {"training_seed": training_seed, "sampling_seed": sampling_seed}
-        found, lacking = matched_effects(images, counts, settings)
+        found, lacking = matched_effects(images, counts, bins, seed)
         rows.add_effects("generated", found, **seeds)
         _add_lacking(rows, "generated", lacking, **seeds)
         rows.add_differences(of_real, found, **seeds)
@@ -233,28 +215,27 @@ def _add_lacking(
 
 def _probe_rows(
     sets: Sequence[FeatureSet],
-    counts: dict[str, int],
-    perturbations: Sequence[str],
+    counts: Mapping[str, int],
     context: Mapping[str, Any],
-    settings: MatchedSettings,
+    bins: int,
+    seed: int,
+    *,
+    shared_wells: bool,
 ) -> Rows:
     """Probes of generated, held-out and training images with the same counts in every class."""
-    named = [
-        images.select(images.keys["perturbation"].isin(list(perturbations)).to_numpy(bool))
-        for images in sets
-    ]
-    settings_of_probe = ProbeSettings(
-        seed=settings.seed, level=settings.level, shared_wells=settings.shared_wells
-    )
-    matched = [_balanced_set(images, counts, settings) for images in named]
-    kept = [f"{len(part)} of {len(whole)}" for part, whole in zip(matched, named, strict=True)]
-    notes = {"matched": "cell count", "bins": settings.bins}
+    matched = [_balanced_set(images, counts, bins, seed) for images in sets]
+    kept = [f"{len(part)} of {len(whole)}" for part, whole in zip(matched, sets, strict=True)]
+    notes = {"matched": "cell count", "bins": bins}
     notes |= dict(zip(("kept_generated", "kept_real", "kept_training"), kept, strict=True))
     rows: Rows = []
     fewest = min(_per_class(images) for images in matched)
     if fewest >= _MINIMUM:
         found = probing_rows(
-            *matched, context=context, settings=settings_of_probe, tasks=("perturbation",)
+            *matched,
+            context=context,
+            seed=seed,
+            shared_wells=shared_wells,
+            tasks=("perturbation",),
         )
         rows += [_with_notes(row, notes) for row in found]
     else:
@@ -284,43 +265,51 @@ def _per_class(images: FeatureSet) -> int:
     return int(images.keys.groupby(keys, dropna=False).size().min())
 
 
-def count_probe_rows(
-    sets: Sequence[FeatureSet],
-    counts: dict[str, int],
-    perturbations: Sequence[str],
+def count_rows(
+    generated: FeatureSet,
+    real: FeatureSet,
+    training: FeatureSet,
     *,
     context: Mapping[str, Any],
-    settings: MatchedSettings,
+    cells: Mapping[str, int],
+    count_bins: int,
+    perturbation_sets: Mapping[str, Sequence[str]],
+    seed: int,
 ) -> Rows:
-    """What the cell count alone tells of the perturbation: probes on it, not matched.
+    """Mean cell counts, and what the count alone tells of the perturbation: probes, not matched.
 
     Parameters
     ----------
-    sets
-        Generated, held-out and training images.
-    counts, perturbations, context, settings
+    generated, real, training, context, cells, count_bins, perturbation_sets, seed
         See `matched_measures`.
+
+    Returns
+    -------
+    list of dict
+        See `morphpipe.evaluation.core.cell_counts.cell_count_rows` and
+        `morphpipe.evaluation.probes.rows.probing_rows`.
     """
+    rows = cell_count_rows(generated, real, cells, context=context)
+    perturbations = compared_perturbations(perturbation_sets, generated, training)
     counted = []
-    for images in sets:
-        chosen = images.select(images.keys["perturbation"].isin(list(perturbations)).to_numpy(bool))
-        cells = counts_of(chosen, counts)[:, None].astype(np.float32)
-        counted.append(FeatureSet(chosen.keys, cells, *COUNTED))
-    if not all(len(images) for images in counted):
-        return []
-    found = probing_rows(
-        *counted,
-        context=context,
-        settings=ProbeSettings(
-            seed=settings.seed, level=settings.level, shared_wells=settings.shared_wells
-        ),
-        tasks=("perturbation",),
-    )
-    return [_with_notes(row, {"matched": "none"}) for row in found]
+    for images in (generated, real, training):
+        chosen = _named(images, perturbations)
+        values = counts_of(chosen, cells)[:, None].astype(np.float32)
+        counted.append(FeatureSet(chosen.keys, values, *COUNTED))
+    if all(len(images) for images in counted):
+        found = probing_rows(
+            *counted,
+            context=context,
+            seed=seed,
+            shared_wells=share_fields(real, training),
+            tasks=("perturbation",),
+        )
+        rows += [_with_notes(row, {"matched": "none"}) for row in found]
+    return rows
 
 
 def _balanced_set(
-    images: FeatureSet, counts: dict[str, int], settings: MatchedSettings
+    images: FeatureSet, counts: Mapping[str, int], bins: int, seed: int
 ) -> FeatureSet:
     """Equally many images of every perturbation, cell type by cell type and count by count."""
     cells, cell_types = counts_of(images, counts), images.column("cell_type")
@@ -331,11 +320,14 @@ def _balanced_set(
     units = pd.Series(cell_types).str.cat([seeds[name].astype(str) for name in seeds], sep="\x1f")
     for name in sorted(set(units)):
         rows = np.flatnonzero((units == name).to_numpy(bool))
-        bins = count_bins([cells[rows]], settings.bins)[0]
-        chosen.append(rows[balanced(list(ids[rows]), labels[rows], bins, seed=settings.seed)])
+        strata = sorted_into_bins([cells[rows]], bins)[0]
+        chosen.append(rows[balanced(list(ids[rows]), labels[rows], strata, seed=seed)])
     return images.select(np.sort(np.concatenate(chosen)) if chosen else np.arange(0))
 
 
 def _with_notes(row: dict[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
     settings = json.loads(row["settings"]) | dict(notes)
     return row | {"settings": json.dumps(settings, sort_keys=True)}
+
+
+MEASURE = Measure("matched", matched_measures, needs=("cells",), once=count_rows)

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.statistics import t_interval
+from morphpipe.evaluation.core.statistics import LEVEL, t_interval
 from morphpipe.evaluation.effects.perturbation_effects import (
     PerturbationEffect,
     perturbation_effects,
 )
-from morphpipe.evaluation.effects.rows import EffectRows, EffectSettings, sizes_of
+from morphpipe.evaluation.effects.rows import EffectRows, sizes_of
 
 Rows = list[dict[str, Any]]
 # Effects of single perturbations, a value for each batch.
@@ -44,7 +44,7 @@ def batch_effect_rows(
     *,
     columns: Mapping[str, Any],
     notes: Mapping[str, Any],
-    settings: EffectSettings,
+    seed: int,
 ) -> Rows:
     """Measure effects within batches and across them, of one cell type.
 
@@ -60,8 +60,8 @@ def batch_effect_rows(
         Of the metric table: dataset, experiment, generator, extractor and view.
     notes
         For the settings of every row.
-    settings
-        See `EffectSettings`.
+    seed
+        Of the batches whose controls stand in for a batch's own.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def batch_effect_rows(
         ``generated-real@within-batches`` and ``generated-real@across-batches``. Null with the
         reason where fewer than two batches have negative controls.
     """
-    rows = EffectRows(columns, settings, notes)
+    rows = EffectRows(columns, notes)
     control = real.column("control") == "negative"
     named = sorted(set(batches[control]))
     if len(named) < 2:
@@ -89,7 +89,7 @@ def batch_effect_rows(
     of_real: dict[str, dict[str, float]] = {}
     for name, other in (
         ("within", {batch: batch for batch in named}),
-        ("across", partners(named, settings.seed)),
+        ("across", partners(named, seed)),
     ):
         found: ByBatch = {}
         for batch in named:
@@ -100,7 +100,7 @@ def batch_effect_rows(
         of_real[name] = dict(_add(rows, f"real@{name}-batches", cell_type, found))
     of_control: ByBatch = {}
     # A pair counts once, whichever of the two is taken for treated.
-    pairs = {frozenset(pair): pair for pair in partners(named, settings.seed).items()}
+    pairs = {frozenset(pair): pair for pair in partners(named, seed).items()}
     for batch, another in pairs.values():
         pair = real.select(control & np.isin(batches, [batch, another]))
         of_batch = batches[control & np.isin(batches, [batch, another])]
@@ -147,8 +147,8 @@ def _add(
             notes: dict[str, Any] = {"batches": len(values)}
             interval = None
             if len(values) > 1:
-                _, interval = t_interval(values, level=rows.settings.level)
-                notes |= {"interval": "t, batches as units", "level": rows.settings.level}
+                _, interval = t_interval(values)
+                notes |= {"interval": "t, batches as units", "level": LEVEL}
             value = float(np.mean(values)) if values else float("nan")
             rows.add(
                 metric,
