@@ -57,7 +57,7 @@ rule evaluate_memorisation:
     message:
         "Evaluating {wildcards.experiment}: memorisation"
     script:
-        "../scripts/evaluate_memorisation.py"
+        "../scripts/evaluate.py"
 
 
 rule real_cell_counts:
