@@ -18,6 +18,7 @@ from morphpipe.cli.options import (
     prepare,
 )
 from morphpipe.cli.outputs import new
+from morphpipe.evaluation.registry import MODULES
 
 
 def features(
@@ -58,13 +59,7 @@ def features(
 
 
 def evaluate(
-    metrics: Annotated[
-        str,
-        typer.Argument(
-            help="distances, effects, probes, manifold, memorisation, variance, "
-            "cross_perturbation, retrieval, batches or matched."
-        ),
-    ],
+    metrics: Annotated[str, typer.Argument(help=f"One of {', '.join(MODULES)}.")],
     name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
     fields: Fields,
     split: Split,

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from morphpipe.config.experiments import READ_BY, Evaluation
 from morphpipe.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from morphpipe.config.experiments import Evaluation
+
 Rows = list[dict[str, Any]]
 
-# Modules are imported when their measure is asked for: scikit-learn alone takes a second.
+# The command line lists them: they are imported when asked for, and the configuration likewise.
 MODULES = {
     "distances": "distances.rows",
     "effects": "effects.rows",
@@ -64,8 +65,10 @@ class Measure:
     once: Callable[..., Rows] | None = None
     further: Mapping[str, "pa.Schema"] = field(default_factory=dict)
 
-    def settings(self, evaluation: Evaluation) -> dict[str, Any]:
+    def settings(self, evaluation: "Evaluation") -> dict[str, Any]:
         """The settings that the measure reads (`morphpipe.config.experiments.READ_BY`)."""
+        from morphpipe.config.experiments import READ_BY
+
         return {key: getattr(evaluation, key) for key in READ_BY[self.name]}
 
 
