@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.scopes import DISTRIBUTION
-from morphpipe.evaluation.distances.paired_tests import paired_tests
+from morphpipe.evaluation.distances.paired_tests import ALPHA, POWER, paired_tests
 
 FLOOR, AT_FLOOR, ALL_IMAGES = "real-real", "generated-real@floor-n", "generated-real"
 DISTANCES = (
@@ -83,12 +83,6 @@ COMPARISON_SCHEMA = pa.schema(
         pa.field("settings", pa.string(), nullable=False),
     ]
 )
-
-
-ALPHA, POWER = 0.05, 0.8
-"""Level of the tests, two-sided, and the probability of finding the smallest difference."""
-# Fewest perturbations of a test.
-_MINIMUM = 3
 
 
 def _over_seeds(table: pd.DataFrame, comparison: str) -> pd.DataFrame:
@@ -298,7 +292,7 @@ def _row(perturbations: pd.DataFrame) -> dict[str, Any]:
             "mean_floor": _known(floor.mean()),
             "difference": float((model - baseline).mean()),
         }
-    return row | paired_tests(model, baseline, alpha=ALPHA, power=POWER, minimum=_MINIMUM)
+    return row | paired_tests(model, baseline)
 
 
 def _known(value: float) -> float | None:

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # its parts load when used
 
+ALPHA, POWER = 0.05, 0.8
+"""Level of the tests, two-sided, and the probability of finding the smallest difference."""
 
-def power_of_paired_test(pairs: int, effect: float, *, alpha: float = 0.05) -> float:
+
+def power_of_paired_test(pairs: int, effect: float, *, alpha: float = ALPHA) -> float:
     """Probability that a two-sided paired t-test finds an effect.
 
     Parameters
@@ -51,8 +54,8 @@ def paired_tests(
     model: npt.ArrayLike,
     baseline: npt.ArrayLike,
     *,
-    alpha: float = 0.05,
-    power: float = 0.8,
+    alpha: float = ALPHA,
+    power: float = POWER,
     minimum: int = 3,
 ) -> dict[str, float | str]:
     """Test the difference of two experiments over the same perturbations.

@@ -13,6 +13,9 @@ from morphpipe.evaluation.core.feature_arrays import Array, checked, checked_pai
 
 _RESTARTS = 10
 
+PERMUTATIONS = 200
+"""Of labels, for the level of chance."""
+
 
 @dataclass(frozen=True)
 class Clustering:
@@ -97,7 +100,7 @@ def cluster_by_label(
     values: npt.ArrayLike,
     labels: npt.ArrayLike,
     *,
-    permutations: int = 200,
+    permutations: int = PERMUTATIONS,
     seed: int,
     seeds: Sequence[int] = (42, 43, 44, 45, 46),
 ) -> Clustering:
@@ -139,7 +142,7 @@ def cluster_transferred(
     generated: npt.ArrayLike,
     generated_labels: npt.ArrayLike,
     *,
-    permutations: int = 200,
+    permutations: int = PERMUTATIONS,
     seed: int,
     seeds: Sequence[int] = (42, 43, 44, 45, 46),
 ) -> Clustering:

@@ -26,8 +26,6 @@ from morphpipe.evaluation.probes.rows import probing_rows
 Rows = list[dict[str, Any]]
 
 _LABELS = {"perturbation": "perturbation", "mechanism": "moa"}
-# Share of the real wells that test the classification where no real training fields are given.
-_TEST_FRACTION = 0.3
 
 
 def clustering_rows(sets: MorphologySets) -> Rows:
@@ -239,7 +237,6 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
             mask = split_by_group(
                 real.conditions,
                 real.groups,
-                test_fraction=_TEST_FRACTION,
                 seed=sets.settings.seed,
             )
             test, training = real.select(mask), real.select(~mask)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.matching import condition_labels, match_sets
-from morphpipe.evaluation.probes.rows import FOLDS
+from morphpipe.evaluation.morphology.clustering import PERMUTATIONS
+from morphpipe.evaluation.probes.classifier import FOLDS
 from morphpipe.morphology.recipes import FittedRecipe, Prepared
 from morphpipe.tables.metric_table import metric_row
 from morphpipe.tables.schemas import MATCHED
@@ -48,7 +49,7 @@ class MorphologySettings:
     clustering_seeds: Sequence[int]
     count_bins: int
     seed: int
-    permutations: int = 200
+    permutations: int = PERMUTATIONS
     folds: int = FOLDS
 
 

@@ -18,6 +18,11 @@ from morphpipe.evaluation.core.statistics import group_index
 # Many more iterations than standardised features need; running out of them is reported.
 _ITERATIONS = 5000
 
+FOLDS = 5
+"""Of a cross-validation (MorphGen, appendix G.1)."""
+TEST_FRACTION = 0.3
+"""Share of images that test a probe (MorphGen's table 11)."""
+
 
 @dataclass(frozen=True)
 class ProbeResult:
@@ -138,7 +143,7 @@ def cross_validated(
     y: npt.ArrayLike,
     groups: npt.ArrayLike | None = None,
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
     seed: int,
 ) -> CrossValidation:
     """Cross-validated accuracy of a probe, folds stratified by class and made of whole wells.
@@ -150,7 +155,7 @@ def cross_validated(
     groups
         The well of each image; None for generated images, each of which stands for itself.
     folds
-        Number of folds; MorphGen uses 5.
+        Number of folds.
     seed
         Seed of the folds and fits.
 
@@ -191,7 +196,7 @@ def split_by_group(
     y: npt.ArrayLike,
     groups: npt.ArrayLike | None = None,
     *,
-    test_fraction: float = 0.3,
+    test_fraction: float = TEST_FRACTION,
     seed: int,
 ) -> npt.NDArray[np.bool_]:
     """Choose the test images of each class by whole wells.

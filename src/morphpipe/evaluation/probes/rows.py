@@ -12,18 +12,12 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides, share_fields
 from morphpipe.evaluation.core.scopes import PERTURBATION_SET
 from morphpipe.evaluation.core.statistics import LEVEL, wilson_interval
-from morphpipe.evaluation.probes.classifier import cross_validated, probe, split_by_group
+from morphpipe.evaluation.probes.classifier import FOLDS, cross_validated, probe, split_by_group
 from morphpipe.evaluation.probes.macro_f1 import macro_f1_row
 from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 TASKS = ("perturbation", "cell_type")
-
-
-FOLDS = 5
-"""Of the cross-validation on the training images (MorphGen, appendix G.1)."""
-GENERATED_TEST_FRACTION = 0.3
-"""Share of generated images that test the generated-generated probe (MorphGen's table 11)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def _regimes(
         yield seeds, "generated-real", images, test
         yield seeds, "real+generated-real", _together(learnt, images), test
         try:
-            mask = split_by_group(images.labels, test_fraction=GENERATED_TEST_FRACTION, seed=seed)
+            mask = split_by_group(images.labels, seed=seed)
         except DataError as error:
             yield seeds, "generated-generated", images, str(error)
         else:
