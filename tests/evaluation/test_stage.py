@@ -17,7 +17,7 @@ from morphpipe.evaluation import stage
 from morphpipe.evaluation.core.cell_counts import COUNT_SCHEMA
 from morphpipe.evaluation.registry import MODULES, load_measure
 from morphpipe.evaluation.stage import EvaluationInputs, by_encoder, measured
-from morphpipe.tables import archive
+from morphpipe.tables import field_reader
 from morphpipe.tables.feature_table import (
     Extraction,
     FeatureTable,
@@ -141,8 +141,8 @@ EXPECTED = {
 
 def test_no_measure_looks_at_an_image(inputs, monkeypatch):
     reads = []
-    monkeypatch.setattr(archive.FieldReader, "read", lambda *_: reads.append(1))
-    monkeypatch.setattr(archive.FieldReader, "batches", lambda *_: reads.append(1))
+    monkeypatch.setattr(field_reader.FieldReader, "read", lambda *_: reads.append(1))
+    monkeypatch.setattr(field_reader.FieldReader, "batches", lambda *_: reads.append(1))
     assert set(MODULES) == set(EXPECTED)
     for name in MODULES:
         table = measured(name, inputs)["metrics"].to_pandas()

@@ -238,7 +238,13 @@ def test_means_of_a_comparison_have_intervals_over_perturbations(
         ).to_pandas()
 
     path = tmp_path / "tests.parquet"
-    write_parquet(compare(*(table(*side) for side in values.items())), path)
+    tests = compare(
+        *(table(*side) for side in values.items()),
+        comparison="generated-real@floor-n",
+        metrics=None,
+        encoders=None,
+    )
+    write_parquet(tests, path)
     model, baseline = (replace(paper_facts, name=name) for name in values)
     run = PaperRun(
         Papers.model_validate({"morphodiff": {"rxrx1_all": "pair"}}),
