@@ -1,3 +1,4 @@
+from morphpipe.evaluation.registry import MODULES
 from morphpipe.plan.params import (
     evaluation_params,
     nuclear_channel,
@@ -18,7 +19,9 @@ rule evaluate:
     benchmark:
         f"{BENCHMARKS}/evaluate/{{experiment}}_{{metrics}}.tsv"
     wildcard_constraints:
-        metrics="distances|effects|probes|manifold|variance|cross_perturbation|retrieval|batches",
+        metrics=one_of(
+            name for name in MODULES if name not in ("memorisation", "matched")
+        ),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

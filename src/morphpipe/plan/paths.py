@@ -230,7 +230,7 @@ class Plan:
 
     def starting_weights(self, experiment: str) -> list[str]:
         """The record of the weights that a training starts from; empty if from scratch."""
-        name = getattr(self._experiment(experiment).generator, "weights", None)
+        name = self._experiment(experiment).generator.starts_from
         return [] if name is None else [self.weights_record(name)]
 
     def checkpoint(self, experiment: str, seed: int | str, number: int) -> str:
