@@ -37,12 +37,12 @@ from morphpipe.encoders.stage import load_encoder, record_in
 from morphpipe.evaluation.core.feature_set import KEY_COLUMNS, FeatureSet
 from morphpipe.evaluation.core.floor import (
     Averaged,
-    Halving,
+    SplitHalf,
     conditions_by,
     draw_matched,
-    halvings,
     measure_against_halves,
     measure_floor,
+    split_halves,
 )
 from morphpipe.evaluation.core.scopes import of_generated_conditions
 from morphpipe.evaluation.core.seed_interval import seed_interval
@@ -57,7 +57,7 @@ from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.manifest import ChannelManifest
 from morphpipe.transport.times import evaluations
 
-SEED = 2020  # of the halvings and of what is drawn from the generated images
+SEED = 2020  # of the split halves and of what is drawn from the generated images
 NUMBERS = ("ratio", "precision", "recall", "images_per_second")
 LINES = {"uniform": "-", "shifted": "--", "edm": ":"}
 
@@ -133,16 +133,16 @@ def codec_channels(generator: TrainedGenerator) -> int:
 
 
 def manifold(
-    candidates: FeatureSet, real: FeatureSet, drawn: list[Halving], neighbours: int
+    candidates: FeatureSet, real: FeatureSet, drawn: list[SplitHalf], neighbours: int
 ) -> tuple[float, float]:
-    """Precision and recall against the first halves, averaged over the halvings."""
+    """Precision and recall against the first halves, averaged over the split halves."""
     random = np.random.default_rng(SEED)
     pool, target = (conditions_by(images, "condition") for images in (candidates, real))
     values = []
-    for halving in drawn:
-        chosen, _ = draw_matched(pool, target[halving.first], random)
+    for split_half in drawn:
+        chosen, _ = draw_matched(pool, target[split_half.first], random)
         scores = manifold_scores(
-            candidates.features[chosen], real.features[halving.first], neighbours
+            candidates.features[chosen], real.features[split_half.first], neighbours
         )
         values.append((scores["precision"].value, scores["recall"].value))
     precision, recall = np.mean(values, axis=0)
@@ -150,7 +150,7 @@ def manifold(
 
 
 def floor_row(
-    real: FeatureSet, drawn: list[Halving], floor: Averaged, neighbours: int
+    real: FeatureSet, drawn: list[SplitHalf], floor: Averaged, neighbours: int
 ) -> dict[str, Any]:
     """The row of the floor: one half of the real fields against the other."""
     scores = [
@@ -238,7 +238,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--neighbours", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5, help="halvings of the real fields")
+    parser.add_argument("--repeats", type=int, default=5, help="split halves of the real fields")
     return parser.parse_args()
 
 
@@ -278,7 +278,7 @@ def main() -> None:
         keys.reindex(columns=KEY_COLUMNS), judge.features(read_images(test), table.manifest)
     )
     real = of_generated_conditions(real, planned)
-    drawn = halvings(real, repeats=arguments.repeats, at_most=len(plan), seed=SEED)
+    drawn = split_halves(real, repeats=arguments.repeats, at_most=len(plan), seed=SEED)
     measure = Frechet(encoder.name)
     floor, _ = measure_floor(measure, real, drawn)
     rows = [floor_row(real, drawn, floor, arguments.neighbours)]

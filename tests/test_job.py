@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from morphpipe.core.checksums import record_files, write_sealed_json
+from morphpipe.core.checksums import record_files, write_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.lineage import software
 from morphpipe.core.storage import read_parquet, read_parquet_schema, write_parquet
@@ -50,7 +50,7 @@ def write_network(folder, value, made_from=()):
 def checkpoint(folder, value, seconds=0):
     folder.mkdir(exist_ok=True)
     sums = {"model.safetensors": str(value), "log.csv": str(seconds)}
-    write_sealed_json({"step": 1, "identity": "i", "sha256": sums}, folder / "state.json")
+    write_checked_json({"step": 1, "identity": "i", "sha256": sums}, folder / "state.json")
     return folder
 
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from morphpipe.core import json_files
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.json_files import parse_json, read_json
 from morphpipe.datasets.fetch.lock import record_checksum, recorded_checksum
@@ -50,7 +50,7 @@ def test_deeply_nested_records_are_named(tmp_path):
     path = tmp_path / "weights.json"
     path.write_text(DEEP)
     with pytest.raises(DataError, match=r"weights\.json cannot be read as JSON .*too deeply"):
-        read_sealed_json(path)
+        read_checked_json(path)
     for ask in (recorded_checksum, lambda lock, url: record_checksum(lock, url, "0" * 64)):
         with pytest.raises(DataError, match=r"weights\.json is no JSON file of addresses"):
             ask(path, "https://x")

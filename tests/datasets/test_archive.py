@@ -168,14 +168,20 @@ def test_a_table_that_exchanges_planes_is_noticed(make_manifest, make_row, tmp_p
     left, right = (content[row]["channels"] for row in rows)
     left[0], right[1] = right[1], left[0]
     changed = FieldTable(
-        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA),
+        fields.manifest,
+        tmp_path,
+        fields.checksums,
     )
     message = rf"Field f{rows[0]}, channel DNA .* lies where .*ER"
     with FieldReader(changed) as reader, pytest.raises(DataError, match=message):
         reader.read(rows[0])
     content[0]["channels"][0]["offset"] += 3
     changed = FieldTable(
-        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA),
+        fields.manifest,
+        tmp_path,
+        fields.checksums,
     )
     with FieldReader(changed) as reader, pytest.raises(DataError, match="does not begin where"):
         reader.read(0)
@@ -192,7 +198,10 @@ def test_planes_that_fields_share_are_read_for_each(make_manifest, make_row, tmp
     content = chosen.table.to_pylist()
     content[0]["channels"], content[1]["channels"] = (row["channels"] for row in content[::-1])
     changed = FieldTable(
-        pa.Table.from_pylist(content, schema=FIELD_SCHEMA), fields.manifest, tmp_path, fields.seals
+        pa.Table.from_pylist(content, schema=FIELD_SCHEMA),
+        fields.manifest,
+        tmp_path,
+        fields.checksums,
     )
     with pytest.raises(DataError, match=r"Field g0, channel DNA .* lies where .* has f1/DNA.png"):
         read_images(changed)
@@ -288,7 +297,7 @@ def test_size_and_depth_are_those_of_the_table(make_fields, tmp_path):
         pa.array([9] * 4, pa.int32()),
     )
     with pytest.raises(DataError, match=r"channel DNA .* has 8x8 pixels, the field table says 8x9"):
-        read_images(FieldTable(table, fields.manifest, fields.folder, fields.seals))
+        read_images(FieldTable(table, fields.manifest, fields.folder, fields.checksums))
 
 
 def test_fields_of_several_sizes_do_not_stack(make_manifest, make_row, tmp_path):

@@ -16,7 +16,7 @@ from morphpipe.tables.fields import (
     write_fields,
 )
 from morphpipe.tables.manifest import ChannelManifest
-from morphpipe.tables.zip_directory import ArchiveSeal
+from morphpipe.tables.zip_directory import ArchiveChecksum
 
 PLANE = {"file": "a.zip", "offset": 7, "length": 9, "compression": "stored"}
 
@@ -34,8 +34,8 @@ def make_table(make_row, make_manifest, tmp_path):
             for row in rows
         ]
         table = pa.Table.from_pylist(complete, schema=FIELD_SCHEMA)
-        seals = {"a.zip": ArchiveSeal("a.zip", 100, "0" * 64)}
-        return FieldTable(table, make_manifest(), folder, seals)
+        checksums = {"a.zip": ArchiveChecksum("a.zip", 100, "0" * 64)}
+        return FieldTable(table, make_manifest(), folder, checksums)
 
     return make
 
@@ -46,7 +46,7 @@ def test_table_manifest_and_seals_survive_parquet(make_table, tmp_path):
     read = read_fields(tmp_path / "fields.parquet")
     assert read.rows() == fields.rows()
     assert read.manifest == fields.manifest
-    assert read.seals == fields.seals
+    assert read.checksums == fields.checksums
 
 
 def test_manifest_survives_plain_values(make_manifest):
@@ -175,8 +175,8 @@ def test_joined_tables_point_to_the_same_files(make_table, tmp_path):
     right = make_table([{"field_id": "b"}], folder=tmp_path / "x" / "y")
     joined = concatenate([left, right], tmp_path / "z")
     assert [planes[0]["file"] for planes in joined.planes()] == ["../x/a.zip", "../x/y/a.zip"]
-    assert sorted(joined.seals) == ["../x/a.zip", "../x/y/a.zip"]
-    assert all(name == seal.file for name, seal in joined.seals.items())
+    assert sorted(joined.checksums) == ["../x/a.zip", "../x/y/a.zip"]
+    assert all(name == archive_checksum.file for name, archive_checksum in joined.checksums.items())
     with pytest.raises(DataError, match="more than once"):
         concatenate([left, left], tmp_path)
 

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch import download
@@ -34,7 +34,7 @@ def test_what_is_there_is_kept_and_recorded(by_hand, tmp_path):
         found = obtain(NOWHERE, by_hand, lock=lock)
         assert found == sha256_of_file(by_hand) == recorded_checksum(lock, NOWHERE)
     assert _untouched(by_hand)
-    assert read_sealed_json(record_of(by_hand)) == {
+    assert read_checked_json(record_of(by_hand)) == {
         "address": NOWHERE,
         "sha256": found,
         "size": 8,

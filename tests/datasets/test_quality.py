@@ -6,8 +6,8 @@ from morphpipe.config.preprocessing import Quality
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.preparation.quality import (
     QUALITY_KEYS,
-    examine_fields,
     pixels_sha256,
+    quality_control,
     quality_table,
     quarantine_of,
 )
@@ -25,7 +25,7 @@ def _damage(path, fields, row):
 
 def test_good_fields_are_measured_and_kept(make_fields, tmp_path):
     fields, images = make_fields(tmp_path / "a.zip", size=(48, 40))
-    found = examine_fields(fields, Quality())
+    found = quality_control(fields, Quality())
     assert found["field_id"].tolist() == fields.field_ids
     assert found["reason"].isna().all()
     assert {"focus_DNA", "saturation_ER", "contrast_DNA", "debris_ER", "nuclei"} <= set(found)
@@ -37,7 +37,7 @@ def test_good_fields_are_measured_and_kept(make_fields, tmp_path):
 
 def test_field_beyond_a_limit_is_put_aside_with_its_reason(make_fields, tmp_path):
     fields, _ = make_fields(tmp_path / "a.zip", size=(48, 40))
-    found = examine_fields(fields, Quality(max_saturation=0.0))
+    found = quality_control(fields, Quality(max_saturation=0.0))
     aside = quarantine_of(found)
     assert aside["field_id"].tolist() == fields.field_ids
     assert "saturated" in aside["reason"].iloc[0]
@@ -48,8 +48,8 @@ def test_damaged_plane_stops_or_goes_into_quarantine(make_fields, tmp_path):
     fields, _ = make_fields(tmp_path / "a.zip", size=(48, 40))
     _damage(tmp_path / "a.zip", fields, 2)
     with pytest.raises(DataError, match=r"Field f2, channel ER .*unreadable: quarantine"):
-        examine_fields(fields, Quality())
-    found = examine_fields(fields, QUARANTINE)
+        quality_control(fields, Quality())
+    found = quality_control(fields, QUARANTINE)
     aside = quarantine_of(found)
     assert aside["field_id"].tolist() == ["f2"]
     assert "channel ER" in aside["reason"].iloc[0]
@@ -67,8 +67,8 @@ def test_one_plane_under_two_channels_stops_or_goes_into_quarantine(
         archive.add(make_row("f2"), np.full((2, 48, 40), 7, np.uint8))
     fields = read_fields(tmp_path / "a.zip")
     with pytest.raises(DataError, match="f0: the channels DNA and ER have the same pixels"):
-        examine_fields(fields, Quality())
-    aside = quarantine_of(examine_fields(fields, QUARANTINE))
+        quality_control(fields, Quality())
+    aside = quarantine_of(quality_control(fields, QUARANTINE))
     assert aside["field_id"].tolist() == ["f0"]
 
 
@@ -77,14 +77,14 @@ def test_another_archive_stops_even_with_quarantine(make_fields, tmp_path, unrea
     fields, _ = make_fields(tmp_path / "a.zip", seed=0)
     make_fields(tmp_path / "a.zip", seed=1, names=("ER", "DNA"))
     with pytest.raises(DataError, match=r"a\.zip"):
-        examine_fields(fields, Quality(unreadable=unreadable))
+        quality_control(fields, Quality(unreadable=unreadable))
 
 
 def test_fields_too_small_to_measure_are_read_but_have_no_limits(make_fields, tmp_path):
     fields, _ = make_fields(tmp_path / "a.zip", size=(16, 16))
-    assert set(examine_fields(fields, Quality()).columns) == set(QUALITY_KEYS)
+    assert set(quality_control(fields, Quality()).columns) == set(QUALITY_KEYS)
     with pytest.raises(DataError, match="too small"):
-        examine_fields(fields, Quality(min_focus=-3))
+        quality_control(fields, Quality(min_focus=-3))
 
 
 def test_hash_is_of_pixels_and_shape():

@@ -9,7 +9,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.datasets.fetch import remote_zip
 from morphpipe.datasets.fetch.remote_zip import fetch_members
 from morphpipe.datasets.sources.rxrx1 import build_fields
-from morphpipe.tables.zip_directory import directory_start, members, seal
+from morphpipe.tables.zip_directory import archive_checksum, directory_start, members
 
 NAMES = [
     f"rxrx1/images/{experiment}/Plate1/B{well:02d}_s1_w1.png"
@@ -65,7 +65,7 @@ def test_chosen_members_arrive_as_they_are(file_server, tmp_path, compression, s
         with zipfile.ZipFile(io.BytesIO(data)) as official:
             assert entries[member.name].compress_type == compression
             assert len(part) == official.getinfo(member.name).compress_size
-    assert seal(path, tmp_path).size == len(raw)
+    assert archive_checksum(path, tmp_path).size == len(raw)
 
 
 def test_little_more_than_the_wanted_bytes_is_fetched(file_server, tmp_path, monkeypatch):

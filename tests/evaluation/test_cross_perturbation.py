@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.floor import halvings
+from morphpipe.evaluation.core.floor import split_halves
 from morphpipe.evaluation.core.scopes import most_frequent
 from morphpipe.evaluation.distances.cross_perturbation import between_perturbations
 from morphpipe.evaluation.distances.frechet import frechet_distance
@@ -59,7 +59,7 @@ def test_pairs_are_ordered_as_their_means_are_apart(measured):
 def test_self_pairs_are_disjoint_halves(measured):
     real, table = measured
     images = real.select(real.column("perturbation") == "near")
-    drawn = halvings(images, repeats=2, at_most=len(images), seed=2020)
+    drawn = split_halves(images, repeats=2, at_most=len(images), seed=2020)
     expected = [frechet_distance(images.features[h.first], images.features[h.second])
                 for h in drawn]  # fmt: skip
     assert value(table, "FID", "near", "near")["value"] == pytest.approx(np.mean(expected))

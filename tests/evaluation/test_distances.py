@@ -6,7 +6,7 @@ import pytest
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.floor import halvings
+from morphpipe.evaluation.core.floor import split_halves
 from morphpipe.evaluation.distances.frechet import frechet_distance
 from morphpipe.evaluation.distances.kernel import kernel_distance
 from morphpipe.evaluation.distances.rows import distance_rows
@@ -235,8 +235,8 @@ def test_inception_features_give_fid_and_kid(make_features):
 def test_halves_do_not_depend_on_generated_images(sets):
     real = sets[1]
     wells = real.groups
-    for halving in halvings(real, repeats=2, at_most=64, seed=2020):
-        assert not set(wells[halving.first]) & set(wells[halving.second])
+    for split_half in split_halves(real, repeats=2, at_most=64, seed=2020):
+        assert not set(wells[split_half.first]) & set(wells[split_half.second])
 
 
 def test_mixed_up_sets_are_refused(sets, make_features):

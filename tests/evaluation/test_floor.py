@@ -6,11 +6,11 @@ from morphpipe.evaluation.core.floor import (
     Averaged,
     Ratio,
     draw_matched,
-    halvings,
     measure_against_halves,
     measure_floor,
+    split_halves,
 )
-from morphpipe.evaluation.core.statistics import Contributions, Interval, linearised_interval
+from morphpipe.evaluation.core.statistics import InfluenceValues, Interval, influence_interval
 from morphpipe.evaluation.distances.frechet import frechet_distance
 from morphpipe.evaluation.distances.measures import Frechet
 
@@ -20,18 +20,18 @@ MEANS = {("A", "control"): 0.0, ("A", "1"): 1.0, ("B", "control"): 3.0}
 def test_halves_share_no_well_and_are_of_one_size(make_features):
     real = make_features(MEANS, seed=0, wells=5)
     wells = real.groups
-    drawn = halvings(real, repeats=6, at_most=1000, seed=0)
+    drawn = split_halves(real, repeats=6, at_most=1000, seed=0)
     assert len({len(half) for h in drawn for half in (h.first, h.second)}) == 1
-    for halving in drawn:
-        assert not set(wells[halving.first]) & set(wells[halving.second])
-        assert len(set(halving.first)) == len(halving.first) >= 24
+    for split_half in drawn:
+        assert not set(wells[split_half.first]) & set(wells[split_half.second])
+        assert len(set(split_half.first)) == len(split_half.first) >= 24
     assert len({tuple(sorted(h.first)) for h in drawn}) == 6
-    assert {len(h.first) for h in halvings(real, repeats=2, at_most=7, seed=0)} == {7}
+    assert {len(h.first) for h in split_halves(real, repeats=2, at_most=7, seed=0)} == {7}
 
 
 def test_a_single_well_has_no_floor(make_features):
     with pytest.raises(DataError, match="single well"):
-        halvings(make_features({("A", "1"): 0}, seed=0, wells=1), repeats=1, at_most=9, seed=0)
+        split_halves(make_features({("A", "1"): 0}, seed=0, wells=1), repeats=1, at_most=9, seed=0)
 
 
 def test_matched_draws_follow_the_target():
@@ -50,7 +50,7 @@ def test_matched_draws_follow_the_target():
 
 def test_floor_is_the_mean_over_halvings(make_features):
     real = make_features(MEANS, seed=0)
-    drawn = halvings(real, repeats=3, at_most=1000, seed=0)
+    drawn = split_halves(real, repeats=3, at_most=1000, seed=0)
     values = [frechet_distance(real.features[h.first], real.features[h.second]) for h in drawn]
     floor, notes = measure_floor(Frechet("test"), real, drawn)
     assert floor.value == pytest.approx(np.mean(values))
@@ -62,7 +62,7 @@ def test_copies_of_the_real_distribution_are_at_the_floor(make_features):
     for seed in range(8):
         real = make_features(MEANS, seed=seed)
         other = make_features(MEANS, seed=seed + 100, batch="b1")
-        drawn = halvings(real, repeats=4, at_most=1000, seed=seed)
+        drawn = split_halves(real, repeats=4, at_most=1000, seed=seed)
         floor, _ = measure_floor(Frechet("test"), real, drawn)
         distance, notes = measure_against_halves(
             Frechet("test"), other, real, drawn, match="condition", seed=seed
@@ -80,7 +80,7 @@ def test_interval_of_the_ratio_covers(make_features):
         other = make_features(
             {("A", "1"): 0.3}, seed=seed + 1000, wells=16, well_deviation=0.5, batch="b1"
         )
-        drawn = halvings(real, repeats=3, at_most=1000, seed=seed)
+        drawn = split_halves(real, repeats=3, at_most=1000, seed=seed)
         floor, _ = measure_floor(Frechet("test"), real, drawn)
         distance, _ = measure_against_halves(
             Frechet("test"), other, real, drawn, match=None, seed=seed
@@ -89,11 +89,11 @@ def test_interval_of_the_ratio_covers(make_features):
         assert ratio.value == pytest.approx(distance.value / floor.value)
 
         def interval_of(difference, real=real, other=other):
-            return linearised_interval(
+            return influence_interval(
                 difference.value,
                 [
-                    Contributions(difference.left, other.groups),
-                    Contributions(difference.right, real.groups),
+                    InfluenceValues(difference.left, other.groups),
+                    InfluenceValues(difference.right, real.groups),
                 ],
                 draw_variance=difference.draw_variance,
             )

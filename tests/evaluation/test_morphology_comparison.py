@@ -120,7 +120,7 @@ def test_without_mechanisms_there_is_a_reason():
 
 
 def test_profile_correlations_are_pearsons():
-    # One halving of two wells of one field each: mean profiles are single fields.
+    # One split half of two wells of one field each: mean profiles are single fields.
     real = screen("real", seed=0, wells=2, fields=1)
     generated = screen("generated", seed=1, wells=1, fields=1)
     tables = compare(real, generated, settings=replace(FEW, floor_repeats=1))
@@ -306,7 +306,7 @@ def test_a_single_well_has_no_floor_and_says_so():
         frame, "profile_correlation", "generated-real", perturbation="control", cell_type="U2OS"
     )
     assert -1 <= row["value"] <= 1
-    assert (row["n_left"], row["notes"]["halvings"]) == (6, 0)
+    assert (row["n_left"], row["notes"]["split halves"]) == (6, 0)
 
 
 def test_conditions_of_a_single_well_stay_out_of_means_with_a_floor():
@@ -316,7 +316,7 @@ def test_conditions_of_a_single_well_stay_out_of_means_with_a_floor():
     frame = table_of(compare(real, screen("generated", seed=1)))
     single = value(frame, "profile_correlation", "generated-real", perturbation="b")
     own = value(frame, "profile_correlation", "generated-real", perturbation="b", cell_type="U2OS")
-    assert own["notes"]["halvings"] == 0
+    assert own["notes"]["split halves"] == 0
     assert own["n_left"] == 24
     assert own["value"] > 0.9
     assert math.isnan(single["value"])

@@ -4,10 +4,10 @@ from scipy import stats
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.statistics import (
-    Contributions,
+    InfluenceValues,
     bootstrap_interval,
+    influence_interval,
     interval_from_replicates,
-    linearised_interval,
     paired_interval,
     t_interval,
     wilson_interval,
@@ -69,8 +69,8 @@ def test_linearised_interval_covers_the_expected_frechet_distance(width, decay, 
     for _ in range(100):
         result = linearised_frechet_distance(*draw())
         intervals.append(
-            linearised_interval(
-                result.value, [Contributions(result.left, wells), Contributions(result.right)]
+            influence_interval(
+                result.value, [InfluenceValues(result.left, wells), InfluenceValues(result.right)]
             )
         )
     covered = np.mean([low <= expected <= high for low, high in intervals])
@@ -100,8 +100,8 @@ def test_linearised_interval_covers_the_mmd():
         x = generator.standard_normal((80, width))
         y = generator.normal(shift, 1, (80, width))
         result = linearised_mmd(x, y)
-        low, high = linearised_interval(
-            result.value, [Contributions(result.left), Contributions(result.right)]
+        low, high = influence_interval(
+            result.value, [InfluenceValues(result.left), InfluenceValues(result.right)]
         )
         covered += low <= truth <= high
     assert covered / 150 > 0.88
@@ -113,8 +113,8 @@ def test_linearised_interval_of_a_mean_is_the_t_interval_over_wells():
     contributions = (values - values.mean()) / 30
     means = values.reshape(10, 3).mean(axis=1)
     expected = stats.t.interval(0.95, 9, means.mean(), stats.sem(means))
-    assert linearised_interval(
-        values.mean(), [Contributions(contributions, wells)]
+    assert influence_interval(
+        values.mean(), [InfluenceValues(contributions, wells)]
     ) == pytest.approx(expected)
 
 
@@ -124,12 +124,12 @@ def test_a_fixed_mix_of_conditions_is_no_uncertainty():
     strata = np.repeat([0, 1, 2], 12)
     wells = np.repeat(np.arange(12), 3)
     values = 10.0 * strata + generator.normal(size=36)
-    contributions = Contributions((values - values.mean()) / 36, wells, strata)
+    contributions = InfluenceValues((values - values.mean()) / 36, wells, strata)
     means = values.reshape(3, 4, 3).mean(axis=2)
     error = np.sqrt((means.var(axis=1, ddof=1) / 4 / 9).sum())
     expected = stats.t.interval(0.95, 9, values.mean(), error)
-    assert linearised_interval(values.mean(), [contributions]) == pytest.approx(expected)
-    low, high = linearised_interval(values.mean(), [contributions._replace(strata=None)])
+    assert influence_interval(values.mean(), [contributions]) == pytest.approx(expected)
+    low, high = influence_interval(values.mean(), [contributions._replace(strata=None)])
     assert high - low > 5 * (expected[1] - expected[0])
 
 
@@ -139,18 +139,20 @@ def test_scatter_over_random_draws_does_not_widen_the_interval():
     known = generator.normal(size=400)
     known -= known.mean()
     noisy = known + generator.normal(0, 3, (5, 400))
-    expected = linearised_interval(0.0, [Contributions(known)]).high
-    assert linearised_interval(0.0, [Contributions(noisy)]).high == pytest.approx(expected, rel=0.3)
-    naive = linearised_interval(0.0, [Contributions(noisy.mean(axis=0))]).high
+    expected = influence_interval(0.0, [InfluenceValues(known)]).high
+    assert influence_interval(0.0, [InfluenceValues(noisy)]).high == pytest.approx(
+        expected, rel=0.3
+    )
+    naive = influence_interval(0.0, [InfluenceValues(noisy.mean(axis=0))]).high
     assert naive > 1.5 * expected
-    with_draws = linearised_interval(0.0, [Contributions(known)], draw_variance=3 * known @ known)
+    with_draws = influence_interval(0.0, [InfluenceValues(known)], draw_variance=3 * known @ known)
     assert with_draws.high == pytest.approx(2 * expected, rel=0.02)
 
 
 @pytest.mark.parametrize("strata", [[0, 1, 2, 3], [0, 0, 0, 1], [0, 0, 1, 2]])
 def test_conditions_of_a_single_well_count_together(strata):
     values = np.array([1.0, -2.0, 3.0, -2.0])
-    low, high = linearised_interval(0.0, [Contributions(values, None, strata)])
+    low, high = influence_interval(0.0, [InfluenceValues(values, None, strata)])
     assert low < -1
     assert high > 1
 
@@ -215,7 +217,7 @@ def test_pairing_removes_what_perturbations_share():
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [[1, 1, 1]], seed=0), "two wells"),
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [], seed=0), "per sample"),
         (lambda: interval_from_replicates([1, np.nan]), "finite"),
-        (lambda: linearised_interval(0, [Contributions([1.0, -1.0], [0, 0])]), "two wells"),
+        (lambda: influence_interval(0, [InfluenceValues([1.0, -1.0], [0, 0])]), "two wells"),
     ],
 )
 def test_what_cannot_be_had_is_an_error(call, message):

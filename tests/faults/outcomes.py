@@ -89,7 +89,7 @@ def _state(path: Path) -> object:
     """A checkpoint's state but for the checksum of its log, which holds wall-clock times."""
     content = json.loads(path.read_text("utf-8"))
     content["sha256"].pop("log.csv")
-    content.pop("seal")
+    content.pop("checksum")
     return content
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.storage import write_parquet
 
 from .corruption import Corruption, draw, kind_of, readers, strike
@@ -74,14 +74,14 @@ def test_equal_but_for_wall_clock_times(tmp_path):
         write_parquet(content, folder / "results/a.parquet")
         (folder / "results/sub/log.csv").write_text(f"step,seconds\n1,{seconds}\n")
         state = {"step": 1, "sha256": {"log.csv": str(seconds), "model.safetensors": "x"}}
-        write_sealed_json(state, folder / "results/sub/state.json")
+        write_checked_json(state, folder / "results/sub/state.json")
     assert differences(one, other, ["results"]) == []
     write_parquet(
         pa.table({"value": [2.0, 0.0], "seconds": [1.0, 0.0]}), other / "results/a.parquet"
     )
     (other / "results/sub/new.txt").write_text("")
     state["step"] = 2
-    write_sealed_json(state, other / "results/sub/state.json")
+    write_checked_json(state, other / "results/sub/state.json")
     assert differences(one, other, ["results"]) == [
         "results/a.parquet", "results/sub/new.txt", "results/sub/state.json",
     ]  # fmt: skip

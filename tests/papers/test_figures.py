@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.datasets.splits.table import write_split
 from morphpipe.report.papers import image_figures
 from morphpipe.report.papers.figures import make_figure
@@ -83,7 +83,7 @@ def images(tmp_path, make_fields, make_row, paper_facts, make_run):
 def test_figures_are_drawn_with_what_is_to_be_known(images, tmp_path, name, note):
     paths = [tmp_path / "out" / f"figure.{kind}" for kind in ("png", "pdf")]
     make_figure(name, images, tmp_path / "out" / "item.json", *paths)
-    content = read_sealed_json(tmp_path / "out" / "item.json")
+    content = read_checked_json(tmp_path / "out" / "item.json")
     assert content["reason"] == "", content["reason"]
     assert any(note in told for told in content["notes"]), content["notes"]
     assert all(path.stat().st_size > 1000 for path in paths)

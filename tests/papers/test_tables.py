@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from morphpipe.config.papers import Papers
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.distances.comparison import compare
 from morphpipe.report.papers.cells import COPY, FLOOR, at_floor
@@ -182,7 +182,7 @@ def test_pairs_of_real_perturbations_are_found_in_either_order(make_run, make_me
 def test_an_empty_role_gives_the_published_values_and_says_so(name, make_run, tmp_path):
     run = make_run({}, {})
     make_table(name, run, tmp_path / "item.json", tmp_path / "table.csv")
-    content = read_sealed_json(tmp_path / "item.json")
+    content = read_checked_json(tmp_path / "item.json")
     assert content["comparable"] == "published only"
     assert (content["name"], content["kind"]) == (name, "table")
     assert all(c["produced"] is None for c in content["cells"])
@@ -209,7 +209,7 @@ def test_a_figure_without_a_run_says_why(make_run, tmp_path):
     run = make_run({}, {})
     paths = [tmp_path / f"figure.{kind}" for kind in ("png", "pdf")]
     make_figure("morphgen_figure8", run, tmp_path / "item.json", *paths)
-    content = read_sealed_json(tmp_path / "item.json")
+    content = read_checked_json(tmp_path / "item.json")
     assert content["reason"] == "this run has no experiment in the role model"
     assert content["files"] == ["figure.png", "figure.pdf"]
     assert all(path.stat().st_size for path in paths)

@@ -13,7 +13,7 @@ import pytest
 
 from morphpipe.config import parse_configuration
 from morphpipe.config.experiments import Evaluation
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_table
 from morphpipe.datasets.simulated import (
@@ -219,7 +219,7 @@ def write_checkpoint(folder):
         "settings": {"seed": 0},
         "sha256": {"ema.safetensors": "ab" * 32},
     }
-    write_sealed_json(state, checkpoint / "state.json")
+    write_checked_json(state, checkpoint / "state.json")
     (checkpoint / "README.md").write_text("# small, training seed 0, step 600\n")
     return checkpoint
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.storage import write_parquet
 from morphpipe.tables.metric_table import metric_row, metric_table
 from morphpipe.tables.schemas import PAIR_SCHEMA
@@ -125,7 +125,7 @@ def write_items(folder, text="Fréchet distances"):
         "rows": ["HUVEC"], "columns": ["FID", text], "cells": cells,
         "checks": [{"what": text, "holds": True, "detail": "1 < 2"}],
     }  # fmt: skip
-    write_sealed_json(content, table / "item.json")
+    write_checked_json(content, table / "item.json")
     figure = folder / "morphgen_figure3"
     figure.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -134,12 +134,12 @@ def write_items(folder, text="Fréchet distances"):
     content |= {"name": "morphgen_figure3", "kind": "figure", "number": "3", "cells": [],
                 "comparable": "no", "statement": "Other cells.", "checks": [],
                 "files": ["figure.png", "figure.pdf"]}  # fmt: skip
-    write_sealed_json(content, figure / "item.json")
+    write_checked_json(content, figure / "item.json")
     other = folder / "morphodiff_figure2"
     other.mkdir()
     content |= {"name": "morphodiff_figure2", "paper": "morphodiff", "number": "2",
                 "comparable": "published only", "reason": "the role is not filled"}  # fmt: skip
-    write_sealed_json(content, other / "item.json")
+    write_checked_json(content, other / "item.json")
     return table, figure, other
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.report.papers.page import PaperItem, by_paper, item_cell, item_table, read_item
 
@@ -32,10 +32,10 @@ def test_what_is_no_item_is_named(tmp_path, broken):
     folder, *_ = extras.write_items(tmp_path)
     content = dict(read_item(folder).content)
     del content[broken]
-    write_sealed_json(content, folder / "item.json")
+    write_checked_json(content, folder / "item.json")
     with pytest.raises(DataError, match=broken):
         read_item(folder)
-    write_sealed_json(content | {broken: "x", "comparable": "perhaps"}, folder / "item.json")
+    write_checked_json(content | {broken: "x", "comparable": "perhaps"}, folder / "item.json")
     with pytest.raises(DataError, match="comparable"):
         read_item(folder)
     (folder / "item.json").unlink()

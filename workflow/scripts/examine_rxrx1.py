@@ -1,12 +1,12 @@
 from morphpipe.config.preprocessing import Quality
-from morphpipe.datasets.preparation.tables import examine_shard
+from morphpipe.datasets.preparation.tables import quality_control_shard
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import shard_of
 from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 fields = read_fields(snakemake.input.fields)
-examine_shard(
+quality_control_shard(
     shard_of(fields, int(snakemake.wildcards.shard), snakemake.params.shards),
     Quality.model_validate(snakemake.params.quality),
     snakemake.output.fields,

@@ -127,7 +127,7 @@ def fields(
     import pandas as pd
 
     from morphpipe.config.preprocessing import Quality
-    from morphpipe.datasets.preparation.quality import QUALITY_KEYS, examine_fields, quarantine_of
+    from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_control, quarantine_of
     from morphpipe.datasets.preparation.tables import catalogue_rxrx1, write_dataset
     from morphpipe.tables.archive import read_fields
     from morphpipe.tables.fields import concatenate
@@ -151,7 +151,7 @@ def fields(
             name, dataset, images[0], metadata, output.parent, genes=genes
         )
         missing.append(absent)
-    found = examine_fields(table, limits) if look else pd.DataFrame(columns=list(QUALITY_KEYS))
+    found = quality_control(table, limits) if look else pd.DataFrame(columns=list(QUALITY_KEYS))
     kept, aside = write_dataset(
         table.without(quarantine_of(found)["field_id"]),
         found,

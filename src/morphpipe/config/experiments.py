@@ -177,7 +177,7 @@ class Evaluation(Model):
     minimum_images: PositiveInt = Field(
         16, description="Fewer images on a side give no distance, and the table says why."
     )
-    floor_repeats: PositiveInt = Field(5, description="Random halvings that the floor averages.")
+    floor_repeats: PositiveInt = Field(5, description="Random split halves that a floor averages.")
     measures: list[Measure] | None = Field(
         None,
         description="What is measured beside distances, effects and probes (docs/metrics.md); "

@@ -54,12 +54,12 @@ class Morphology(Model):
     )
     correlation_floor: Literal["mean", "minimum"] = Field(
         "mean",
-        description="What halves of the real wells agree by: the mean over random halvings, or "
+        description="What halves of the real wells agree by: the mean over random split halves, or "
         "their minimum, as MorphoDiff's released code (of 100).",
     )
     floor_repeats: PositiveInt | None = Field(
         None,
-        description="Random halvings of the real wells; null: as many as the experiment's "
+        description="Random split halves of the real wells; null: as many as the experiment's "
         "`evaluation.floor_repeats`.",
     )
     clustering_seeds: list[Seed] = Field(

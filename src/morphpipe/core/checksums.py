@@ -13,25 +13,25 @@ from morphpipe.core.lineage import lineage_of
 from morphpipe.core.storage import atomic_path, sha256_of_file
 
 RECORD = "weights.json"
-_SEAL = "seal"
+_CHECKSUM = "checksum"
 
 
-def seal_of(content: Mapping[str, Any]) -> str:
+def checksum_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of plain values as JSON, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def write_sealed_json(content: Mapping[str, Any], path: str | Path) -> None:
+def write_checked_json(content: Mapping[str, Any], path: str | Path) -> None:
     """Write an object as indented JSON, atomically, with a checksum of its content in it."""
     # As it will be read: tuples become lists, numbers that are keys become strings.
     plain = json.loads(json.dumps(content))
     with atomic_path(path) as temporary:
-        text = json.dumps(plain | {_SEAL: seal_of(plain)}, indent=2, ensure_ascii=False)
+        text = json.dumps(plain | {_CHECKSUM: checksum_of(plain)}, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", "utf-8")
 
 
-def read_sealed_json(path: str | Path) -> dict[str, Any]:
-    """Read what `write_sealed_json` has written.
+def read_checked_json(path: str | Path) -> dict[str, Any]:
+    """Read what `write_checked_json` has written.
 
     Raises
     ------
@@ -42,10 +42,10 @@ def read_sealed_json(path: str | Path) -> dict[str, Any]:
     """
     try:
         content = read_json(path)
-        seal = content.pop(_SEAL, None)
+        recorded = content.pop(_CHECKSUM, None)
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error!r}): make it again.") from None
-    if seal != seal_of(content):
+    if recorded != checksum_of(content):
         raise DataError(
             f"{path} is damaged, or was written by another version of morphpipe: the checksum in "
             "it is not that of its content. Make it again."
@@ -58,7 +58,7 @@ def record_files(folder: str | Path, files: Iterable[str], **about: Any) -> None
     folder = Path(folder)
     checksums = {name: sha256_of_file(folder / name) for name in files}
     content = about | {"sha256": checksums, "lineage": lineage_of(folder / RECORD)}
-    write_sealed_json(content, folder / RECORD)
+    write_checked_json(content, folder / RECORD)
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         When there is no record, or it is damaged.
     """
     try:
-        return read_sealed_json(Path(folder) / RECORD)
+        return read_checked_json(Path(folder) / RECORD)
     except FileNotFoundError:
         raise WeightsError(
             f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
@@ -90,7 +90,7 @@ def check_recorded(path: str | Path, record: str = RECORD) -> None:
     path
         The file.
     record
-        Name of the sealed JSON file that holds `sha256` by file.
+        Name of the JSON with a checksum file that holds `sha256` by file.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def check_recorded(path: str | Path, record: str = RECORD) -> None:
         if not place.is_file():
             continue
         expected = (
-            read_sealed_json(place).get("sha256", {}).get(path.relative_to(folder).as_posix())
+            read_checked_json(place).get("sha256", {}).get(path.relative_to(folder).as_posix())
         )
         if expected is not None and path.is_file():
             status = path.stat()

@@ -156,7 +156,7 @@ def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWr
         ) as writer:
             yield writer
             writer.add_key_value_metadata(lineage_metadata(path) | {CHECKSUM: _BLANK})
-        place = _seal_place(temporary)
+        place = _checksum_place(temporary)
         assert place is not None
         checksum = _digest_around(temporary, place)
         with open(temporary, "r+b") as stream:
@@ -192,7 +192,7 @@ def read_parquet(
     DataError
         When the file is missing, damaged or no Parquet file.
     """
-    if own and os.path.exists(path) and _seal_place(path) is None:
+    if own and os.path.exists(path) and _checksum_place(path) is None:
         raise DataError(
             f"{path} carries no checksum: it was not written by morphpipe, or was edited since. "
             "Delete it and make it again."
@@ -217,10 +217,10 @@ def read_parquet_schema(path: str | Path) -> pa.Schema:
 
 @contextmanager
 def _reading(path: str | Path) -> Iterator[None]:
-    """Verify a file's seal, and turn what goes wrong afterwards into a sentence."""
+    """Verify a file's checksum, and turn what goes wrong afterwards into a sentence."""
     try:
         status = os.stat(path)
-        _check_seal(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+        _verify_checksum(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
         yield
     except FileNotFoundError:
         raise DataError(f"There is no file {path}: make it again.") from None
@@ -232,9 +232,9 @@ def _reading(path: str | Path) -> Iterator[None]:
 
 
 @lru_cache(maxsize=4096)
-def _check_seal(path: str, *_: int) -> None:
-    """Compare a sealed file with its checksum, once as long as inode, size and time stay."""
-    place = _seal_place(path)
+def _verify_checksum(path: str, *_: int) -> None:
+    """Compare a file with its checksum, once as long as inode, size and time stay."""
+    place = _checksum_place(path)
     if place is None:
         return
     with open(path, "rb") as stream:
@@ -247,7 +247,7 @@ def _check_seal(path: str, *_: int) -> None:
         )
 
 
-def _seal_place(path: str | Path) -> int | None:
+def _checksum_place(path: str | Path) -> int | None:
     """Where the checksum stands in the file; none where there is none."""
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)

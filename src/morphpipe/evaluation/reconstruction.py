@@ -19,7 +19,7 @@ from morphpipe.core.devices import best_device
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.assign import well_index
 from morphpipe.datasets.splits.table import fields_on, read_split
-from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import LEVEL, InfluenceValues, influence_interval
 from morphpipe.evaluation.core.subsample import thinned
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import FieldReader
@@ -123,9 +123,9 @@ def reconstruction_rows(
             }
             if len(np.unique(wells[mask])) > 1:
                 contributions = (values[mask] - value) / mask.sum()
-                low, high = linearised_interval(
+                low, high = influence_interval(
                     value,
-                    [Contributions(contributions, wells[mask], cell_types[mask])],
+                    [InfluenceValues(contributions, wells[mask], cell_types[mask])],
                 )
                 interval = {"ci_low": max(low, 0.0), "ci_high": high}
                 notes |= {

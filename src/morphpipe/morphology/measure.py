@@ -211,21 +211,21 @@ def _batch_name(
     """A hash of all that the measurements of a batch depend on."""
     entries = fields.take(list(rows)).rows()
     files = {plane["file"] for entry in entries for plane in entry["channels"]}
-    seals: dict[str, list[Any] | None] = {}
+    checksums: dict[str, list[Any] | None] = {}
     for file in sorted(files):
-        if file in fields.seals:
-            seals[file] = [fields.seals[file].size, fields.seals[file].directory_sha256]
+        if file in fields.checksums:
+            checksums[file] = [fields.checksums[file].size, fields.checksums[file].directory_sha256]
         else:
             # A plane of its own: a file that is put right later is measured again.
             path = fields.folder / file
             status = path.stat() if path.exists() else None
-            seals[file] = [status.st_size, status.st_mtime_ns] if status else None
+            checksums[file] = [status.st_size, status.st_mtime_ns] if status else None
     content = {
         "version": _BATCH_VERSION,
         "source": [source.pipeline_sha256, source.cellprofiler, source.channels, source.images],
         "manifest": [fields.manifest.names, fields.manifest.bit_depth, fields.manifest.rgb],
         "fields": [[e["field_id"], e["height"], e["width"], e["channels"]] for e in entries],
-        "files": seals,
+        "files": checksums,
         "labels": sorted(kept.intersection(entry["field_id"] for entry in entries)),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
@@ -244,7 +244,7 @@ def _measure_part(
     stem: Path,
     progress: Any,
 ) -> None:
-    """Measure a batch, and write its files; the table of images, written last, seals it."""
+    """Measure a batch, and write its files; the table of images, written last, checksums it."""
     named = dict(zip(rows, fields.take(list(rows)).field_ids, strict=True))
     batch = measure_batch(loaded, images, named, kept, progress.update)
     for field in batch.fields:

@@ -14,7 +14,7 @@ from morphpipe.config import Configuration
 from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.splits import Split
-from morphpipe.core.checksums import check_recorded, read_sealed_json
+from morphpipe.core.checksums import check_recorded, read_checked_json
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.core.storage import read_parquet
 from morphpipe.datasets.preparation.quality import QUALITY_KEYS
@@ -217,7 +217,7 @@ def read_training(folder: Path) -> TrainingRecord:
         If `state.json` or `log.csv` is missing or damaged.
     """
     try:
-        state = read_sealed_json(folder / STATE)
+        state = read_checked_json(folder / STATE)
         for name in ("log.csv", "README.md"):
             check_recorded(folder / name, STATE)
         log = pd.read_csv(folder / "log.csv")

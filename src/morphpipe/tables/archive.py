@@ -28,7 +28,7 @@ from morphpipe.tables.fields import (
 )
 from morphpipe.tables.manifest import ChannelManifest
 from morphpipe.tables.png import encode_png
-from morphpipe.tables.zip_directory import ZIP_ERRORS, seal
+from morphpipe.tables.zip_directory import ZIP_ERRORS, archive_checksum
 
 TABLE_NAME = "fields.parquet"
 
@@ -146,7 +146,7 @@ def table_inside(path: Path) -> pa.Table | None:
 
 
 def read_archived_fields(path: Path) -> FieldTable:
-    """The field table inside an image archive, sealed with the archive as it is now."""
+    """The field table inside an image archive, with the checksum of the archive as it is now."""
     table = table_inside(path)
     if table is None:
         raise DataError(
@@ -159,7 +159,7 @@ def read_archived_fields(path: Path) -> FieldTable:
             f"{path} was called {sorted(elsewhere)[0]!r} when it was written: give it that name "
             "again, since its field table points there."
         )
-    current = seal(path, path.parent)
+    current = archive_checksum(path, path.parent)
     return FieldTable(fields.table, fields.manifest, fields.folder, {current.file: current})
 
 

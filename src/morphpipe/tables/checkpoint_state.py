@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
 
@@ -53,7 +53,7 @@ def read_state(folder: str | Path) -> CheckpointState:
             "such as results/experiments/EXPERIMENT/training/seed-0/slice-0."
         )
     try:
-        content = read_sealed_json(folder / STATE)
+        content = read_checked_json(folder / STATE)
         for name, checksum in content["sha256"].items():
             if sha256_of_file(folder / name) != checksum:
                 raise DataError(

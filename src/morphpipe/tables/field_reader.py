@@ -17,7 +17,7 @@ from morphpipe.tables.fields import (
     FieldTable,
 )
 from morphpipe.tables.png import decode_plane
-from morphpipe.tables.zip_directory import BEFORE, BEHIND, local_member, seal
+from morphpipe.tables.zip_directory import BEFORE, BEHIND, archive_checksum, local_member
 
 # Of a PNG, beside its pixels: headers and whatever else an instrument writes into it.
 _OVERHEAD = 1 << 16
@@ -75,15 +75,15 @@ class FieldReader:
             os.close(descriptor)
             raise DataError(f"{path}, which the field table names, is not a file.")
         try:
-            self._check_seal(name, path)
+            self._verify_checksum(name, path)
         except DataError:
             os.close(descriptor)
             raise
         self._files[name] = descriptor
         return descriptor
 
-    def _check_seal(self, name: str, path: Path) -> None:
-        expected = self._fields.seals.get(name)
+    def _verify_checksum(self, name: str, path: Path) -> None:
+        expected = self._fields.checksums.get(name)
         if expected is None:
             return
         size = path.stat().st_size
@@ -92,7 +92,10 @@ class FieldReader:
                 f"{path} has {size} bytes, the field table was made when it had "
                 f"{expected.size}: make the field table again, or fetch the archive again."
             )
-        if seal(path, self._fields.folder).directory_sha256 != expected.directory_sha256:
+        if (
+            archive_checksum(path, self._fields.folder).directory_sha256
+            != expected.directory_sha256
+        ):
             raise DataError(
                 f"The directory of {path} has changed since the field table was made: make "
                 "the field table again."
@@ -108,7 +111,7 @@ class FieldReader:
         """
         files = self._fields.table["channels"].combine_chunks().flatten().flatten()[0]
         for name in files.unique().to_pylist():
-            if name in self._fields.seals:
+            if name in self._fields.checksums:
                 self._open(name)
 
     def _plane(
@@ -169,9 +172,9 @@ class FieldReader:
         of_channel = file == f"{self._fields.manifest.names[number]}.png"
         if named == field_id and of_channel:
             return
-        sealed = self._fields.seals.get(location["file"])
-        if sealed is not None and sealed.members is not None:
-            fits = name == member_name(sealed.members, entry, number)
+        of_archive = self._fields.checksums.get(location["file"])
+        if of_archive is not None and of_archive.members is not None:
+            fits = name == member_name(of_archive.members, entry, number)
         else:
             # A plane that several fields share has the name of the first of them.
             own = self._own_offsets(location["file"])
@@ -266,7 +269,7 @@ def member_name(members: str, row: Mapping[str, Any], number: int) -> str:
     Parameters
     ----------
     members
-        See `ArchiveSeal`.
+        See `ArchiveChecksum`.
     row
         Of the field table.
     number

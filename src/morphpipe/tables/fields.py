@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
 from morphpipe.tables.manifest import ChannelManifest
-from morphpipe.tables.zip_directory import ArchiveSeal, relative_to
+from morphpipe.tables.zip_directory import ArchiveChecksum, relative_to
 
 PLANE_TYPE = pa.struct(
     [
@@ -79,14 +79,14 @@ class FieldTable:
         What the planes are.
     folder
         The folder that the planes' files are relative to.
-    seals
+    checksums
         The archives that the rows point into, by file name.
     """
 
     table: pa.Table
     manifest: ChannelManifest
     folder: Path
-    seals: dict[str, ArchiveSeal] = field(default_factory=dict)
+    checksums: dict[str, ArchiveChecksum] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -111,7 +111,7 @@ class FieldTable:
     def take(self, rows: np.ndarray | list[int]) -> "FieldTable":
         """The table of the rows at these positions, in this order."""
         chosen = self.table.take(pa.array(np.asarray(rows, dtype=np.int64)))
-        return FieldTable(chosen, self.manifest, self.folder, self.seals)
+        return FieldTable(chosen, self.manifest, self.folder, self.checksums)
 
     def select(self, field_ids: Iterable[str]) -> "FieldTable":
         """The rows with these ids, in the table's own order.
@@ -129,13 +129,13 @@ class FieldTable:
                 f"among them {sorted(missing)[0]!r}: was the split made from another table?"
             )
         mask = pc.is_in(self.table["field_id"], pa.array(sorted(wanted), pa.string()))
-        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.seals)
+        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.checksums)
 
     def without(self, field_ids: Iterable[str]) -> "FieldTable":
         """All rows but those with these ids."""
         out = pa.array(sorted(set(field_ids)), pa.string())
         mask = pc.invert(pc.is_in(self.table["field_id"], out))
-        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.seals)
+        return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.checksums)
 
 
 def name_fault(name: str, *, pooled: bool = True) -> str | None:
@@ -232,17 +232,19 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
         )
 
 
-def _metadata(manifest: ChannelManifest, seals: dict[str, ArchiveSeal]) -> dict[bytes, bytes]:
+def _metadata(
+    manifest: ChannelManifest, checksums: dict[str, ArchiveChecksum]
+) -> dict[bytes, bytes]:
     content = {
         "manifest": manifest.to_dict(),
-        "archives": [asdict(seal) for _, seal in sorted(seals.items())],
+        "archives": [asdict(checksum) for _, checksum in sorted(checksums.items())],
     }
     return {_METADATA_KEY: json.dumps(content).encode()}
 
 
 def with_metadata(fields: FieldTable) -> pa.Table:
-    """The rows with the manifest and the archives' seals in the schema's metadata."""
-    return fields.table.replace_schema_metadata(_metadata(fields.manifest, fields.seals))
+    """The rows with the manifest and the archives' checksums in the schema's metadata."""
+    return fields.table.replace_schema_metadata(_metadata(fields.manifest, fields.checksums))
 
 
 def write_fields(fields: FieldTable, path: str | Path) -> None:
@@ -273,9 +275,9 @@ def fields_from_table(table: pa.Table, folder: Path, place: str) -> FieldTable:
         )
     content = json.loads(metadata)
     manifest = ChannelManifest.from_dict(content["manifest"])
-    seals = {seal["file"]: ArchiveSeal(**seal) for seal in content["archives"]}
+    checksums = {entry["file"]: ArchiveChecksum(**entry) for entry in content["archives"]}
     check_fields(table, manifest, place)
-    return FieldTable(table.replace_schema_metadata(None), manifest, folder, seals)
+    return FieldTable(table.replace_schema_metadata(None), manifest, folder, checksums)
 
 
 def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
@@ -291,7 +293,7 @@ def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
     manifest = replace(parts[0].manifest, intensity_windows={})
     windows: dict[str, tuple[tuple[float, float], ...]] = {}
     tables = []
-    seals: dict[str, ArchiveSeal] = {}
+    checksums: dict[str, ArchiveChecksum] = {}
     for part in parts:
         windows |= part.manifest.intensity_windows
         if replace(part.manifest, intensity_windows={}) != manifest:
@@ -299,17 +301,17 @@ def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
                 f"The channel manifest in {part.folder} differs from that in {parts[0].folder}: "
                 "images of different channels, sizes of pixels or licences cannot share a table."
             )
-        renamed = {name: relative_to(part.folder / name, folder) for name in part.seals}
+        renamed = {name: relative_to(part.folder / name, folder) for name in part.checksums}
         frame = part.table.to_pylist()
         for row in frame:
             for plane in row["channels"]:
                 name = plane["file"]
                 plane["file"] = renamed.get(name) or relative_to(part.folder / name, folder)
         tables.append(pa.Table.from_pylist(frame, schema=FIELD_SCHEMA))
-        for name, seal in part.seals.items():
-            seals[renamed[name]] = replace(seal, file=renamed[name])
+        for name, checksum in part.checksums.items():
+            checksums[renamed[name]] = replace(checksum, file=renamed[name])
     manifest = replace(manifest, intensity_windows=windows)
-    joined = FieldTable(pa.concat_tables(tables), manifest, folder, seals)
+    joined = FieldTable(pa.concat_tables(tables), manifest, folder, checksums)
     check_fields(joined.table, manifest, str(folder))
     return joined
 

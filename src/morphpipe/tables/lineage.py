@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from morphpipe.core.checksums import RECORD, read_sealed_json, seal_of
+from morphpipe.core.checksums import RECORD, checksum_of, read_checked_json
 from morphpipe.core.console import log_to
 from morphpipe.core.errors import DataError
 from morphpipe.core.lineage import LINEAGE, Lineage, parse_lineage, set_inputs
 from morphpipe.core.storage import CHECKSUM
 from morphpipe.tables.checkpoint_state import STATE
-from morphpipe.tables.zip_directory import directory_start, seal
+from morphpipe.tables.zip_directory import archive_checksum, directory_start
 
 # Of a SHA-256: accidents are to be found, not forgeries.
 _DIGITS = 16
@@ -142,13 +142,13 @@ def identity_of(path: Path) -> str | None:
         When the file is damaged.
     """
     if path.suffix == ".json":
-        content = read_sealed_json(path)
+        content = read_checked_json(path)
         sums = {name: value for name, value in content["sha256"].items() if name != _TIMED}
         about = {key: content.get(key) for key in ("step", "identity")}
-        return seal_of(about | {"sha256": sums})[:_DIGITS]
+        return checksum_of(about | {"sha256": sums})[:_DIGITS]
     metadata = _metadata(path)
     if path.suffix == ".zip":
-        return seal(path, path.parent).directory_sha256[:_DIGITS] if metadata else None
+        return archive_checksum(path, path.parent).directory_sha256[:_DIGITS] if metadata else None
     checksum = metadata.get(CHECKSUM)
     return None if checksum is None else checksum.decode()[:_DIGITS]
 
@@ -163,7 +163,7 @@ def read_lineage(path: Path) -> Lineage | None:
     """
     recorded: Any
     if path.suffix == ".json":
-        recorded = read_sealed_json(path).get("lineage")
+        recorded = read_checked_json(path).get("lineage")
     else:
         text = _metadata(path).get(LINEAGE.encode())
         recorded = None if text is None else json.loads(text)

@@ -36,7 +36,7 @@ _COMPRESSION = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 @dataclass(frozen=True)
-class ArchiveSeal:
+class ArchiveChecksum:
     """What an archive looked like when its directory was read.
 
     Attributes
@@ -157,7 +157,7 @@ def directory_start(path: Path) -> int:
     )
 
 
-def seal(path: Path, folder: Path) -> ArchiveSeal:
+def archive_checksum(path: Path, folder: Path) -> ArchiveChecksum:
     """Size of an archive and hash of its directory, to notice later that it has changed.
 
     Raises
@@ -169,7 +169,7 @@ def seal(path: Path, folder: Path) -> ArchiveSeal:
     with open(path, "rb") as stream:
         stream.seek(start)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return ArchiveSeal(relative_to(path, folder), stream.tell(), digest)
+        return ArchiveChecksum(relative_to(path, folder), stream.tell(), digest)
 
 
 def members(path: Path) -> list[Member]:

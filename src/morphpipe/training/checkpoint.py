@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.finite import check_finite
 from morphpipe.core.lineage import lineage_of
@@ -67,7 +67,7 @@ def save_checkpoint(
             "lineage": lineage_of(Path(folder) / STATE),
             "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }
-        write_sealed_json(content, temporary / STATE)
+        write_checked_json(content, temporary / STATE)
 
 
 def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:

@@ -72,7 +72,7 @@ def fetch(
     else:
         arrived, _ = part_of(path)
         with storing(arrived):
-            whole = persist(
+            whole = retry(
                 lambda: _continue_download(url, arrived, path.name, expected is not None),
                 url,
                 f"What has arrived waits in {arrived}: run again to go on, or put the whole file "
@@ -157,7 +157,7 @@ def local_path(url: str) -> Path | None:
     return path
 
 
-def persist(attempt: Callable[[], T], url: str, hint: str) -> T:
+def retry(attempt: Callable[[], T], url: str, hint: str) -> T:
     """Try until the network lets it through: eight times, with longer and longer pauses.
 
     Parameters

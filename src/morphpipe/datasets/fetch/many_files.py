@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.fetch.connection import announced, ask, body, new_session, tells_its_end
-from morphpipe.datasets.fetch.download import local_path, persist, require_space, storing
+from morphpipe.datasets.fetch.download import local_path, require_space, retry, storing
 from morphpipe.datasets.fetch.file_kinds import CutShortError, WrongKindError, check_kind
 from morphpipe.datasets.fetch.resumable_zip import ResumableZip, check_member_name
 
@@ -113,7 +113,7 @@ def _reader(base_url: str) -> Callable[[str], bytes]:
             return data
         if not hasattr(own, "session"):
             own.session = new_session()
-        return persist(
+        return retry(
             lambda: _get(own.session, url, key),
             url,
             "What has been fetched is kept: run again to go on.",

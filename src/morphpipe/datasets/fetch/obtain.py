@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch.download import fault_of, fetch
@@ -142,5 +142,5 @@ def _kept(path: Path, name: str, sha256: str | None, lock: str | Path | None) ->
 
 def _recorded(path: Path, name: str, found: str) -> str:
     content = {"address": name, "sha256": found, "size": path.stat().st_size}
-    write_sealed_json(content, record_of(path))
+    write_checked_json(content, record_of(path))
     return found

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.fetch.connection import ask, body, new_session
-from morphpipe.datasets.fetch.download import local_path, persist, require_space, storing
+from morphpipe.datasets.fetch.download import local_path, require_space, retry, storing
 from morphpipe.datasets.fetch.resumable_zip import (
     LOCAL_HEADER,
     LOCAL_SIGNATURE,
@@ -209,7 +209,7 @@ class _RemoteFile(io.RawIOBase):
         self._url = url
         self._session = new_session()
         self._at = 0
-        self._size, self._validator = persist(self._probe, url, "Run again later.")
+        self._size, self._validator = retry(self._probe, url, "Run again later.")
         self._tail_start = max(self._size - _TAIL, 0)
         self._tail = self._range(self._tail_start, self._size)
 
@@ -277,7 +277,7 @@ class _RemoteFile(io.RawIOBase):
         """Bytes start to stop - 1; what arrives before a connection breaks is kept."""
         received = bytearray()
         while len(received) < stop - start:
-            persist(
+            retry(
                 lambda: self._receive(start + len(received), stop, received),
                 self._url,
                 "What has been fetched is kept: run again to go on.",

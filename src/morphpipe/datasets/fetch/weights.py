@@ -6,7 +6,7 @@ from urllib.parse import quote
 import requests
 
 from morphpipe.config.weights import Weights
-from morphpipe.core.checksums import RECORD, write_sealed_json
+from morphpipe.core.checksums import RECORD, write_checked_json
 from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch.connection import new_session, patience
@@ -127,7 +127,7 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
         except DataError as error:
             raise _unavailable(name, file, folder, error) from None
         checksums[file] = found
-    write_sealed_json(
+    write_checked_json(
         {
             "name": name,
             "source": weights.source,

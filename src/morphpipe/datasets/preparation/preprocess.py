@@ -17,8 +17,8 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import write_parquet
 from morphpipe.datasets.preparation.planes import PlaneReader
 from morphpipe.datasets.preparation.quality import (
-    examine,
     put_aside,
+    quality_row,
     quality_table,
     refuse_same_pixels,
 )
@@ -186,7 +186,7 @@ class _Plate:
             except DataError as error:
                 self.found.append(put_aside(row, error, self.quality))
                 continue
-            self.found.append(examine(row, stack, self.names, self.quality))
+            self.found.append(quality_row(row, stack, self.names, self.quality))
             if self.found[-1]["reason"] is not None:
                 continue
             self.kept.append(number)

@@ -37,7 +37,7 @@ def pixels_sha256(image: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def examine(
+def quality_row(
     row: dict[str, Any], image: NDArray[Any], channels: tuple[str, ...], quality: Quality
 ) -> dict[str, Any]:
     """The row of one field in the quality table.
@@ -108,7 +108,7 @@ def refuse_same_pixels(field_id: object, image: NDArray[Any], channels: Sequence
         )
 
 
-def examine_fields(fields: FieldTable, quality: Quality) -> pd.DataFrame:
+def quality_control(fields: FieldTable, quality: Quality) -> pd.DataFrame:
     """Decode all planes of a shard, measure them, and say which fields are excluded and why.
 
     Parameters
@@ -142,7 +142,7 @@ def examine_fields(fields: FieldTable, quality: Quality) -> pd.DataFrame:
             except DataError as error:
                 found.append(put_aside(row, error, quality))
             else:
-                found.append(examine(row, image, fields.manifest.names, quality))
+                found.append(quality_row(row, image, fields.manifest.names, quality))
     return pd.DataFrame(found)
 
 

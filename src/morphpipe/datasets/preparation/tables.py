@@ -12,7 +12,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.datasets.preparation.quality import (
     QUARANTINE_COLUMNS,
-    examine_fields,
+    quality_control,
     quality_table,
     quarantine_of,
 )
@@ -56,7 +56,7 @@ def catalogue_rxrx1(
     )
 
 
-def examine_shard(
+def quality_control_shard(
     fields: FieldTable, quality: Quality, path: str | Path, quality_path: str | Path
 ) -> None:
     """Look at every field of a shard; write the table of the good ones and the quality table.
@@ -73,9 +73,9 @@ def examine_shard(
     Raises
     ------
     DataError
-        See `morphpipe.datasets.preparation.quality.examine_fields`; and when no field is left.
+        See `morphpipe.datasets.preparation.quality.quality_control`; and when no field is left.
     """
-    table = examine_fields(fields, quality)
+    table = quality_control(fields, quality)
     kept = fields.without(quarantine_of(table)["field_id"])
     refuse_empty(len(kept), table)
     write_fields(concatenate([kept], Path(path).parent), path)
@@ -173,5 +173,5 @@ def write_dataset(
 
 def write_quality(path: str | Path, quality_path: str | Path) -> None:
     """Measure the fields of an archive that holds good ones only, and write the quality table."""
-    table = examine_fields(read_fields(path), Quality())
+    table = quality_control(read_fields(path), Quality())
     write_parquet(quality_table(table), quality_path)

@@ -15,7 +15,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.tables.field_reader import member_name
 from morphpipe.tables.fields import FIELD_SCHEMA, FieldTable
 from morphpipe.tables.manifest import Channel, ChannelManifest
-from morphpipe.tables.zip_directory import members, relative_to, seal
+from morphpipe.tables.zip_directory import archive_checksum, members, relative_to
 
 MANIFEST = ChannelManifest(
     channels=(
@@ -181,7 +181,7 @@ def build_fields(
         raise DataError(f"No site of {metadata} is left after the selection.")
 
     directory = {member.name: member for member in members(images)}
-    sealed = replace(seal(images, folder), members=MEMBERS)
+    expected_checksum = replace(archive_checksum(images, folder), members=MEMBERS)
     if genes is not None:
         table = table.assign(gene=_sirna_names(table, metadata).map(genes))
     rows: list[dict[str, Any]] = []
@@ -238,6 +238,6 @@ def build_fields(
         pa.Table.from_pylist(rows, schema=FIELD_SCHEMA),
         MANIFEST,
         folder,
-        {sealed.file: sealed},
+        {expected_checksum.file: expected_checksum},
     )
     return fields, pd.DataFrame(left_out, columns=["field_id", "reason"])

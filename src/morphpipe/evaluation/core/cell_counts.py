@@ -13,7 +13,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.scopes import of_generated_conditions
-from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
+from morphpipe.evaluation.core.statistics import LEVEL, InfluenceValues, influence_interval
 from morphpipe.imaging.nuclei import segment_nuclei
 from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
@@ -134,8 +134,8 @@ def cell_count_rows(
             notes: dict[str, Any] = {"counted": "nuclei, touching ones as one"}
             if len(np.unique(groups)) > 1:
                 contributions = (values - values.mean()) / len(values)
-                low, high = linearised_interval(
-                    float(values.mean()), [Contributions(contributions, groups)]
+                low, high = influence_interval(
+                    float(values.mean()), [InfluenceValues(contributions, groups)]
                 )
                 interval = {"ci_low": max(low, 0.0), "ci_high": high}
                 notes |= {"interval": "linearised, wells as units", "level": LEVEL}

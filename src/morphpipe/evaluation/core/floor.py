@@ -1,7 +1,7 @@
 """The floor of a distance and the controls that stand beside it, all at the same numbers of images.
 
 The floor is the distance between two halves of the real fields, split by well, averaged over
-random halvings. Anything else (generated images, training images, generated images of other
+random split halves. Anything else (generated images, training images, generated images of other
 conditions) is measured against the same halves with as many images, so that the finite-sample
 bias of a Fréchet distance is the same in all of them.
 """
@@ -20,10 +20,10 @@ from morphpipe.datasets.splits.assign import halves
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.statistics import (
     Array,
-    Contributions,
+    InfluenceValues,
     Interval,
-    Linearised,
-    linearised_interval,
+    Statistic,
+    influence_interval,
 )
 from morphpipe.evaluation.distances.measures import DistanceMeasure
 
@@ -33,15 +33,15 @@ _DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
-class Halving:
+class SplitHalf:
     """Positions of real fields in two halves of equal size that share no well."""
 
     first: Indices
     second: Indices
 
 
-def halvings(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list[Halving]:
-    """Draw random halvings of the real fields.
+def split_halves(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list[SplitHalf]:
+    """Draw random split halves of the real fields.
 
     Conditions of a single well go to either side as a whole; halves of unequal size, and halves
     larger than `at_most`, are thinned at random.
@@ -57,19 +57,19 @@ def halvings(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list
     for generator, first in zip(generators, halves(real.keys, seeds, too_few="pool"), strict=True):
         sides = [generator.permutation(np.flatnonzero(side)) for side in (first, ~first)]
         size = min(len(sides[0]), len(sides[1]), at_most)
-        result.append(Halving(sides[0][:size], sides[1][:size]))
-    # Wells of unequal size make halves of unequal size: every halving gets the smallest.
-    size = min(len(halving.first) for halving in result)
-    return [Halving(halving.first[:size], halving.second[:size]) for halving in result]
+        result.append(SplitHalf(sides[0][:size], sides[1][:size]))
+    # Wells of unequal size make halves of unequal size: every split half gets the smallest.
+    size = min(len(split_half.first) for split_half in result)
+    return [SplitHalf(split_half.first[:size], split_half.second[:size]) for split_half in result]
 
 
-def draw_halvings(
+def draw_split_halves(
     real: FeatureSet, *, repeats: int, at_most: int, minimum: int, seed: int
-) -> tuple[list[Halving], str]:
-    """Draw halvings as `halvings` does, or give none and the reason why there are none."""
+) -> tuple[list[SplitHalf], str]:
+    """Draw split halves as `split_halves` does, or give none and the reason why there are none."""
     if len(np.unique(real.groups)) < 2:
         return [], "the real fields come from fewer than two wells"
-    drawn = halvings(real, repeats=repeats, at_most=at_most, seed=seed)
+    drawn = split_halves(real, repeats=repeats, at_most=at_most, seed=seed)
     size = len(drawn[0].first)
     if size < minimum:
         return [], f"halves of {size} images, fewer than the minimum of {minimum}"
@@ -105,12 +105,12 @@ def draw_matched(
 
 @dataclass(frozen=True)
 class Averaged:
-    """A distance averaged over halvings, as `morphpipe.evaluation.core.statistics.Linearised`.
+    """A distance averaged over split halves, as `morphpipe.evaluation.core.statistics.Statistic`.
 
     Attributes
     ----------
     values
-        float64 [R]: the distance in each halving.
+        float64 [R]: the distance in each split half.
     left, right
         float64 [R, n] and [R, m]: contributions of all candidates and of all real fields; 0 for
         images that were not drawn.
@@ -122,12 +122,12 @@ class Averaged:
 
     @property
     def value(self) -> float:
-        """The mean over the halvings."""
+        """The mean over the split halves."""
         return float(self.values.mean())
 
     @property
     def draw_variance(self) -> float:
-        """Variance of the mean that comes from the finite number of halvings."""
+        """Variance of the mean that comes from the finite number of split halves."""
         number = len(self.values)
         return float(self.values.var(ddof=1)) / number if number > 1 else 0.0
 
@@ -138,7 +138,7 @@ def from_several_wells(*sets: FeatureSet | None) -> bool:
 
 
 def interval_between_wells(
-    result: Linearised | Averaged, left: FeatureSet | None, real: FeatureSet
+    result: Statistic | Averaged, left: FeatureSet | None, real: FeatureSet
 ) -> Interval:
     """Linearised interval of a measure, or of a difference of measures.
 
@@ -158,10 +158,10 @@ def interval_between_wells(
     DataError
         If a set is from a single well, see `from_several_wells`.
     """
-    contributions = [Contributions(result.right, real.groups, real.conditions)]
+    contributions = [InfluenceValues(result.right, real.groups, real.conditions)]
     if left is not None:
-        contributions.append(Contributions(result.left, left.groups, left.conditions))
-    return linearised_interval(
+        contributions.append(InfluenceValues(result.left, left.groups, left.conditions))
+    return influence_interval(
         result.value,
         contributions,
         draw_variance=result.draw_variance if isinstance(result, Averaged) else 0.0,
@@ -169,22 +169,22 @@ def interval_between_wells(
 
 
 def measure_floor(
-    measure: DistanceMeasure, real: FeatureSet, drawn: list[Halving]
+    measure: DistanceMeasure, real: FeatureSet, drawn: list[SplitHalf]
 ) -> tuple[Averaged, dict[str, Any]]:
     """Measure the distance between the halves; the real fields' contributions are on the right."""
     notes: dict[str, Any] = {}
     values = np.empty(len(drawn))
     right = np.zeros((len(drawn), len(real)))
-    for repeat, halving in enumerate(drawn):
-        first, second = halving.first, halving.second
+    for repeat, split_half in enumerate(drawn):
+        first, second = split_half.first, split_half.second
         result, notes = measure.measure(
             real.features[first],
             real.features[second],
             (real.conditions[first], real.conditions[second]),
         )
         values[repeat] = result.value
-        right[repeat, halving.first] = result.left
-        right[repeat, halving.second] = result.right
+        right[repeat, split_half.first] = result.left
+        right[repeat, split_half.second] = result.right
     floor = Averaged(values, np.zeros((len(drawn), 0)), right)
     return floor, notes | {"standard_deviation_over_halvings": float(values.std())}
 
@@ -193,7 +193,7 @@ def measure_against_halves(
     measure: DistanceMeasure,
     candidates: FeatureSet,
     real: FeatureSet,
-    drawn: list[Halving],
+    drawn: list[SplitHalf],
     *,
     match: str | None,
     seed: int,
@@ -207,7 +207,7 @@ def measure_against_halves(
     candidates
         Images to draw from, at least as many as in a half.
     real, drawn
-        The real fields and their halvings.
+        The real fields and their split halves.
     match
         ``condition`` (cell type and perturbation), a key column, or None: by what the draws
         follow the mix of the half.
@@ -217,7 +217,7 @@ def measure_against_halves(
     Returns
     -------
     tuple
-        The distance, both halves of a halving averaged, and what is to be known.
+        The distance, both halves of a split half averaged, and what is to be known.
     """
     generator = np.random.default_rng(seed)
     pool, target = conditions_by(candidates, match), conditions_by(real, match)
@@ -225,8 +225,8 @@ def measure_against_halves(
     values = np.zeros(len(drawn))
     left, right = np.zeros((len(drawn), len(candidates))), np.zeros((len(drawn), len(real)))
     shares: list[float] = []
-    for repeat, halving in enumerate(drawn):
-        for half in (halving.first, halving.second):
+    for repeat, split_half in enumerate(drawn):
+        for half in (split_half.first, split_half.second):
             chosen, share = draw_matched(pool, target[half], generator)
             result, notes = measure.measure(
                 candidates.features[chosen],
@@ -252,9 +252,9 @@ def conditions_by(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A distance as a multiple of the floor; both come from the same halvings.
+    """A distance as a multiple of the floor; both come from the same split halves.
 
-    The value is the ratio of the means. Real fields and halvings move both, and are accounted
+    The value is the ratio of the means. Real fields and split halves move both, and are accounted
     for together.
 
     Attributes

@@ -3,7 +3,7 @@
 Three kinds, each where it is right:
 
 - `bootstrap_interval` resamples wells, for statistics that tolerate repeated images.
-- `linearised_interval` is for distances between distributions. A bootstrap sample holds about a
+- `influence_interval` is for distances between distributions. A bootstrap sample holds about a
   third of its images twice or more, which a Fréchet distance or an MMD reads as a narrower
   distribution: bootstrapped values lie systematically above the value itself, and percentiles of
   them need not even contain it. The linearised interval (infinitesimal jackknife) uses the
@@ -36,7 +36,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Linearised:
+class Statistic:
     """A two-sample statistic and what each image contributes to its uncertainty.
 
     Attributes
@@ -112,7 +112,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Bootstrap over wells for a statistic of one or more independent samples.
 
-    Not for distances between distributions, see `linearised_interval`; nor for squared distances
+    Not for distances between distributions, see `influence_interval`; nor for squared distances
     of means, whose replicates are shifted as a whole, see
     `morphpipe.evaluation.effects.cate.variance_of_cate`.
 
@@ -166,13 +166,13 @@ def student_interval(
     return Interval(value - half_width, value + half_width)
 
 
-class Contributions(NamedTuple):
+class InfluenceValues(NamedTuple):
     """What the images of one sample contribute to the uncertainty of a statistic.
 
     Attributes
     ----------
     values
-        float [n] as in `Linearised`; or [R, n] where the statistic is the mean over R random
+        float [n] as in `Statistic`; or [R, n] where the statistic is the mean over R random
         draws from the same images, a row for each.
     groups
         The well of each image; None where each image stands for itself.
@@ -202,7 +202,7 @@ def _strata(
     return joined
 
 
-def _variance(contributions: Contributions) -> tuple[float, int]:
+def _variance(contributions: InfluenceValues) -> tuple[float, int]:
     """Estimate the variance between wells within strata, and its degrees of freedom."""
     values = np.atleast_2d(np.asarray(contributions.values, dtype=np.float64))
     draws, length = values.shape
@@ -230,9 +230,9 @@ def _variance(contributions: Contributions) -> tuple[float, int]:
     return max(variance, 0.0), int(number - len(counts))
 
 
-def linearised_interval(
+def influence_interval(
     value: float,
-    contributions: Sequence[Contributions],
+    contributions: Sequence[InfluenceValues],
     *,
     draw_variance: float = 0.0,
     level: float = LEVEL,

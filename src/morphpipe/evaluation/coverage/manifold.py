@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
-from morphpipe.evaluation.core.statistics import Linearised
+from morphpipe.evaluation.core.statistics import Statistic
 
 MANIFOLD_METRICS = ("precision", "recall", "density", "coverage")
 
@@ -42,7 +42,7 @@ def neighbour_radii(features: npt.ArrayLike, k: int) -> Array:
 
 def manifold_scores(
     generated: npt.ArrayLike, real: npt.ArrayLike, k: int = 5
-) -> dict[str, Linearised]:
+) -> dict[str, Statistic]:
     """Precision, recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020).
 
     Precision is the share of generated images inside the manifold of the real ones, recall the
@@ -87,11 +87,11 @@ def manifold_scores(
     }
 
 
-def _mean(values: npt.NDArray, others: Array, *, on_left: bool) -> Linearised:
+def _mean(values: npt.NDArray, others: Array, *, on_left: bool) -> Statistic:
     """A mean over the images of one set; those of the other set contribute nothing."""
     mean = float(values.mean())
     contributions = (values - mean) / len(values)
-    return Linearised(mean, *((contributions, others) if on_left else (others, contributions)))
+    return Statistic(mean, *((contributions, others) if on_left else (others, contributions)))
 
 
 def _blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array]]:

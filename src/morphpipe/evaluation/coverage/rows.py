@@ -16,10 +16,10 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
 from morphpipe.evaluation.core.floor import (
     Averaged,
-    Halving,
+    SplitHalf,
     conditions_by,
-    draw_halvings,
     draw_matched,
+    draw_split_halves,
     from_several_wells,
     interval_between_wells,
 )
@@ -42,7 +42,7 @@ class _Comparing:
     """The real fields of one scope, halved."""
 
     real: FeatureSet
-    drawn: list[Halving]
+    drawn: list[SplitHalf]
     reason: str
     neighbours: int
     seed: int
@@ -57,10 +57,10 @@ class _Comparing:
         if not self.drawn:
             return self._empty("real-real", self.reason)
         found = _Collected(len(self.drawn), 0, len(self.real))
-        for repeat, halving in enumerate(self.drawn):
+        for repeat, split_half in enumerate(self.drawn):
             for one, other in (
-                (halving.first, halving.second),
-                (halving.second, halving.first),
+                (split_half.first, split_half.second),
+                (split_half.second, split_half.first),
             ):
                 scores = manifold_scores(
                     self.real.features[one], self.real.features[other], self.neighbours
@@ -89,8 +89,8 @@ class _Comparing:
         pool, target = conditions_by(candidates, match), conditions_by(self.real, match)
         found = _Collected(len(self.drawn), len(candidates), len(self.real))
         shares = []
-        for repeat, halving in enumerate(self.drawn):
-            for half in (halving.first, halving.second):
+        for repeat, split_half in enumerate(self.drawn):
+            for half in (split_half.first, split_half.second):
                 chosen, share = draw_matched(pool, target[half], generator)
                 shares.append(share)
                 scores = manifold_scores(
@@ -119,7 +119,7 @@ class _Comparing:
             settings: dict[str, Any] = {
                 **notes,
                 "k": self.neighbours,
-                "halvings": len(self.drawn),
+                "split halves": len(self.drawn),
                 "seed": self.seed,
                 "standard_deviation_over_halvings": float(result.values.std()),
             }
@@ -166,12 +166,12 @@ class _Comparing:
 
 
 class _Collected:
-    """Values and contributions of every metric, halving by halving."""
+    """Values and contributions of every metric, split half by split half."""
 
-    def __init__(self, halvings: int, left: int, right: int) -> None:
-        self.values = {name: np.zeros(halvings) for name in MANIFOLD_METRICS}
-        self.left = {name: np.zeros((halvings, left)) for name in MANIFOLD_METRICS}
-        self.right = {name: np.zeros((halvings, right)) for name in MANIFOLD_METRICS}
+    def __init__(self, split_halves: int, left: int, right: int) -> None:
+        self.values = {name: np.zeros(split_halves) for name in MANIFOLD_METRICS}
+        self.left = {name: np.zeros((split_halves, left)) for name in MANIFOLD_METRICS}
+        self.right = {name: np.zeros((split_halves, right)) for name in MANIFOLD_METRICS}
 
 
 def manifold_rows(
@@ -203,11 +203,11 @@ def manifold_rows(
     at_most
         Images of a set, which more are drawn from: the time grows with its square.
     floor_repeats
-        Random halvings over which everything is averaged.
+        Random split halves over which everything is averaged.
     minimum_images
         Fewest images of a half; never fewer than k + 1.
     seed
-        Of halvings and draws.
+        Of split halves and draws.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def manifold_rows(
     rows: Rows = []
     for scope in scopes(generated, groups):
         of_scope = scope.of(real)
-        drawn, reason = draw_halvings(
+        drawn, reason = draw_split_halves(
             of_scope,
             repeats=floor_repeats,
             at_most=min(at_most, *(len(scope.of(images)) for *_, images in by_seed)),

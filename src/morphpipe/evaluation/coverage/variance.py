@@ -14,15 +14,15 @@ import numpy.typing as npt
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import checked
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
-from morphpipe.evaluation.core.floor import Halving, draw_halvings, from_several_wells
+from morphpipe.evaluation.core.floor import SplitHalf, draw_split_halves, from_several_wells
 from morphpipe.evaluation.core.scopes import Scope, of_generated_conditions, scopes
 from morphpipe.evaluation.core.statistics import (
     LEVEL,
     Array,
-    Contributions,
+    InfluenceValues,
     Interval,
-    Linearised,
-    linearised_interval,
+    Statistic,
+    influence_interval,
 )
 from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
@@ -35,7 +35,7 @@ Rows = list[dict[str, Any]]
 _MINIMUM = 4
 
 
-def feature_variance(features: npt.ArrayLike) -> Linearised:
+def feature_variance(features: npt.ArrayLike) -> Statistic:
     """Mean over features of their variance over images (with n - 1).
 
     Parameters
@@ -57,7 +57,7 @@ def feature_variance(features: npt.ArrayLike) -> Linearised:
     number = len(values)
     squares = ((values - values.mean(axis=0)) ** 2).mean(axis=1)
     variance = float(squares.sum() / (number - 1))
-    return Linearised(variance, (squares - squares.mean()) / (number - 1), np.empty(0))
+    return Statistic(variance, (squares - squares.mean()) / (number - 1), np.empty(0))
 
 
 def variance_within(images: FeatureSet, conditions: Sequence[str]) -> tuple[float, Array]:
@@ -142,10 +142,10 @@ class _Comparing:
         chosen: Sequence[tuple[FeatureSet, float]],
         contributions: Sequence[Array],
     ) -> Interval:
-        return linearised_interval(
+        return influence_interval(
             value,
             [
-                Contributions(part, images.groups, images.conditions)
+                InfluenceValues(part, images.groups, images.conditions)
                 for (images, _), part in zip(chosen, contributions, strict=True)
             ],
         )
@@ -154,9 +154,9 @@ class _Comparing:
         """Add by how much two halves of the real wells differ, on average and without sign."""
         columns = {**self.columns, "metric": "variance_difference", "comparison": "real-real"}
         chosen = real.select(np.isin(real.conditions, self.conditions))
-        reason, drawn = self.reason, list[Halving]()
+        reason, drawn = self.reason, list[SplitHalf]()
         if not reason:
-            drawn, reason = draw_halvings(
+            drawn, reason = draw_split_halves(
                 chosen,
                 repeats=repeats,
                 at_most=len(chosen),
@@ -164,8 +164,8 @@ class _Comparing:
                 seed=seed,
             )
         differences = []
-        for halving in drawn:
-            halves = [chosen.select(half) for half in (halving.first, halving.second)]
+        for split_half in drawn:
+            halves = [chosen.select(half) for half in (split_half.first, split_half.second)]
             shared = sorted(set.intersection(*(_enough(half, 2) for half in halves)))
             if shared:
                 one, other = (variance_within(half, shared)[0] for half in halves)
@@ -183,7 +183,7 @@ class _Comparing:
                 n_right=size,
                 settings={
                     "of": "absolute difference between halves",
-                    "halvings": len(differences),
+                    "split halves": len(differences),
                     "seed": seed,
                 },
             )
@@ -212,7 +212,7 @@ def variance_rows(
     context
         The columns dataset, experiment and generator.
     floor_repeats, seed
-        Random halvings of the real wells.
+        Random split halves of the real wells.
 
     Returns
     -------

@@ -14,8 +14,8 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, joined
 from morphpipe.evaluation.core.floor import (
     Averaged,
-    Halving,
-    draw_halvings,
+    SplitHalf,
+    draw_split_halves,
     from_several_wells,
     interval_between_wells,
 )
@@ -33,7 +33,7 @@ class _Halved:
     """The images of one perturbation, in halves by well."""
 
     images: FeatureSet
-    drawn: list[Halving]
+    drawn: list[SplitHalf]
 
 
 def cross_perturbation_rows(
@@ -94,18 +94,18 @@ def between_perturbations(
     subset_size, subsets
         Of the kernel distance.
     floor_repeats
-        Random halvings of the wells of each perturbation.
+        Random split halves of the wells of each perturbation.
     minimum_images
         Fewest images of a set.
     seed
-        Of halvings and subsets.
+        Of split halves and subsets.
 
     Returns
     -------
     list of dict
         Rows of the metric table with the comparison ``real-real``, for each cell type and for
         all of them together: a half of the wells of ``perturbation`` against a half of those of
-        ``other`` (in the settings), averaged over halvings; where both are the same, the two
+        ``other`` (in the settings), averaged over split halves; where both are the same, the two
         halves. Each pair stands there in both orders, with the same value. Perturbations with too
         few images are there with a null value.
 
@@ -137,7 +137,7 @@ def between_perturbations(
         halved: dict[str, _Halved] = {}
         for name in names:
             images = of_type.select(of_type.column("perturbation") == name)
-            drawn, reason = draw_halvings(
+            drawn, reason = draw_split_halves(
                 images,
                 repeats=floor_repeats,
                 at_most=len(images),
@@ -160,7 +160,7 @@ def between_perturbations(
             ]
         columns = {**common, "comparison": "real-real", "cell_type": cell_type}
         for measure in measures:
-            rows += _pairs(measure, halved, columns, {"halvings": floor_repeats, "seed": seed})
+            rows += _pairs(measure, halved, columns, {"split halves": floor_repeats, "seed": seed})
     return rows
 
 
@@ -210,7 +210,7 @@ def _pairs(
 def _measure(
     measure: DistanceMeasure, left: _Halved, right: _Halved, size: int, *, same: bool
 ) -> tuple[Averaged, dict[str, Any]]:
-    """Average one pair over halvings; of the same perturbation all images are on the right."""
+    """Average one pair over split halves; of the same perturbation all images are on the right."""
     repeats = len(left.drawn)
     values = np.zeros(repeats)
     of_left = np.zeros((repeats, 0 if same else len(left.images)))
@@ -229,7 +229,7 @@ def _measure(
         else:
             of_left[repeat, first] = result.left
         of_right[repeat, second] = result.right
-    # Of one halving: what a repetition of the paper's measurement would scatter by.
+    # Of one split half: what a repetition of the paper's measurement would scatter by.
     notes = notes | {"standard_deviation_over_halvings": float(values.std())}
     return Averaged(values, of_left, of_right), notes
 

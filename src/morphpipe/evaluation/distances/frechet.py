@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
-from morphpipe.evaluation.core.statistics import Linearised
+from morphpipe.evaluation.core.statistics import Statistic
 
 
 def _covariance_term(x: Array, y: Array, nuclear_norm: float) -> float:
@@ -72,7 +72,7 @@ def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     return float(difference @ difference) + _covariance_term(left, right, nuclear_norm)
 
 
-def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Linearised:
+def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Statistic:
     """Fréchet distance with each image's contribution to its uncertainty.
 
     The derivative of the nuclear norm of M = X Y^T with respect to the weight of row i is half
@@ -100,7 +100,7 @@ def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Linearise
         slope = 2 * sign * rows @ difference + count / (count - 1) * spread - count * overlap
         return (slope - slope.mean()) / count
 
-    return Linearised(
+    return Statistic(
         value,
         contributions(left, u if left_basis is None else left_basis @ u, 1),
         contributions(right, vt.T if right_basis is None else right_basis @ vt.T, -1),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
-from morphpipe.evaluation.core.statistics import Linearised
+from morphpipe.evaluation.core.statistics import Statistic
 
 # Rows of a Gram matrix computed at a time: bounds the memory when there are many images.
 _BLOCK = 2048
@@ -118,7 +118,7 @@ def linearised_mmd(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     conditions: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-) -> Linearised:
+) -> Statistic:
     """Unbiased squared MMD over all images, with each image's contribution to its uncertainty.
 
     The sets may differ in size. Contributions are those of the U-statistic's first-order
@@ -170,7 +170,7 @@ def linearised_mmd(
     x_other, y_other = other_means(x, y), other_means(y, x)
     value = float(x_own.mean() + y_own.mean() - 2 * x_other.mean())
     left, right = 2 * (x_own - x_other), 2 * (y_own - y_other)
-    return Linearised(value, (left - left.mean()) / n, (right - right.mean()) / m)
+    return Statistic(value, (left - left.mean()) / n, (right - right.mean()) / m)
 
 
 def unbiased_mmd(x: npt.ArrayLike, y: npt.ArrayLike) -> float:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import pandas as pd
 
-from morphpipe.evaluation.core.statistics import Linearised
+from morphpipe.evaluation.core.statistics import Statistic
 from morphpipe.evaluation.distances.frechet import linearised_frechet_distance
 from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mmd
 
@@ -35,7 +35,7 @@ class DistanceMeasure(Protocol):
         left: npt.NDArray[Any],
         right: npt.NDArray[Any],
         conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-    ) -> tuple[Linearised, dict[str, Any]]:
+    ) -> tuple[Statistic, dict[str, Any]]:
         """Measure two sets of features [n, d] and [m, d] and of known conditions [n] and [m].
 
         Also give what is to be known of this one value.
@@ -63,7 +63,7 @@ class Frechet:
         left: npt.NDArray[Any],
         right: npt.NDArray[Any],
         conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-    ) -> tuple[Linearised, dict[str, Any]]:
+    ) -> tuple[Statistic, dict[str, Any]]:
         """Measure two sets of features."""
         return linearised_frechet_distance(left, right), {}
 
@@ -95,7 +95,7 @@ class Kernel:
         left: npt.NDArray[Any],
         right: npt.NDArray[Any],
         conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-    ) -> tuple[Linearised, dict[str, Any]]:
+    ) -> tuple[Statistic, dict[str, Any]]:
         """Measure two sets of features.
 
         Of one condition the value is the mean over subsets, or the unbiased MMD over all images

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_sides
-from morphpipe.evaluation.core.floor import Halving, draw_halvings
+from morphpipe.evaluation.core.floor import SplitHalf, draw_split_halves
 from morphpipe.evaluation.core.scopes import (
     of_generated_conditions,
     perturbation_groups,
@@ -68,13 +68,13 @@ def distance_rows(
     subset_size, subsets
         Of the kernel distance.
     floor_repeats
-        Random halvings over which the floor and the controls are averaged.
+        Random split halves over which the floor and the controls are averaged.
     minimum_images
         Fewest images of a set; 16 is the smallest that MorphGen reports (table 10).
     low_sample
         Images of a set in the regime of few images (MorphGen, table 10).
     seed
-        Of halvings and draws, and of the kernel's subsets (torch-fidelity's default is 2020).
+        Of split halves and draws, and of the kernel's subsets (torch-fidelity's default is 2020).
 
     Returns
     -------
@@ -115,7 +115,7 @@ def distance_rows(
         ]
         # One floor serves all seeds: halves no larger than the fewest generated images of a seed.
         fewest = min(len(one.images) for one in by_seed)
-        drawn, reason = draw_halvings(
+        drawn, reason = draw_split_halves(
             of_scope,
             repeats=floor_repeats,
             at_most=fewest,
@@ -158,14 +158,14 @@ def _few_images(
 ) -> list[dict[str, Any]]:
     """Rows of the scope of `whole` with `size` images on either side."""
     real, repeats, seed = whole.real, whole.floor_repeats, whole.seed
-    drawn, reason = draw_halvings(real, repeats=repeats, at_most=size, minimum=size, seed=seed)
+    drawn, reason = draw_split_halves(real, repeats=repeats, at_most=size, minimum=size, seed=seed)
     scoring = replace(whole, drawn=drawn, reason=reason, suffix="@low-n", rows=[])
     scoring.add_floor()
     if not drawn and len(real) >= size:
         # Too few for two halves, but not for one set.
         generator = np.random.default_rng(seed)
         sets = [generator.permutation(len(real))[:size] for _ in range(repeats)]
-        drawn = [Halving(rows, rows) for rows in sets]
+        drawn = [SplitHalf(rows, rows) for rows in sets]
         scoring = replace(scoring, drawn=drawn, reason="")
     if training is not None:
         scoring.add_against_halves("copy-real", training, "condition")

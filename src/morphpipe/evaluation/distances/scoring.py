@@ -10,8 +10,8 @@ import pandas as pd
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.floor import (
     Averaged,
-    Halving,
     Ratio,
+    SplitHalf,
     draw_matched,
     from_several_wells,
     interval_between_wells,
@@ -19,7 +19,7 @@ from morphpipe.evaluation.core.floor import (
     measure_floor,
 )
 from morphpipe.evaluation.core.scopes import Scope
-from morphpipe.evaluation.core.statistics import LEVEL, Interval, Linearised
+from morphpipe.evaluation.core.statistics import LEVEL, Interval, Statistic
 from morphpipe.evaluation.distances.measures import DistanceMeasure
 from morphpipe.tables.metric_table import metric_row
 
@@ -68,7 +68,7 @@ class Scoring:
     scope: Scope
     measure: DistanceMeasure
     real: FeatureSet
-    drawn: list[Halving]
+    drawn: list[SplitHalf]
     reason: str
     floor_repeats: int
     minimum_images: int
@@ -81,14 +81,14 @@ class Scoring:
         self.size = len(self.drawn[0].first) if self.drawn else 0
         wells = pd.Series(self.real.groups).groupby(self.real.conditions).nunique()
         self.fewest_wells = int(wells.min()) if len(wells) else 0
-        self.notes = {"halvings": self.floor_repeats, "seed": self.seed}
+        self.notes = {"split halves": self.floor_repeats, "seed": self.seed}
 
     def add(
         self,
         metric: str,
         comparison: str,
         sizes: tuple[int, int],
-        result: Linearised | Averaged | Ratio | str,
+        result: Statistic | Averaged | Ratio | str,
         left: FeatureSet | None,
         notes: Mapping[str, Any],
         seeds: Mapping[str, int | None] | None = None,
@@ -145,7 +145,7 @@ class Scoring:
             )
         )
 
-    def _interval(self, result: Linearised | Averaged, left: FeatureSet | None) -> Interval:
+    def _interval(self, result: Statistic | Averaged, left: FeatureSet | None) -> Interval:
         """The interval of a distance, or of a difference of distances."""
         return interval_between_wells(result, left, self.real)
 

@@ -123,7 +123,7 @@ class EffectRows:
                     n_left=sizes[0],
                     n_right=sizes[1],
                     notes={
-                        "halvings": repeats,
+                        "split halves": repeats,
                         "seed": seed,
                         "standard_deviation_over_halvings": float(np.std(drawn)),
                     },
@@ -245,7 +245,7 @@ def treatment_effect_rows(
     context
         The columns dataset, experiment and generator.
     floor_repeats, seed
-        Random halvings of the control's wells.
+        Random split halves of the control's wells.
     true_effects
         Size of each perturbation's effect where it is known (simulated screens), in any unit:
         only its order counts.

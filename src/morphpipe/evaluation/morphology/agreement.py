@@ -45,7 +45,7 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
     except DataError as error:
         drawn, reasons = [], {"real-real": str(error)}
     else:
-        notes |= {"halvings": len(drawn), "seed": sets.settings.seed}
+        notes |= {"split halves": len(drawn), "seed": sets.settings.seed}
         size = len(drawn[0].first)
     try:
         if not drawn:
@@ -53,8 +53,8 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
             draws["generated-real"].add([everything])
         generator = np.random.default_rng(sets.settings.seed)
         pool, target = generated.conditions, real.conditions
-        for halving in drawn:
-            halves = (halving.first, halving.second)
+        for split_half in drawn:
+            halves = (split_half.first, split_half.second)
             draws["real-real"].add([halves])
             draws["generated-real"].add(
                 [(draw_matched(pool, target[half], generator)[0], half) for half in halves]

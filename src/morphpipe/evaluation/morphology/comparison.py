@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.floor import Averaged, halvings
+from morphpipe.evaluation.core.floor import Averaged, split_halves
 from morphpipe.evaluation.core.matching import match_sets
 from morphpipe.evaluation.morphology.agreement import feature_correlation_rows
 from morphpipe.evaluation.morphology.correlation import top_features
@@ -356,11 +356,11 @@ def _differences(
         chosen, drawn = sets.real.select(rows[0]), sets.generated.select(rows[1])
         add("generated-real", matched, drawn, chosen, generated)
         try:
-            halving = halvings(
+            split_half = split_halves(
                 chosen.images, repeats=1, at_most=len(drawn), seed=sets.settings.seed
             )[0]
         except DataError:
             continue
-        halves = chosen.select(halving.first), chosen.select(halving.second)
+        halves = chosen.select(split_half.first), chosen.select(split_half.second)
         add("real-real", matched, *halves, real)
     return parts

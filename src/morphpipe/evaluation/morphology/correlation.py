@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import checked
-from morphpipe.evaluation.core.statistics import Array, Linearised
+from morphpipe.evaluation.core.statistics import Array, Statistic
 
 
 class MatrixAgreement(NamedTuple):
@@ -94,14 +94,14 @@ def matrix_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> MatrixAgreeme
     return MatrixAgreement(pearson, float(np.sqrt(np.mean((x - y) ** 2))), len(x))
 
 
-class LinearisedAgreement(NamedTuple):
+class AgreementStatistics(NamedTuple):
     """`MatrixAgreement` of two sets of fields, with what each field contributes to it."""
 
-    pearson: Linearised
-    rms: Linearised
+    pearson: Statistic
+    rms: Statistic
 
 
-def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> LinearisedAgreement:
+def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> AgreementStatistics:
     """Compare the correlation matrices of two sets, and linearise the result in the fields.
 
     The derivative of a correlation C_ab with respect to the weight of a field whose standardised
@@ -126,9 +126,9 @@ def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> Linearise
     x, y = (matrix[upper] for matrix in matrices)
     of_pearson = correlation_gradients(x, y)
     apart = (x - y) / (agreement.pairs * agreement.rms) if agreement.rms > 0 else np.zeros_like(x)
-    return LinearisedAgreement(
-        Linearised(agreement.pearson, *_contributions(sides, matrices, upper, of_pearson)),
-        Linearised(agreement.rms, *_contributions(sides, matrices, upper, (apart, -apart))),
+    return AgreementStatistics(
+        Statistic(agreement.pearson, *_contributions(sides, matrices, upper, of_pearson)),
+        Statistic(agreement.rms, *_contributions(sides, matrices, upper, (apart, -apart))),
     )
 
 

@@ -1,26 +1,26 @@
-"""Halvings of real fields for morphology, and intervals of what is averaged over them."""
+"""Split halves of real fields for morphology, and intervals of what is averaged over them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
-from morphpipe.evaluation.core.floor import Averaged, Halving, from_several_wells, halvings
-from morphpipe.evaluation.core.statistics import LEVEL, Contributions, linearised_interval
+from morphpipe.evaluation.core.floor import Averaged, SplitHalf, from_several_wells, split_halves
+from morphpipe.evaluation.core.statistics import LEVEL, InfluenceValues, influence_interval
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Part = tuple[float, Averaged, FeatureSet | None, FeatureSet]
 """A weight, what was measured, and the fields on its left (None: real ones) and on its right."""
 
 
-def drawn_halvings(sets: MorphologySets) -> list[Halving]:
-    """Halvings of the real fields, no larger than the generated set.
+def drawn_halvings(sets: MorphologySets) -> list[SplitHalf]:
+    """Split halves of the real fields, no larger than the generated set.
 
     Raises
     ------
     DataError
         If all real fields are from one well.
     """
-    return halvings(
+    return split_halves(
         sets.real.images,
         repeats=sets.settings.floor_repeats,
         at_most=len(sets.generated),
@@ -57,10 +57,12 @@ def interval_columns(
         return {}
     contributions = []
     for weight, result, left, real in parts:
-        contributions.append(Contributions(weight * result.right, real.groups, real.conditions))
+        contributions.append(InfluenceValues(weight * result.right, real.groups, real.conditions))
         if left is not None:
-            contributions.append(Contributions(weight * result.left, left.groups, left.conditions))
-    low, high = linearised_interval(
+            contributions.append(
+                InfluenceValues(weight * result.left, left.groups, left.conditions)
+            )
+    low, high = influence_interval(
         sum(weight * result.value for weight, result, _, _ in parts),
         contributions,
         draw_variance=sum(weight**2 * result.draw_variance for weight, result, _, _ in parts),

@@ -120,7 +120,7 @@ def _row(
     if comparison == "real-real":
         notes["floor"] = settings.correlation_floor
     if mean_over is None:
-        notes["halvings"] = settings.floor_repeats if halved else 0
+        notes["split halves"] = settings.floor_repeats if halved else 0
     else:
         notes["mean_over"] = mean_over
         parts = [part.times(1 / mean_over) for part in parts]
@@ -190,7 +190,7 @@ class _Draws:
 def _correlations(
     sets: MorphologySets, pairs: list[Pair]
 ) -> tuple[dict[str, dict[Pair, _Correlation]], dict[Pair, int], set[Pair]]:
-    """Correlations over halvings, by comparison and condition.
+    """Correlations over split halves, by comparison and condition.
 
     With the number of fields in each mean profile, and the conditions that could be halved.
     """
@@ -221,10 +221,10 @@ def _correlations(
         shuffled.append(_mean_of_known(others, axis=1))
         return _linearised(generated, left, real, right, ranked=ranked)
 
-    for halving in drawn:
+    for split_half in drawn:
         halves = [
             [half[of_real[half] == name] for name in names]
-            for half in (halving.first, halving.second)
+            for half in (split_half.first, split_half.second)
         ]
         size = [
             min(len(a), len(b), len(c)) for a, b, c in zip(halves[0], halves[1], pool, strict=True)

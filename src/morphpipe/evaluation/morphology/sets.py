@@ -26,11 +26,11 @@ class MorphologySettings:
     Attributes
     ----------
     floor_repeats
-        Random halvings of the real wells.
+        Random split halves of the real wells.
     correlation
         Of mean profiles: ``pearson``, or ``spearman``, between the ranks of their features.
     correlation_floor
-        What real halves agree by: the ``mean`` over the halvings, or their ``minimum``.
+        What real halves agree by: the ``mean`` over the split halves, or their ``minimum``.
     clustering_seeds
         Of the k-means whose normalised mutual information is averaged.
     count_bins

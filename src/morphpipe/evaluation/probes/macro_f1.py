@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from morphpipe.evaluation.core.statistics import (
     LEVEL,
-    Contributions,
+    InfluenceValues,
     Interval,
     group_index,
-    linearised_interval,
+    influence_interval,
 )
 from morphpipe.tables.metric_table import metric_row
 
@@ -68,8 +68,8 @@ def macro_f1(
     wells = np.arange(len(of_image)) if groups is None else np.asarray(groups)
     if group_index(wells, len(of_image))[1] < 2 or not contributions.any():
         return MacroF1(value, None)
-    low, high = linearised_interval(
-        value, [Contributions(contributions, wells, of_image)], level=level
+    low, high = influence_interval(
+        value, [InfluenceValues(contributions, wells, of_image)], level=level
     )
     return MacroF1(value, Interval(max(low, 0.0), min(high, 1.0)))
 

@@ -19,8 +19,8 @@ from morphpipe.evaluation.core.scopes import MECHANISM, of_generated_conditions
 from morphpipe.evaluation.core.statistics import (
     LEVEL,
     Array,
-    Contributions,
-    linearised_interval,
+    InfluenceValues,
+    influence_interval,
 )
 from morphpipe.evaluation.registry import Measure
 from morphpipe.evaluation.retrieval.profiles import (
@@ -67,9 +67,9 @@ def retrieval_rows(
     context
         The columns dataset, experiment and generator.
     floor_repeats
-        Random halvings of the real wells.
+        Random split halves of the real wells.
     seed
-        Of halvings and draws.
+        Of split halves and draws.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def retrieval_rows(
     images, by_controls = normalised(real)
     notes: dict[str, Any] = {
         "normalised_on": "negative controls" if by_controls else "all images, where no controls",
-        "halvings": floor_repeats,
+        "split halves": floor_repeats,
         "seed": seed,
     }
     if not len(images) or len(np.unique(images.groups)) < 2:
@@ -153,7 +153,7 @@ def _conditions(profiles: ProfileSet) -> npt.NDArray[Any]:
 
 
 def _sides(images: FeatureSet, seeds: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
-    """For each halving, whether a well (in the order of `well_profiles`) is in the first half."""
+    """For each split, whether a well (in the order of `well_profiles`) is in the first half."""
     _, first = np.unique(images.groups, return_index=True)
     return [side[first] for side in halves(images.keys, seeds, too_few="pool")]
 
@@ -227,7 +227,9 @@ def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -
         told = {**notes, "profiles": len(values)}
         told["chance"] = _mean_of_means(chance, conditions)[0]
         if len(values) >= 2:
-            low, high = linearised_interval(value, [Contributions(contributions, None, conditions)])
+            low, high = influence_interval(
+                value, [InfluenceValues(contributions, None, conditions)]
+            )
             interval = {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
             told |= {
                 "interval": "linearised, profiles of the queries as units; the candidates are "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import MorphpipeError
 from morphpipe.core.storage import atomic_path
 from morphpipe.report.papers import image_figures as images
@@ -78,4 +78,4 @@ def make_figure(
         about["comparable"] = "published only"
     content = {"notes": notes, "reason": reason, "checks": []}
     files = {"files": [Path(png).name, Path(pdf).name]}
-    write_sealed_json(about | content | files, item_path)
+    write_checked_json(about | content | files, item_path)

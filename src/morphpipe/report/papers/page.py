@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from morphpipe.core.checksums import read_sealed_json
+from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.errors import DataError
 from morphpipe.report.tables import Cell, Table, count, number, once, table
 
@@ -82,7 +82,7 @@ def read_item(folder: str | Path) -> PaperItem:
     """
     folder = Path(folder)
     try:
-        content = read_sealed_json(folder / "item.json")
+        content = read_checked_json(folder / "item.json")
     except FileNotFoundError:
         raise DataError(
             f"There is no item.json in {folder}: let the workflow make it again."

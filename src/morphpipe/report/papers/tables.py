@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from morphpipe.core.checksums import write_sealed_json
+from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.storage import atomic_path
 from morphpipe.report.papers import morphgen_biology as biology
 from morphpipe.report.papers import morphgen_distances as distances
@@ -91,4 +91,4 @@ def make_table(name: str, run: PaperRun, item_path: str | Path, table_path: str 
     with atomic_path(table_path) as temporary:
         columns = list(table.cells[0].as_dict()) if table.cells else ["row", "column", "system"]
         pd.DataFrame(content["cells"], columns=columns).to_csv(temporary, index=False)
-    write_sealed_json(content, item_path)
+    write_checked_json(content, item_path)
