@@ -3,15 +3,19 @@
 Raw plates in, a generative model of cell morphology trained on them, and a report on its images,
 as one graph of jobs. The package is the library below the workflow; it works without Snakemake:
 
+- `core`: files that survive kills, checksums, lineage, locks;
 - `config`: settings, defaults and checks;
-- `datasets`: where fields of view come from, the field table and the image archive;
-- `imaging`: pixels to pixels;
+- `tables`: what lies on disk: field table, image archive, arrays, features, metrics;
+- `imaging`, `transport`: pixels to pixels; paths, samplers and noise;
 - `perturbations`: what a condition is;
-- `codecs`: images to latents and back;
+- `datasets`: where fields of view come from, their preparation and splits;
+- `autoencoders`: images to latents and back;
 - `encoders`: images to features;
-- `generators`, `transport`, `training`: networks, paths and samplers, the training loop;
+- `generators`, `training`, `sampling`: networks, the training loop, images;
+- `morphology`: CellProfiler's measurements;
 - `evaluation`: distances, treatment effects, probes and their uncertainty;
-- `report`: tables, figures and the HTML page.
+- `report`: findings, tables, figures and pages, of experiments and of the papers;
+- `plan`, `stages`, `cli`: what a run will do, its jobs, and the command line.
 """
 
 from morphpipe import _torchvision
