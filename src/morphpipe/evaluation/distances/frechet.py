@@ -66,7 +66,9 @@ def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """
     left, right = checked_pair(x, y, minimum=2)
     difference = left.mean(axis=0) - right.mean(axis=0)
-    left, right = left - left.mean(axis=0), right - right.mean(axis=0)
+    # In place: they are copies already, and may be gigabytes.
+    left -= left.mean(axis=0)
+    right -= right.mean(axis=0)
     cross = _triangular(left) @ _triangular(right).T
     nuclear_norm = float(np.linalg.svd(cross, compute_uv=False).sum())
     return float(difference @ difference) + _covariance_term(left, right, nuclear_norm)
@@ -88,7 +90,9 @@ def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Statistic
     left, right = checked_pair(x, y, minimum=2)
     n, m = len(left), len(right)
     difference = left.mean(axis=0) - right.mean(axis=0)
-    left, right = left - left.mean(axis=0), right - right.mean(axis=0)
+    # In place: they are copies already, and may be gigabytes.
+    left -= left.mean(axis=0)
+    right -= right.mean(axis=0)
     (left_basis, left_factor), (right_basis, right_factor) = _factorised(left), _factorised(right)
     u, singular, vt = np.linalg.svd(left_factor @ right_factor.T, full_matrices=False)
     value = float(difference @ difference) + _covariance_term(left, right, float(singular.sum()))
