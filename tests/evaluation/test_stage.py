@@ -100,7 +100,7 @@ def inputs(make_fields, make_row, tmp_path):
         experiment="tiny",
         dataset="screen",
         generator="SiT",
-        source="own",
+        source="sheet",
         evaluation={
             "encoders": ["judge"],
             "minimum_images": 4,

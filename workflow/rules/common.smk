@@ -3,7 +3,6 @@ import re
 import sys
 from contextlib import ExitStack
 
-from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.config.yaml_files import read_yaml
 from morphpipe.core.errors import MorphpipeError
 from morphpipe.imaging.crop_orders import CROP_ORDERS, OWN_ORDER

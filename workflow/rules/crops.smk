@@ -1,5 +1,4 @@
 # Single-cell crops by name of the order of their channels; real and generated fields alike.
-from morphpipe.plan.params import nuclear_channel
 
 
 rule real_crops:
@@ -18,7 +17,7 @@ rule real_crops:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        nuclear=lambda w: nuclear_channel(DATASETS[w.dataset]),
+        nuclear=lambda w: DATASETS[w.dataset].quality.nuclear,
         cell_types=lambda w: PLAN.crop_cell_types(w.dataset),
     message:
         "Single cells of {wildcards.dataset}, shard {wildcards.shard}"
@@ -42,7 +41,7 @@ rule generated_crops:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        nuclear=lambda w: nuclear_channel(DATASETS[PLAN.dataset_of(w.experiment)]),
+        nuclear=lambda w: DATASETS[PLAN.dataset_of(w.experiment)].quality.nuclear,
     message:
         "Single cells of generated {wildcards.experiment}, shard {wildcards.shard}"
     script:

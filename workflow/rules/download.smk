@@ -2,8 +2,7 @@
 # at once, where the jobs' machines have none: `snakemake --profile profiles/local downloads`.
 # Their outputs are records beside the files (`<file>.json`): Snakemake deletes outputs before it runs
 # a job again, and what took hours, or was put there by hand, is checked and kept.
-from morphpipe.plan.addresses import archive_address, local_files, table_address
-from morphpipe.plan.params import rxrx1_download
+from morphpipe.plan.addresses import archive_address, local_files
 
 
 rule downloads:
@@ -32,7 +31,7 @@ rule download_rxrx1:
         mem_mb=growing(2000),
         runtime=growing(1440),
     params:
-        compared=lambda w: rxrx1_download(DATASETS[w.dataset]),
+        compared=lambda w: DATASETS[w.dataset].fetched,
         dataset=lambda w, input: plain(DATASETS[w.dataset]),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
@@ -44,7 +43,7 @@ rule download_rxrx1:
 # One file by its address: tables of genes, of BBBC021, of wells.
 rule download_table:
     input:
-        lambda w: local_files(table_address(DATASETS[w.dataset], w.table)),
+        lambda w: local_files(DATASETS[w.dataset].table_address(w.table)),
     output:
         record=f"{CACHE}/datasets/{{dataset}}/{{table}}.csv.json",
     log:
@@ -52,7 +51,7 @@ rule download_table:
     benchmark:
         f"{BENCHMARKS}/download/{{dataset}}_{{table}}.tsv"
     wildcard_constraints:
-        table="genes|image|moa|compound|annotation",
+        table=one_of(PLAN.table_names()),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -60,7 +59,7 @@ rule download_table:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        address=lambda w: table_address(DATASETS[w.dataset], w.table),
+        address=lambda w: DATASETS[w.dataset].table_address(w.table),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading the table '{wildcards.table}' of {wildcards.dataset}"

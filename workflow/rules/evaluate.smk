@@ -1,9 +1,5 @@
 from morphpipe.evaluation.registry import MODULES
-from morphpipe.plan.params import (
-    evaluation_params,
-    nuclear_channel,
-    reconstruction_params,
-)
+from morphpipe.plan.params import evaluation_params, reconstruction_params
 
 
 rule evaluate:
@@ -79,7 +75,7 @@ rule real_cell_counts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        nuclear=lambda w: nuclear_channel(DATASETS[w.dataset]),
+        nuclear=lambda w: DATASETS[w.dataset].quality.nuclear,
     message:
         "Counting cells of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -102,7 +98,7 @@ rule generated_cell_counts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        nuclear=lambda w: nuclear_channel(DATASETS[PLAN.dataset_of(w.experiment)]),
+        nuclear=lambda w: DATASETS[PLAN.dataset_of(w.experiment)].quality.nuclear,
     message:
         "Counting cells of generated {wildcards.experiment}, shard {wildcards.shard}"
     script:

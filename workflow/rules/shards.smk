@@ -95,7 +95,7 @@ rule preprocess:
     benchmark:
         f"{BENCHMARKS}/preprocess/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(PLAN.datasets_from(*RAW_SOURCES)),
+        dataset=one_of(PLAN.raw_datasets()),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1

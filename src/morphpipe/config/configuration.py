@@ -186,8 +186,7 @@ class Configuration(Model):
         needed = {f"weights.{name}": self.weights[name].licence for name in self.weights_in_use()}
         for name in self.datasets_in_use():
             dataset = self.datasets[name]
-            # Simulated images need none, and one's own are one's own.
-            if dataset.source not in ("simulated", "sheet"):
+            if dataset.needs_acceptance:
                 needed[f"datasets.{name}"] = dataset.licence
         lacking = {
             place: licence

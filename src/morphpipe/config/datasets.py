@@ -1,15 +1,20 @@
 """Where fields of view come from."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from morphpipe.config.base import LocalPath, Model, PositiveInt, Seed
+from morphpipe.config.dataset_settings import DatasetSettings
 from morphpipe.config.preprocessing import Preprocessing, Quality
 
 
-class SimulatedDataset(Model):
+class SimulatedDataset(DatasetSettings):
     """A simulated Cell Painting screen whose true effects are known."""
+
+    title = "a simulated screen"
+    needs_acceptance = False
+    has_true_effects = True
 
     source: Literal["simulated"]
     seed: Seed = Field(0, description="The screen is a function of this number.")
@@ -38,9 +43,14 @@ class SimulatedDataset(Model):
     licence: str = "none needed (simulated)"
 
     @property
-    def shards(self) -> int:
-        """Number of shards: one per plate."""
-        return self.plates
+    def origin(self) -> str:
+        """Where the images come from."""
+        return f"simulated screen, seed {self.seed}"
+
+    @property
+    def quality(self) -> Quality:
+        """Limits beyond which a field is excluded: none."""
+        return Quality()
 
     @property
     def all_cell_types(self) -> tuple[str, ...]:
@@ -60,8 +70,12 @@ RXRX1_PLATES_PER_EXPERIMENT = 4
 RXRX1_PERTURBATIONS = tuple(map(str, range(1139)))
 
 
-class RxRx1Dataset(Model):
+class RxRx1Dataset(DatasetSettings):
     """RxRx1 (Recursion): the official archives, read in place."""
+
+    title = "RxRx1"
+    planes_in_place = True
+    recursion_colours = True
 
     source: Literal["rxrx1"]
     images: str = Field(
@@ -123,6 +137,35 @@ class RxRx1Dataset(Model):
         return content
 
     @property
+    def origin(self) -> str:
+        """Where the images come from."""
+        return self.images
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are downloaded beside the planes."""
+        return () if self.genes is None else ("genes",)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of all files that are downloaded."""
+        return tuple(a for a in (self.images, self.metadata, self.genes) if a)
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Configured SHA-256 of the two archives, by address."""
+        known = {self.images: self.images_sha256, self.metadata: self.metadata_sha256}
+        return {address: value for address, value in known.items() if value is not None}
+
+    @property
+    def fetched(self) -> dict[str, Any]:
+        """Settings that the downloaded archives depend on."""
+        keys = {"images", "metadata", "images_sha256", "metadata_sha256", "fetch"}
+        if self.fetch == "selected":
+            keys |= {"cell_types", "batches"}
+        return self.model_dump(mode="json", include=keys)
+
+    @property
     def all_cell_types(self) -> tuple[str, ...]:
         """What the fields are of."""
         return tuple(self.cell_types or RXRX1_EXPERIMENTS)
@@ -149,8 +192,10 @@ class RxRx1Dataset(Model):
         return RXRX1_PERTURBATIONS if self.perturbations is None else tuple(self.perturbations)
 
 
-class RawDataset(Model):
+class RawDataset(DatasetSettings):
     """What datasets have in common whose planes are preprocessed, plate by plate."""
+
+    raw = True
 
     preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
     quality: Quality = Field(default_factory=lambda: Quality())
@@ -175,6 +220,9 @@ class RawDataset(Model):
 class BBBC021Dataset(RawDataset):
     """BBBC021 (Broad Bioimage Benchmark Collection): MCF7 cells under 113 compounds."""
 
+    title = "BBBC021"
+    plate_archives = True
+
     source: Literal["bbbc021"]
     address: str = Field(
         "https://data.broadinstitute.org/bbbc/BBBC021",
@@ -198,13 +246,30 @@ class BBBC021Dataset(RawDataset):
     licence: str = "AstraZeneca / Broad Bioimage Benchmark Collection terms"
 
     @property
-    def shards(self) -> int:
-        """Number of shards: one per plate."""
-        return 55 if self.plates is None else len(self.plates)
+    def origin(self) -> str:
+        """Where the images come from."""
+        return self.address
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are downloaded beside the planes."""
+        return ("image", "moa", "compound") if self.compound_table else ("image", "moa")
+
+    def table_address(self, table: str) -> str:
+        """Address of one of `tables`."""
+        return f"{self.address}/BBBC021_v1_{table}.csv"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the addresses of all files that are downloaded begin with."""
+        return (f"{self.address}/",)
 
 
 class GalleryDataset(RawDataset):
     """A project of the Cell Painting Gallery: Rohban et al. (cpg0017), JUMP and others."""
+
+    title = "the Cell Painting Gallery"
+    plate_archives = True
 
     source: Literal["gallery"]
     address: str = Field(
@@ -249,9 +314,19 @@ class GalleryDataset(RawDataset):
     licence: str = "CC0 1.0"
 
     @property
-    def shards(self) -> int:
-        """Number of shards: one per plate."""
-        return len(self.plates)
+    def origin(self) -> str:
+        """Where the images come from."""
+        return f"{self.address}/{self.project}"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are downloaded beside the planes."""
+        return ("annotation",)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the addresses of all files that are downloaded begin with."""
+        return f"{self.address}/{self.project}/", self.annotation
 
 
 class SheetChannel(Model):
@@ -268,6 +343,10 @@ class SheetChannel(Model):
 
 class SheetDataset(RawDataset):
     """One's own plates: a table with a row per field and a column of paths per channel."""
+
+    title = "own plates"
+    needs_acceptance = False
+    names_controls = True
 
     source: Literal["sheet"]
     sheet: LocalPath = Field(
@@ -286,9 +365,18 @@ class SheetDataset(RawDataset):
     pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
     licence: str = Field("own data", description="Whose the images are.")
 
+    @property
+    def origin(self) -> str:
+        """Where the images come from."""
+        return self.sheet
+
 
 Dataset = Annotated[
     SimulatedDataset | RxRx1Dataset | BBBC021Dataset | GalleryDataset | SheetDataset,
     Field(discriminator="source"),
 ]
-RAW_SOURCES = ("bbbc021", "gallery", "sheet")
+SETTINGS: dict[str, type[DatasetSettings]] = {
+    get_args(kind.model_fields["source"].annotation)[0]: kind
+    for kind in get_args(get_args(Dataset)[0])
+}
+"""By `source`, the class of a dataset's settings."""

@@ -10,7 +10,8 @@ from morphpipe.config.datasets import BBBC021Dataset, GalleryDataset, RxRx1Datas
 from morphpipe.datasets.fetch.lock import recorded_checksum
 from morphpipe.datasets.fetch.weights import address
 from morphpipe.datasets.sources.gallery import GalleryBatch
-from morphpipe.plan.addresses import archive_address, table_address, table_names
+from morphpipe.plan.addresses import archive_address
+from morphpipe.plan.plates import number_of_shards
 
 # Recursion's page of RxRx1 says 47 GB.
 _RXRX1_BYTES = 47_000_000_000
@@ -136,10 +137,10 @@ def _rxrx1(name: str, dataset: RxRx1Dataset, folder: str) -> Iterator[Download]:
 
 def _bbbc021(name: str, dataset: BBBC021Dataset, folder: str) -> Iterator[Download]:
     what = f"datasets.{name}"
-    for table in table_names(dataset):
-        source = table_address(dataset, table)
+    for table in dataset.tables:
+        source = dataset.table_address(table)
         yield Download(what, source, f"{folder}/{table}.csv", dataset.licence)
-    for shard in range(dataset.shards):
+    for shard in range(number_of_shards(dataset)):
         yield Download(
             what,
             archive_address(dataset, shard),

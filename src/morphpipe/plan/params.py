@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from morphpipe.config.base import Model
-from morphpipe.config.datasets import Dataset, RxRx1Dataset
 from morphpipe.config.experiments import Experiment, Training
 from morphpipe.config.morphology import Morphology
 from morphpipe.core.storage import sha256_of_file
@@ -34,19 +33,6 @@ def options(name: str, values: Any) -> str:
     """
     listed = values if isinstance(values, list) else [] if values is None else [values]
     return shlex.join(word for value in listed for word in (name, str(value)))
-
-
-def rxrx1_download(dataset: RxRx1Dataset) -> dict[str, Any]:
-    """Settings that the fetched archives of RxRx1 depend on."""
-    keys = {"images", "metadata", "images_sha256", "metadata_sha256", "fetch"}
-    if dataset.fetch == "selected":
-        keys |= {"cell_types", "batches"}
-    return dataset.model_dump(mode="json", include=keys)
-
-
-def nuclear_channel(dataset: Dataset) -> str:
-    """Name of the channel that nuclei are found in."""
-    return "DNA" if dataset.source == "simulated" else dataset.quality.nuclear
 
 
 def training_settings(plan: Plan, experiment: str, seed: int | str) -> dict[str, Any]:

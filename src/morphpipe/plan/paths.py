@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from morphpipe.config import Configuration
-from morphpipe.config.datasets import RAW_SOURCES
 from morphpipe.config.experiments import Crops, Experiment
 from morphpipe.config.sit_presets import token_stride
-from morphpipe.plan.addresses import table_names
 from morphpipe.plan.plates import number_of_shards
 
 
@@ -41,6 +39,14 @@ class Plan:
     def datasets_from(self, *sources: str) -> list[str]:
         """Names of the datasets of these sources."""
         return [n for n, d in self.configuration.datasets.items() if d.source in sources]
+
+    def raw_datasets(self) -> list[str]:
+        """Names of the datasets whose planes are preprocessed."""
+        return [n for n, d in self.configuration.datasets.items() if d.raw]
+
+    def table_names(self) -> list[str]:
+        """Names of the tables that the datasets are downloaded with, sorted."""
+        return sorted({t for d in self.configuration.datasets.values() for t in d.tables})
 
     def dataset_of(self, experiment: str) -> str:
         """Name of the dataset of an experiment."""
@@ -112,13 +118,13 @@ class Plan:
 
     def raw_archive(self, dataset: str, shard: int | str) -> list[str]:
         """The record of the downloaded planes of a plate; empty for one's own plates."""
-        if self.configuration.datasets[dataset].source == "sheet":
+        if not self.configuration.datasets[dataset].plate_archives:
             return []
         return [f"{self._downloaded(dataset)}/plates/shard-{shard}.zip.json"]
 
     def tables(self, dataset: str) -> list[str]:
         """Records of the downloaded tables that say what the planes of a dataset show."""
-        names = table_names(self.configuration.datasets[dataset])
+        names = self.configuration.datasets[dataset].tables
         return [f"{self._downloaded(dataset)}/{name}.csv.json" for name in names]
 
     def dataset_downloads(self) -> list[str]:
@@ -130,15 +136,15 @@ class Plan:
 
     def missing_fields(self, dataset: str) -> list[str]:
         """Tables of the fields of a dataset that have no image at all."""
-        source = self.configuration.datasets[dataset].source
-        if source == "rxrx1":
+        settings = self.configuration.datasets[dataset]
+        if settings.planes_in_place:
             return [f"{self.results}/datasets/{dataset}/catalogue-missing.parquet"]
-        return self.real(dataset, "sheets", "-missing.parquet") if source in RAW_SOURCES else []
+        return self.real(dataset, "sheets", "-missing.parquet") if settings.raw else []
 
     def shard_fields(self, dataset: str, shard: int | str) -> str:
-        """Fields of a plate: an archive of images, or RxRx1's table beside the one that it has."""
+        """Fields of a plate: an archive of images, or a table where planes are read in place."""
         folder = f"{self.results}/datasets/{dataset}"
-        if self.configuration.datasets[dataset].source == "rxrx1":
+        if self.configuration.datasets[dataset].planes_in_place:
             return f"{folder}/shards/shard-{shard}.parquet"
         return f"{folder}/images/shard-{shard}.zip"
 

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from morphpipe.config.datasets import BBBC021Dataset, Dataset, GalleryDataset, SheetDataset
+from morphpipe.config.datasets import (
+    BBBC021Dataset,
+    Dataset,
+    GalleryDataset,
+    RxRx1Dataset,
+    SheetDataset,
+    SimulatedDataset,
+)
 from morphpipe.datasets.sources.bbbc021 import PLATES
 from morphpipe.datasets.sources.sheet import ILLUMINATION
 from morphpipe.datasets.sources.sheet_plates import files_sha256, rows_sha256, sheet_plates
@@ -24,12 +31,14 @@ def plates(dataset: BBBC021Dataset | GalleryDataset | SheetDataset) -> Sequence[
     """Names of the plates in the order of the dataset's shards, see `own_plates`."""
     if isinstance(dataset, SheetDataset):
         return own_plates(dataset)
-    return dataset.plates or PLATES
+    return PLATES if dataset.plates is None else dataset.plates
 
 
 def number_of_shards(dataset: Dataset) -> int:
     """Number of shards of a dataset: one per plate."""
-    return len(own_plates(dataset)) if isinstance(dataset, SheetDataset) else dataset.shards
+    if isinstance(dataset, SimulatedDataset):
+        return dataset.plates
+    return dataset.shards if isinstance(dataset, RxRx1Dataset) else len(plates(dataset))
 
 
 def plate_rows_sha256(dataset: SheetDataset, shard: int) -> str:

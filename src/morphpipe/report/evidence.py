@@ -133,7 +133,7 @@ class Evidence:
     @property
     def is_simulated(self) -> bool:
         """Whether the true effects are known."""
-        return self.dataset.source == "simulated"
+        return self.dataset.has_true_effects
 
     @cached_property
     def generated_keys(self) -> pd.DataFrame:

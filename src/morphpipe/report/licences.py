@@ -9,8 +9,6 @@ from morphpipe.report import tables
 from morphpipe.report.inputs import ReportInputs
 from morphpipe.report.section import Section
 
-# Simulated images need no licence, and one's own are one's own.
-_FREE = ("simulated", "sheet")
 # More files than this are counted, not listed.
 _MOST_FILES = 6
 
@@ -42,45 +40,14 @@ def datasets_in_use(configuration: Configuration) -> dict[str, list[str]]:
     return used
 
 
-def _origin(dataset: Dataset) -> str:
-    """Where a dataset that no experiment shows comes from."""
-    if dataset.source == "simulated":
-        return f"simulated screen, seed {dataset.seed}"
-    if dataset.source == "rxrx1":
-        return dataset.images
-    if dataset.source == "sheet":
-        return dataset.sheet
-    if dataset.source == "gallery":
-        return f"{dataset.address}/{dataset.project}"
-    return dataset.address
-
-
-def _addresses(dataset: Dataset) -> tuple[str, ...]:
-    """What the addresses of a dataset's files begin with."""
-    if dataset.source == "rxrx1":
-        return tuple(a for a in (dataset.images, dataset.metadata, dataset.genes) if a)
-    if dataset.source == "gallery":
-        return f"{dataset.address}/{dataset.project}/", dataset.annotation
-    if dataset.source == "bbbc021":
-        return (f"{dataset.address}/",)
-    return ()
-
-
 def _checksums(dataset: Dataset, recorded: Mapping[str, str]) -> str:
     """Checksums of a dataset's files: as configured, or as recorded at the first download."""
     known = {
         address: value for address, value in recorded.items()
-        if address.startswith(_addresses(dataset) or ("\0",))
-    }  # fmt: skip
-    if dataset.source == "rxrx1":
-        for address, expected in (
-            (dataset.images, dataset.images_sha256),
-            (dataset.metadata, dataset.metadata_sha256),
-        ):
-            if expected is not None:
-                known[address] = expected
+        if address.startswith(dataset.addresses)
+    } | dataset.checksums  # fmt: skip
     if not known:
-        return "made by the run" if dataset.source == "simulated" else "none recorded"
+        return "made by the run" if dataset.has_true_effects else "none recorded"
     if len(known) > _MOST_FILES:
         return f"of {len(known):,} files, in the lock file of downloads"
     return "; ".join(f"{address.rpartition('/')[2]}: {value}" for address, value in known.items())
@@ -108,8 +75,8 @@ def _dataset_rows(inputs: ReportInputs, sections: list[Section]) -> list[list[ta
                 "data",
                 tables.Cell(name, "long", f"for {', '.join(users)}"),
                 tables.Cell(licence, "long", published),
-                _accepting(dataset.source not in _FREE, licence, configuration.licences.accept),
-                tables.Cell(_origin(dataset) if manifest is None else manifest.source, "long"),
+                _accepting(dataset.needs_acceptance, licence, configuration.licences.accept),
+                tables.Cell(dataset.origin if manifest is None else manifest.source, "long"),
                 tables.Cell(_checksums(dataset, inputs.checksums), "mono"),
             ]
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts load when used
 
+from morphpipe.config.datasets import SETTINGS
 from morphpipe.datasets.simulated import true_effect
 from morphpipe.datasets.simulated.programmes import programmes
 from morphpipe.datasets.splits.assign import halves
@@ -329,7 +330,7 @@ def _measured(
     generated: FeatureSet, real: FeatureSet, _: FeatureSet, *, source: str, **settings: Any
 ) -> list[dict[str, Any]]:
     """Rows of an experiment; of a simulated screen the true effects are known."""
-    known = true_effects_of(generated) if source == "simulated" else None
+    known = true_effects_of(generated) if SETTINGS[source].has_true_effects else None
     return treatment_effect_rows(generated, real, true_effects=known, **settings)
 
 

@@ -213,7 +213,7 @@ def _quality_plots(evidence: Evidence) -> list[Plot]:
     points = quality_points(evidence.quality, channels)
     if points.empty:
         return []
-    limits = {} if evidence.dataset.source == "simulated" else evidence.dataset.quality.limits
+    limits = evidence.dataset.quality.limits
     kept = int(evidence.quality["reason"].isna().sum())
     return [
         Plot(

@@ -88,7 +88,7 @@ def uses_recursion_table(evidence: Evidence) -> bool:
     """
     manifest = evidence.real.manifest
     return (
-        evidence.dataset.source == "rxrx1"
+        evidence.dataset.recursion_colours
         and manifest.names == RXRX1_CHANNELS
         and manifest.bit_depth == 8
     )

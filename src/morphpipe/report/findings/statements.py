@@ -40,14 +40,7 @@ def _plural(count: int, noun: str) -> str:
 
 def dataset_name(evidence: Evidence) -> str:
     """The dataset with where it comes from, in words."""
-    source = {
-        "simulated": "a simulated screen",
-        "rxrx1": "RxRx1",
-        "bbbc021": "BBBC021",
-        "gallery": "Cell Painting Gallery",
-        "sheet": "own plates",
-    }[evidence.dataset.source]
-    return f"the dataset {evidence.dataset_name} ({source})"
+    return f"the dataset {evidence.dataset_name} ({evidence.dataset.title})"
 
 
 def missing_controls(evidence: Evidence) -> list[str]:
@@ -70,7 +63,7 @@ def missing_controls(evidence: Evidence) -> list[str]:
                 "(CATE) are measured against one: they cannot be computed. "
                 + (
                     "Name the untreated perturbation in the dataset's `negative_controls`."
-                    if evidence.dataset.source == "sheet" and what == "real held-out"
+                    if evidence.dataset.names_controls and what == "real held-out"
                     else "Have the untreated wells among the "
                     f"{'perturbations of the dataset' if what == 'real held-out' else 'sampled'}"
                     f"{'' if what == 'real held-out' else ' perturbations'}."

@@ -62,7 +62,7 @@ def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
 def effect_order(table: PaperTable, run: PaperRun) -> Iterator[Check]:
     """The effects of a series of strengths are in the order of their true sizes."""
     names, facts = run.papers.morphgen.names, run.experiment("model")
-    if facts is None or not facts.simulated:
+    if facts is None or not facts.origin.has_true_effects:
         return
     by_place = {(cell.row, cell.column): cell.estimate for cell in table.cells
                 if cell.system != FLOOR}  # fmt: skip
@@ -121,7 +121,7 @@ def bayes_limit(counts: dict[str, int], groups: Sequence[Sequence[str]]) -> floa
 def probe_limits(run: PaperRun, set_name: str, labels: Sequence[str], kind: str) -> Iterator[Check]:
     """No probe of perturbations beats what the truth allows."""
     names, facts = run.papers.morphgen.names, run.experiment("model")
-    if facts is None or not facts.simulated:
+    if facts is None or not facts.origin.has_true_effects:
         return
     encoder = run.encoder(facts, kind)
     classes = {p for p in map(names.perturbation, labels) if p in PERTURBATIONS}

@@ -4,19 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from morphpipe.config.datasets import SETTINGS
 from morphpipe.report.papers.facts import TRAINED_HERE, ExperimentFacts
 from morphpipe.report.papers.items import Item
 from morphpipe.report.papers.run import PaperRun
 from morphpipe.report.papers.setups import ENCODER_KINDS, SETUPS, Setup
 
 Status = Literal["yes", "partly", "no", "published only"]
-_SOURCES = {
-    "rxrx1": "RxRx1",
-    "bbbc021": "BBBC021",
-    "gallery": "the Cell Painting Gallery",
-    "simulated": "a simulated screen",
-    "sheet": "plates of one's own",
-}
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,8 @@ class Verdict:
 
 
 def _data(facts: ExperimentFacts, setup: Setup) -> tuple[bool, str]:
-    here = _SOURCES[facts.source] + (f" ({facts.project})" if facts.project else "")
-    there = _SOURCES[setup.source] + (f" ({setup.project})" if setup.project else "")
+    here = facts.origin.title + (f" ({facts.project})" if facts.project else "")
+    there = SETTINGS[setup.source].title + (f" ({setup.project})" if setup.project else "")
     if (facts.source, facts.project) == (setup.source, setup.project):
         return True, f"Data: {here}, as in the paper."
     return False, f"Data: {here}; the paper's are {there}."

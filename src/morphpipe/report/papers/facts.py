@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from morphpipe.config import Configuration
+from morphpipe.config.dataset_settings import DatasetSettings
+from morphpipe.config.datasets import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ class ExperimentFacts:
     subset_size: int
 
     @property
-    def simulated(self) -> bool:
-        """Whether the true effects are known."""
-        return self.source == "simulated"
+    def origin(self) -> type[DatasetSettings]:
+        """The class of the dataset's settings, with what is known of its source."""
+        return SETTINGS[self.source]
 
 
 TRAINED_HERE = "trained here"

@@ -74,7 +74,7 @@ def image_source(run: PaperRun, facts: ExperimentFacts) -> ImageSource:
     """The images of an experiment."""
     files = run.paths(facts.name, "images")
     return read_images(
-        files["fields"], files["split"], files["samples"], recursion=facts.source == "rxrx1"
+        files["fields"], files["split"], files["samples"], recursion=facts.origin.recursion_colours
     )
 
 
