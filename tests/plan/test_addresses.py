@@ -4,18 +4,19 @@ import pytest
 
 from morphpipe.config.datasets import BBBC021Dataset
 from morphpipe.core.errors import ConfigError
-from morphpipe.plan.addresses import archive_address, local_files
+from morphpipe.datasets.sources.bbbc021_source import BBBC021Source
+from morphpipe.datasets.sources.registry import source_of
+from morphpipe.plan.addresses import local_files
 from morphpipe.plan.checks import check_workflow, require_environment
-from morphpipe.plan.plates import plates
 
 
 def test_all_plates_of_bbbc021_or_those_that_are_named():
     whole = BBBC021Dataset(source="bbbc021", address="https://x.y")
-    assert len(plates(whole)) == 55
+    assert source_of(whole).number_of_shards == 55
     part = BBBC021Dataset(
         source="bbbc021", address="https://x.y", plates=["Week9_39206"], compound_table=False
     )
-    assert archive_address(part, 0) == "https://x.y/BBBC021_v1_images_Week9_39206.zip"
+    assert BBBC021Source(part).archive_address(0) == "https://x.y/BBBC021_v1_images_Week9_39206.zip"
     assert [part.table_address(name) for name in part.tables] == [
         "https://x.y/BBBC021_v1_image.csv",
         "https://x.y/BBBC021_v1_moa.csv",

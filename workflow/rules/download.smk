@@ -2,7 +2,7 @@
 # at once, where the jobs' machines have none: `snakemake --profile profiles/local downloads`.
 # Their outputs are records beside the files (`<file>.json`): Snakemake deletes outputs before it runs
 # a job again, and what took hours, or was put there by hand, is checked and kept.
-from morphpipe.plan.addresses import archive_address, local_files
+from morphpipe.plan.addresses import local_files
 
 
 rule downloads:
@@ -69,7 +69,7 @@ rule download_table:
 
 rule download_bbbc021:
     input:
-        lambda w: local_files(archive_address(DATASETS[w.dataset], int(w.shard))),
+        lambda w: local_files(PLAN.source(w.dataset).archive_address(int(w.shard))),
     output:
         archive=f"{CACHE}/datasets/{{dataset}}/plates/shard-{{shard}}.zip.json",
     log:
@@ -85,7 +85,7 @@ rule download_bbbc021:
         mem_mb=growing(1000),
         runtime=growing(360),
     params:
-        address=lambda w: archive_address(DATASETS[w.dataset], int(w.shard)),
+        address=lambda w: PLAN.source(w.dataset).archive_address(int(w.shard)),
         lock=lambda w, input: CONFIGURATION.paths.lock,
     message:
         "Downloading plate {wildcards.shard} of {wildcards.dataset}"

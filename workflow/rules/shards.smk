@@ -1,5 +1,4 @@
 # One shard of good fields a plate, and a table of what was found when each was looked at.
-from morphpipe.plan.plates import plate_files_sha256
 
 
 rule simulate:
@@ -106,7 +105,7 @@ rule preprocess:
         preprocessing=lambda w: plain(DATASETS[w.dataset].preprocessing),
         quality=lambda w: plain(DATASETS[w.dataset].quality),
         rgb=lambda w: DATASETS[w.dataset].rgb,
-        files=lambda w: plate_files_sha256(DATASETS[w.dataset], int(w.shard)),
+        files=lambda w: PLAN.source(w.dataset).files_sha256(int(w.shard)),
     message:
         "Preprocessing plate {wildcards.shard} of {wildcards.dataset}"
     script:

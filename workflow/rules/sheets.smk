@@ -1,5 +1,4 @@
 # One sample sheet a plate: which planes a field has, and what was done to its well.
-from morphpipe.plan.plates import plate_rows_sha256, plates
 
 
 rule sheet_bbbc021:
@@ -23,7 +22,7 @@ rule sheet_bbbc021:
         runtime=growing(30),
     params:
         dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
-        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
+        plate=lambda w: PLAN.source(w.dataset).plates()[int(w.shard)],
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
@@ -52,7 +51,7 @@ rule sheet_gallery:
         runtime=growing(30),
     params:
         dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
-        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
+        plate=lambda w: PLAN.source(w.dataset).plates()[int(w.shard)],
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
@@ -80,8 +79,8 @@ rule sheet_own:
         runtime=growing(30),
     params:
         dataset=lambda w: plain(DATASETS[w.dataset]),
-        plate=lambda w: plates(DATASETS[w.dataset])[int(w.shard)],
-        rows=lambda w: plate_rows_sha256(DATASETS[w.dataset], int(w.shard)),
+        plate=lambda w: PLAN.source(w.dataset).plates()[int(w.shard)],
+        rows=lambda w: PLAN.source(w.dataset).rows_sha256(int(w.shard)),
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:

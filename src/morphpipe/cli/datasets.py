@@ -126,6 +126,7 @@ def fields(
     """
     import pandas as pd
 
+    from morphpipe.config.datasets import RxRx1Dataset
     from morphpipe.config.preprocessing import Quality
     from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_control, quarantine_of
     from morphpipe.datasets.preparation.tables import catalogue_rxrx1, write_dataset
@@ -136,7 +137,7 @@ def fields(
     quality = place(output.with_name("quality.parquet"), named=False)
     quarantine = quarantine or place(output.with_name("quarantine.parquet"), named=False)
     missing, limits = [], Quality()
-    if dataset.source != "rxrx1":
+    if not isinstance(dataset, RxRx1Dataset):
         if metadata is not None or genes is not None:
             raise ConfigError(f"The dataset {name!r} is not RxRx1: it takes no --metadata.")
         table = concatenate([read_fields(path) for path in images], output.parent)

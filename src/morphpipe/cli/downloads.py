@@ -10,7 +10,7 @@ from morphpipe.cli.options import CONFIG
 from morphpipe.cli.outputs import new
 
 if TYPE_CHECKING:
-    from morphpipe.plan.downloads import Download
+    from morphpipe.datasets.sources.source import Download
 
 
 def downloads(

@@ -50,16 +50,14 @@ def latents(
     from morphpipe.autoencoders.autoencoder import load_codec
     from morphpipe.autoencoders.latents import cache_moments
     from morphpipe.core.devices import best_device
+    from morphpipe.datasets.sources.registry import source_of
     from morphpipe.tables.archive import read_fields
     from morphpipe.tables.fields import shard_of
 
     configuration, experiment = configured(config, "experiments", name)
     settings = configuration.codecs[experiment.codec]
-    from morphpipe.plan.plates import number_of_shards
-
-    shards = number_of_shards(
-        configuration.datasets[configuration.splits[experiment.split].dataset]
-    )
+    dataset = configuration.splits[experiment.split].dataset
+    shards = source_of(configuration.datasets[dataset]).number_of_shards
     wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     network = load_codec(
@@ -106,6 +104,7 @@ def targets(
     prepare(threads, log)
     from morphpipe.config.sit_presets import token_stride
     from morphpipe.core.storage import sha256_of_file
+    from morphpipe.datasets.sources.registry import source_of
     from morphpipe.encoders.extract import cache_targets
     from morphpipe.encoders.stage import load_token_encoder, record_in, weights_file
     from morphpipe.tables.archive import read_fields
@@ -117,11 +116,8 @@ def targets(
     if alignment is None:
         raise ConfigError(f"The experiment {name!r} of {config} has no alignment, and no targets.")
     settings = configuration.encoders[alignment.encoder].model_dump(mode="json")
-    from morphpipe.plan.plates import number_of_shards
-
-    shards = number_of_shards(
-        configuration.datasets[configuration.splits[experiment.split].dataset]
-    )
+    dataset = configuration.splits[experiment.split].dataset
+    shards = source_of(configuration.datasets[dataset]).number_of_shards
     wanted = _places(output, chosen_shards(shard, shards))
     table = read_fields(fields)
     record = record_in(encoder, settings)

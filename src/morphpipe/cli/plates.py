@@ -179,12 +179,12 @@ def preprocess(
     from morphpipe.config.datasets import SheetDataset
     from morphpipe.datasets.preparation.preprocess import preprocess_plate
     from morphpipe.datasets.sources.plate_sheets import own_plate
-    from morphpipe.plan.plates import own_plates
+    from morphpipe.datasets.sources.sheet_source import SheetSource
 
     _, settings = configured(config, "datasets", name)
     if not isinstance(settings, SheetDataset):
         raise ConfigError(f"The dataset {name!r} of {config} is not a sample sheet.")
-    plates = own_plates(settings)
+    plates = SheetSource(settings).plates()
     if plate is not None and plate not in plates:
         raise ConfigError(f"The sheet has no plate {plate!r}; it has {', '.join(plates[:12])}.")
     wanted = [(k, found) for k, found in enumerate(plates) if plate in (None, found)]

@@ -93,7 +93,7 @@ def simulate(
         if dataset is None:
             raise ConfigError(f"Say with --dataset which dataset of {config} to simulate.")
         _, settings = configured(config, "datasets", dataset)
-        if settings.source != "simulated":
+        if not isinstance(settings, SimulatedDataset):
             raise ConfigError(f"The dataset {dataset!r} of {config} is not a simulated one.")
         content = settings.model_dump()
     content |= {key: value for key, value in given.items() if value is not None}

@@ -7,7 +7,7 @@ from typing import Any
 from morphpipe.config import Configuration, parse_configuration
 from morphpipe.config.yaml_files import read_yaml
 from morphpipe.core.errors import ConfigError, MorphpipeError
-from morphpipe.plan.plates import own_plates
+from morphpipe.datasets.sources.registry import source_of
 from morphpipe.report.papers.items import ITEMS
 
 
@@ -39,18 +39,11 @@ def plan_run(content: dict[str, Any], place: str = "The configuration") -> Confi
 
 
 def _fault(configuration: Configuration, name: str) -> str | None:
-    dataset = configuration.datasets[name]
+    source = source_of(configuration.datasets[name])
     try:
-        if dataset.source == "simulated":
-            from morphpipe.datasets.simulated.source import screen_design
-
-            # Its cell types and perturbations are known beforehand.
-            screen_design(dataset)
-        elif dataset.source == "sheet":
-            own_plates(dataset)
+        source.check()
     except MorphpipeError as error:
-        key = ".sheet" if dataset.source == "sheet" else ""
-        return f"{key}: {error}"
+        return f"{source.checked}: {error}"
     return None
 
 

@@ -10,14 +10,6 @@ from pathlib import Path
 from rich.table import Table
 
 from morphpipe.config.configuration import Configuration
-from morphpipe.config.datasets import (
-    BBBC021Dataset,
-    Dataset,
-    GalleryDataset,
-    RxRx1Dataset,
-    SheetDataset,
-    SimulatedDataset,
-)
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.morphology import Morphology
 from morphpipe.config.networks import Codec
@@ -25,9 +17,8 @@ from morphpipe.config.sampling import Sampling
 from morphpipe.config.sit_presets import token_stride
 from morphpipe.core.errors import WeightsError
 from morphpipe.core.json_files import read_json
+from morphpipe.datasets.sources.registry import source_of
 from morphpipe.generators.registry import operations
-from morphpipe.plan.plates import number_of_shards
-from morphpipe.tables.user_tables import read_user_table
 from morphpipe.transport.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
@@ -37,10 +28,6 @@ _GPU_RATE = 0.4 * 989e12
 _CPU_RATE = 5e10
 # Seconds until a job that imports torch and diffusers does its work.
 _START = 8
-# 125,510 sites of 512x512 (RxRx1's own page); the archive is 47 GB.
-_RXRX1_FIELDS, _RXRX1_SIZE, _RXRX1_BYTES = 125_510, 512, 47e9
-# An official zip of BBBC021, and about a plate of the Cell Painting Gallery's.
-_PLATE_BYTES = 0.8e9
 # Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
 # through the small codec that the workflow trains.
 _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
@@ -108,35 +95,8 @@ def estimate_run(configuration: Configuration) -> Estimate:
     """Estimate a configuration, stage by stage."""
     estimate = Estimate()
     for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
-        dataset = configuration.datasets[name]
-        if isinstance(dataset, SimulatedDataset):
-            fields, size = _fields(configuration, name)
-            # 12 ms a field of 96x96 were measured on one core.
-            seconds = fields * 0.006 * (size / 96) ** 2
-            estimate.stages.append(
-                (
-                    f"{name}: simulate",
-                    number_of_shards(dataset),
-                    seconds * _CPU_RATE,
-                    fields * size**2 * 5.0,
-                )
-            )
-        elif isinstance(dataset, RxRx1Dataset):
-            estimate.stages.append((f"{name}: download", 2, 0.0, _RXRX1_BYTES))
-        else:
-            fields, size = _fields(configuration, name)
-            if not isinstance(dataset, SheetDataset):
-                raw = number_of_shards(dataset) * _PLATE_BYTES
-                estimate.stages.append((f"{name}: download", number_of_shards(dataset), 0.0, raw))
-            # 0.5 s a field of 1280x1024 in three channels, with the reading.
-            estimate.stages.append(
-                (
-                    f"{name}: preprocess",
-                    number_of_shards(dataset),
-                    fields * 0.5 * _CPU_RATE,
-                    fields * size**2 * 3.0,
-                )
-            )
+        for what, jobs, seconds, size in source_of(configuration.datasets[name]).work():
+            estimate.stages.append((f"{name}: {what}", jobs, seconds * _CPU_RATE, size))
     _estimate_networks(estimate, configuration)
     cached: set[tuple[str, str, str]] = set()
     for name, experiment in configuration.experiments.items():
@@ -161,7 +121,7 @@ def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None
         encoder = configuration.encoders[name]
         if encoder.kind == "resnet18":
             split = configuration.splits[encoder.split]
-            fields, size = _fields(configuration, split.dataset)
+            fields, size = source_of(configuration.datasets[split.dataset]).fields()
             images = fields * split.fractions[encoder.side] * encoder.epochs
             work = images * 3 * _RESNET18 * (size / 224) ** 2
             estimate.stages.append((f"encoder {name}: train", 1, work, 45e6))
@@ -169,28 +129,6 @@ def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None
 
 def _used(configuration: Configuration) -> list[Experiment]:
     return list(configuration.experiments.values())
-
-
-def _fields(configuration: Configuration, dataset: str) -> tuple[int, int]:
-    """Number of fields, and their height in pixels."""
-    settings = configuration.datasets[dataset]
-    if isinstance(settings, RxRx1Dataset):
-        return _RXRX1_FIELDS * number_of_shards(settings) // 204, _RXRX1_SIZE
-    if isinstance(settings, SheetDataset):
-        return len(read_user_table(settings.sheet, "sample sheet")), settings.preprocessing.size
-    if not isinstance(settings, SimulatedDataset):
-        per_plate = 240 if isinstance(settings, BBBC021Dataset) else 384 * 9
-        return per_plate * number_of_shards(settings), settings.preprocessing.size
-    conditions = len(settings.cell_types) * len(settings.perturbations)
-    wells = conditions * settings.replicates * settings.plates
-    return wells * settings.sites, settings.field_size
-
-
-def _channels(dataset: Dataset) -> int:
-    """Number of channels of a dataset's fields."""
-    if isinstance(dataset, GalleryDataset | SheetDataset):
-        return len(dataset.channels)
-    return 3 if isinstance(dataset, BBBC021Dataset) else 6
 
 
 def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tuple[int, int]:
@@ -221,14 +159,12 @@ def _estimate_experiment(
     cached: set[tuple[str, str, str]],
 ) -> None:
     dataset = configuration.splits[experiment.split].dataset
-    fields, size = _fields(configuration, dataset)
-    shards = number_of_shards(configuration.datasets[dataset])
-    planes = 1
-    if experiment.image_mode == "channels":
-        planes = _channels(configuration.datasets[dataset])
+    source = source_of(configuration.datasets[dataset])
+    (fields, size), shards = source.fields(), source.number_of_shards
+    planes = source.channels if experiment.image_mode == "channels" else 1
     codec = configuration.codecs[experiment.codec]
     per_plane, side = _latent_shape(configuration, codec, size)
-    small = codec.origin == "trained" or size < _RXRX1_SIZE
+    small = codec.origin == "trained" or size < 512
     encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
     decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
     latent = per_plane * planes * side**2

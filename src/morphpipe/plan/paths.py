@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from morphpipe.config import Configuration
 from morphpipe.config.experiments import Crops, Experiment
 from morphpipe.config.sit_presets import token_stride
-from morphpipe.plan.plates import number_of_shards
+from morphpipe.datasets.sources.registry import source_of
+from morphpipe.datasets.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,17 @@ class Plan:
         """Names of the tables that the datasets are downloaded with, sorted."""
         return sorted({t for d in self.configuration.datasets.values() for t in d.tables})
 
+    def source(self, dataset: str) -> Source[Any]:
+        """The source of a dataset."""
+        return source_of(self.configuration.datasets[dataset])
+
     def dataset_of(self, experiment: str) -> str:
         """Name of the dataset of an experiment."""
         return self.configuration.splits[self._experiment(experiment).split].dataset
 
     def shards(self, dataset: str, cell_types: Sequence[str] | None = None) -> Sequence[int]:
         """Shards of a dataset that can hold fields of these cell types (None: of any)."""
-        settings = self.configuration.datasets[dataset]
-        if settings.source == "rxrx1" and cell_types is not None:
-            return settings.shards_with(list(cell_types))
-        return range(number_of_shards(settings))
+        return self.source(dataset).shards(cell_types)
 
     def sets_of(self, experiment: str) -> list[tuple[int, int, int]]:
         """Training seed, sampling seed and shard of each archive of generated images."""

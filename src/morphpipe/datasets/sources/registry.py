@@ -1,0 +1,23 @@
+"""The sources of datasets: by the `source` of their settings, the class that knows the rest."""
+
+from importlib import import_module
+from typing import Any
+
+from morphpipe.config.datasets import Dataset
+from morphpipe.datasets.sources.source import Source
+
+# Imported when one is asked, since what reads sheets takes long to import.
+SOURCES = {
+    "simulated": "simulated_source.SimulatedSource",
+    "rxrx1": "rxrx1_source.RxRx1Source",
+    "bbbc021": "bbbc021_source.BBBC021Source",
+    "gallery": "gallery_source.GallerySource",
+    "sheet": "sheet_source.SheetSource",
+}
+
+
+def source_of(settings: Dataset) -> Source[Any]:
+    """The source of a dataset."""
+    module, _, name = SOURCES[settings.source].partition(".")
+    source: Source[Any] = getattr(import_module(f"{__package__}.{module}"), name)(settings)
+    return source

@@ -1,0 +1,160 @@
+"""What a source of datasets answers before any job runs: plates, downloads, size."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from morphpipe.config.dataset_settings import DatasetSettings
+from morphpipe.config.datasets import RawDataset
+
+Settings = TypeVar("Settings", bound=DatasetSettings)
+Raw = TypeVar("Raw", bound=RawDataset)
+
+PARTS = (
+    "many small parts, put together by the workflow's own rule: run that where there is a network"
+)
+NO_LICENCE = "the configuration names no licence of this table"
+# Of an official zip of BBBC021, and about of a plate of the Cell Painting Gallery.
+_PLATE_BYTES = 0.8e9
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file from outside.
+
+    Attributes
+    ----------
+    what
+        The part of the configuration that needs it.
+    source
+        Address.
+    path
+        Where the workflow looks for it.
+    licence
+        Of the configuration; none where it does not say.
+    size
+        Bytes, none where not known beforehand.
+    sha256
+        Expected checksum, configured or recorded at an earlier download; none where not known.
+    note
+        What a person who fetches it by hand should know.
+    """
+
+    what: str
+    source: str
+    path: str
+    licence: str | None
+    size: int | None = None
+    sha256: str | None = None
+    note: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is in its place; whether it is the right one is not looked at."""
+        return Path(self.path).exists()
+
+
+class Work(NamedTuple):
+    """A step on the way to a dataset: its name, jobs, seconds on two cores, bytes kept."""
+
+    what: str
+    jobs: int
+    seconds: float
+    size: float
+
+
+class Source(ABC, Generic[Settings]):
+    """A dataset as its source knows it.
+
+    Parameters
+    ----------
+    settings
+        The dataset in the configuration.
+
+    Attributes
+    ----------
+    checked
+        The key of the settings that `check` looks at, with a dot; empty for all of them.
+    """
+
+    checked: ClassVar[str] = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    @abstractmethod
+    def number_of_shards(self) -> int:
+        """Number of shards: one per plate."""
+
+    def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
+        """Shards that can hold fields of these cell types (None: of any)."""
+        return range(self.number_of_shards)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of a field."""
+        return 6
+
+    @abstractmethod
+    def fields(self) -> tuple[int, int]:
+        """Number of fields, and their height in pixels."""
+
+    @abstractmethod
+    def work(self) -> Iterator[Work]:
+        """The steps that lead to the field table, for the estimate of a run."""
+
+    def downloads(self, what: str, folder: str) -> Iterator[Download]:
+        """Files that the dataset is downloaded as; none by default.
+
+        Parameters
+        ----------
+        what
+            The dataset's place in the configuration.
+        folder
+            Where the workflow looks for the files.
+        """
+        yield from ()
+
+    def files_sha256(self, shard: int) -> str | None:
+        """Hash of the sizes and dates of a plate's own files; None where they are downloaded."""
+        return None
+
+    def check(self) -> None:
+        """Check what can be known before a run; nothing by default.
+
+        Raises
+        ------
+        MorphpipeError
+            When the dataset cannot be used.
+        """
+        return
+
+
+class RawSource(Source[Raw]):
+    """A dataset whose planes are preprocessed, plate by plate."""
+
+    fields_per_plate: ClassVar[int]
+
+    @abstractmethod
+    def plates(self) -> Sequence[str]:
+        """Names of the plates in the order of the shards."""
+
+    @property
+    def number_of_shards(self) -> int:
+        """Number of shards: one per plate."""
+        return len(self.plates())
+
+    def fields(self) -> tuple[int, int]:
+        """Number of fields, and their height in pixels."""
+        return self.fields_per_plate * self.number_of_shards, self.settings.preprocessing.size
+
+    def work(self) -> Iterator[Work]:
+        """The steps that lead to the field table, for the estimate of a run."""
+        plates, (fields, size) = self.number_of_shards, self.fields()
+        if self.settings.plate_archives:
+            yield Work("download", plates, 0.0, plates * _PLATE_BYTES)
+        # 0.5 s a field of 1280x1024 in three channels, with the reading.
+        yield Work("preprocess", plates, fields * 0.5, fields * size**2 * 3.0)
