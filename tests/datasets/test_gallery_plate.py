@@ -10,11 +10,7 @@ import tifffile
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.preparation.preprocess import preprocess_plate
-from morphpipe.datasets.sources.gallery_plate import (
-    download_gallery_plate,
-    gallery_plate,
-    read_wells,
-)
+from morphpipe.datasets.sources.gallery_source import GallerySource
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import read_images
 
@@ -85,10 +81,10 @@ def test_from_the_bucket_to_pixels(bucket, settings, file_server, tmp_path, fide
     archive, table = tmp_path / "plate.zip", tmp_path / "plate.csv"
     wells = tmp_path / "wells.csv"
     file_server.breaks = [None, 200, None, 77]
-    download_gallery_plate(settings, PLATE, wells, archive, table, tmp_path / "lock.json")
+    GallerySource(settings).download(PLATE, wells, archive, table, tmp_path / "lock.json")
     asked = {path for path, _ in file_server.asked}
     assert not any("A03" in path for path in asked), "only the chosen wells are fetched"
-    sheet = gallery_plate(settings, PLATE, archive, table, wells)
+    sheet = GallerySource(settings).plate_sheet(PLATE, archive, table, wells)
     assert sheet.frame["control"].tolist() == ["negative", "none"]
     preprocess_plate(
         sheet, "rohban", settings.preprocessing, settings.quality, tmp_path / "images.zip",
@@ -114,8 +110,8 @@ def test_plates_of_an_annotation_are_kept_apart(settings, tmp_path):
         {"plate": ["41744", "9"], "well": ["A02", "A02"], "perturbation": ["RAC1", "EMPTY"]}
     )
     table.to_csv(tmp_path / "wells.csv", index=False)
-    wells = read_wells(settings, tmp_path / "wells.csv")
+    wells = GallerySource(settings).read_wells(tmp_path / "wells.csv")
     assert wells["control"].tolist() == ["none", "negative"]
     table.drop(columns="perturbation").to_csv(tmp_path / "wells.csv", index=False)
     with pytest.raises(DataError, match="lacks the column perturbation"):
-        read_wells(settings, tmp_path / "wells.csv")
+        GallerySource(settings).read_wells(tmp_path / "wells.csv")

@@ -9,9 +9,8 @@ import pytest
 
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.preparation.tables import catalogue_rxrx1
 from morphpipe.datasets.sources import rxrx1
-from morphpipe.datasets.sources.rxrx1_download import download_rxrx1, selected_experiments
+from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
 from morphpipe.datasets.sources.rxrx1_subsets import morphodiff_huvec
 from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.png import encode_png
@@ -56,7 +55,7 @@ def official(file_server, monkeypatch):
 
 def _download(settings, folder):
     paths = folder / "images.zip", folder / "metadata.zip"
-    download_rxrx1(settings, *paths, folder / "lock.json")
+    RxRx1Source(settings).download(*paths, folder / "lock.json")
     return paths
 
 
@@ -71,7 +70,7 @@ def test_one_experiment_is_fetched_alone_and_read_in_place(official, file_server
     assert len(names) == 18
     assert {name.split("/")[2] for name in names} == {"HUVEC-01"}
     assert all(asked for path, asked in file_server.asked if path == "images.zip")
-    fields, missing = catalogue_rxrx1("huvec", settings, *paths, tmp_path)
+    fields, missing = RxRx1Source(settings).catalogue("huvec", *paths, tmp_path)
     assert missing.empty
     np.testing.assert_array_equal(read_images(fields), images[:3])
 
@@ -83,7 +82,7 @@ def test_cut_connections_change_nothing(official, file_server, tmp_path):
     )
     file_server.breaks = [None, 100, 50, 10]
     paths = _download(settings, tmp_path)
-    fields, _ = catalogue_rxrx1("u2os", settings, *paths, tmp_path)
+    fields, _ = RxRx1Source(settings).catalogue("u2os", *paths, tmp_path)
     np.testing.assert_array_equal(read_images(fields), images[4:])
 
 
@@ -95,7 +94,7 @@ def test_subset_of_morphodiff_and_genes(official, tmp_path):
     paths = _download(settings, tmp_path)
     genes = tmp_path / "genes.csv"
     pd.DataFrame({"siRNA ID": [KNOWN], "Gene Symbol": ["ABC1;ABC2"]}).to_csv(genes, index=False)
-    fields, _ = catalogue_rxrx1("huvec", settings, *paths, tmp_path, genes=genes)
+    fields, _ = RxRx1Source(settings).catalogue("huvec", *paths, tmp_path, genes=genes)
     keys = fields.keys()
     assert keys["perturbation"].tolist() == ["1138", "17", "17"]
     assert keys["gene"].fillna("").tolist() == ["", "ABC1", "ABC1"]
@@ -108,7 +107,7 @@ def test_blank_names_of_sirnas_are_no_empty_selection(official, file_server, tmp
     settings = RxRx1Dataset.model_validate(addresses | {"subset": "morphodiff"})
     paths = _download(settings, tmp_path)
     with pytest.raises(DataError, match="None of the 1061 chosen siRNAs is named"):
-        catalogue_rxrx1("huvec", settings, paths[0], tmp_path / "metadata.csv", tmp_path)
+        RxRx1Source(settings).catalogue("huvec", paths[0], tmp_path / "metadata.csv", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +124,9 @@ def test_selections_of_nothing_are_named(official, tmp_path, selection, message)
     with pytest.raises(DataError, match=message):
         _download(settings, tmp_path)
     assert not (tmp_path / "images.zip").exists()
-    assert selected_experiments(
-        RxRx1Dataset.model_validate(addresses), tmp_path / "metadata.zip"
-    ) == {"HUVEC-01", "HUVEC-02", "U2OS-01"}
+    source = RxRx1Source(RxRx1Dataset.model_validate(addresses))
+    assert source.selected_experiments(tmp_path / "metadata.zip") == {
+        "HUVEC-01",
+        "HUVEC-02",
+        "U2OS-01",
+    }

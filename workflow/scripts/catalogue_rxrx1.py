@@ -5,14 +5,14 @@ import pyarrow as pa
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.core.storage import write_parquet
 from morphpipe.datasets.fetch.obtain import obtained
-from morphpipe.datasets.preparation.tables import catalogue_rxrx1
+from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
 from morphpipe.tables.fields import write_fields
 from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
-fields, missing = catalogue_rxrx1(
+source = RxRx1Source(RxRx1Dataset.model_validate(snakemake.params.dataset))
+fields, missing = source.catalogue(
     snakemake.wildcards.dataset,
-    RxRx1Dataset.model_validate(snakemake.params.dataset),
     obtained(snakemake.input.images),
     obtained(snakemake.input.metadata),
     Path(snakemake.output.fields).parent,

@@ -1,12 +1,12 @@
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.datasets.fetch.obtain import obtained
-from morphpipe.datasets.sources.gallery_plate import download_gallery_plate
+from morphpipe.datasets.sources.gallery_source import GallerySource
 from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 plate = snakemake.params.plate
-download_gallery_plate(
-    GalleryDataset.model_validate(snakemake.params.dataset | {"plates": [plate]}),
+settings = GalleryDataset.model_validate(snakemake.params.dataset | {"plates": [plate]})
+GallerySource(settings).download(
     plate,
     obtained(snakemake.input.annotation),
     obtained(snakemake.output.archive),

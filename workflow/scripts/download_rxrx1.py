@@ -1,11 +1,10 @@
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.datasets.fetch.obtain import obtained
-from morphpipe.datasets.sources.rxrx1_download import download_rxrx1
+from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
 from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
-download_rxrx1(
-    RxRx1Dataset.model_validate(snakemake.params.dataset),
+RxRx1Source(RxRx1Dataset.model_validate(snakemake.params.dataset)).download(
     obtained(snakemake.output.images),
     obtained(snakemake.output.metadata),
     snakemake.params.lock,

@@ -129,7 +129,8 @@ def fields(
     from morphpipe.config.datasets import RxRx1Dataset
     from morphpipe.config.preprocessing import Quality
     from morphpipe.datasets.preparation.quality import QUALITY_KEYS, quality_control, quarantine_of
-    from morphpipe.datasets.preparation.tables import catalogue_rxrx1, write_dataset
+    from morphpipe.datasets.preparation.tables import write_dataset
+    from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
     from morphpipe.tables.archive import read_fields
     from morphpipe.tables.fields import concatenate
 
@@ -148,8 +149,8 @@ def fields(
                 "--metadata."
             )
         limits = dataset.quality
-        table, absent = catalogue_rxrx1(
-            name, dataset, images[0], metadata, output.parent, genes=genes
+        table, absent = RxRx1Source(dataset).catalogue(
+            name, images[0], metadata, output.parent, genes=genes
         )
         missing.append(absent)
     found = quality_control(table, limits) if look else pd.DataFrame(columns=list(QUALITY_KEYS))

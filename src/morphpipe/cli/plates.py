@@ -57,10 +57,10 @@ def check(
     """
     from morphpipe.config.datasets import SheetDataset
     from morphpipe.datasets.sources.channel_hints import WARNING
-    from morphpipe.datasets.sources.plate_sheets import sheet_channels
     from morphpipe.datasets.sources.sheet import SheetChannel
     from morphpipe.datasets.sources.sheet_faults import plane_faults
     from morphpipe.datasets.sources.sheet_plates import image_columns
+    from morphpipe.datasets.sources.sheet_source import SheetSource
     from morphpipe.datasets.sources.user_sheet import read_sheet
     from morphpipe.tables.user_tables import read_user_table
 
@@ -68,7 +68,7 @@ def check(
         _, settings = configured(config, "datasets", dataset)
         if not isinstance(settings, SheetDataset):
             raise ConfigError(f"The dataset {dataset!r} of {config} is not a sample sheet.")
-        wanted = sheet_channels(settings)
+        wanted = SheetSource(settings).planes
         controls: dict[str, Any] = {
             "cell_type": settings.cell_type,
             "perturbation_kind": settings.perturbation_kind,
@@ -178,22 +178,21 @@ def preprocess(
     """
     from morphpipe.config.datasets import SheetDataset
     from morphpipe.datasets.preparation.preprocess import preprocess_plate
-    from morphpipe.datasets.sources.plate_sheets import own_plate
     from morphpipe.datasets.sources.sheet_source import SheetSource
 
     _, settings = configured(config, "datasets", name)
     if not isinstance(settings, SheetDataset):
         raise ConfigError(f"The dataset {name!r} of {config} is not a sample sheet.")
-    plates = SheetSource(settings).plates()
+    source = SheetSource(settings)
+    plates = source.plates()
     if plate is not None and plate not in plates:
         raise ConfigError(f"The sheet has no plate {plate!r}; it has {', '.join(plates[:12])}.")
     wanted = [(k, found) for k, found in enumerate(plates) if plate in (None, found)]
     for number, _ in wanted:
         place_inside(output, [f"shard-{number}.zip", f"shard-{number}-quality.parquet"])
     for number, found in wanted:
-        rows, _ = own_plate(settings, found)
         preprocess_plate(
-            rows,
+            source.plate_sheet(found),
             name,
             settings.preprocessing,
             settings.quality,

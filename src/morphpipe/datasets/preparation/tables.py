@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.config.preprocessing import Quality
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet, write_parquet
@@ -16,44 +15,22 @@ from morphpipe.datasets.preparation.quality import (
     quality_table,
     quarantine_of,
 )
-from morphpipe.datasets.sources.rxrx1 import build_fields
-from morphpipe.datasets.sources.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
+from morphpipe.datasets.sources.sheet import SampleSheet, write_sheet
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import FieldTable, concatenate, write_fields
 
 
-def catalogue_rxrx1(
-    name: str,
-    settings: RxRx1Dataset,
-    images: str | Path,
-    metadata: str | Path,
-    folder: str | Path,
-    *,
-    genes: str | Path | None = None,
-) -> tuple[FieldTable, pd.DataFrame]:
-    """Fields of RxRx1 as configured, and those whose planes are not in the archive.
-
-    Parameters
-    ----------
-    name, settings
-        The dataset in the configuration.
-    images, metadata, folder
-        See `morphpipe.datasets.sources.rxrx1.build_fields`.
-    genes
-        Thermo Fisher's table, for the column `gene`.
-    """
-    return build_fields(
-        images,
-        metadata,
-        folder,
-        dataset=name,
-        cell_types=settings.cell_types,
-        batches=settings.batches,
-        perturbations=settings.perturbations,
-        sirnas=morphodiff_huvec() if settings.subset == "morphodiff" else None,
-        genes=None if genes is None else genes_of_sirnas(genes),
-        quarantine=settings.quality.unreadable == "quarantine",
-    )
+def write_plate(
+    sheet: SampleSheet,
+    path: str | Path,
+    missing_path: str | Path,
+    missing: pd.DataFrame | None = None,
+) -> None:
+    """Write a plate's sheet, and the table of fields that have no images (None: all have)."""
+    write_sheet(sheet, path)
+    absent = pd.DataFrame() if missing is None else missing
+    table = absent.reindex(columns=QUARANTINE_COLUMNS).astype("string")
+    write_parquet(pa.Table.from_pandas(table, preserve_index=False), missing_path)
 
 
 def quality_control_shard(

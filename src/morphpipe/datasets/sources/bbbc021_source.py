@@ -1,9 +1,23 @@
 """BBBC021 as a source of datasets."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
 
 from morphpipe.config.datasets import BBBC021Dataset
-from morphpipe.datasets.sources.bbbc021 import CHANNELS, PLATES, archive_name
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.bbbc021 import (
+    CHANNELS,
+    COMPOUNDS_14,
+    COMPOUNDS_98,
+    NEGATIVE_CONTROL,
+    PLATES,
+    archive_name,
+    bbbc021_sheet,
+    compounds_on_plate,
+)
+from morphpipe.datasets.sources.sheet import SampleSheet
 from morphpipe.datasets.sources.source import Download, RawSource
 
 
@@ -39,3 +53,41 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
                 settings.licence,
                 note="some 0.8 GB",
             )
+
+    def plate_sheet(
+        self, plate: str, archive: str | Path, tables: Sequence[str | Path], folder: str | Path
+    ) -> tuple[SampleSheet, pd.DataFrame]:
+        """The fields of a plate, and those whose images are not in its archive.
+
+        Parameters
+        ----------
+        plate
+            For instance `Week1_22123`.
+        archive
+            Its zip, as published.
+        tables
+            In the order of `settings.tables`.
+        folder
+            Where the sheet will be written.
+        """
+        image, moa, *compound = tables
+        chosen: Sequence[str] | None = self.settings.perturbations
+        if chosen is None and self.settings.compounds != "all":
+            lists = {"14": COMPOUNDS_14, "98": COMPOUNDS_98}
+            chosen = [*lists[self.settings.compounds], NEGATIVE_CONTROL]
+        if chosen is not None:
+            # No plate holds all compounds; one that holds none of the chosen is a mistake.
+            chosen = sorted(set(chosen) & compounds_on_plate(image, plate))
+            if not chosen:
+                raise DataError(
+                    f"Plate {plate} of BBBC021 holds none of the chosen compounds: leave it out of "
+                    "the dataset's `plates`."
+                )
+        return bbbc021_sheet(
+            image,
+            moa,
+            compound[0] if compound else None,
+            {plate: Path(archive)},
+            folder,
+            compounds=chosen,
+        )

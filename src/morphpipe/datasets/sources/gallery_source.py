@@ -1,10 +1,40 @@
-"""The Cell Painting Gallery as a source of datasets."""
+"""The Cell Painting Gallery as a source of datasets: fetching a plate, and its sample sheet."""
 
+import hashlib
+import zipfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
 
 from morphpipe.config.datasets import GalleryDataset
-from morphpipe.datasets.sources.gallery import GalleryBatch
+from morphpipe.core.errors import DataError
+from morphpipe.core.storage import sha256_of_file
+from morphpipe.datasets.fetch.lock import address_of_checksum
+from morphpipe.datasets.sources.gallery import (
+    GalleryBatch,
+    LoadData,
+    gallery_sheet,
+    read_load_data,
+    select_perturbations,
+)
+from morphpipe.datasets.sources.rohban import ROHBAN_GENES_5, ROHBAN_GENES_12, rohban_annotation
+from morphpipe.datasets.sources.sheet import SampleSheet, normalise_well
 from morphpipe.datasets.sources.source import NO_LICENCE, PARTS, Download, RawSource
+from morphpipe.tables.manifest import Channel
+from morphpipe.tables.user_tables import read_user_table
+from morphpipe.tables.zip_directory import ZIP_ERRORS
+
+# Cell Painting's dyes (Bray et al., Nat. Protoc. 11:1757, 2016).
+STAINS = {
+    "DNA": "Hoechst 33342 (nuclei)",
+    "ER": "concanavalin A (endoplasmic reticulum)",
+    "RNA": "SYTO 14 (nucleoli and cytoplasmic RNA)",
+    "AGP": "phalloidin and wheat germ agglutinin (actin, Golgi, plasma membrane)",
+    "Mito": "MitoTracker Deep Red (mitochondria)",
+}
+_GENES = {"5": ROHBAN_GENES_5, "12": ROHBAN_GENES_12}
 
 
 class GallerySource(RawSource[GalleryDataset]):
@@ -27,11 +57,157 @@ class GallerySource(RawSource[GalleryDataset]):
         settings = self.settings
         place = f"{folder}/annotation.csv"
         yield Download(f"{what}.annotation", settings.annotation, place, None, note=NO_LICENCE)
-        batch = GalleryBatch(settings.project, settings.institution, settings.batch)
-        bucket = settings.address.rstrip("/")
         for shard, plate in enumerate(settings.plates):
-            table = f"{bucket}/{batch.load_data_key(plate, settings.load_data)}"
+            table = self._table_of(plate)
             place = f"{folder}/plates/shard-{shard}"
             planes = f"the planes that {table} names"
             yield Download(what, table, f"{place}.csv", settings.licence)
             yield Download(what, planes, f"{place}.zip", settings.licence, note=PARTS)
+
+    @property
+    def _batch(self) -> GalleryBatch:
+        settings = self.settings
+        return GalleryBatch(settings.project, settings.institution, settings.batch)
+
+    def _table_of(self, plate: str) -> str:
+        """Address of the table of a plate's planes."""
+        key = self._batch.load_data_key(plate, self.settings.load_data)
+        return f"{self.settings.address.rstrip('/')}/{key}"
+
+    def read_wells(self, annotation: str | Path) -> pd.DataFrame:
+        """The wells to take, and what was done to them.
+
+        Parameters
+        ----------
+        annotation
+            The table; its layout, genes, perturbations and controls are configured.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `well`, `perturbation`, `control`, where plates differ `plate`, and what else is known.
+
+        Raises
+        ------
+        DataError
+            When the table lacks a column or a perturbation.
+        """
+        settings = self.settings
+        if settings.layout == "rohban":
+            wells = rohban_annotation(annotation)
+        else:
+            wells = read_user_table(annotation, "annotation", text=True)
+            missing = [column for column in ("well", "perturbation") if column not in wells]
+            if missing:
+                raise DataError(f"{annotation} lacks the column {', '.join(missing)}.")
+            if "control" not in wells:
+                negative = wells["perturbation"].isin(settings.negative_controls)
+                wells["control"] = negative.map({True: "negative", False: "none"})
+        chosen = settings.perturbations
+        if settings.genes != "all":
+            chosen = list(_GENES[settings.genes])
+        return wells if chosen is None else select_perturbations(wells, chosen)
+
+    def _load_data(self, plate: str, path: str | Path, wells: pd.DataFrame) -> LoadData:
+        channels, prefix = self.settings.channels, self.settings.path_prefix
+        table = read_load_data(path, self._batch, channels=channels, path_prefix=prefix)
+        here = wells if "plate" not in wells else wells[wells["plate"] == plate]
+        annotated = {normalise_well(str(well)) or str(well) for well in here["well"]}
+        lacking = sorted(annotated - set(table.frame["well"]))
+        if lacking:
+            tqdm.write(
+                f"{len(lacking)} annotated wells of plate {plate} have no row in {Path(path).name} "
+                f"and no image: {', '.join(lacking)}."
+            )
+        return table.of_wells(set(here["well"]))
+
+    def download(
+        self,
+        plate: str,
+        annotation: str | Path,
+        archive: str | Path,
+        load_data: str | Path,
+        lock: str | Path | None,
+    ) -> None:
+        """Fetch a plate's table and the planes of the chosen wells, into one archive.
+
+        Parameters
+        ----------
+        plate
+            One of `plates`.
+        annotation
+            See `read_wells`.
+        archive, load_data
+            The two files to write.
+        lock
+            See `morphpipe.datasets.fetch.download.fetch`. The planes have no published checksums:
+            what the first time gave is demanded from then on.
+        """
+        # What it needs of the network is slow to import, and no dry run needs it.
+        from morphpipe.datasets.fetch.many_files import fetch_plate
+        from morphpipe.datasets.fetch.obtain import obtain, obtain_made
+
+        address = self._table_of(plate)
+        obtain(address, load_data, lock=lock)
+        table = self._load_data(plate, load_data, self.read_wells(annotation))
+        keys = table.keys(self.settings.channels)
+        selection = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+        _require_planes(Path(archive), keys, lock)
+        obtain_made(
+            f"{address}#{selection}",
+            archive,
+            lambda: fetch_plate(self.settings.address, keys, archive),
+            lock=lock,
+        )
+
+    def plate_sheet(
+        self, plate: str, archive: str | Path, load_data: str | Path, annotation: str | Path
+    ) -> SampleSheet:
+        """The sample sheet of a plate that has been fetched.
+
+        Parameters
+        ----------
+        plate, archive, load_data, annotation
+            See `download`.
+        """
+        settings, wells = self.settings, self.read_wells(annotation)
+        return gallery_sheet(
+            self._load_data(plate, load_data, wells),
+            archive,
+            wells,
+            channels=[Channel(name, STAINS.get(name, name)) for name in settings.channels],
+            batch=settings.batch,
+            cell_type=settings.cell_type,
+            perturbation_kind=settings.perturbation_kind,
+            pixel_size=settings.pixel_size,
+            licence=settings.licence,
+            source=f"Cell Painting Gallery, {settings.project}",
+        )
+
+
+def _require_planes(archive: Path, keys: Sequence[str], lock: str | Path | None) -> None:
+    """Make room for another selection of planes than an earlier run has fetched.
+
+    Raises
+    ------
+    DataError
+        When the archive was put there by hand and lacks planes.
+    """
+    if not archive.is_file():
+        return
+    try:
+        with zipfile.ZipFile(archive) as content:
+            missing = [key for key in keys if key not in content.NameToInfo]
+    except ZIP_ERRORS as error:
+        raise DataError(
+            f"{archive} cannot be read as a zip archive ({error}): move it away to have its planes "
+            "fetched again."
+        ) from None
+    if not missing:
+        return
+    if lock is None or address_of_checksum(lock, sha256_of_file(archive)) is None:
+        raise DataError(
+            f"{archive} was put there by hand and lacks {len(missing)} of {len(keys)} planes that "
+            f"are wanted, the first {missing[0]}: add them, or move it away to have all fetched."
+        )
+    archive.unlink()

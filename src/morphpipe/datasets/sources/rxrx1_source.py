@@ -1,9 +1,16 @@
-"""RxRx1 as a source of datasets."""
+"""RxRx1 as a source of datasets: its download, whole or in part, and its fields."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
 
 from morphpipe.config.datasets import RxRx1Dataset
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.rxrx1 import build_fields, read_metadata
+from morphpipe.datasets.sources.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
 from morphpipe.datasets.sources.source import NO_LICENCE, PARTS, Download, Source, Work
+from morphpipe.tables.fields import FieldTable
 
 # Recursion's page of RxRx1: the archive is 47 GB, of 125,510 sites of 512x512 on 204 plates.
 _BYTES = 47_000_000_000
@@ -12,11 +19,6 @@ _FIELDS, _SIZE, _PLATES = 125_510, 512, 204
 
 class RxRx1Source(Source[RxRx1Dataset]):
     """RxRx1: two archives for all plates."""
-
-    @property
-    def number_of_shards(self) -> int:
-        """Number of shards: one per plate."""
-        return self.settings.shards
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
         """Shards that can hold fields of these cell types (None: of any)."""
@@ -52,3 +54,106 @@ class RxRx1Source(Source[RxRx1Dataset]):
         if settings.genes is not None:
             place = f"{folder}/genes.csv"
             yield Download(f"{what}.genes", settings.genes, place, None, note=NO_LICENCE)
+
+    def download(self, images: str | Path, metadata: str | Path, lock: str | Path | None) -> None:
+        """Bring the archive of planes and the metadata to where they are configured to be.
+
+        With `fetch: selected`, only the planes of the selected experiments are fetched, by range
+        requests (MorphoDiff's HUVEC-01, say, is about a gigabyte of 47).
+
+        Parameters
+        ----------
+        images, metadata
+            The two files; one that is there already is kept, see
+            `morphpipe.datasets.fetch.obtain`.
+        lock
+            See `morphpipe.datasets.fetch.download.fetch`. Every plane of a selection is checked
+            against the archive's directory, and the whole against what the first time gave.
+
+        Raises
+        ------
+        DataError
+            When something cannot be had, or an experiment or cell type is not in the metadata.
+        """
+        # What it needs of the network is slow to import, and no dry run needs it.
+        from morphpipe.datasets.fetch.obtain import obtain, obtain_made
+        from morphpipe.datasets.fetch.remote_zip import fetch_members
+
+        settings = self.settings
+        obtain(settings.metadata, metadata, sha256=settings.metadata_sha256, lock=lock)
+        if settings.fetch == "whole":
+            obtain(settings.images, images, sha256=settings.images_sha256, lock=lock)
+            return
+        experiments = self.selected_experiments(metadata)
+        obtain_made(
+            f"{settings.images}#{','.join(sorted(experiments))}",
+            images,
+            lambda: fetch_members(
+                settings.images, images, wanted=lambda name: _experiment_of(name) in experiments
+            ),
+            lock=lock,
+        )
+
+    def selected_experiments(self, metadata: str | Path) -> set[str]:
+        """Experiments that the configured cell types and batches leave.
+
+        Raises
+        ------
+        DataError
+            When a name is not in the metadata.
+        """
+        table = read_metadata(metadata)[["cell_type", "experiment"]].drop_duplicates()
+        chosen = pd.Series(True, index=table.index)
+        wanted = {"cell_type": self.settings.cell_types, "experiment": self.settings.batches}
+        for column, names in wanted.items():
+            known = sorted(set(table[column]))
+            for name in names or []:
+                if name not in known:
+                    raise DataError(f"RxRx1 has no {column} {name!r}; it has {', '.join(known)}.")
+            if names is not None:
+                chosen &= table[column].isin(list(names))
+        if not chosen.any():
+            raise DataError(
+                "No experiment of RxRx1 has both a chosen cell type and a chosen batch."
+            )
+        return set(table.loc[chosen, "experiment"])
+
+    def catalogue(
+        self,
+        name: str,
+        images: str | Path,
+        metadata: str | Path,
+        folder: str | Path,
+        *,
+        genes: str | Path | None = None,
+    ) -> tuple[FieldTable, pd.DataFrame]:
+        """The fields as configured, and those whose planes are not in the archive.
+
+        Parameters
+        ----------
+        name
+            Of the dataset.
+        images, metadata, folder
+            See `morphpipe.datasets.sources.rxrx1.build_fields`.
+        genes
+            Thermo Fisher's table, for the column `gene`.
+        """
+        settings = self.settings
+        return build_fields(
+            images,
+            metadata,
+            folder,
+            dataset=name,
+            cell_types=settings.cell_types,
+            batches=settings.batches,
+            perturbations=settings.perturbations,
+            sirnas=morphodiff_huvec() if settings.subset == "morphodiff" else None,
+            genes=None if genes is None else genes_of_sirnas(genes),
+            quarantine=settings.quality.unreadable == "quarantine",
+        )
+
+
+def _experiment_of(member: str) -> str:
+    """The experiment in `rxrx1/images/<experiment>/Plate<p>/<well>_s<site>_w<channel>.png`."""
+    parts = member.split("/")
+    return parts[2] if len(parts) == 5 and parts[1] == "images" else ""

@@ -1,9 +1,12 @@
 """A user's sample sheet as a source of datasets."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from morphpipe.config.datasets import SheetDataset
-from morphpipe.datasets.sources.sheet import ILLUMINATION
+from morphpipe.core.errors import DataError
+from morphpipe.datasets.sources.sheet import ILLUMINATION, SampleSheet, SheetChannel
 from morphpipe.datasets.sources.sheet_plates import files_sha256, rows_sha256, sheet_plates
 from morphpipe.datasets.sources.source import RawSource
 from morphpipe.tables.user_tables import read_user_table
@@ -13,6 +16,14 @@ class SheetSource(RawSource[SheetDataset]):
     """One's own plates: the files are where the sheet says, and nothing is downloaded."""
 
     checked = ".sheet"
+
+    @property
+    def planes(self) -> tuple[SheetChannel, ...]:
+        """The channels with their columns, in order."""
+        return tuple(
+            SheetChannel(channel.name, channel.stain, channel.column or channel.name)
+            for channel in self.settings.channels
+        )
 
     @property
     def channels(self) -> int:
@@ -40,12 +51,43 @@ class SheetSource(RawSource[SheetDataset]):
 
     def files_sha256(self, shard: int) -> str:
         """Hash of the sizes and dates of a plate's files, too many to be inputs of a job."""
-        settings = self.settings
-        columns = [channel.column or channel.name for channel in settings.channels]
-        if settings.preprocessing.illumination == "given":
-            columns += [f"{ILLUMINATION}{channel.name}" for channel in settings.channels]
-        return files_sha256(settings.sheet, self.plates()[shard], columns)
+        columns = [channel.column for channel in self.planes]
+        if self.settings.preprocessing.illumination == "given":
+            columns += [f"{ILLUMINATION}{channel.name}" for channel in self.planes]
+        return files_sha256(self.settings.sheet, self.plates()[shard], columns)
 
     def check(self) -> None:
         """Check that the sheet can be read, see `plates`."""
         self.plates()
+
+    def plate_sheet(self, plate: str) -> SampleSheet:
+        """The chosen rows of one plate.
+
+        Raises
+        ------
+        DataError
+            When the sheet cannot be read, or the plate holds none of the chosen perturbations.
+        """
+        from morphpipe.datasets.sources.user_sheet import read_sheet
+
+        settings = self.settings
+        sheet = read_sheet(
+            settings.sheet,
+            self.planes,
+            cell_type=settings.cell_type,
+            perturbation_kind=settings.perturbation_kind,
+            negative_controls=settings.negative_controls,
+            positive_controls=settings.positive_controls,
+            pixel_size=settings.pixel_size,
+            licence=settings.licence,
+            source=f"own plates, {Path(settings.sheet).name}",
+        ).of_plate(plate)
+        if settings.perturbations is None:
+            return sheet
+        rows = sheet.frame["perturbation"].isin(list(settings.perturbations))
+        if not rows.any():
+            raise DataError(
+                f"Plate {plate} holds none of the chosen perturbations: leave it out of the "
+                "dataset's `plates`."
+            )
+        return replace(sheet, frame=sheet.frame[rows].reset_index(drop=True))

@@ -1,6 +1,6 @@
 """The simulated screen as a source of datasets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from morphpipe.config.datasets import SimulatedDataset
 from morphpipe.datasets.sources.source import Source, Work
@@ -9,10 +9,9 @@ from morphpipe.datasets.sources.source import Source, Work
 class SimulatedSource(Source[SimulatedDataset]):
     """A simulated screen: nothing is downloaded, and all sizes are known."""
 
-    @property
-    def number_of_shards(self) -> int:
-        """Number of shards: one per plate."""
-        return self.settings.plates
+    def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
+        """Shards, one per plate, each with fields of all cell types."""
+        return range(self.settings.plates)
 
     def fields(self) -> tuple[int, int]:
         """Number of fields, and their height in pixels."""

@@ -84,14 +84,14 @@ class Source(ABC, Generic[Settings]):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    @property
     @abstractmethod
-    def number_of_shards(self) -> int:
-        """Number of shards: one per plate."""
-
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
-        """Shards that can hold fields of these cell types (None: of any)."""
-        return range(self.number_of_shards)
+        """Shards, one per plate, that can hold fields of these cell types (None: of any)."""
+
+    @property
+    def number_of_shards(self) -> int:
+        """Number of all shards."""
+        return len(self.shards())
 
     @property
     def channels(self) -> int:
@@ -142,10 +142,9 @@ class RawSource(Source[Raw]):
     def plates(self) -> Sequence[str]:
         """Names of the plates in the order of the shards."""
 
-    @property
-    def number_of_shards(self) -> int:
-        """Number of shards: one per plate."""
-        return len(self.plates())
+    def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
+        """Shards, one per plate; any of them can hold fields of any cell type."""
+        return range(len(self.plates()))
 
     def fields(self) -> tuple[int, int]:
         """Number of fields, and their height in pixels."""
