@@ -52,6 +52,11 @@ class DatasetSettings(Model):
         return ()
 
     @property
+    def origin(self) -> str:
+        """Where the images come from: the first of `addresses`."""
+        return self.addresses[0].rstrip("/")
+
+    @property
     def checksums(self) -> dict[str, str]:
         """Configured SHA-256 of downloaded files, by address."""
         return {}

@@ -137,11 +137,6 @@ class RxRx1Dataset(DatasetSettings):
         return content
 
     @property
-    def origin(self) -> str:
-        """Where the images come from."""
-        return self.images
-
-    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that are downloaded beside the planes."""
         return () if self.genes is None else ("genes",)
@@ -246,11 +241,6 @@ class BBBC021Dataset(RawDataset):
     licence: str = "AstraZeneca / Broad Bioimage Benchmark Collection terms"
 
     @property
-    def origin(self) -> str:
-        """Where the images come from."""
-        return self.address
-
-    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that are downloaded beside the planes."""
         return ("image", "moa", "compound") if self.compound_table else ("image", "moa")
@@ -312,11 +302,6 @@ class GalleryDataset(RawDataset):
     perturbation_kind: Literal["orf", "crispr", "compound"] = "orf"
     pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
     licence: str = "CC0 1.0"
-
-    @property
-    def origin(self) -> str:
-        """Where the images come from."""
-        return f"{self.address}/{self.project}"
 
     @property
     def tables(self) -> tuple[str, ...]:
