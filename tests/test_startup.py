@@ -26,6 +26,14 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             id="Snakefile",
         ),
         pytest.param(
+            "from importlib import import_module\n"
+            "from morphpipe.datasets.sources.registry import SOURCES\n"
+            "for name in SOURCES.values():\n"
+            "    import_module('morphpipe.datasets.sources.' + name.partition('.')[0])",
+            DRAWING_AND_TORCH | PARTS_OF_SCIENCE | {"scipy", "requests"},
+            id="sources",
+        ),
+        pytest.param(
             "import morphpipe.evaluation.stage, morphpipe.evaluation.distances.ranking_blocks\n"
             "import morphpipe.evaluation.distances.crops\n"
             "import morphpipe.evaluation.distances.comparison_stage",

@@ -21,7 +21,6 @@ from morphpipe.datasets.sources.sheet import (
     normalise_frame,
     normalise_well,
 )
-from morphpipe.datasets.sources.sheet_faults import sheet_faults
 from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_user_table
 
@@ -310,6 +309,9 @@ def gallery_sheet(
     DataError
         When a well is not annotated or is annotated twice, or the sheet would have faults.
     """
+    # Slow to import, and a dry run needs no more than the names of the gallery's files.
+    from morphpipe.datasets.sources.sheet_faults import sheet_faults
+
     names = [channel.name for channel in channels]
     load_data.require(names)
     archive = Path(archive)
