@@ -3,13 +3,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.findings.claims import check_claims
 from morphpipe.tables.metric_table import metric_row, metric_table
 
-from .conftest import CELL_TYPES, CONTEXT, configuration_of
+from .conftest import CELL_TYPES, CONTEXT
 
 RIGHT = {"inert": 1.0, "graded-low": 2.0, "graded-mid": 3.0, "graded-high": 4.0}
 
@@ -126,7 +127,7 @@ def test_perturbation_that_was_not_generated_is_named(check, evidence):
 
 
 def test_real_data_give_no_claims(evidence):
-    dataset = configuration_of().datasets["screen"].model_copy(update={"source": "rxrx1"})
+    dataset = RxRx1Dataset(source="rxrx1")
     assert check_claims(replace(evidence, dataset=dataset), extractor="judge", view="all") == []
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from morphpipe.config.datasets import RxRx1Dataset, SheetDataset
 from morphpipe.imaging.rgb import RGB_CHANNELS, rxrx1_to_rgb
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures import pictures
@@ -10,6 +11,10 @@ from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.manifest import Channel
 
 from .conftest import CELL_TYPES, CHANNELS, MANIFEST, PERTURBATIONS
+
+OWN = SheetDataset(
+    source="sheet", sheet="plates.csv", channels=[{"name": "DNA", "stain": "Hoechst"}]
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +54,13 @@ def test_recursions_table_for_rxrx1_alone(evidence):
     published = rxrx1_to_rgb(stack)
     windows = dict.fromkeys(CHANNELS, 255.0)
 
-    def shown(source):
-        of = replace(evidence, dataset=evidence.dataset.model_copy(update={"source": source}))
-        return pictures.to_colour(stack, MANIFEST, windows, of)
+    def shown(dataset):
+        return pictures.to_colour(stack, MANIFEST, windows, replace(evidence, dataset=dataset))
 
-    np.testing.assert_array_equal(shown("rxrx1"), published)
+    np.testing.assert_array_equal(shown(RxRx1Dataset(source="rxrx1")), published)
     # Own plates with the same stains were scaled to 0 to 255: the table's limits are not theirs.
     composite = np.stack([stack[CHANNELS.index(n)] for n in ("actin", "ER", "DNA")], axis=-1)
-    np.testing.assert_array_equal(shown("sheet"), composite)
+    np.testing.assert_array_equal(shown(OWN), composite)
 
 
 def test_images_that_are_colour_already_are_shown_as_they_are(evidence):

@@ -64,7 +64,7 @@ def test_plates_join_to_one_table_with_a_shard_each(dataset, plates):
     joined = concatenate(parts, plates)
     write_fields(joined, plates / "fields.parquet")
     read = read_fields(plates / "fields.parquet")
-    assert np.bincount(plate_shards(read, dataset.shards)).tolist() == [8, 8]
+    assert np.bincount(plate_shards(read, dataset.plates)).tolist() == [8, 8]
     np.testing.assert_array_equal(
         read_images(read), np.concatenate([read_images(part) for part in parts])
     )
