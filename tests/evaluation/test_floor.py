@@ -48,13 +48,13 @@ def test_matched_draws_follow_the_target():
     assert share == pytest.approx(0.7)
 
 
-def test_floor_is_the_mean_over_halvings(make_features):
+def test_floor_is_the_mean_over_split_halves(make_features):
     real = make_features(MEANS, seed=0)
     drawn = split_halves(real, repeats=3, at_most=1000, seed=0)
     values = [frechet_distance(real.features[h.first], real.features[h.second]) for h in drawn]
     floor, notes = measure_floor(Frechet("test"), real, drawn)
     assert floor.value == pytest.approx(np.mean(values))
-    assert notes["standard_deviation_over_halvings"] == pytest.approx(np.std(values))
+    assert notes["standard_deviation_over_split_halves"] == pytest.approx(np.std(values))
 
 
 def test_copies_of_the_real_distribution_are_at_the_floor(make_features):

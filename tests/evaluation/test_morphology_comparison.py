@@ -306,7 +306,7 @@ def test_a_single_well_has_no_floor_and_says_so():
         frame, "profile_correlation", "generated-real", perturbation="control", cell_type="U2OS"
     )
     assert -1 <= row["value"] <= 1
-    assert (row["n_left"], row["notes"]["split halves"]) == (6, 0)
+    assert (row["n_left"], row["notes"]["split_halves"]) == (6, 0)
 
 
 def test_conditions_of_a_single_well_stay_out_of_means_with_a_floor():
@@ -316,7 +316,7 @@ def test_conditions_of_a_single_well_stay_out_of_means_with_a_floor():
     frame = table_of(compare(real, screen("generated", seed=1)))
     single = value(frame, "profile_correlation", "generated-real", perturbation="b")
     own = value(frame, "profile_correlation", "generated-real", perturbation="b", cell_type="U2OS")
-    assert own["notes"]["split halves"] == 0
+    assert own["notes"]["split_halves"] == 0
     assert own["n_left"] == 24
     assert own["value"] > 0.9
     assert math.isnan(single["value"])

@@ -186,7 +186,7 @@ def measure_floor(
         right[repeat, split_half.first] = result.left
         right[repeat, split_half.second] = result.right
     floor = Averaged(values, np.zeros((len(drawn), 0)), right)
-    return floor, notes | {"standard_deviation_over_halvings": float(values.std())}
+    return floor, notes | {"standard_deviation_over_split_halves": float(values.std())}
 
 
 def measure_against_halves(

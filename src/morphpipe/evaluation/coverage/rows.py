@@ -119,9 +119,9 @@ class _Comparing:
             settings: dict[str, Any] = {
                 **notes,
                 "k": self.neighbours,
-                "split halves": len(self.drawn),
+                "split_halves": len(self.drawn),
                 "seed": self.seed,
-                "standard_deviation_over_halvings": float(result.values.std()),
+                "standard_deviation_over_split_halves": float(result.values.std()),
             }
             interval: dict[str, float] = {}
             if not from_several_wells(left, self.real):

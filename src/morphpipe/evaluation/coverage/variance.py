@@ -183,7 +183,7 @@ class _Comparing:
                 n_right=size,
                 settings={
                     "of": "absolute difference between halves",
-                    "split halves": len(differences),
+                    "split_halves": len(differences),
                     "seed": seed,
                 },
             )

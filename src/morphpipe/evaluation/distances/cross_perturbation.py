@@ -160,7 +160,7 @@ def between_perturbations(
             ]
         columns = {**common, "comparison": "real-real", "cell_type": cell_type}
         for measure in measures:
-            rows += _pairs(measure, halved, columns, {"split halves": floor_repeats, "seed": seed})
+            rows += _pairs(measure, halved, columns, {"split_halves": floor_repeats, "seed": seed})
     return rows
 
 
@@ -230,7 +230,7 @@ def _measure(
             of_left[repeat, first] = result.left
         of_right[repeat, second] = result.right
     # Of one split half: what a repetition of the paper's measurement would scatter by.
-    notes = notes | {"standard_deviation_over_halvings": float(values.std())}
+    notes = notes | {"standard_deviation_over_split_halves": float(values.std())}
     return Averaged(values, of_left, of_right), notes
 
 

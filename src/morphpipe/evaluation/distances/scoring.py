@@ -81,7 +81,7 @@ class Scoring:
         self.size = len(self.drawn[0].first) if self.drawn else 0
         wells = pd.Series(self.real.groups).groupby(self.real.conditions).nunique()
         self.fewest_wells = int(wells.min()) if len(wells) else 0
-        self.notes = {"split halves": self.floor_repeats, "seed": self.seed}
+        self.notes = {"split_halves": self.floor_repeats, "seed": self.seed}
 
     def add(
         self,

@@ -124,9 +124,9 @@ class EffectRows:
                     n_left=sizes[0],
                     n_right=sizes[1],
                     notes={
-                        "split halves": repeats,
+                        "split_halves": repeats,
                         "seed": seed,
-                        "standard_deviation_over_halvings": float(np.std(drawn)),
+                        "standard_deviation_over_split_halves": float(np.std(drawn)),
                     },
                     **columns,
                 )

@@ -13,7 +13,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.floor import Averaged, Indices, draw_matched
 from morphpipe.evaluation.morphology.correlation import linearised_agreement
-from morphpipe.evaluation.morphology.intervals import drawn_halvings, interval_columns
+from morphpipe.evaluation.morphology.intervals import drawn_split_halves, interval_columns
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Rows = list[dict[str, Any]]
@@ -41,11 +41,11 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
     }
     reasons: dict[str, str] = {}
     try:
-        drawn = drawn_halvings(sets)
+        drawn = drawn_split_halves(sets)
     except DataError as error:
         drawn, reasons = [], {"real-real": str(error)}
     else:
-        notes |= {"split halves": len(drawn), "seed": sets.settings.seed}
+        notes |= {"split_halves": len(drawn), "seed": sets.settings.seed}
         size = len(drawn[0].first)
     try:
         if not drawn:

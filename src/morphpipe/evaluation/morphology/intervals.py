@@ -12,7 +12,7 @@ Part = tuple[float, Averaged, FeatureSet | None, FeatureSet]
 """A weight, what was measured, and the fields on its left (None: real ones) and on its right."""
 
 
-def drawn_halvings(sets: MorphologySets) -> list[SplitHalf]:
+def drawn_split_halves(sets: MorphologySets) -> list[SplitHalf]:
     """Split halves of the real fields, no larger than the generated set.
 
     Raises

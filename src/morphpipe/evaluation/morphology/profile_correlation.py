@@ -14,7 +14,7 @@ from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.floor import Averaged, Indices
 from morphpipe.evaluation.core.statistics import Array
 from morphpipe.evaluation.morphology.correlation import correlation_gradients
-from morphpipe.evaluation.morphology.intervals import Part, drawn_halvings, interval_columns
+from morphpipe.evaluation.morphology.intervals import Part, drawn_split_halves, interval_columns
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Rows = list[dict[str, Any]]
@@ -120,7 +120,7 @@ def _row(
     if comparison == "real-real":
         notes["floor"] = settings.correlation_floor
     if mean_over is None:
-        notes["split halves"] = settings.floor_repeats if halved else 0
+        notes["split_halves"] = settings.floor_repeats if halved else 0
     else:
         notes["mean_over"] = mean_over
         parts = [part.times(1 / mean_over) for part in parts]
@@ -200,7 +200,7 @@ def _correlations(
     pool = [np.flatnonzero(of_generated == name) for name in names]
     wells = [np.flatnonzero(of_real == name) for name in names]
     try:
-        drawn = drawn_halvings(sets)
+        drawn = drawn_split_halves(sets)
     except DataError:
         drawn = []
     same_cell = np.array([[a[0] == b[0] and a != b for b in pairs] for a in pairs])

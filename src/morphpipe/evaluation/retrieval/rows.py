@@ -94,7 +94,7 @@ def retrieval_rows(
     images, by_controls = normalised(real)
     notes: dict[str, Any] = {
         "normalised_on": "negative controls" if by_controls else "all images, where no controls",
-        "split halves": floor_repeats,
+        "split_halves": floor_repeats,
         "seed": seed,
     }
     if not len(images) or len(np.unique(images.groups)) < 2:

@@ -340,7 +340,7 @@ def key_figures(
             _on_other_batches(evidence, where),
             KeyFigure(
                 "Do generated images help on a batch never seen?",
-                "Perturbations told rightly on real images of other batches, after learning from "
+                "Perturbation classification accuracy on real images of other batches, trained on "
                 "real and generated ones.",
             ),
             made="real+generated-real@across-batches",
