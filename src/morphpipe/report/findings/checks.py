@@ -1,6 +1,7 @@
 """What can be trusted: checks of the measurement itself, computed and never edited."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -34,11 +35,12 @@ class Check:
     text: str
     holds: bool | None
     detail: str
+    words: ClassVar[tuple[str, str]] = ("yes", "no")
 
     @property
     def verdict(self) -> str:
         """In words."""
-        return {True: "yes", False: "no", None: "not checked"}[self.holds]
+        return "not checked" if self.holds is None else self.words[not self.holds]
 
 
 def _held_out(evidence: Evidence) -> Check:

@@ -1,6 +1,5 @@
 """What a simulated screen lets us check, because the truth is known. Computed, never edited."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 
 from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import Evidence
+from morphpipe.report.findings.checks import Check
 from morphpipe.report.results import select, single
 from morphpipe.report.tables import number
 
@@ -15,28 +15,10 @@ GRADED_SERIES = ("inert", "graded-low", "graded-mid", "graded-high")
 TIMES_CHANCE = 2.0
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim fixed before the run.
+class Claim(Check):
+    """A claim fixed before the run, see `Check`."""
 
-    Attributes
-    ----------
-    text
-        What is claimed.
-    holds
-        None where it could not be checked.
-    detail
-        The values it was checked on, or why it could not be.
-    """
-
-    text: str
-    holds: bool | None
-    detail: str
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        return {True: "holds", False: "does not hold", None: "not checked"}[self.holds]
+    words = ("holds", "does not hold")
 
 
 def effect_order(summary: pd.DataFrame, cell_type: str, comparison: str) -> dict[str, float]:
