@@ -136,6 +136,21 @@ def test_contributions_are_derivatives_with_respect_to_weights(n, m, d):
     np.testing.assert_allclose(linearised_frechet_distance(y, x).right, result.left, atol=1e-12)
 
 
+@pytest.mark.parametrize(("n", "m", "d"), [(37, 23, 6), (37, 5, 12)])
+def test_blocks_do_not_change_the_result(n, m, d, monkeypatch):
+    generator = np.random.default_rng(8)
+    # float32, and with a column that is a sum of others: the factors have no full rank.
+    x, y = (generator.normal(size=(rows, d)).astype(np.float32) for rows in (n, m))
+    x[:, 0], y[:, 1] = x[:, 1] + x[:, 2], y[:, 2] - y[:, 3]
+    whole = linearised_frechet_distance(x, y)
+    monkeypatch.setattr("morphpipe.evaluation.distances.frechet._BLOCK", 4)
+    parts = linearised_frechet_distance(x, y)
+    assert parts.value == pytest.approx(whole.value, rel=1e-12)
+    np.testing.assert_allclose(parts.left, whole.left, atol=1e-12)
+    np.testing.assert_allclose(parts.right, whole.right, atol=1e-12)
+    assert frechet_distance(x, y) == pytest.approx(whole.value, rel=1e-12)
+
+
 GOOD = np.random.default_rng(0).normal(size=(5, 3))
 
 

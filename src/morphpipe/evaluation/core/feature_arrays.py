@@ -54,6 +54,25 @@ def finite_rows(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.concatenate([np.ones(0, bool), *(np.isfinite(b).all(axis=1) for b in blocks)])
 
 
+def check_pair(
+    left: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    minimum: int = 1,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return two feature arrays [n, d] and [m, d] as they are, or raise DataError."""
+    x, y = np.asarray(left), np.asarray(right)
+    check_features(x, names[0], minimum=minimum)
+    check_features(y, names[1], minimum=minimum)
+    if x.shape[1] != y.shape[1]:
+        raise DataError(
+            f"the {names[0]} features have {x.shape[1]} columns and the {names[1]} ones "
+            f"{y.shape[1]}; both must come from the same encoder and view"
+        )
+    return x, y
+
+
 def checked_pair(
     left: npt.ArrayLike,
     right: npt.ArrayLike,
@@ -62,10 +81,5 @@ def checked_pair(
     minimum: int = 1,
 ) -> tuple[Array, Array]:
     """Return two feature arrays as float64 [n, d] and [m, d], or raise DataError."""
-    x, y = checked(left, names[0], minimum=minimum), checked(right, names[1], minimum=minimum)
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"the {names[0]} features have {x.shape[1]} columns and the {names[1]} ones "
-            f"{y.shape[1]}; both must come from the same encoder and view"
-        )
-    return x, y
+    x, y = check_pair(left, right, names=names, minimum=minimum)
+    return x.astype(np.float64), y.astype(np.float64)

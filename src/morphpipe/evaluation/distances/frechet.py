@@ -7,40 +7,78 @@ On Inception features this is the FID. With d columns, and X and Y the centred f
 so the singular values of an n by m matrix take the place of the square root of a d by d one:
 exact, and faster wherever there are fewer images than columns. With more images than columns, X
 and Y are first replaced by the triangular factors of their QR decompositions, which leaves the
-singular values as they are.
+singular values as they are. These factors are updated a block of rows at a time, so that nothing
+is copied to float64 as a whole.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
+from morphpipe.evaluation.core.feature_arrays import Array, check_pair
 from morphpipe.evaluation.core.statistics import Statistic
 
+# Rows in float64 at a time: 270 MB of Inception features with what their decomposition takes.
+_BLOCK = 8192
 
-def _covariance_term(x: Array, y: Array, nuclear_norm: float) -> float:
-    """Give tr(S1 + S2 - 2 sqrt(S1 S2)) of centred features."""
-    n, m = len(x), len(y)
-    trace = float(np.vdot(x, x)) / (n - 1) + float(np.vdot(y, y)) / (m - 1)
-    covariance_term = trace - 2 * nuclear_norm / ((n - 1) * (m - 1)) ** 0.5
+
+def _centred_blocks(features: npt.NDArray[Any], mean: Array) -> Iterator[Array]:
+    """Rows of features [n, d] less their mean in float64, a block at a time."""
+    for start in range(0, len(features), _BLOCK):
+        yield features[start : start + _BLOCK].astype(np.float64) - mean
+
+
+@dataclass(frozen=True)
+class Factored:
+    """What the distance needs of one set of features [n, d].
+
+    Attributes
+    ----------
+    count
+        The number n of images.
+    mean
+        float64 [d].
+    factor
+        float64 [k, d] with R^T R = X^T X of the centred features X; k is the smaller of n and d.
+    """
+
+    count: int
+    mean: Array
+    factor: Array
+
+    @classmethod
+    def of(cls, features: npt.NDArray[Any]) -> "Factored":
+        """Factorise features [n, d] of any numeric type."""
+        columns = features.shape[1]
+        mean = features.mean(axis=0, dtype=np.float64)
+        factor = np.empty((0, columns))
+        for block in _centred_blocks(features, mean):
+            factor = np.concatenate([factor, block]) if len(factor) else block
+            if len(factor) > columns:
+                factor = np.asarray(np.linalg.qr(factor, mode="r"), dtype=np.float64)
+        return cls(len(features), mean, factor)
+
+
+def _distance(left: Factored, right: Factored, singular: npt.NDArray[np.floating[Any]]) -> float:
+    """The distance, given the singular values of the product of both factors."""
+    n, m = left.count, right.count
+    difference = left.mean - right.mean
+    trace = sum(float(np.vdot(of.factor, of.factor)) / (of.count - 1) for of in (left, right))
+    covariance_term = trace - 2 * float(singular.sum()) / ((n - 1) * (m - 1)) ** 0.5
     # The term is a squared distance between covariances. Below the rounding of these sums nothing
     # is known of it but that it is tiny: identical sets shall give 0, never -1e-13.
     rounding = 8 * np.finfo(np.float64).eps * max(n, m) * trace
-    return covariance_term if covariance_term > rounding else 0.0
+    if covariance_term <= rounding:
+        covariance_term = 0.0
+    return float(difference @ difference) + covariance_term
 
 
-def _triangular(rows: Array) -> Array:
-    """Give a factor R with R^T R = X^T X and no more rows than columns."""
-    if len(rows) <= rows.shape[1]:
-        return rows
-    return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
-
-
-def _factorised(rows: Array) -> tuple[Array | None, Array]:
-    """Give Q and R of X = Q R, or None and X where that has no more rows than columns."""
-    if len(rows) <= rows.shape[1]:
-        return None, rows
-    basis, factor = np.linalg.qr(rows)
-    return basis, factor
+def factored_distance(left: Factored, right: Factored) -> float:
+    """Fréchet distance of two sets that were factorised before, each of at least two images."""
+    return _distance(left, right, np.linalg.svd(left.factor @ right.factor.T, compute_uv=False))
 
 
 def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -64,48 +102,46 @@ def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     DataError
         If a value is not finite, a set has fewer than two rows, or the columns differ.
     """
-    left, right = checked_pair(x, y, minimum=2)
-    difference = left.mean(axis=0) - right.mean(axis=0)
-    # In place: they are copies already, and may be gigabytes.
-    left -= left.mean(axis=0)
-    right -= right.mean(axis=0)
-    cross = _triangular(left) @ _triangular(right).T
-    nuclear_norm = float(np.linalg.svd(cross, compute_uv=False).sum())
-    return float(difference @ difference) + _covariance_term(left, right, nuclear_norm)
+    left, right = check_pair(x, y, minimum=2)
+    return factored_distance(Factored.of(left), Factored.of(right))
 
 
 def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Statistic:
-    """Fréchet distance with each image's contribution to its uncertainty.
+    """Fréchet distance with the influence value of each image.
 
     The derivative of the nuclear norm of M = X Y^T with respect to the weight of row i is half
     the i-th diagonal element of (M M^T)^(1/2); shifting the mean does not matter to first order,
-    since the singular vectors of a centred matrix are orthogonal to the constant one. One
-    decomposition thus gives the contributions of all images.
+    since the singular vectors of a centred matrix are orthogonal to the constant one. With
+    M = U S V^T the columns of U are X Y^T V / S: one decomposition of the factors gives the
+    influence values of all images.
 
     Parameters
     ----------
     x, y
         [n, d] and [m, d] as in `frechet_distance`.
     """
-    left, right = checked_pair(x, y, minimum=2)
-    n, m = len(left), len(right)
-    difference = left.mean(axis=0) - right.mean(axis=0)
-    # In place: they are copies already, and may be gigabytes.
-    left -= left.mean(axis=0)
-    right -= right.mean(axis=0)
-    (left_basis, left_factor), (right_basis, right_factor) = _factorised(left), _factorised(right)
-    u, singular, vt = np.linalg.svd(left_factor @ right_factor.T, full_matrices=False)
-    value = float(difference @ difference) + _covariance_term(left, right, float(singular.sum()))
+    images = check_pair(x, y, minimum=2)
+    left, right = map(Factored.of, images)
+    u, singular, vt = np.linalg.svd(left.factor @ right.factor.T, full_matrices=False)
+    degrees = ((left.count - 1) * (right.count - 1)) ** 0.5
+    # Directions that one of the sets does not have: rounding divided by rounding otherwise.
+    kept = singular > np.finfo(np.float64).eps * max(u.shape[0], vt.shape[1]) * singular.max()
+    u, scale, v = u[:, kept], np.sqrt(singular[kept]), vt[kept].T
 
-    def contributions(rows: Array, vectors: Array, sign: int) -> Array:
-        count = len(rows)
-        overlap = vectors**2 @ singular / ((n - 1) * (m - 1)) ** 0.5
-        spread = np.einsum("ij,ij->i", rows, rows)
-        slope = 2 * sign * rows @ difference + count / (count - 1) * spread - count * overlap
-        return (slope - slope.mean()) / count
+    def influence(features: npt.NDArray[Any], own: Factored, other: Factored, of: Array) -> Array:
+        directions, difference = other.factor.T @ of / scale, own.mean - other.mean
+        slopes = []
+        for rows in _centred_blocks(features, own.mean):
+            overlap = np.square(rows @ directions).sum(axis=1) / degrees
+            spread = np.einsum("ij,ij->i", rows, rows)
+            slopes.append(
+                2 * rows @ difference + own.count / (own.count - 1) * spread - own.count * overlap
+            )
+        slope = np.concatenate(slopes)
+        return (slope - slope.mean()) / own.count
 
     return Statistic(
-        value,
-        contributions(left, u if left_basis is None else left_basis @ u, 1),
-        contributions(right, vt.T if right_basis is None else right_basis @ vt.T, -1),
+        _distance(left, right, singular),
+        influence(images[0], left, right, v),
+        influence(images[1], right, left, u),
     )

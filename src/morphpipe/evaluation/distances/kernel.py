@@ -4,17 +4,17 @@ On Inception features this is the KID (Binkowski et al., 2018): k(a, b) = (a.b /
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from morphpipe.core.errors import DataError
-from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
+from morphpipe.evaluation.core.feature_arrays import Array, check_pair
 from morphpipe.evaluation.core.statistics import Statistic
 
-# Rows of a Gram matrix computed at a time: bounds the memory when there are many images.
-_BLOCK = 2048
+# Rows and columns of a Gram matrix computed at a time: bounds the memory with many images.
+_BLOCK = 4096
 
 
 class KernelDistance(NamedTuple):
@@ -29,6 +29,51 @@ def _kernel(x: Array, y: Array) -> Array:
     base = x @ y.T / x.shape[1] + 1
     # Several times as fast as base**3, which goes through a general power.
     return base * base * base
+
+
+def _kernel_blocks(
+    x: npt.NDArray[Any], y: npt.NDArray[Any]
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Kernel of features [n, d] and [m, d] of any type, block by block: rows, columns, values."""
+    for start in range(0, len(x), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        left = x[rows].astype(np.float64)
+        for begin in range(0, len(y), _BLOCK):
+            columns = slice(begin, begin + _BLOCK)
+            yield rows, columns, _kernel(left, y[columns].astype(np.float64))
+
+
+def mean_kernel(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Array, Array]:
+    """Mean kernel of each image to those of the other set: float64 [n] and [m]."""
+    left, right = np.zeros(len(x)), np.zeros(len(y))
+    for rows, columns, gram in _kernel_blocks(x, y):
+        left[rows] += gram.sum(axis=1)
+        right[columns] += gram.sum(axis=0)
+    return left / len(y), right / len(x)
+
+
+def own_mean_kernel(x: npt.NDArray[Any], conditions: npt.ArrayLike | None = None) -> Array:
+    """Mean kernel of each image to the others of its set, weighted as `linearised_mmd` says: [n].
+
+    Raises
+    ------
+    DataError
+        If the set has a single image of a condition.
+    """
+    labels = np.zeros(len(x)) if conditions is None else np.asarray(conditions)
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if counts.min() < 2:
+        raise DataError("the kernel distance within conditions needs two images of each")
+    alike, others, itself = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
+    for rows, columns, gram in _kernel_blocks(x, x):
+        if rows == columns:
+            itself[rows] = np.diagonal(gram)
+        of_own = (gram * (codes[rows, None] == codes[columns])).sum(axis=1)
+        alike[rows] += of_own
+        others[rows] += gram.sum(axis=1) - of_own
+    partners = counts[codes]
+    means: Array = (others + (alike - itself) * partners / (partners - 1)) / len(x)
+    return means
 
 
 def _mmd(xx: Array, yy: Array, xy: Array, size: int) -> Array:
@@ -72,8 +117,8 @@ def kernel_distance(
     DataError
         If a set has fewer than `subset_size` images, a value is not finite, or the columns differ.
     """
-    x, y = checked_pair(x, y, minimum=2)
-    n, m = len(x), len(y)
+    left, right = check_pair(x, y, minimum=2)
+    n, m = len(left), len(right)
     if subset_size < 2 or subsets < 1:
         raise DataError(
             f"the kernel distance needs subsets of at least 2 images and at least one subset, "
@@ -94,21 +139,22 @@ def kernel_distance(
         for _ in range(subsets)
     ]
     if subset_size == n == m:
-        return KernelDistance(unbiased_mmd(x, y), 0.0)
+        return KernelDistance(unbiased_mmd(left, right), 0.0)
     if n * m > subsets * subset_size**2:
-        values = np.array([unbiased_mmd(x[rows], y[columns]) for rows, columns in draws])
+        values = np.array([unbiased_mmd(left[rows], right[columns]) for rows, columns in draws])
         return KernelDistance(float(values.mean()), float(values.std()))
     in_x, in_y = np.zeros((subsets, n)), np.zeros((subsets, m))
     for subset, (rows, columns) in enumerate(draws):
         in_x[subset, rows] = 1
         in_y[subset, columns] = 1
-    gram_x, gram_y = _kernel(x, x), _kernel(y, y)
+    of_x, of_y = left.astype(np.float64), right.astype(np.float64)
+    gram_x, gram_y = _kernel(of_x, of_x), _kernel(of_y, of_y)
     np.fill_diagonal(gram_x, 0)
     np.fill_diagonal(gram_y, 0)
     values = _mmd(
         np.einsum("si,si->s", in_x @ gram_x, in_x),
         np.einsum("si,si->s", in_y @ gram_y, in_y),
-        np.einsum("si,si->s", in_x @ _kernel(x, y), in_y),
+        np.einsum("si,si->s", in_x @ _kernel(of_x, of_y), in_y),
         subset_size,
     )
     return KernelDistance(float(values.mean()), float(values.std()))
@@ -119,10 +165,10 @@ def linearised_mmd(
     y: npt.ArrayLike,
     conditions: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> Statistic:
-    """Unbiased squared MMD over all images, with each image's contribution to its uncertainty.
+    """Unbiased squared MMD over all images, with the influence value of each image.
 
-    The sets may differ in size. Contributions are those of the U-statistic's first-order
-    projection: twice the image's mean kernel to its own set minus that to the other.
+    The sets may differ in size. The influence values are those of the U-statistic's
+    first-order projection: twice the image's mean kernel to its own set minus that to the other.
 
     Where the numbers of images of each condition were chosen, an image has fewer partners of its
     own condition in its own set, from which it is left out itself, than in the other set. With
@@ -142,35 +188,13 @@ def linearised_mmd(
     DataError
         See `unbiased_mmd`; or if a set has a single image of a condition.
     """
-    x, y = checked_pair(x, y, minimum=2)
-    n, m = len(x), len(y)
-    of_x, of_y = conditions or (np.zeros(n), np.zeros(m))
-
-    def blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
-        for start in range(0, len(a), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            yield rows, _kernel(a[rows], b)
-
-    def other_means(a: Array, b: Array) -> Array:
-        return np.concatenate([gram.mean(axis=1) for _, gram in blocks(a, b)])
-
-    def own_means(a: Array, of_a: npt.ArrayLike) -> Array:
-        _, codes, counts = np.unique(np.asarray(of_a), return_inverse=True, return_counts=True)
-        if counts.min() < 2:
-            raise DataError("the kernel distance within conditions needs two images of each")
-        alike, others = np.empty(len(a)), np.empty(len(a))
-        for rows, gram in blocks(a, a):
-            alike[rows] = (gram * (codes[rows, None] == codes)).sum(axis=1)
-            others[rows] = gram.sum(axis=1) - alike[rows]
-        itself = (np.einsum("ij,ij->i", a, a) / a.shape[1] + 1) ** 3
-        partners = counts[codes]
-        return (others + (alike - itself) * partners / (partners - 1)) / len(a)
-
-    x_own, y_own = own_means(x, of_x), own_means(y, of_y)
-    x_other, y_other = other_means(x, y), other_means(y, x)
+    left, right = check_pair(x, y, minimum=2)
+    of_left, of_right = conditions or (None, None)
+    x_own, y_own = own_mean_kernel(left, of_left), own_mean_kernel(right, of_right)
+    x_other, y_other = mean_kernel(left, right)
     value = float(x_own.mean() + y_own.mean() - 2 * x_other.mean())
-    left, right = 2 * (x_own - x_other), 2 * (y_own - y_other)
-    return Statistic(value, (left - left.mean()) / n, (right - right.mean()) / m)
+    of_x, of_y = 2 * (x_own - x_other), 2 * (y_own - y_other)
+    return Statistic(value, (of_x - of_x.mean()) / len(of_x), (of_y - of_y.mean()) / len(of_y))
 
 
 def unbiased_mmd(x: npt.ArrayLike, y: npt.ArrayLike) -> float:

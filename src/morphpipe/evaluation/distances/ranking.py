@@ -4,9 +4,8 @@ For each generated perturbation: its distance to the real images of every pertur
 type (a cohort), and the rank of its own cohort among them (MorphoDiff, section 3.3.1 and appendix
 table 5). A generator that ignores its condition gives each cohort a rank by chance.
 
-With C cohorts there are C x C pairs. What only one side is needed for (centring, the trace of its
-covariance, its mean kernel with itself) is computed once; of a pair there remains one product
-of matrices, from which both distances follow: `morphpipe.evaluation.distances.frechet` says how.
+With C cohorts there are C x C pairs. What needs one side alone (its mean and factor, its mean
+kernel with itself) is computed once for each cohort.
 """
 
 import json
@@ -21,8 +20,9 @@ import pyarrow as pa
 
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable
-from morphpipe.evaluation.core.statistics import Array
 from morphpipe.evaluation.core.subsample import priorities, thinned
+from morphpipe.evaluation.distances.frechet import Factored, factored_distance
+from morphpipe.evaluation.distances.kernel import mean_kernel, own_mean_kernel
 from morphpipe.evaluation.distances.measures import distance_names
 
 RANKING_SCHEMA = pa.schema(
@@ -64,52 +64,28 @@ class Cohort:
     Attributes
     ----------
     features
-        float64 [n, d].
-    mean
-        float64 [d].
-    spread
-        Trace of the covariance, with n - 1.
+        [n, d].
+    factored
+        For Fréchet distances.
     own_kernel
         Mean of KID's kernel over the pairs of different images.
     """
 
-    features: Array
-    mean: Array
-    spread: float
+    features: npt.NDArray[Any]
+    factored: Factored
     own_kernel: float
 
     @classmethod
     def of(cls, features: npt.NDArray[Any]) -> "Cohort":
         """Prepare features [n, d] of at least two images."""
-        values = features.astype(np.float64)
-        number, mean = len(values), values.mean(axis=0)
-        centred = values - mean
-        kernel = _kernel(values @ values.T, values.shape[1])
-        own = (kernel.sum() - np.trace(kernel)) / (number * (number - 1))
-        return cls(values, mean, float(np.vdot(centred, centred)) / (number - 1), float(own))
-
-
-def _kernel(products: Array, width: int) -> Array:
-    """KID's kernel from scalar products."""
-    base = products / width + 1
-    return base * base * base
+        return cls(features, Factored.of(features), float(own_mean_kernel(features).mean()))
 
 
 def distances(left: Cohort, right: Cohort) -> tuple[float, float]:
-    """Fréchet distance and unbiased squared MMD (KID over all images) of two cohorts.
-
-    The products of centred features are those of the features themselves, centred along both
-    axes: one matrix serves both distances.
-    """
-    products = left.features @ right.features.T
-    number, other = products.shape
-    kernel = _kernel(products, left.features.shape[1])
-    mmd = left.own_kernel + right.own_kernel - 2 * float(kernel.mean())
-    centred = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True)
-    norm = float(np.linalg.svd(centred + products.mean(), compute_uv=False).sum())
-    shift = left.mean - right.mean
-    spread = left.spread + right.spread - 2 * norm / ((number - 1) * (other - 1)) ** 0.5
-    return float(shift @ shift) + max(spread, 0.0), mmd
+    """Fréchet distance and unbiased squared MMD (KID over all images) of two cohorts."""
+    between = float(mean_kernel(left.features, right.features)[0].mean())
+    mmd = left.own_kernel + right.own_kernel - 2 * between
+    return factored_distance(left.factored, right.factored), mmd
 
 
 def rank_of_own(found: Mapping[str, float], own: str) -> float:
