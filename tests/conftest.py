@@ -5,7 +5,8 @@ import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Imported before all else, so that torchvision loads beside a CPU torch.
-import morphpipe  # noqa: F401
+from morphpipe.cli import main
 from morphpipe.core.lineage import set_inputs
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.manifest import Channel, ChannelManifest
@@ -67,6 +68,27 @@ class TogetherByFixtures(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherByFixtures:
     """Who runs which tests."""
     return TogetherByFixtures(config, log)
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(name="morphpipe")
+def _morphpipe(monkeypatch, capsys) -> Callable[..., Ended]:
+    """Run a verb, as `morphpipe("show", path)`."""
+
+    def run(*arguments) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["morphpipe", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ from morphpipe.core.errors import MorphpipeError
 
 FIELDS = ("--fields", "{fields}")
 DATA = (*FIELDS, "--split", "{split}")
-NO_SPLIT = ("--fields", "{fields}", "--split", "{absent}")
-NO_FIELDS = ("--fields", "{absent}", "--split", "{split}")
 TINY = ("--config", "{config}")
 OUT = ("--output", "{out}")
-EVALUATED = ("--samples", "{fields}", "--real", "{folder}", "--generated", "{folder}")
-REPORTED = (
-    "--quarantine", "{absent}", "--samples", "{fields}", "--checkpoint", "{absent}",
-    "--metrics", "{absent}", "--real", "{folder}", "--generated", "{folder}",
-)  # fmt: skip
-RXRX1 = ("--images", "{absent}", "--metadata", "{absent}")
+SAMPLED = (*DATA, "--checkpoint", "{absent}", "--codec", "{folder}", *OUT)
+# As the rule passes them.
+SETTINGS = (
+    "--settings",
+    '{{"experiment": "tiny", "seed": 0, "image_mode": "channels", "codec": "tiny", '
+    '"generator": {{"kind": "sit", "architecture": "SiT-test/2"}}, "training": {{}}, '
+    '"fidelity": {{}}}}',
+)
 
 
 @pytest.fixture
@@ -62,74 +62,33 @@ def _write_split(rows, path):
     [
         (("check", "{absent}"), "no configuration file"),
         (("estimate", "{absent}"), "no configuration file"),
-        (("download", "file:{absent}", "{out}"), "no file"),
-        (("download", "ftp://x/y", "{out}"), "https:"),
-        (("weights", "none", *TINY), "`weights`"),
-        (("weights", "gone", *TINY), "by hand"),
         (("simulate", "{out}", "--cell-types", "neuron"), "neuron"),
         (("simulate", "{out}", "--size", "0"), "field_size"),
         (("simulate", "{out}", "--plate", "0"), "no plate 0"),
         (("simulate", "{out}", *TINY), "--dataset"),
         (("simulate", "{out}", *TINY, "--dataset", "rxrx1"), "not a simulated one"),
         (("simulate", "{out}", *TINY, "--dataset", "screen", "--plate", "3"), "no plate 3"),
-        (("fields", "none", *TINY, "--images", "{fields}", *OUT), "`datasets`"),
-        (("fields", "screen", *TINY, "--images", "{absent}", *OUT), "absent"),
-        (("fields", "screen", *TINY, *RXRX1, *OUT), "no --metadata"),
-        (("fields", "rxrx1", *TINY, *RXRX1, *OUT), "absent"),
-        (("fields", "rxrx1", *TINY, "--images", "{absent}", *OUT), "--metadata"),
-        (("split", "none", *TINY, "--fields", "{fields}", *OUT), "`splits`"),
-        (("split", "screen", *TINY, "--fields", "{absent}", *OUT), "no field table"),
-        (("train-codec", "none", *TINY, *DATA, *OUT), "it has gone, tiny"),
-        (("train-codec", "gone", *TINY, *DATA, *OUT), "morphpipe weights gone"),
-        (("train-codec", "tiny", *TINY, *NO_SPLIT, *OUT), "no file"),
-        (("train-codec", "tiny", *TINY, *NO_FIELDS, *OUT), "no field table"),
-        (("train-codec", "tiny", *TINY, *DATA, *OUT), "crop of 64"),
-        (("train-encoder", "gone", *TINY, *DATA, *OUT), "morphpipe weights gone"),
-        (("train-encoder", "judge", *TINY, *NO_SPLIT, *OUT), "no file"),
-        (("latents", "none", *TINY, *FIELDS, "--codec", "{folder}", *OUT), "`experiments`"),
-        (("latents", "tiny", *TINY, *FIELDS, "--codec", "{folder}", *OUT), "config.json"),
-        (
-            ("latents", "tiny", *TINY, *FIELDS, "--codec", "{folder}", *OUT, "--shard", "2"),
-            "from 0 to 1",
-        ),
-        (
-            (
-                "targets", "tiny", *TINY, *FIELDS, "--moments", "{folder}",
-                "--encoder", "{absent}", *OUT,
-            ),
-            "cannot be read",
-        ),
-        (("train", *DATA, "--moments", "{folder}", *OUT), "--settings"),
-        (("train", "tiny", *TINY, *DATA, "--moments", "{folder}", *OUT), "shard-*.parquet"),
-        (("train", "tiny", *TINY, *DATA, "--moments", "{absent}", *OUT), "absent"),
+        (("train", *SETTINGS, *DATA, "--moments", "{folder}", *OUT), "shard-*.parquet"),
+        (("train", *SETTINGS, *DATA, "--moments", "{absent}", *OUT), "absent"),
         (("train", "--settings", "{absent}.json", *DATA, "--moments", "x", *OUT), "no file"),
         (("train", "--settings", "{{", *DATA, "--moments", "x", *OUT), "no JSON"),
         (("train", "--settings", "[]", *DATA, "--moments", "x", *OUT), "object"),
-        (("train", "--settings", "{{}}", *DATA, "--moments", "x", *OUT), "'experiment'"),
+        (("train", "--settings", "{{}}", *DATA, "--moments", "x", *OUT), "lacks the key"),
         (
-            ("sample", *DATA, "--checkpoint", "{absent}", "--codec", "{folder}", *OUT),
-            "--settings",
-        ),
-        (
-            (
-                "sample", "tiny", *TINY, *DATA, "--checkpoint", "{absent}",
-                "--codec", "{folder}", *OUT,
-            ),
+            ("sample", *SAMPLED, "--settings", "{{}}"),
             "checkpoint",
         ),
         (
-            (
-                "sample", "--settings", '{{"steps": 0}}', *DATA, "--checkpoint", "{absent}",
-                "--codec", "{folder}", *OUT,
-            ),
+            ("sample", *SAMPLED, "--settings", '{{"steps": 0}}'),
             "steps",
         ),
         (
-            (
-                "sample", "tiny", *TINY, *DATA, "--checkpoint", "{absent}", "--guide", "{absent}",
-                "--codec", "{folder}", *OUT,
-            ),
+            ("sample", *SAMPLED, "--settings", "{{}}", "--guide", "{absent}"),
             "sampling.guidance.guide",
+        ),
+        (
+            ("sample", *SAMPLED, "--settings", "{{}}", "--shard", "1"),
+            "from 0 to 0",
         ),
         (("generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}"), "checkpoint"),
         (
@@ -154,14 +113,15 @@ def _write_split(rows, path):
             ("features", "gone", *TINY, "--fields", "{fields}", "--encoder", "{absent}", *OUT),
             "weights.json",
         ),
-        (("evaluate", "beauty", "tiny", *TINY, *DATA, *EVALUATED, *OUT), "distances"),
-        (("evaluate", "effects", "tiny", *TINY, *DATA, *EVALUATED, *OUT), "no feature table"),
-        (("report", "none", *TINY, *DATA, *REPORTED, *OUT), "`experiments`"),
-        (("report", "tiny", *TINY, *DATA, *REPORTED, *OUT), "absent"),
+        (("evaluate", "beauty", "tiny", *TINY, *OUT), "distances"),
+        (("evaluate", "effects", "none", *TINY, *OUT), "`experiments`"),
+        (("evaluate", "effects", "tiny", *TINY, *OUT), "has not made"),
+        (("report", "none", *TINY, *OUT), "`experiments`"),
+        (("report", "tiny", *TINY, *OUT), "has not made"),
         (("show", "{absent}"), "no field table"),
         (("distance", "{fields}", "{fields}", "--encoder", "{absent}"), "cannot be read"),
         (("distance", "{fields}", "{fields}", "--encoder", "{absent}", "--kind", "vgg"), "vgg"),
-        (("pack-codec", "{absent}", "{out}"), "config.json"),
+        (("export", "{absent}", *OUT), "config.json"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )  # fmt: skip

@@ -77,10 +77,10 @@ def test_from_a_folder_to_crops_and_a_picture(morphpipe, sheet, config, tmp_path
     assert ended.code == 0, ended.err
     assert read_images(read_fields(tmp_path / "c.zip")).shape == (4, 2, 24, 24)
     picture = tmp_path / "fields.png"
-    assert morphpipe("datasets", "show", images / "shard-0.zip", "--output", picture).code == 0
+    assert morphpipe("show", images / "shard-0.zip", "--output", picture).code == 0
     assert picture.stat().st_size > 1000
     plate = tmp_path / "plate.zarr"
-    ended = morphpipe("datasets", "export", images / "shard-0.zip", "--output", plate)
+    ended = morphpipe("export", images / "shard-0.zip", "--output", plate)
     assert ended.code == 0, ended.err
     assert (plate / "B").is_dir()
 

@@ -9,10 +9,9 @@ import yaml
 from morphpipe.cli import app
 from morphpipe.cli.outputs import unused
 from morphpipe.core.errors import ConfigError
-from morphpipe.core.storage import sha256_of_file
 
 # They add to a folder that may hold other files. Of an environment the folder is made by its hash.
-ADDING = {"latents", "measure", "preprocess", "targets", "weights", "environment"}
+ADDING = {"measure", "preprocess", "environment"}
 
 
 def verbs(command, name=""):
@@ -40,7 +39,7 @@ def test_every_verb_asks_whether_something_stands_there():
         for parameter in command.params:
             if name.split()[-1] not in ADDING and parameter.name in ("output", "site", "log"):
                 assert (name, parameter.name) in asked
-    assert len(asked) > 30
+    assert len(asked) > 20
 
 
 @pytest.mark.parametrize(
@@ -73,23 +72,12 @@ def adding(tmp_path, make_fields, tiny_config):
         "sheet": str(tmp_path / "sheet.csv"),
         "channels": [{"name": "DNA", "stain": "Hoechst"}],
     }
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "a.bin").write_text("weights")
-    source = {"source": f"file:{tmp_path}/source", "files": ["a.bin"], "licence": "MIT"}
-    content["weights"] = {"own": source}
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(content))
     use = ("--config", config)
-    images = ("--fields", tmp_path / "fields.zip")
     return {
-        "latents": (("latents", "tiny", *use, *images, "--codec", tmp_path), "shard-1.npy"),
-        "targets": (
-            ("targets", "tiny", *use, *images, "--moments", tmp_path, "--encoder", tmp_path),
-            "shard-1.parquet",
-        ),
         "measure": (("measure", tmp_path / "fields.zip", "--pipeline", tmp_path), "labels.npz"),
         "preprocess": (("datasets", "preprocess", "mine", *use), "shard-0-quality.parquet"),
-        "weights": (("weights", "own", *use), "weights.json"),
     }
 
 
@@ -125,24 +113,6 @@ def test_folder_that_is_a_file_is_a_sentence(morphpipe, adding, tmp_path, verb):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_weights_are_fetched_again_but_no_link_of_ones_own_is_replaced(morphpipe, adding, tmp_path):
-    command, _ = adding["weights"]
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "notes.txt").write_text("mine")
-    for content in ("weights", "other weights"):
-        (tmp_path / "source" / "a.bin").write_text(content)
-        assert morphpipe(*command, "--output", out).code == 0
-        assert sha256_of_file(out / "a.bin") in (out / "weights.json").read_text()
-    # Without the records of either kind the link may be anybody's.
-    (out / "weights.json").unlink()
-    (out / ".morphpipe").unlink(missing_ok=True)
-    ended = morphpipe(*command, "--output", out)
-    assert ended.code == 1
-    assert "a.bin is there already" in ended.err
-    assert (out / "notes.txt").read_text() == "mine"
-
-
 def test_interrupted_verb_goes_on_over_what_it_has_made(morphpipe, adding, tmp_path, monkeypatch):
     """Of two plates the second one cannot be read; mended, both are made."""
     pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
@@ -164,35 +134,6 @@ def test_interrupted_verb_goes_on_over_what_it_has_made(morphpipe, adding, tmp_p
     assert sorted(path.name for path in out.glob("*.zip")) == ["shard-0.zip", "shard-1.zip"]
 
 
-def test_part_of_a_download_that_is_somebody_elses_is_left(morphpipe, tmp_path):
-    part = tmp_path / "table.csv.part"
-    part.write_text("mine")
-    ended = morphpipe("download", "http://127.0.0.1:1/table.csv", tmp_path / "table.csv")
-    assert ended.code == 1
-    assert f"{part} is there already" in ended.err
-    assert part.read_text() == "mine"
-
-
-def test_download_takes_the_place_of_its_own_file_alone(morphpipe, tmp_path):
-    address, output = f"file:{tmp_path}/source.csv", tmp_path / "table.csv"
-    for content in ("a,b\n", "c,d\n"):
-        (tmp_path / "source.csv").write_text(content)
-        assert morphpipe("download", address, output).code == 0
-        assert output.read_text() == content
-
-
-def test_file_beside_the_output_may_not_be_an_input(morphpipe, make_fields, tmp_path, tiny_config):
-    path = tmp_path / "quality.parquet"
-    make_fields(tmp_path / "fields.zip", 2)
-    (tmp_path / "fields.zip").rename(path)
-    ended = morphpipe(
-        "fields", "screen", "--config", tiny_config, "--images", path, "--output",
-        tmp_path / "fields.parquet",
-    )  # fmt: skip
-    assert ended.code == 1
-    assert "is to be read and to be written" in ended.err
-
-
 def test_a_file_or_a_folder_with_something_in_it_is_refused(tmp_path):
     assert unused(None) is None
     for free in (tmp_path / "new", tmp_path / "not" / "there"):
@@ -206,7 +147,7 @@ def test_a_file_or_a_folder_with_something_in_it_is_refused(tmp_path):
             unused(taken)
 
 
-@pytest.mark.parametrize("verb", [("show",), ("datasets", "export")])
+@pytest.mark.parametrize("verb", [("show",), ("export",)])
 def test_what_stands_there_is_left(morphpipe, make_fields, tmp_path, verb):
     make_fields(tmp_path / "fields.zip", 2)
     (tmp_path / "mine").mkdir()
@@ -222,10 +163,10 @@ def test_what_a_verb_made_may_be_made_again_until_it_is_changed(morphpipe, make_
     picture, plate = tmp_path / "fields.png", tmp_path / "plate.zarr"
     for _ in range(2):
         assert morphpipe("show", tmp_path / "fields.zip", "--output", picture).code == 0
-        assert morphpipe("datasets", "export", tmp_path / "fields.zip", "--output", plate).code == 0
+        assert morphpipe("export", tmp_path / "fields.zip", "--output", plate).code == 0
     picture.write_bytes(picture.read_bytes() + b"mine")
     (plate / "notes.txt").write_text("mine")
-    for verb, output in ((("show",), picture), (("datasets", "export"), plate)):
+    for verb, output in ((("show",), picture), (("export",), plate)):
         ended = morphpipe(*verb, tmp_path / "fields.zip", "--output", output)
         assert ended.code == 1
         assert "changed since" in ended.err

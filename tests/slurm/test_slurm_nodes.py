@@ -1,5 +1,6 @@
 """Training over two nodes, through the workflow's own rule, is that of one process."""
 
+import json
 import os
 import re
 import signal
@@ -17,6 +18,9 @@ from safetensors.torch import load_file
 
 from morphpipe.cli import main
 from morphpipe.datasets.splits.table import write_split
+from morphpipe.plan.checks import read_plan
+from morphpipe.plan.params import training_settings
+from morphpipe.plan.paths import Plan
 from morphpipe.tables.archive import read_fields, write_archive
 from morphpipe.tables.array_shards import write_shard
 from morphpipe.tables.checkpoint_state import read_state
@@ -152,7 +156,8 @@ def test_slurm_training_over_nodes_is_put_back_into_the_queue_and_ends(over_node
 def test_slurm_two_nodes_train_the_same_model_as_one_process(over_nodes, monkeypatch):
     dataset = "results/datasets/screen"
     monkeypatch.chdir(over_nodes.folder)
-    arguments = ["train", "tiny", "--config", "config.yaml", "--devices", "1", "--nodes", "1"]
+    settings = json.dumps(training_settings(Plan(read_plan(Path("config.yaml"))), "tiny", 0))
+    arguments = ["train", "--settings", settings, "--devices", "1", "--nodes", "1"]
     arguments += [
         "--fields",
         f"{dataset}/fields.parquet",

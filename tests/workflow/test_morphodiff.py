@@ -85,7 +85,7 @@ def test_conditions_travel_with_the_checkpoint(pair):
 def test_checkpoint_is_written_in_diffusers_layout(pair, tmp_path):
     checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-0"
     output = tmp_path / "exported"
-    done = CliRunner().invoke(app, ["export-diffusers", str(checkpoint), "--output", str(output)])
+    done = CliRunner().invoke(app, ["export", str(checkpoint), "--output", str(output)])
     assert done.exit_code == 0, done.output
     network = UNet2DConditionModel.from_pretrained(output / "unet", local_files_only=True)
     assert network.config["cross_attention_dim"] == 768
@@ -95,7 +95,7 @@ def test_exported_unet_is_sampled_from_as_others_checkpoints_are(pair, tmp_path)
     checkpoint = pair.folder / EXPERIMENTS / "model/training/seed-0/slice-0"
     output, wanted = tmp_path / "exported", tmp_path / "wanted.csv"
     runner = CliRunner()
-    runner.invoke(app, ["export-diffusers", str(checkpoint), "--output", str(output)])
+    runner.invoke(app, ["export", str(checkpoint), "--output", str(output)])
     wanted.write_text("cell_type,perturbation,images\nepithelial,graded-low,2\n")
     arguments = [
         "generate", str(wanted), "--checkpoint", str(output), "--size", "64", "--steps", "2",

@@ -26,7 +26,7 @@ rule sheet_bbbc021:
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
-        "../scripts/sheet_bbbc021.py"
+        "../scripts/sheet.py"
 
 
 rule sheet_gallery:
@@ -50,12 +50,13 @@ rule sheet_gallery:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        dataset=lambda w: plain(DATASETS[w.dataset], "plates"),
+        dataset=lambda w: plain(DATASETS[w.dataset])
+        | {"plates": [DATASETS[w.dataset].plates[int(w.shard)]]},
         plate=lambda w: PLAN.source(w.dataset).plates()[int(w.shard)],
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
-        "../scripts/sheet_gallery.py"
+        "../scripts/sheet.py"
 
 
 # The user's sheet may grow: a plate's own rows, not the file's date, decide what is made anew.
@@ -84,4 +85,4 @@ rule sheet_own:
     message:
         "The sample sheet of plate {params.plate} of {wildcards.dataset}"
     script:
-        "../scripts/sheet_own.py"
+        "../scripts/sheet.py"

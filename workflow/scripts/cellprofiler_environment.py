@@ -2,7 +2,7 @@ from pathlib import Path
 
 from morphpipe.core.storage import write_json
 from morphpipe.morphology.environment import folder_of, make_environment, record_of
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 lock, environments = Path(snakemake.params.lock), Path(snakemake.params.environments)

@@ -1,7 +1,7 @@
 from morphpipe.config.comparisons import Comparison
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.distances.comparison_stage import compare_experiments
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 tests = compare_experiments(

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from morphpipe.perturbations.condition_table import build, read_condition
+from morphpipe.stages.job import start_job
 from morphpipe.tables.archive import read_fields
-from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 files = [Path(file) for file in snakemake.input.files]

@@ -1,6 +1,6 @@
 from morphpipe.datasets.preparation.crops import write_crops
+from morphpipe.stages.job import start_job
 from morphpipe.tables.archive import read_fields
-from morphpipe.tables.lineage import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 write_crops(

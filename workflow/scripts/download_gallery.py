@@ -1,7 +1,7 @@
 from morphpipe.config.datasets import GalleryDataset
 from morphpipe.datasets.fetch.obtain import obtained
 from morphpipe.datasets.sources.gallery_source import GallerySource
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 plate = snakemake.params.plate

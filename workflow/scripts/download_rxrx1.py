@@ -1,7 +1,7 @@
 from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.datasets.fetch.obtain import obtained
 from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input, echo=True)
 RxRx1Source(RxRx1Dataset.model_validate(snakemake.params.dataset)).download(

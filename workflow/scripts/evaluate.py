@@ -1,17 +1,15 @@
 from pathlib import Path
 
-from morphpipe.core.storage import write_parquet
-from morphpipe.evaluation.stage import EvaluationInputs, measured
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.evaluation import evaluate
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
-inputs = EvaluationInputs(
+evaluate(
+    Path(snakemake.output.metrics).stem,
+    snakemake.params.evaluation,
+    dict(snakemake.output.items()),
     fields=snakemake.input.fields,
     split=snakemake.input.split,
     samples=snakemake.input.samples,
     counts=snakemake.input.get("counts", []),
-    **snakemake.params.evaluation,
 )
-tables = measured(Path(snakemake.output.metrics).stem, inputs)
-for name, path in snakemake.output.items():
-    write_parquet(tables[name], path)

@@ -1,13 +1,11 @@
-from morphpipe.core.storage import write_parquet
-from morphpipe.evaluation.distances.crops import CropInputs, measure_crop_distances
-from morphpipe.tables.lineage import start_job
-from morphpipe.tables.metric_table import metric_table
+from morphpipe.stages.evaluation import evaluate_crops
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
-inputs = CropInputs(
-    split=snakemake.input.split,
-    real_crops=snakemake.input.real_crops,
-    generated_crops=snakemake.input.generated_crops,
-    **snakemake.params.evaluation,
+evaluate_crops(
+    snakemake.params.evaluation,
+    snakemake.input.split,
+    snakemake.input.real_crops,
+    snakemake.input.generated_crops,
+    snakemake.output.metrics,
 )
-write_parquet(metric_table(measure_crop_distances(inputs)), snakemake.output.metrics)

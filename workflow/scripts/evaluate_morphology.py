@@ -1,6 +1,6 @@
 from morphpipe.evaluation.morphology.sets import MorphologySettings
 from morphpipe.evaluation.morphology.stage import evaluate_morphology
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 evaluation = snakemake.params.evaluation

@@ -1,11 +1,8 @@
-import torch
-
 from morphpipe.encoders.stage import extract_shard
+from morphpipe.stages.job import start_job
 from morphpipe.tables.archive import read_fields
-from morphpipe.tables.lineage import start_job
 
-start_job(snakemake.log[0], snakemake.input)
-torch.set_num_threads(snakemake.threads)
+start_job(snakemake.log[0], snakemake.input, threads=snakemake.threads)
 extract_shard(
     read_fields(snakemake.input.fields),
     snakemake.wildcards.encoder,

@@ -1,5 +1,5 @@
 from morphpipe.datasets.preparation.tables import join_shards
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 join_shards(

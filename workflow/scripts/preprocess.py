@@ -1,7 +1,7 @@
 from morphpipe.config.preprocessing import Preprocessing, Quality
 from morphpipe.datasets.preparation.preprocess import preprocess_plate
 from morphpipe.datasets.sources.sheet import load_sheet
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 preprocess_plate(

@@ -1,5 +1,5 @@
 from morphpipe.morphology.profiles import field_profiles, write_profiles
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 profiles = field_profiles(

@@ -2,7 +2,7 @@ from morphpipe.config.comparisons import Ranking
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.distances.ranking_blocks import rank_block
 from morphpipe.evaluation.stage import EvaluationInputs
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 inputs = EvaluationInputs(

@@ -1,19 +1,16 @@
 from pathlib import Path
 
-from morphpipe.report.collect import collect
-from morphpipe.report.site import write_report
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
+from morphpipe.stages.report import write
 
 start_job(snakemake.log[0], snakemake.input)
-inputs = collect(
+write(
     snakemake.params.configuration,
     snakemake.params.experiments,
-    comparisons=snakemake.params.comparisons,
-    weights=snakemake.input.weights,
-    codecs=snakemake.input.codecs,
-    encoders=snakemake.input.encoders,
-    papers=snakemake.input.papers,
+    snakemake.params.comparisons,
+    {name: snakemake.input[name] for name in ("weights", "codecs", "encoders", "papers")},
+    page=snakemake.output.single,
+    folder=Path(snakemake.output.page).parent,
     benchmarks=snakemake.params.benchmarks,
     logs=snakemake.params.logs,
 )
-write_report(inputs, page=snakemake.output.single, folder=Path(snakemake.output.page).parent)

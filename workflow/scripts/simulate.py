@@ -1,17 +1,10 @@
-from morphpipe.config.datasets import SimulatedDataset
-from morphpipe.datasets.preparation.tables import write_quality
-from morphpipe.datasets.simulated.source import screen_design, simulate_plate
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.fields import simulate_shard
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
-# One plate is a function of the screen's seed and its own number.
-plate = int(snakemake.wildcards.shard) + 1
-dataset = SimulatedDataset.model_validate(snakemake.params.dataset | {"plates": plate})
-simulate_plate(
-    screen_design(dataset),
-    plate,
+simulate_shard(
     snakemake.wildcards.dataset,
-    snakemake.output.archive,
-    dataset.rgb,
+    snakemake.params.dataset,
+    int(snakemake.wildcards.shard),
+    **snakemake.output,
 )
-write_quality(snakemake.output.archive, snakemake.output.quality)

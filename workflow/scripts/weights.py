@@ -2,7 +2,7 @@ from pathlib import Path
 
 from morphpipe.config.weights import Weights
 from morphpipe.datasets.fetch.weights import fetch_weights
-from morphpipe.tables.lineage import start_job
+from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input)
 fetch_weights(

@@ -1,25 +1,20 @@
-"""`morphpipe <verb>`: the stages of the workflow for people without Snakemake."""
+"""`morphpipe <verb>`: what people do by hand, before and after a run of the workflow."""
 
 import sys
 
 import typer
 
 from morphpipe.cli import (
-    comparison,
     conditions,
     configuration,
-    datasets,
-    downloads,
-    evaluation,
+    exports,
+    features,
     generation,
-    latents,
+    jobs,
     morphology,
-    networks,
     plates,
     reporting,
     simulation,
-    training,
-    verification,
 )
 from morphpipe.cli.outputs import forget_outputs, record_outputs
 from morphpipe.core.console import describe
@@ -27,9 +22,9 @@ from morphpipe.core.errors import MorphpipeError
 
 app = typer.Typer(
     name="morphpipe",
-    help="Generative models of cell morphology, stage by stage. The whole flow, from raw plates "
-    "to a report, is the Snakemake workflow; each verb here is one stage of it. "
-    "`morphpipe <verb> --help` shows an example.",
+    help="Generative models of cell morphology. The whole flow, from raw plates to a report, is "
+    "the Snakemake workflow; these verbs prepare a run, generate images from its checkpoints and "
+    "look at its results. `morphpipe <verb> --help` shows an example.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,20 +32,15 @@ app = typer.Typer(
 )
 for part in (
     configuration,
-    downloads,
     simulation,
-    datasets,
     plates,
-    networks,
-    latents,
     conditions,
-    training,
     generation,
-    evaluation,
-    comparison,
+    exports,
+    features,
     morphology,
     reporting,
-    verification,
+    jobs,
 ):
     part.register(app)
 

@@ -25,7 +25,7 @@ def conditions(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of the condition's weights, as `weights` writes it."),
+        typer.Option(help="Folder of the condition's weights, as the workflow writes it."),
     ] = None,
     output: Annotated[Path | None, new("Table to write (.parquet).")] = None,
     list_missing: Annotated[
@@ -76,4 +76,4 @@ def conditions(
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    app.command(rich_help_panel="Train and sample")(conditions)
+    app.command(rich_help_panel="Data")(conditions)

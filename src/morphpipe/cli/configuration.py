@@ -1,11 +1,15 @@
-"""Verbs around the configuration."""
+"""Verbs that read a configuration before a run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from morphpipe.cli.options import CONFIG
+from morphpipe.cli.outputs import new
+
+if TYPE_CHECKING:
+    from morphpipe.datasets.sources.source import Download
 
 ConfigFile = Annotated[Path, typer.Argument(help="Configuration file (YAML).")]
 
@@ -45,7 +49,75 @@ def estimate(config: ConfigFile = CONFIG) -> None:
     Console().print(estimate_run(read_plan(config)).as_table())
 
 
+def downloads(
+    config: ConfigFile = CONFIG,
+    output: Annotated[
+        Path | None,
+        new("CSV to write, for scripts: what, source, path, licence, size, sha256, note."),
+    ] = None,
+) -> None:
+    """List every file that a configuration needs from outside, and where it belongs.
+
+    For machines without a network: fetch the files elsewhere and put them in their places, and
+    the workflow takes them from there. What is listed as many small parts, and CellProfiler's
+    environment, is made by the workflow itself, on a machine that has a network and the same disk:
+    `snakemake --profile profiles/local --configfile CONFIG downloads` fetches all that is listed.
+
+    Sizes and checksums are shown where they are known before the first download. Example:
+
+    ```
+    morphpipe downloads config/demo.yaml --output downloads.csv
+    ```
+    """
+    from morphpipe.plan.checks import read_plan
+    from morphpipe.plan.downloads import list_downloads
+
+    configuration = read_plan(config)
+    found = list_downloads(configuration)
+    before = ""
+    for download in found:
+        if download.what != before:
+            licence = download.licence or "not named"
+            print(f"{download.what} (licence: {licence})")
+            before = download.what
+        print(_described(download))
+    if configuration.morphology_in_use():
+        print(
+            "CellProfiler's environment\n"
+            "  from  the Python package index: the wheels in workflow/envs/cellprofiler.lock, each "
+            "with its checksum\n"
+            f"  to    {configuration.paths.environments}"
+        )
+    here = sum(download.is_there for download in found)
+    print(f"{len(found)} files, {here} of them in their places.")
+    if any(download.sha256 is None for download in found):
+        print(
+            "Where no SHA-256 stands, none is known beforehand: the workflow records that of what "
+            f"it fetches in {configuration.paths.lock}."
+        )
+    if output is not None:
+        import pandas as pd
+
+        from morphpipe.core.storage import atomic_path
+
+        with atomic_path(output) as temporary:
+            pd.DataFrame([vars(d) for d in found]).to_csv(temporary, index=False)
+
+
+def _described(download: "Download") -> str:
+    known = [] if download.size is None else [f"{download.size / 1e9:.0f} GB"]
+    known += [] if download.sha256 is None else [f"SHA-256 {download.sha256}"]
+    lines = [
+        f"  from  {download.source}",
+        f"  to    {download.path}{' (is there)' if download.is_there else ''}",
+        *([f"        {', '.join(known)}"] if known else []),
+    ]
+    if download.note:
+        lines.append(f"        {download.note}")
+    return "\n".join(lines)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (check, estimate):
+    for verb in (check, estimate, downloads):
         app.command(rich_help_panel="Before a run")(verb)

@@ -1,4 +1,4 @@
-"""Verbs that make images."""
+"""The verb that makes images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,142 +6,16 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import (
-    CONFIG,
+    Checkpoint,
     CodecFolder,
-    Conditions,
-    Config,
-    Fields,
-    Log,
-    Split,
+    Guide,
+    ScalingFactor,
     Threads,
     checked,
-    configured,
     prepare,
-    read_settings,
 )
 from morphpipe.cli.outputs import new, work_folder
 from morphpipe.core.errors import ConfigError
-
-Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
-ScalingFactor = Annotated[
-    float | None, typer.Option(help="Of the latents; default: what the codec's config.json says.")
-]
-Guide = Annotated[
-    Path | None,
-    typer.Option(
-        help="Autoguidance: folder of an earlier checkpoint of the same training, which guides in "
-        "place of the generator without its condition."
-    ),
-]
-
-
-def sample(
-    fields: Fields,
-    split: Split,
-    checkpoint: Checkpoint,
-    codec: CodecFolder,
-    output: Annotated[Path, new("Image archive (.zip) to write.")],
-    name: Annotated[
-        str | None, typer.Argument(help="One of the configuration's `experiments`.")
-    ] = None,
-    config: Config = CONFIG,
-    settings: Annotated[
-        str | None,
-        typer.Option(
-            help="In place of NAME and --config: `sampling` as in the configuration, as JSON or "
-            "as a .json file."
-        ),
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            callback=work_folder, help="Folder for finished batches; default: `<output>.partial`."
-        ),
-    ] = None,
-    sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
-    shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
-    scaling_factor: ScalingFactor = None,
-    conditions: Conditions = None,
-    guide: Guide = None,
-    threads: Threads = None,
-    log: Log = None,
-) -> None:
-    r"""Generate one shard of an experiment's sampling plan; goes on where it was killed.
-
-    Example:
-
-    ```
-    morphpipe sample demo --config config/demo.yaml \
-        --fields fields.parquet --split split.parquet \
-        --checkpoint checkpoint --codec weights/simulated-codec \
-        --output samples.zip
-    ```
-    """
-    if work is None:
-        work = output.with_suffix(".partial")
-        work_folder(work)
-    prepare(threads, log)
-    from morphpipe.config.fidelity import Fidelity
-    from morphpipe.config.sampling import Sampling
-    from morphpipe.datasets.splits.table import read_split
-    from morphpipe.perturbations.condition_table import ConditionTable
-    from morphpipe.sampling.generate import generate as run
-    from morphpipe.sampling.generate import generated_manifest
-    from morphpipe.sampling.load import load_guide, load_with_codec
-    from morphpipe.sampling.plan import plan_shard, sampling_plan
-    from morphpipe.tables.archive import read_fields
-    from morphpipe.tables.lineage import read_from
-    from morphpipe.training.termination import ending_when_asked
-
-    if (name is None) == (settings is None):
-        raise ConfigError("Name an experiment of the configuration, or give --settings.")
-    if settings is not None:
-        content = read_settings(settings)
-        noise = checked(Fidelity, {"sampling_noise": content.pop("noise", "fixed")}, "--settings")
-        wanted = checked(Sampling, content, "--settings")
-    else:
-        configuration, experiment = configured(config, "experiments", str(name))
-        noise, wanted = experiment.fidelity, experiment.sampling
-        if scaling_factor is None:
-            declared = configuration.codecs[experiment.codec]
-            scaling_factor = declared.scaling_factor
-    if not 0 <= shard < wanted.shards:
-        raise ConfigError(
-            f"There is no shard {shard}: they are counted from 0 to {wanted.shards - 1}."
-        )
-    number = wanted.guidance.guide
-    if guide is not None and number is None:
-        raise ConfigError(
-            "--guide is given, but sampling.guidance.guide does not name the slice: set it, with "
-            "a scale, or leave --guide out."
-        )
-    read_from(
-        path for path in (fields, split, checkpoint, codec, conditions, guide) if path is not None
-    )
-    with ending_when_asked():
-        table = read_fields(fields)
-        chosen = table.select(read_split(split)["field_id"]).keys()
-        generator, decoder = load_with_codec(
-            checkpoint,
-            codec,
-            (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
-            scaling_factor=scaling_factor,
-            conditions=None if conditions is None else ConditionTable.read(conditions),
-            finished=True,
-        )
-        plan = sampling_plan(chosen, wanted, generator.conditions)
-        run(
-            generator.with_noise(noise.sampling_noise),
-            decoder,
-            plan_shard(plan, shard, wanted.shards),
-            wanted,
-            dataset=str(chosen["dataset"].iloc[0]),
-            sampling_seed=sampling_seed,
-            manifest=generated_manifest(table.manifest, generator.settings),
-            path=output,
-            work=work,
-            guide=None if guide is None else load_guide(guide, generator, number),
-        )
 
 
 def generate(
@@ -267,27 +141,6 @@ def generate(
     print(f"{len(plan)} images in {output}")
 
 
-def export_diffusers(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder of a U-Net.")],
-    output: Annotated[Path, new("Folder to write.")],
-) -> None:
-    r"""Write the averaged weights of a U-Net in diffusers' own layout.
-
-    `unet/` and `scheduler/` load with diffusers' `from_pretrained`. Example:
-
-    ```
-    morphpipe export-diffusers checkpoint --output morphodiff-bbbc021
-    ```
-    """
-    from morphpipe.sampling.load import load_generator
-    from morphpipe.tables.checkpoint_state import read_state
-
-    generator = load_generator(checkpoint, read_state(checkpoint).latent_shape)
-    generator.network.save_diffusers(output)
-    print(output)
-
-
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the command line."""
-    for verb in (sample, generate, export_diffusers):
-        app.command(rich_help_panel="Train and sample")(verb)
+    """Add the verb to the command line."""
+    app.command(rich_help_panel="Generate")(generate)

@@ -151,4 +151,4 @@ def measure(
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command(rich_help_panel="Before a run")(environment)
-    app.command(rich_help_panel="Evaluate and report")(measure)
+    app.command(rich_help_panel="Images and results")(measure)

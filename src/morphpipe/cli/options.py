@@ -20,23 +20,28 @@ Settings = TypeVar("Settings", bound="BaseModel")
 CONFIG = Path("config/config.yaml")
 Config = Annotated[Path, typer.Option(help="Configuration file (YAML).")]
 Fields = Annotated[Path, typer.Option(help="Field table (.parquet) or image archive (.zip).")]
-Split = Annotated[Path, typer.Option(help="Split table (.parquet), as `split` writes it.")]
+Split = Annotated[Path, typer.Option(help="Split table (.parquet) of the workflow.")]
 CodecFolder = Annotated[
     Path,
-    typer.Option(
-        help="Folder of an AutoencoderKL in diffusers' layout, as `train-codec` or `weights` "
-        "writes it."
-    ),
+    typer.Option(help="Folder of an AutoencoderKL in diffusers' layout."),
 ]
 EncoderFolder = Annotated[
-    Path, typer.Option(help="Folder of the encoder, as `train-encoder` or `weights` writes it.")
+    Path, typer.Option(help="Folder of the encoder's weights, as the workflow writes it.")
 ]
 Conditions = Annotated[
     Path | None,
     typer.Option(help="Table of conditions (.parquet), as `conditions` writes it."),
 ]
-Shard = Annotated[
-    int | None, typer.Option(help="Only this plate's shard, from 0; default: all of them.")
+Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
+ScalingFactor = Annotated[
+    float | None, typer.Option(help="Of the latents; default: what the codec's config.json says.")
+]
+Guide = Annotated[
+    Path | None,
+    typer.Option(
+        help="Autoguidance: folder of an earlier checkpoint of the same training, which guides in "
+        "place of the generator without its condition."
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU; default: all cores.")]
 Log = Annotated[
@@ -109,21 +114,6 @@ def read_settings(settings: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError("--settings has to be a JSON object of keys and values.")
     return content
-
-
-def chosen_shards(shard: int | None, shards: int) -> range:
-    """The shards that a verb works on.
-
-    Raises
-    ------
-    ConfigError
-        When there is no such shard.
-    """
-    if shard is None:
-        return range(shards)
-    if not 0 <= shard < shards:
-        raise ConfigError(f"There is no shard {shard}: they are counted from 0 to {shards - 1}.")
-    return range(shard, shard + 1)
 
 
 def expand_folders(paths: list[Path], pattern: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""`morphpipe datasets <verb>`: one's own plates, and looking at any images."""
+"""`morphpipe datasets <verb>`: preparing one's own plates, and single-cell crops."""
 
 import warnings
 from pathlib import Path
@@ -11,8 +11,8 @@ from morphpipe.cli.outputs import new, place_inside, record_outputs
 from morphpipe.core.errors import ConfigError, DataError
 
 app = typer.Typer(
-    help="One's own plates and anybody's images: check a sample sheet, make one of a folder, "
-    "preprocess, look, cut out single cells, export.",
+    help="Prepare your own plates: check a sample sheet, make one from a folder, preprocess, cut "
+    "out single cells.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -192,7 +192,7 @@ def preprocess(
         place_inside(output, [f"shard-{number}.zip", f"shard-{number}-quality.parquet"])
     for number, found in wanted:
         preprocess_plate(
-            source.plate_sheet(found),
+            source.plate_sheet(found, {}, output)[0],
             name,
             settings.preprocessing,
             settings.quality,
@@ -202,29 +202,6 @@ def preprocess(
         )
         record_outputs()
         print(output / f"shard-{number}.zip")
-
-
-@app.command()
-def show(
-    images: Images,
-    output: Annotated[Path, new("Picture to write.")] = Path("fields.png"),
-    columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
-) -> None:
-    """Draw a contact sheet: one row per cell type and perturbation.
-
-    Example:
-
-    ```
-    morphpipe datasets show images.zip --output images.png
-    ```
-    """
-    from morphpipe.core.storage import atomic_path
-    from morphpipe.report.figures.contact_sheet import contact_sheet
-    from morphpipe.tables.archive import read_fields
-
-    with atomic_path(output) as temporary:
-        contact_sheet(read_fields(images), columns).savefig(temporary, dpi=150)
-    print(output)
 
 
 @app.command()
@@ -256,26 +233,6 @@ def crops(
     print(f"{number} crops in {output}")
 
 
-@app.command()
-def export(
-    images: Images,
-    output: Annotated[Path, new("OME-Zarr plate (folder) to write.")],
-) -> None:
-    """Export fields, real or generated, as an OME-Zarr plate that napari opens.
-
-    Example:
-
-    ```
-    morphpipe datasets export images.zip --output plate.zarr
-    ```
-    """
-    from morphpipe.datasets.preparation.ome_zarr import export_plate
-    from morphpipe.tables.archive import read_fields
-
-    export_plate(read_fields(images), output)
-    print(output)
-
-
 def register(parent: typer.Typer) -> None:
     """Add the group of verbs to the command line."""
-    parent.add_typer(app, name="datasets", rich_help_panel="Data and weights")
+    parent.add_typer(app, name="datasets", rich_help_panel="Data")

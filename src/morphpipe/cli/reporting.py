@@ -1,137 +1,161 @@
-"""Verbs that show: the report, and a contact sheet."""
+"""Verbs on the results of a run: measuring again, the report, verification."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from morphpipe.cli.options import CONFIG, Config, Fields, Log, Split, Threads, configured, prepare
+from morphpipe.cli.options import CONFIG, Config, Log, Threads, configured, prepare
 from morphpipe.cli.outputs import new
+from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.evaluation.registry import MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-def _folders(thing: str) -> typer.models.OptionInfo:
-    return typer.Option(help=f"Folder of {thing} that was used; repeat for several.")
+def _require(files: "Iterable[str]", config: Path) -> None:
+    """Stop when a file of the run is missing."""
+    missing = [path for path in files if not Path(path).exists()]
+    if missing:
+        raise DataError(
+            f"The run of {config} has not made {missing[0]}"
+            + (f" and {len(missing) - 1} more files" if missing[1:] else "")
+            + f": run `snakemake --profile profiles/local --configfile {config}` first."
+        )
+
+
+def evaluate(
+    measure: Annotated[str, typer.Argument(help=f"One of {', '.join(MODULES)}.")],
+    experiment: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
+    output: Annotated[Path, new("Metric table (.parquet) to write.")],
+    config: Config = CONFIG,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Measure the generated images of a run again, for instance with other settings.
+
+    Features and images are those of the run that the configuration describes. Example:
+
+    ```
+    morphpipe evaluate distances demo --config config/demo.yaml --output distances.parquet
+    ```
+    """
+    prepare(threads, log)
+    from morphpipe.core.storage import read_parquet
+    from morphpipe.evaluation.registry import load_measure
+    from morphpipe.plan.params import evaluation_params
+    from morphpipe.plan.paths import Plan
+    from morphpipe.stages.evaluation import evaluate as run
+    from morphpipe.tables.lineage import read_from
+
+    chosen = load_measure(measure)
+    configuration, _ = configured(config, "experiments", experiment)
+    plan = Plan(configuration)
+    split = configuration.experiments[experiment].split
+    counts = plan.cell_counts(experiment) if "counts" in chosen.needs else []
+    samples, fields = plan.samples(experiment), plan.fields(split)
+    files = [fields, plan.split_table(split), *samples, *plan.features(experiment), *counts]
+    _require(files, config)
+    read_from(files)
+    run(
+        measure,
+        evaluation_params(plan, experiment, measure),
+        {"metrics": output},
+        fields=fields,
+        split=plan.split_table(split),
+        samples=samples,
+        counts=counts,
+    )
+    print(f"{len(read_parquet(output))} rows in {output}")
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="One of the configuration's `experiments`.")],
-    fields: Fields,
-    quarantine: Annotated[
-        Path, typer.Option(help="Table of the excluded fields, as `fields` writes it.")
-    ],
-    split: Split,
-    samples: Annotated[
-        list[Path], typer.Option(help="Archive (.zip) of generated images; repeat for several.")
-    ],
-    checkpoint: Annotated[
-        list[Path], typer.Option(help="Last checkpoint; repeat per training seed.")
-    ],
-    metrics: Annotated[
-        list[Path], typer.Option(help="Metric table by the name of its measure; repeat per table.")
-    ],
-    real: Annotated[
-        list[Path], typer.Option(help="Folder of real images' features, of the first encoder.")
-    ],
-    generated: Annotated[
-        list[Path], typer.Option(help="Folder of generated images' features, likewise.")
-    ],
     output: Annotated[Path, new("The whole report as one file (.html).")],
+    experiments: Annotated[
+        list[str] | None, typer.Argument(help="Experiments to show; default: all.")
+    ] = None,
     site: Annotated[
         Path | None,
         new(
-            "Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); none: "
+            "Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); default: "
             "not written."
         ),
     ] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(help="Closest pairs of generated and training images; none: not shown."),
-    ] = None,
-    paper: Annotated[list[Path] | None, _folders("a paper's table or figure")] = None,
-    quality: Annotated[
-        Path | None,
-        typer.Option(help="Quality table of all fields, as `fields` writes it; none: not shown."),
-    ] = None,
-    leakage: Annotated[
-        Path | None,
-        typer.Option(help="Leakage table, as `split` writes it; none: said to be not checked."),
-    ] = None,
-    weights: Annotated[list[Path] | None, _folders("pretrained weights")] = None,
-    codec: Annotated[list[Path] | None, _folders("a trained codec")] = None,
-    encoder: Annotated[list[Path] | None, _folders("a trained encoder")] = None,
     config: Config = CONFIG,
     log: Log = None,
 ) -> None:
-    r"""Write the report on an experiment: one file that needs nothing else, and pages beside it.
+    r"""Write the report on a finished run, or on some of its experiments.
 
     Example:
 
     ```
-    morphpipe report demo --config config/demo.yaml \
-        --fields fields.parquet --quarantine quarantine.parquet \
-        --quality quality.parquet --split split.parquet --leakage split-leakage.parquet \
-        --samples samples.zip \
-        --checkpoint checkpoint --metrics distances.parquet \
-        --metrics effects.parquet --metrics probes.parquet \
-        --real features --generated generated-features --output report.html --site report
+    morphpipe report demo --config config/demo.yaml --output report.html --site report
     ```
     """
     prepare(None, log)
-    from morphpipe.core.checksums import RECORD
-    from morphpipe.report.collect import collect
-    from morphpipe.report.site import write_report
+    from morphpipe.plan.checks import read_plan
+    from morphpipe.plan.paths import Plan
+    from morphpipe.plan.report_files import comparison_files, flatten, report_files
+    from morphpipe.stages.report import write
 
-    configuration, _ = configured(config, "experiments", name)
-    files = {
-        "fields": fields,
-        "quarantine": quarantine,
-        "quality": quality,
-        "leakage": leakage,
-        "split": split,
-        "samples": samples,
-        "checkpoints": checkpoint,
-        "metrics": metrics,
-        "pairs": pairs,
-        "features": real,
-        "generated_features": generated,
+    plan = Plan(read_plan(config))
+    chosen = experiments or list(plan.configuration.experiments)
+    for name in chosen:
+        if name not in plan.configuration.experiments:
+            raise ConfigError(
+                f"{config} has no {name!r} in `experiments`; it has "
+                f"{', '.join(plan.configuration.experiments)}."
+            )
+    shown = {name: report_files(plan, name) for name in chosen}
+    comparisons = {
+        name: comparison_files(plan, name)
+        for name, of in plan.configuration.comparisons.items()
+        if set(of.experiments) <= set(chosen)
     }
-    inputs = collect(
-        configuration.model_dump(mode="json"),
-        {name: files},
-        weights=[str(folder / RECORD) for folder in weights or []],
-        codecs=[str(folder / "history.csv") for folder in codec or []],
-        encoders=[str(folder / "history.csv") for folder in encoder or []],
-        papers=[str(folder / "item.json") for folder in paper or []],
+    files = {
+        "weights": plan.weights_records(),
+        "codecs": plan.codec_histories(),
+        "encoders": plan.encoder_histories(),
+    }
+    _require(flatten([shown, comparisons, files]), config)
+    write(
+        plan.configuration.model_dump(mode="json"),
+        shown,
+        comparisons,
+        files,
+        page=output,
+        folder=site,
     )
-    write_report(inputs, page=output, folder=site)
     print(output)
 
 
-def show(
-    fields: Annotated[Path, typer.Argument(help="Field table (.parquet) or archive (.zip).")],
-    output: Annotated[Path, new("Picture to write.")] = Path("fields.png"),
-    columns: Annotated[int, typer.Option(help="Fields per condition.", min=1)] = 6,
-    threads: Threads = None,
+def verify(
+    results: Annotated[Path, typer.Argument(help="Folder of the run.")] = Path("results"),
+    pixels: Annotated[
+        bool, typer.Option(help="Unpack every image as well; without, it is much faster.")
+    ] = True,
 ) -> None:
-    """Draw a contact sheet: one row per cell type and perturbation.
+    r"""Say whether the files of a run are whole, complete and made from one another.
 
-    Example:
+    Nothing is changed. The exit status is 1 where something is wrong. Example:
 
     ```
-    morphpipe show generated.zip --output generated.png
+    morphpipe verify results/demo
     ```
     """
-    prepare(threads, None)
-    from morphpipe.core.storage import atomic_path
-    from morphpipe.report.figures.contact_sheet import contact_sheet
-    from morphpipe.tables.archive import read_fields
+    from morphpipe.stages.verify import verify_results
 
-    with atomic_path(output) as temporary:
-        contact_sheet(read_fields(fields), columns).savefig(temporary, dpi=150)
-    print(output)
+    found = verify_results(results, pixels=pixels)
+    for fault in found.faults:
+        print(f"WRONG  {fault}")
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in found.checked.items())
+    print(f"{counts or 'nothing'}: " + (f"{len(found.faults)} faults" if found.faults else "fine"))
+    if found.faults or not found.checked:
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (report, show):
-        app.command(rich_help_panel="Evaluate and report")(verb)
+    for verb in (evaluate, report, verify):
+        app.command(rich_help_panel="Images and results")(verb)

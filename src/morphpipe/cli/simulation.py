@@ -106,4 +106,4 @@ def simulate(
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    app.command(rich_help_panel="Data and weights")(simulate)
+    app.command(rich_help_panel="Data")(simulate)

@@ -1,8 +1,9 @@
 """Where fields of view come from."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
 
 from morphpipe.config.base import LocalPath, Model, PositiveInt, Seed
 from morphpipe.config.dataset_settings import DatasetSettings
@@ -365,3 +366,9 @@ SETTINGS: dict[str, type[DatasetSettings]] = {
     for kind in get_args(get_args(Dataset)[0])
 }
 """By `source`, the class of a dataset's settings."""
+
+
+def parse_dataset(content: Mapping[str, Any]) -> Dataset:
+    """A dataset from plain values, as rules pass it to their jobs."""
+    dataset: Dataset = TypeAdapter(Dataset).validate_python(content)
+    return dataset

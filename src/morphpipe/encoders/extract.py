@@ -107,7 +107,6 @@ def cache_targets(
     grid: tuple[int, int],
     transforms: Sequence[int] = (0,),
     batch_size: int = 16,
-    weights_sha256: str | None = None,
 ) -> None:
     """Write alignment targets of a shard of fields as an array shard.
 
@@ -126,8 +125,6 @@ def cache_targets(
         Dihedral transforms to cache.
     batch_size
         Fields at once.
-    weights_sha256
-        Of the encoder, to be kept in the index.
     """
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
@@ -144,7 +141,7 @@ def cache_targets(
                 yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).numpy()
 
     shape = (grid[0] * grid[1], encoder.token_width)
-    write_shard(path, keys, blocks(), shape=shape, dtype=np.float16, made_by=weights_sha256)
+    write_shard(path, keys, blocks(), shape=shape, dtype=np.float16)
 
 
 def regrid(tokens: torch.Tensor, own: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The start of a job: its log, and whether its inputs belong to one another."""
+"""Lineage of artefacts: what each was made from, and whether the inputs of a job fit together."""
 
 import io
 import json
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from morphpipe.core.checksums import RECORD, checksum_of, read_checked_json
-from morphpipe.core.console import log_to
 from morphpipe.core.errors import DataError
 from morphpipe.core.lineage import LINEAGE, Lineage, parse_lineage, set_inputs
 from morphpipe.core.storage import CHECKSUM
@@ -22,22 +21,6 @@ from morphpipe.tables.zip_directory import archive_checksum, directory_start
 _DIGITS = 16
 # It holds wall-clock times, so that two equal trainings differ in it.
 _TIMED = "log.csv"
-
-
-def start_job(log: str | Path, inputs: Iterable[str | Path], *, echo: bool = False) -> None:
-    """Send a job's messages to its log, and look whether its inputs fit one another.
-
-    Parameters
-    ----------
-    log
-        See `console.log_to`.
-    inputs
-        See `read_from`.
-    echo
-        See `console.log_to`.
-    """
-    log_to(log, echo=echo)
-    read_from(inputs)
 
 
 def read_from(inputs: Iterable[str | Path]) -> None:

@@ -15,22 +15,8 @@ from morphpipe.datasets.preparation.quality import (
     quality_table,
     quarantine_of,
 )
-from morphpipe.datasets.sources.sheet import SampleSheet, write_sheet
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import FieldTable, concatenate, write_fields
-
-
-def write_plate(
-    sheet: SampleSheet,
-    path: str | Path,
-    missing_path: str | Path,
-    missing: pd.DataFrame | None = None,
-) -> None:
-    """Write a plate's sheet, and the table of fields that have no images (None: all have)."""
-    write_sheet(sheet, path)
-    absent = pd.DataFrame() if missing is None else missing
-    table = absent.reindex(columns=QUARANTINE_COLUMNS).astype("string")
-    write_parquet(pa.Table.from_pandas(table, preserve_index=False), missing_path)
 
 
 def quality_control_shard(

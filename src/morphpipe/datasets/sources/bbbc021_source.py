@@ -1,6 +1,6 @@
 """BBBC021 as a source of datasets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +55,7 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
             )
 
     def plate_sheet(
-        self, plate: str, archive: str | Path, tables: Sequence[str | Path], folder: str | Path
+        self, plate: str, files: Mapping[str, Sequence[Path]], folder: Path
     ) -> tuple[SampleSheet, pd.DataFrame]:
         """The fields of a plate, and those whose images are not in its archive.
 
@@ -63,14 +63,18 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
         ----------
         plate
             For instance `Week1_22123`.
-        archive
-            Its zip, as published.
-        tables
-            In the order of `settings.tables`.
+        files
+            `archive`, the plate's zip as published, and `tables` in the order of
+            `settings.tables`.
         folder
             Where the sheet will be written.
+
+        Raises
+        ------
+        DataError
+            When the plate holds none of the chosen compounds.
         """
-        image, moa, *compound = tables
+        image, moa, *compound = files["tables"]
         chosen: Sequence[str] | None = self.settings.perturbations
         if chosen is None and self.settings.compounds != "all":
             lists = {"14": COMPOUNDS_14, "98": COMPOUNDS_98}
@@ -87,7 +91,7 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
             image,
             moa,
             compound[0] if compound else None,
-            {plate: Path(archive)},
+            {plate: files["archive"][0]},
             folder,
             compounds=chosen,
         )

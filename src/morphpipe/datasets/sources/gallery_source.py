@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -161,17 +161,24 @@ class GallerySource(RawSource[GalleryDataset]):
         )
 
     def plate_sheet(
-        self, plate: str, archive: str | Path, load_data: str | Path, annotation: str | Path
-    ) -> SampleSheet:
-        """The sample sheet of a plate that has been fetched.
+        self, plate: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> tuple[SampleSheet, pd.DataFrame]:
+        """The sample sheet of a plate that has been fetched; none of its fields lacks an image.
 
         Parameters
         ----------
-        plate, archive, load_data, annotation
-            See `download`.
+        plate
+            One of `plates`.
+        files
+            `archive`, `load_data` and `annotation`, see `download`.
+        folder
+            Where the sheet will be written.
         """
+        (archive,), (load_data,), (annotation,) = (
+            files[name] for name in ("archive", "load_data", "annotation")
+        )
         settings, wells = self.settings, self.read_wells(annotation)
-        return gallery_sheet(
+        sheet = gallery_sheet(
             self._load_data(plate, load_data, wells),
             archive,
             wells,
@@ -183,6 +190,8 @@ class GallerySource(RawSource[GalleryDataset]):
             licence=settings.licence,
             source=f"Cell Painting Gallery, {settings.project}",
         )
+        # The download would have failed without every plane of the table.
+        return sheet, pd.DataFrame()
 
 
 def _require_planes(archive: Path, keys: Sequence[str], lock: str | Path | None) -> None:

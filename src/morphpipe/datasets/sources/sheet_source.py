@@ -1,8 +1,10 @@
 """A user's sample sheet as a source of datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from morphpipe.config.datasets import SheetDataset
 from morphpipe.core.errors import DataError
@@ -60,8 +62,10 @@ class SheetSource(RawSource[SheetDataset]):
         """Check that the sheet can be read, see `plates`."""
         self.plates()
 
-    def plate_sheet(self, plate: str) -> SampleSheet:
-        """The chosen rows of one plate.
+    def plate_sheet(
+        self, plate: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> tuple[SampleSheet, pd.DataFrame]:
+        """The chosen rows of one plate, all of which have images; `files` are not needed.
 
         Raises
         ------
@@ -83,11 +87,11 @@ class SheetSource(RawSource[SheetDataset]):
             source=f"own plates, {Path(settings.sheet).name}",
         ).of_plate(plate)
         if settings.perturbations is None:
-            return sheet
+            return sheet, pd.DataFrame()
         rows = sheet.frame["perturbation"].isin(list(settings.perturbations))
         if not rows.any():
             raise DataError(
                 f"Plate {plate} holds none of the chosen perturbations: leave it out of the "
                 "dataset's `plates`."
             )
-        return replace(sheet, frame=sheet.frame[rows].reset_index(drop=True))
+        return replace(sheet, frame=sheet.frame[rows].reset_index(drop=True)), pd.DataFrame()

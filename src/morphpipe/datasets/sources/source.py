@@ -1,13 +1,18 @@
 """What a source of datasets answers before any job runs: plates, downloads, size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from morphpipe.config.dataset_settings import DatasetSettings
 from morphpipe.config.datasets import RawDataset
+
+if TYPE_CHECKING:  # reading sheets takes long to import
+    import pandas as pd
+
+    from morphpipe.datasets.sources.sheet import SampleSheet
 
 Settings = TypeVar("Settings", bound=DatasetSettings)
 Raw = TypeVar("Raw", bound=RawDataset)
@@ -141,6 +146,22 @@ class RawSource(Source[Raw]):
     @abstractmethod
     def plates(self) -> Sequence[str]:
         """Names of the plates in the order of the shards."""
+
+    @abstractmethod
+    def plate_sheet(
+        self, plate: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> tuple["SampleSheet", "pd.DataFrame"]:
+        """The sample sheet of a plate, and `field_id` and `reason` of fields without images.
+
+        Parameters
+        ----------
+        plate
+            One of `plates`.
+        files
+            The downloaded files by the names of the rule's inputs.
+        folder
+            Where the sheet will be written.
+        """
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
         """Shards, one per plate; any of them can hold fields of any cell type."""

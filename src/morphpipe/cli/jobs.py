@@ -1,0 +1,173 @@
+"""Verbs that the workflow calls in place of a script, so that signals reach the job itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morphpipe.cli.options import (
+    Checkpoint,
+    CodecFolder,
+    Conditions,
+    Fields,
+    Guide,
+    Log,
+    ScalingFactor,
+    Split,
+    Threads,
+    checked,
+    expand_folders,
+    prepare,
+    read_settings,
+)
+from morphpipe.cli.outputs import new, work_folder
+
+Settings = Annotated[
+    str, typer.Option(help="JSON, or a .json file, of the settings that the rule passes.")
+]
+
+
+def train(
+    settings: Settings,
+    fields: Fields,
+    split: Split,
+    moments: Annotated[
+        list[Path], typer.Option(help="Folder of latents, or index (.parquet) of each shard.")
+    ],
+    output: Annotated[Path, new("Folder of the checkpoint to write.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            callback=work_folder,
+            help="Folder for checkpoints on the way; default: `<output>.partial`.",
+        ),
+    ] = None,
+    targets: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of alignment targets, or index (.parquet) of each shard."),
+    ] = None,
+    conditions: Conditions = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a U-Net in diffusers' layout to start from."),
+    ] = None,
+    until: Annotated[int | None, typer.Option(help="Steps done at the end; default: all.")] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="Checkpoint of the slice before, to go on from.")
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes a node; default: `training.devices` of the settings."),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Nodes of the SLURM job; default: `training.nodes` of the settings."
+        ),
+    ] = None,
+    staging: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder on a disk of this node, for instance '$TMPDIR', to copy the shards to."
+        ),
+    ] = None,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Train a generator on cached latents, up to a step: the job of the rule `train`.
+
+    Killed at any time and called again, it goes on from its last checkpoint. The global batch
+    size stays what is configured, whatever the number of devices. Example:
+
+    ```
+    morphpipe train --settings settings.json --fields fields.parquet --split split.parquet \
+        --moments latents --targets targets --output checkpoint
+    ```
+    """
+    from morphpipe.stages.training import train as run
+
+    content = read_settings(settings)
+    if work is None:
+        work = output.with_name(f"{output.name}.partial")
+        work_folder(work)
+    run(
+        content,
+        fields,
+        split,
+        expand_folders(moments, "shard-*.parquet"),
+        expand_folders(targets or [], "shard-*.parquet"),
+        output,
+        work=work,
+        until=until,
+        before=before,
+        conditions=conditions,
+        weights=weights,
+        devices=devices,
+        nodes=nodes,
+        staging=staging,
+        threads=threads,
+        log=log,
+    )
+
+
+def sample(
+    settings: Settings,
+    fields: Fields,
+    split: Split,
+    checkpoint: Checkpoint,
+    codec: CodecFolder,
+    output: Annotated[Path, new("Image archive (.zip) to write.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            callback=work_folder, help="Folder for finished batches; default: `<output>.partial`."
+        ),
+    ] = None,
+    sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
+    shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
+    scaling_factor: ScalingFactor = None,
+    conditions: Conditions = None,
+    guide: Guide = None,
+    threads: Threads = None,
+    log: Log = None,
+) -> None:
+    r"""Generate one shard of an experiment's sampling plan: the job of the rule `sample`.
+
+    Killed at any time and called again, it goes on behind the last finished batch. Example:
+
+    ```
+    morphpipe sample --settings settings.json --fields fields.parquet --split split.parquet \
+        --checkpoint checkpoint --codec weights/simulated-codec --output samples.zip
+    ```
+    """
+    if work is None:
+        work = output.with_suffix(".partial")
+        work_folder(work)
+    prepare(threads, log)
+    from morphpipe.config.fidelity import Fidelity
+    from morphpipe.config.sampling import Sampling
+    from morphpipe.stages.sampling import sample as run
+
+    content = read_settings(settings)
+    noise = checked(Fidelity, {"sampling_noise": content.pop("noise", "fixed")}, "--settings")
+    run(
+        checked(Sampling, content, "--settings"),
+        noise,
+        fields,
+        split,
+        checkpoint,
+        codec,
+        output,
+        work=work,
+        sampling_seed=sampling_seed,
+        shard=shard,
+        scaling_factor=scaling_factor,
+        conditions=conditions,
+        guide=guide,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line, without listing them."""
+    for verb in (train, sample):
+        app.command(hidden=True)(verb)
