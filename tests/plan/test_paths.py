@@ -68,9 +68,9 @@ def test_training_reads_what_is_cached_for_its_codec_and_augmentation(plan):
 
 
 def test_views_are_those_of_all_experiments_on_the_dataset(plan):
-    assert plan.views("screen", "tokens") == ["all", "DNA", "rgb"]
-    assert plan.views("screen", "resnet") == ["all", "DNA"]
-    assert plan.views("rxrx1", "tokens") == ["ER"]
+    assert plan.views("datasets/screen", "tokens") == ["all", "DNA", "rgb"]
+    assert plan.views("datasets/screen", "resnet") == ["all", "DNA"]
+    assert plan.views("datasets/rxrx1", "tokens") == ["ER"]
 
 
 def test_features_are_of_all_plates_and_those_of_crops_of_some(plan):

@@ -100,8 +100,7 @@ def ended(on_cluster):
         *SMALL,
         # Jobs of seconds each, for which Snakemake would wait for SLURM ten times as long.
         *("--groups", "simulate=data", "fields=data", "split=data"),
-        *("train_encoder=judge", "real_features=judge"),
-        *("generated_features=page", "evaluate=page", "report=page"),
+        *("train_encoder=judge", "features=judge", "evaluate=page", "report=page"),
         # However often a job fails, it fits on a node beside others.
         *("--resources", "mem_mb=4000", "runtime=2880", "in_turn=1"),
         # A node of its own for the one that is preempted.

@@ -125,9 +125,9 @@ def test_changed_sampling_seed_redoes_only_what_depends_on_it(left_alone, tiny):
         left_alone.configure(tiny)
     assert set(jobs) - {"total", "all"} == {
         "sample",
-        "generated_features",
-        "generated_cell_counts",
-        "measure_generated",
+        "features",
+        "cell_counts",
+        "measure",
         "generated_profiles",
         "evaluate",
         "evaluate_matched",
@@ -186,7 +186,7 @@ def test_an_environment_made_anew_does_not_hide_what_else_has_to_be_done(left_al
     finally:
         left_alone.configure(tiny)
     assert jobs["cellprofiler_environment"] == 1
-    assert {"simulate", "train", "measure_real", "report"} <= set(jobs)
+    assert {"simulate", "train", "measure", "report"} <= set(jobs)
 
 
 def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):

@@ -61,6 +61,9 @@ wildcard_constraints:
     order=one_of([OWN_ORDER, *CROP_ORDERS]),
     size=r"\d+",
     shard=r"\d+",
+    # Real images of a dataset, or generated ones of an experiment and a pair of its seeds.
+    images=one_of(PLAN.all_images()),
+    part=r"(training-\d+_sampling-\d+/)?",
     patch=r"\d+",
     slice=r"\d+",
     training_seed=r"\d+",

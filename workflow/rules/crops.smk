@@ -1,15 +1,13 @@
-# Single-cell crops by name of the order of their channels; real and generated fields alike.
-
-
-rule real_crops:
+# Single-cell crops of real and of generated fields alike, by the order of their channels.
+rule crops:
     input:
-        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
+        fields=lambda w: PLAN.images(w.images, w.part, w.shard),
     output:
-        archive=f"{RESULTS}/datasets/{{dataset}}/crops/{{order}}-{{size}}/shard-{{shard}}.zip",
+        archive=f"{RESULTS}/{{images}}/crops/{{order}}-{{size}}/{{part}}shard-{{shard}}.zip",
     log:
-        f"{LOGS}/crops/{{dataset}}_{{order}}-{{size}}_{{shard}}.log",
+        f"{LOGS}/crops/{{images}}/{{order}}-{{size}}/{{part}}{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/crops/{{dataset}}_{{order}}-{{size}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/crops/{{images}}/{{order}}-{{size}}/{{part}}{{shard}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -17,32 +15,11 @@ rule real_crops:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        nuclear=lambda w: DATASETS[w.dataset].quality.nuclear,
-        cell_types=lambda w: PLAN.crop_cell_types(w.dataset),
+        nuclear=lambda w: DATASETS[PLAN.dataset_of_images(w.images)].quality.nuclear,
+        cell_types=lambda w: (
+            None if w.part else PLAN.crop_cell_types(PLAN.dataset_of_images(w.images))
+        ),
     message:
-        "Single cells of {wildcards.dataset}, shard {wildcards.shard}"
-    script:
-        "../scripts/crops.py"
-
-
-rule generated_crops:
-    input:
-        fields=rules.sample.output.archive,
-    output:
-        archive=f"{RESULTS}/experiments/{{experiment}}/crops/{{order}}-{{size}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.zip",
-    log:
-        f"{LOGS}/crops/{{experiment}}_{{order}}-{{size}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/crops/{{experiment}}_{{order}}-{{size}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    conda:
-        "../envs/morphpipe.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
-    params:
-        nuclear=lambda w: DATASETS[PLAN.dataset_of(w.experiment)].quality.nuclear,
-    message:
-        "Single cells of generated {wildcards.experiment}, shard {wildcards.shard}"
+        "Single cells of {wildcards.images}, shard {wildcards.part}{wildcards.shard}"
     script:
         "../scripts/crops.py"

@@ -59,15 +59,15 @@ rule evaluate_memorisation:
         "../scripts/evaluate.py"
 
 
-rule real_cell_counts:
+rule cell_counts:
     input:
-        fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
+        fields=lambda w: PLAN.images(w.images, w.part, w.shard),
     output:
-        counts=f"{RESULTS}/datasets/{{dataset}}/cell-counts/shard-{{shard}}.parquet",
+        counts=f"{RESULTS}/{{images}}/cell-counts/{{part}}shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/cell_counts/{{dataset}}_{{shard}}.log",
+        f"{LOGS}/cell_counts/{{images}}/{{part}}{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/cell_counts/{{dataset}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/cell_counts/{{images}}/{{part}}{{shard}}.tsv"
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -75,32 +75,9 @@ rule real_cell_counts:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        nuclear=lambda w: DATASETS[w.dataset].quality.nuclear,
+        nuclear=lambda w: DATASETS[PLAN.dataset_of_images(w.images)].quality.nuclear,
     message:
-        "Counting cells of {wildcards.dataset}, shard {wildcards.shard}"
-    script:
-        "../scripts/cell_counts.py"
-
-
-rule generated_cell_counts:
-    input:
-        fields=rules.sample.output.archive,
-    output:
-        counts=f"{RESULTS}/experiments/{{experiment}}/cell-counts/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.parquet",
-    log:
-        f"{LOGS}/cell_counts/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/cell_counts/{{experiment}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    conda:
-        "../envs/morphpipe.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
-    params:
-        nuclear=lambda w: DATASETS[PLAN.dataset_of(w.experiment)].quality.nuclear,
-    message:
-        "Counting cells of generated {wildcards.experiment}, shard {wildcards.shard}"
+        "Counting cells of {wildcards.images}, shard {wildcards.part}{wildcards.shard}"
     script:
         "../scripts/cell_counts.py"
 

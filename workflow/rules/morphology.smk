@@ -53,23 +53,25 @@ rule cellprofiler_environment:
         "../scripts/cellprofiler_environment.py"
 
 
-# Called by `exec` in CellProfiler's environment, one thread a job.
-rule measure_real:
+# Called by `exec` in CellProfiler's environment, one thread a job: on real fields, those of one side
+# of a split, and on generated ones.
+rule measure:
     input:
-        fields=lambda w: PLAN.shard_fields(
-            SPLITS[MORPHOLOGY[w.morphology].split].dataset,
-            w.shard,
+        fields=lambda w: PLAN.measured_fields(w.place, w.morphology, w.part, w.shard),
+        split=lambda w: (
+            [] if w.place else PLAN.split_table(MORPHOLOGY[w.morphology].split)
         ),
-        split=lambda w: PLAN.split_table(MORPHOLOGY[w.morphology].split),
         environment=CELLPROFILER,
     output:
-        image=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/image.parquet",
-        objects=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/objects.parquet",
-        labels=f"{RESULTS}/morphology/{{morphology}}/shard-{{shard}}/labels.npz",
+        image=f"{RESULTS}/{{place}}morphology/{{morphology}}/{{part}}shard-{{shard}}/image.parquet",
+        objects=f"{RESULTS}/{{place}}morphology/{{morphology}}/{{part}}shard-{{shard}}/objects.parquet",
+        labels=f"{RESULTS}/{{place}}morphology/{{morphology}}/{{part}}shard-{{shard}}/labels.npz",
     log:
-        f"{LOGS}/measure_real/{{morphology}}_{{shard}}.log",
+        f"{LOGS}/measure/{{place}}{{morphology}}/{{part}}{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/measure_real/{{morphology}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/measure/{{place}}{{morphology}}/{{part}}{{shard}}.tsv"
+    wildcard_constraints:
+        place=r"(experiments/[^/]+/)?",
     conda:
         "../envs/cellprofiler.yaml"
     threads: 1
@@ -78,55 +80,23 @@ rule measure_real:
         runtime=growing(720),
     params:
         compared=lambda w: measured_by(MORPHOLOGY[w.morphology]),
+        side=lambda w: [] if w.place else MORPHOLOGY[w.morphology].side,
         pipeline=lambda w, input: MORPHOLOGY[w.morphology].pipeline,
         python=lambda w, input: CELLPROFILER_PYTHON,
         package=lambda w, input: PACKAGE,
         options=lambda w, input: measure_options(MORPHOLOGY[w.morphology]),
-        side=lambda w: MORPHOLOGY[w.morphology].side,
-        work=lambda w, input: f"{SCRATCH}/morphology/{w.morphology}/shard-{w.shard}",
+        split=lambda w, input: options("--split", input.split),
+        of_side=lambda w, input: (
+            options("--side", MORPHOLOGY[w.morphology].side) if input.split else ""
+        ),
+        work=lambda w, input: f"{SCRATCH}/morphology/{w.place}{w.morphology}/{w.part}shard-{w.shard}",
     message:
-        "CellProfiler on real fields ({wildcards.morphology}), shard {wildcards.shard}"
+        "CellProfiler: {wildcards.place}{wildcards.morphology}, shard {wildcards.part}{wildcards.shard}"
     shell:
         "exec env PYTHONPATH={params.package:q} PYTHONNOUSERSITE=1"
         " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
-        " --split {input.split:q} --side {params.side:q}"
-        " --pipeline {params.pipeline:q} {params.options} --scratch {params.work:q}"
-        " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
-        " > {log:q} 2>&1"
-
-
-rule measure_generated:
-    input:
-        fields=rules.sample.output.archive,
-        environment=CELLPROFILER,
-    output:
-        image=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/image.parquet",
-        objects=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/objects.parquet",
-        labels=f"{RESULTS}/experiments/{{experiment}}/morphology/{{morphology}}/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}/labels.npz",
-    log:
-        f"{LOGS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/measure_generated/{{experiment}}_{{morphology}}_{{training_seed}}_{{sampling_seed}}_{{shard}}.tsv"
-    conda:
-        "../envs/cellprofiler.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(720),
-    params:
-        compared=lambda w: measured_by(MORPHOLOGY[w.morphology]),
-        pipeline=lambda w, input: MORPHOLOGY[w.morphology].pipeline,
-        python=lambda w, input: CELLPROFILER_PYTHON,
-        package=lambda w, input: PACKAGE,
-        options=lambda w, input: measure_options(MORPHOLOGY[w.morphology]),
-        work=lambda w, input: f"{SCRATCH}/morphology/{w.experiment}_{w.morphology}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
-    message:
-        "CellProfiler on generated {wildcards.experiment}, shard {wildcards.shard}"
-    shell:
-        "exec env PYTHONPATH={params.package:q} PYTHONNOUSERSITE=1"
-        " OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-        " {params.python:q} -m morphpipe.morphology.measure --fields {input.fields:q}"
+        " {params.split} {params.of_side}"
         " --pipeline {params.pipeline:q} {params.options} --scratch {params.work:q}"
         " --image {output.image:q} --objects {output.objects:q} --labels {output.labels:q}"
         " > {log:q} 2>&1"

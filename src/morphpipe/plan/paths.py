@@ -72,8 +72,22 @@ class Plan:
             for k in range(settings.sampling.shards)
         ]
 
-    def views(self, dataset: str, encoder: str) -> list[str]:
-        """Views that an encoder has to take of a dataset, for all experiments on it together."""
+    def all_images(self) -> list[str]:
+        """Sets of images that are measured: `datasets/<name>` and `experiments/<name>`."""
+        return [
+            f"{s}/{n}" for s in ("datasets", "experiments") for n in getattr(self.configuration, s)
+        ]
+
+    def dataset_of_images(self, images: str) -> str:
+        """Name of the dataset of a set of images."""
+        section, name = images.split("/")
+        return name if section == "datasets" else self.dataset_of(name)
+
+    def views(self, images: str, encoder: str) -> list[str]:
+        """Views that an encoder takes of a set of images: of real ones for all experiments."""
+        section, dataset = images.split("/")
+        if section == "experiments":
+            return list(self._experiment(dataset).evaluation.views)
         evaluations = [
             experiment.evaluation
             for name, experiment in self.configuration.experiments.items()
@@ -150,6 +164,33 @@ class Plan:
         if self.configuration.datasets[dataset].planes_in_place:
             return f"{folder}/shards/shard-{shard}.parquet"
         return f"{folder}/images/shard-{shard}.zip"
+
+    def images(self, images: str, part: str, shard: int | str, kind: str = "features") -> str:
+        """Field table or archive of a shard of real or generated images, or of their crops.
+
+        Parameters
+        ----------
+        images, part
+            One of `all_images`, and of generated ones `training-<seed>_sampling-<seed>/`.
+        shard
+            Number.
+        kind
+            `features` of whole fields, or `crop-features/<order>-<size>`.
+        """
+        section, name = images.split("/")
+        if kind != "features":
+            place = f"{self.results}/{images}/{kind.replace('crop-features', 'crops')}"
+            return f"{place}/{part}shard-{shard}.zip"
+        if section == "datasets":
+            return self.shard_fields(name, shard)
+        return f"{self.results}/{images}/samples/{part}shard-{shard}.zip"
+
+    def measured_fields(self, place: str, morphology: str, part: str, shard: int | str) -> str:
+        """Fields that CellProfiler measures: real ones where `place` is empty, else generated."""
+        if place:
+            return self.images(place.rstrip("/"), part, shard)
+        split = self.configuration.morphology[morphology].split
+        return self.shard_fields(self.configuration.splits[split].dataset, shard)
 
     def shards_of(self, dataset: str) -> list[str]:
         """Fields of all plates, see `shard_fields`."""
