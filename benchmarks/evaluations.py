@@ -31,9 +31,9 @@ from morphpipe.config.sampling import FLOW, FLOW_SAMPLERS, Guidance, Sampling
 from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.encoders.base import Encoder
+from morphpipe.encoders.configured import load_encoder, record_in
 from morphpipe.encoders.extract import rgb_planes
 from morphpipe.encoders.registry import KINDS
-from morphpipe.encoders.stage import load_encoder, record_in
 from morphpipe.evaluation.core.feature_set import KEY_COLUMNS, FeatureSet
 from morphpipe.evaluation.core.floor import (
     Averaged,

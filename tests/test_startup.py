@@ -65,7 +65,7 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             id="figures",
         ),
         pytest.param(
-            "import morphpipe.encoders.stage",
+            "import morphpipe.encoders.configured",
             {"diffusers", "matplotlib", "torchvision", "torch._dynamo", "requests"},
             id="features",
         ),

@@ -5,10 +5,10 @@ from safetensors.torch import save_file
 from morphpipe.config.networks import OpenPhenomEncoder as OpenPhenomSettings
 from morphpipe.core.checksums import record_files
 from morphpipe.core.errors import ConfigError, WeightsError
+from morphpipe.encoders.configured import load_encoder
 from morphpipe.encoders.openphenom import OpenPhenom
 from morphpipe.encoders.registry import build_encoder
 from morphpipe.encoders.resnet18 import ResNet18
-from morphpipe.encoders.stage import load_encoder
 
 
 def test_kinds_are_built_from_their_files(tmp_path):

@@ -1,4 +1,4 @@
-from morphpipe.encoders.stage import extract_shard
+from morphpipe.encoders.configured import extract_shard
 from morphpipe.stages.job import start_job
 from morphpipe.tables.archive import read_fields
 

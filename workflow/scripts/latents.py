@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from morphpipe.stages.autoencoders import cache_latents
 from morphpipe.stages.job import start_job
-from morphpipe.stages.networks import cache_latents
 
 start_job(snakemake.log[0], snakemake.input, threads=snakemake.threads)
 cache_latents(

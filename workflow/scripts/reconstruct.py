@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from morphpipe.stages.evaluation import reconstruct
+from morphpipe.stages.autoencoders import reconstruct
 from morphpipe.stages.job import start_job
 
 start_job(snakemake.log[0], snakemake.input, threads=snakemake.threads)

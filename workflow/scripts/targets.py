@@ -1,5 +1,5 @@
+from morphpipe.stages.encoders import cache_alignment_targets
 from morphpipe.stages.job import start_job
-from morphpipe.stages.networks import cache_alignment_targets
 
 start_job(snakemake.log[0], snakemake.input, threads=snakemake.threads)
 cache_alignment_targets(

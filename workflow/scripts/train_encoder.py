@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from morphpipe.stages.encoders import train_encoder
 from morphpipe.stages.job import start_job
-from morphpipe.stages.networks import train_encoder
 
 start_job(snakemake.log[0], snakemake.input, echo=True, threads=snakemake.threads)
 train_encoder(

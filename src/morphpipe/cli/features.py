@@ -45,7 +45,7 @@ def features(
     ```
     """
     prepare(threads, log)
-    from morphpipe.encoders.stage import extract_shard, record_in
+    from morphpipe.encoders.configured import extract_shard, record_in
     from morphpipe.tables.archive import read_fields
 
     _, declared = configured(config, "encoders", name)

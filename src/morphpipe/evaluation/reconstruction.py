@@ -18,7 +18,7 @@ from morphpipe.config.base import ImageMode
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.assign import well_index
-from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.datasets.splits.table import select_side
 from morphpipe.evaluation.core.statistics import LEVEL, InfluenceValues, influence_interval
 from morphpipe.evaluation.core.subsample import thinned
 from morphpipe.tables.archive import read_fields
@@ -186,7 +186,7 @@ def measure_reconstruction(
         for mode in modes
     ]
     return reconstruction_rows(
-        read_fields(fields).select(fields_on(read_split(split), "test")),
+        select_side(read_fields(fields), split, "test"),
         codecs,
         codec=codec,
         context={"experiment": experiment, "dataset": dataset, "generator": generator},

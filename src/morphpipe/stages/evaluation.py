@@ -6,7 +6,6 @@ from typing import Any
 
 from morphpipe.core.storage import write_parquet
 from morphpipe.evaluation.distances.crops import CropInputs, measure_crop_distances
-from morphpipe.evaluation.reconstruction import measure_reconstruction
 from morphpipe.evaluation.stage import EvaluationInputs, measured
 from morphpipe.tables.metric_table import metric_table
 
@@ -54,16 +53,3 @@ def evaluate_crops(
         split=split, real_crops=real_crops, generated_crops=generated_crops, **settings
     )
     write_parquet(metric_table(measure_crop_distances(inputs)), metrics)
-
-
-def reconstruct(
-    settings: Mapping[str, Any],
-    fields: str,
-    split: str,
-    codec: str | Path,
-    metrics: str,
-    batch_size: int,
-) -> None:
-    """Write the metric table of how well an autoencoder reconstructs held-out fields."""
-    rows = measure_reconstruction(fields, split, codec, batch_size=batch_size, **settings)
-    write_parquet(metric_table(rows), metrics)

@@ -10,6 +10,7 @@ from morphpipe.config.splits import Split
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.datasets.splits.assign import held_out, split_by_well
+from morphpipe.tables.fields import FieldTable
 
 
 def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -99,6 +100,11 @@ def read_split(path: str | Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path} is no split table: it lacks {', '.join(sorted(missing))}.")
     return table
+
+
+def select_side(fields: FieldTable, split: str | Path, side: str) -> FieldTable:
+    """The fields of one side of a split table."""
+    return fields.select(fields_on(read_split(split), side))
 
 
 def fields_on(split: pd.DataFrame, side: str) -> list[str]:

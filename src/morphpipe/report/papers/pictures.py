@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphpipe.datasets.splits.table import fields_on, read_split
+from morphpipe.datasets.splits.table import select_side
 from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS, to_rgb
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import FieldReader
@@ -131,5 +131,5 @@ def read_images(
     recursion
         See `ImageSource`.
     """
-    held_out = read_fields(fields).select(fields_on(read_split(split), "test"))
+    held_out = select_side(read_fields(fields), split, "test")
     return ImageSource(held_out, [read_fields(path) for path in samples], recursion)

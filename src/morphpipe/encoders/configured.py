@@ -1,28 +1,19 @@
-"""Encoders as the workflow uses them: by their name in the configuration."""
+"""Encoders by their name in the configuration: loading them, and the features of a shard."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from tqdm import tqdm
-
-from morphpipe.config.networks import ResNet18Encoder
-from morphpipe.core.checksums import RECORD, read_record, record_files
+from morphpipe.core.checksums import RECORD, read_record
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import ConfigError
 from morphpipe.core.storage import atomic_path, sha256_of_file
 from morphpipe.encoders.base import Encoder, TokenEncoder
-from morphpipe.encoders.extract import expand_views, extract_features, rgb_planes
+from morphpipe.encoders.extract import expand_views, extract_features
 from morphpipe.encoders.registry import build_encoder
-from morphpipe.encoders.resnet18 import RGB_PLANES
-from morphpipe.encoders.train_resnet18 import train_resnet18
-from morphpipe.tables.field_reader import read_images
 from morphpipe.tables.fields import FieldTable
 
-WEIGHTS_NAME, HISTORY = "weights.safetensors", "history.csv"
+WEIGHTS_NAME = "weights.safetensors"
 
 
 def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
@@ -82,47 +73,6 @@ def load_token_encoder(
             "resnet18."
         )
     return encoder
-
-
-def train_encoder(fields: FieldTable, settings: ResNet18Encoder, folder: str | Path) -> None:
-    """Train a ResNet-18 to tell conditions (cell type and perturbation) apart, and save it.
-
-    Parameters
-    ----------
-    fields
-        What it sees.
-    settings
-        As configured.
-    folder
-        Will hold the weights, `history.csv` (`epoch`, `loss`, `accuracy`), and the checksums of
-        both in `weights.json`.
-    """
-    keys = fields.keys()
-    labels, names = pd.factorize(keys["cell_type"] + "\x00" + keys["perturbation"], sort=True)
-    images, rgb = read_images(fields), settings.image_mode == "rgb"
-    trained = train_resnet18(
-        rgb_planes(images, fields.manifest).numpy() if rgb else images,
-        labels.astype(np.int64),
-        channels=RGB_PLANES if rgb else fields.manifest.names,
-        classes=len(names),
-        epochs=settings.epochs,
-        batch_size=settings.training_batch_size,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed,
-        channel_dropout=0.0 if rgb else settings.channel_dropout,
-        device=best_device(),
-        progress=lambda epoch: tqdm.write(
-            f"epoch {epoch.number} of {settings.epochs}: loss {epoch.loss:.3f}, "
-            f"accuracy {epoch.accuracy:.3f}",
-            file=sys.stderr,
-        ),
-    )
-    folder = Path(folder)
-    trained.network.save(folder / WEIGHTS_NAME)
-    history = [(epoch.number, epoch.loss, epoch.accuracy) for epoch in trained.history]
-    columns = ["epoch", "loss", "accuracy"]
-    pd.DataFrame(history, columns=columns).to_csv(folder / HISTORY, index=False)
-    record_files(folder, [WEIGHTS_NAME, HISTORY])
 
 
 def extract_shard(
