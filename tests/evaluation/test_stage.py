@@ -16,7 +16,7 @@ from morphpipe.datasets.splits.table import write_split
 from morphpipe.evaluation import stage
 from morphpipe.evaluation.core.cell_counts import COUNT_SCHEMA
 from morphpipe.evaluation.registry import MODULES, load_measure
-from morphpipe.evaluation.stage import EvaluationInputs, by_encoder, measured
+from morphpipe.evaluation.stage import EvaluationInputs, measured
 from morphpipe.tables import field_reader
 from morphpipe.tables.feature_table import (
     Extraction,
@@ -200,13 +200,6 @@ def test_missing_rows_of_features_are_named(inputs, tmp_path, side, rows):
     message = rf"images have no features in .*{side}/all\.parquet, .* '({first[side]})'"
     with pytest.raises(DataError, match=message):
         measured("variance", inputs)
-
-
-def test_by_encoder_names_what_is_missing(inputs):
-    folders = inputs.real["judge"]
-    assert by_encoder(folders, ["judge"]) == {"judge": folders}
-    with pytest.raises(DataError, match="features of the encoder 'other'"):
-        by_encoder(folders, ["judge", "other"])
 
 
 def test_measures_that_apply():

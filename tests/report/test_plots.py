@@ -8,8 +8,8 @@ import pytest
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures.captions import experiment_plots
 from morphpipe.report.figures.drawing import inline_svg
-from morphpipe.report.figures.pictures import ChannelRow, SampleRow, Tile
-from morphpipe.report.figures.plots import figure_channels, figure_pca, figure_samples
+from morphpipe.report.figures.pictures import SampleRow, Tile
+from morphpipe.report.figures.plots import figure_pca, figure_samples
 
 from .conftest import SCRIPT
 
@@ -69,13 +69,8 @@ def test_too_few_real_images_are_said_not_drawn(hostile_inputs):
 
 def test_sheets_have_a_picture_for_each_tile():
     tile = Tile("f", np.zeros((8, 8, 3), np.uint8))
-    grey = Tile("f", np.zeros((8, 8), np.uint8))
     samples = figure_samples([SampleRow("a", "b", (tile,) * 2, (tile,) * 3)])
     assert sum(len(axes.images) for axes in samples.axes) == 5
-    channels = figure_channels([ChannelRow("a", "b", ("DNA", "ER"), (grey,) * 2, (grey,) * 2)])
-    assert sum(len(axes.images) for axes in channels.axes) == 4
-    # All grey planes are drawn in the same window.
-    assert {axes.images[0].get_clim() for axes in channels.axes} == {(0, 255)}
 
 
 def test_many_perturbations_are_counted_not_hidden(plots):

@@ -79,7 +79,7 @@ def test_an_autoencoder_is_exported_in_half_precision(call, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("evaluate", "distances", "other"), "splits/screen.parquet"),
+        (("evaluate", "distances", "other"), "has not made"),
         (("report",), "has not made"),
         (("report", "none"), "no 'none' in `experiments`"),
     ],

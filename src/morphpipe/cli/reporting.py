@@ -53,7 +53,7 @@ def evaluate(
     configuration, _ = configured(config, "experiments", experiment)
     plan = Plan(configuration)
     split = configuration.experiments[experiment].split
-    counts = plan.cell_counts(experiment) if "counts" in chosen.needs else []
+    counts = plan.cell_counts(experiment) if "cells" in chosen.needs else []
     samples, fields = plan.samples(experiment), plan.fields(split)
     files = [fields, plan.split_table(split), *samples, *plan.features(experiment), *counts]
     _require(files, config)

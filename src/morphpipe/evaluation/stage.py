@@ -1,52 +1,21 @@
 """The metric tables of an experiment, from feature and field tables on the disk."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from morphpipe.config.experiments import Evaluation
-from morphpipe.core.errors import DataError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.cell_counts import read_counts
 from morphpipe.evaluation.core.feature_set import FeatureSet, check_comparable
 from morphpipe.evaluation.core.load import load_feature_set, views_in
 from morphpipe.evaluation.registry import Rows, load_measure
-from morphpipe.tables.feature_table import read_extraction
 from morphpipe.tables.metric_table import metric_table
 
 # Views of whole images; the others are single channels.
 WHOLE_IMAGES = ("all", "rgb")
-
-
-def by_encoder(folders: Iterable[str | Path], encoders: Sequence[str]) -> dict[str, list[str]]:
-    """Sort folders of feature tables by the encoder that made them, as the tables themselves say.
-
-    Parameters
-    ----------
-    folders
-        Of `<view>.parquet`.
-    encoders
-        Those that are wanted, in this order; folders of others are left out.
-
-    Raises
-    ------
-    DataError
-        When a folder has no feature table, or an encoder no folder.
-    """
-    found: dict[str, list[str]] = {encoder: [] for encoder in encoders}
-    for folder in folders:
-        made_by = read_extraction(Path(folder) / f"{views_in(folder)[0]}.parquet").extractor
-        found.setdefault(made_by, []).append(str(folder))
-    for encoder in encoders:
-        if not found[encoder]:
-            raise DataError(
-                f"None of the folders has features of the encoder {encoder!r}, which the "
-                "experiment's evaluation names: make them, and name their folder as well."
-            )
-    return {encoder: found[encoder] for encoder in encoders}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from morphpipe.report.figures.drawing import (
     new_figure,
     panels,
 )
-from morphpipe.report.figures.pictures import ChannelRow, SampleRow
+from morphpipe.report.figures.pictures import SampleRow
 from morphpipe.report.results import COPY, FLOOR, GENERATED_AT_FLOOR, SHUFFLED
 
 _MARKS = {
@@ -58,28 +58,6 @@ def figure_samples(rows: Sequence[SampleRow]) -> Figure:
         )  # fmt: skip
     grid[0, 0].set_title("real", color=REAL)
     grid[0, tiles].set_title("generated", color=MADE)
-    return figure
-
-
-@mpl.rc_context(STYLE)
-def figure_channels(rows: Sequence[ChannelRow]) -> Figure:
-    """Single channels of one real and one generated field per cell type, same grey window."""
-    channels = rows[0].channels if rows else ("",)
-    figure = new_figure(1.3 * len(channels) + 1.8, 1.33 * 2 * max(len(rows), 1) + 0.4)
-    grid = figure.subplots(2 * max(len(rows), 1), len(channels), squeeze=False)
-    for axes in grid.ravel():
-        axes.set_axis_off()
-    for number, row in enumerate(rows):
-        for offset, (name, side) in enumerate((("real", row.real), ("generated", row.generated))):
-            line = grid[2 * number + offset]
-            for axes, tile in zip(line, side, strict=True):
-                axes.imshow(tile.pixels, cmap="gray", vmin=0, vmax=255)
-            line[0].text(
-                -0.1, 0.5, f"{row.cell_type}\n{row.perturbation}\n{name}", ha="right",
-                va="center", transform=line[0].transAxes, color=MADE if offset else REAL,
-            )  # fmt: skip
-    for axes, channel in zip(grid[0], channels, strict=True):
-        axes.set_title(channel, loc="center")
     return figure
 
 
