@@ -53,6 +53,10 @@ def official(file_server, monkeypatch):
     return addresses, images
 
 
+def _files(images, metadata):
+    return {"images": [images], "metadata": [metadata]}
+
+
 def _download(settings, folder):
     paths = folder / "images.zip", folder / "metadata.zip"
     RxRx1Source(settings).download(*paths, folder / "lock.json")
@@ -70,7 +74,7 @@ def test_one_experiment_is_fetched_alone_and_read_in_place(official, file_server
     assert len(names) == 18
     assert {name.split("/")[2] for name in names} == {"HUVEC-01"}
     assert all(asked for path, asked in file_server.asked if path == "images.zip")
-    fields, missing = RxRx1Source(settings).catalogue("huvec", *paths, tmp_path)
+    fields, missing = RxRx1Source(settings).catalogue("huvec", _files(*paths), tmp_path)
     assert missing.empty
     np.testing.assert_array_equal(read_images(fields), images[:3])
 
@@ -82,7 +86,7 @@ def test_cut_connections_change_nothing(official, file_server, tmp_path):
     )
     file_server.breaks = [None, 100, 50, 10]
     paths = _download(settings, tmp_path)
-    fields, _ = RxRx1Source(settings).catalogue("u2os", *paths, tmp_path)
+    fields, _ = RxRx1Source(settings).catalogue("u2os", _files(*paths), tmp_path)
     np.testing.assert_array_equal(read_images(fields), images[4:])
 
 
@@ -94,7 +98,9 @@ def test_subset_of_morphodiff_and_genes(official, tmp_path):
     paths = _download(settings, tmp_path)
     genes = tmp_path / "genes.csv"
     pd.DataFrame({"siRNA ID": [KNOWN], "Gene Symbol": ["ABC1;ABC2"]}).to_csv(genes, index=False)
-    fields, _ = RxRx1Source(settings).catalogue("huvec", *paths, tmp_path, genes=genes)
+    fields, _ = RxRx1Source(settings).catalogue(
+        "huvec", _files(*paths) | {"genes": [genes]}, tmp_path
+    )
     keys = fields.keys()
     assert keys["perturbation"].tolist() == ["1138", "17", "17"]
     assert keys["gene"].fillna("").tolist() == ["", "ABC1", "ABC1"]
@@ -107,7 +113,9 @@ def test_blank_names_of_sirnas_are_no_empty_selection(official, file_server, tmp
     settings = RxRx1Dataset.model_validate(addresses | {"subset": "morphodiff"})
     paths = _download(settings, tmp_path)
     with pytest.raises(DataError, match="None of the 1061 chosen siRNAs is named"):
-        RxRx1Source(settings).catalogue("huvec", paths[0], tmp_path / "metadata.csv", tmp_path)
+        RxRx1Source(settings).catalogue(
+            "huvec", _files(paths[0], tmp_path / "metadata.csv"), tmp_path
+        )
 
 
 @pytest.mark.parametrize(

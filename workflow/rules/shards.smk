@@ -25,11 +25,9 @@ rule simulate:
         "../scripts/simulate.py"
 
 
-rule catalogue_rxrx1:
+rule catalogue:
     input:
-        images=rules.download_rxrx1.output.images,
-        metadata=rules.download_rxrx1.output.metadata,
-        genes=lambda w: PLAN.tables(w.dataset),
+        unpack(lambda w: PLAN.in_place(w.dataset)),
     output:
         fields=f"{RESULTS}/datasets/{{dataset}}/catalogue.parquet",
         missing=f"{RESULTS}/datasets/{{dataset}}/catalogue-missing.parquet",
@@ -38,7 +36,7 @@ rule catalogue_rxrx1:
     benchmark:
         f"{BENCHMARKS}/catalogue/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset=one_of(PLAN.datasets_from("rxrx1")),
+        dataset=one_of(PLAN.datasets_in_place()),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -50,14 +48,14 @@ rule catalogue_rxrx1:
     message:
         "Reading the archive's directory of {wildcards.dataset}"
     script:
-        "../scripts/catalogue_rxrx1.py"
+        "../scripts/catalogue.py"
 
 
-# RxRx1's archive is read in place: a shard is a part of the catalogue.
-rule examine_rxrx1:
+# Planes that are read in place: a shard is a part of the catalogue.
+rule examine:
     input:
-        images=rules.download_rxrx1.output.images,
-        fields=rules.catalogue_rxrx1.output.fields,
+        images=lambda w: PLAN.in_place(w.dataset)["images"],
+        fields=rules.catalogue.output.fields,
     output:
         fields=f"{RESULTS}/datasets/{{dataset}}/shards/shard-{{shard}}.parquet",
         quality=f"{RESULTS}/datasets/{{dataset}}/quality/shard-{{shard}}.parquet",
@@ -66,7 +64,7 @@ rule examine_rxrx1:
     benchmark:
         f"{BENCHMARKS}/examine/{{dataset}}_{{shard}}.tsv"
     wildcard_constraints:
-        dataset=one_of(PLAN.datasets_from("rxrx1")),
+        dataset=one_of(PLAN.datasets_in_place()),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -79,7 +77,7 @@ rule examine_rxrx1:
     message:
         "Looking at every plane of {wildcards.dataset}, shard {wildcards.shard}"
     script:
-        "../scripts/examine_rxrx1.py"
+        "../scripts/examine.py"
 
 
 rule preprocess:

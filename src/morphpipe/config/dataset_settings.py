@@ -42,6 +42,16 @@ class DatasetSettings(Model):
         """Names of the tables that are downloaded beside the planes."""
         return ()
 
+    @property
+    def downloaded(self) -> dict[str, str]:
+        """Names of the archives that are downloaded, and of their files in the cache."""
+        return {}
+
+    @property
+    def own_files(self) -> dict[str, str]:
+        """Files of one's own that the images are read from, by name."""
+        return {}
+
     def table_address(self, table: str) -> str:
         """Address of one of `tables`."""
         return str(getattr(self, table))

@@ -148,6 +148,11 @@ class RxRx1Dataset(DatasetSettings):
         return tuple(a for a in (self.images, self.metadata, self.genes) if a)
 
     @property
+    def downloaded(self) -> dict[str, str]:
+        """Names of the archives that are downloaded, and of their files in the cache."""
+        return {"images": "rxrx1-images.zip", "metadata": "rxrx1-metadata.zip"}
+
+    @property
     def checksums(self) -> dict[str, str]:
         """Configured SHA-256 of the two archives, by address."""
         known = {self.images: self.images_sha256, self.metadata: self.metadata_sha256}

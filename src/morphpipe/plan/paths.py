@@ -46,6 +46,10 @@ class Plan:
         """Names of the datasets whose planes are preprocessed."""
         return [n for n, d in self.configuration.datasets.items() if d.raw]
 
+    def datasets_in_place(self) -> list[str]:
+        """Names of the datasets whose planes are read where they are."""
+        return [n for n, d in self.configuration.datasets.items() if d.planes_in_place]
+
     def table_names(self) -> list[str]:
         """Names of the tables that the datasets are downloaded with, sorted."""
         return sorted({t for d in self.configuration.datasets.values() for t in d.tables})
@@ -143,6 +147,21 @@ class Plan:
         """Records of the downloaded tables that say what the planes of a dataset show."""
         names = self.configuration.datasets[dataset].tables
         return [f"{self._downloaded(dataset)}/{name}.csv.json" for name in names]
+
+    def in_place(self, dataset: str) -> dict[str, list[str]]:
+        """Records of the files that the catalogue of a dataset is made from, by name.
+
+        One's own files, which are not downloaded, stand for themselves.
+        """
+        settings = self.configuration.datasets[dataset]
+        files = {
+            name: [f"{self._downloaded(dataset)}/{file}.json"]
+            for name, file in settings.downloaded.items()
+        }
+        tables = {
+            name: [f"{self._downloaded(dataset)}/{name}.csv.json"] for name in settings.tables
+        }
+        return {name: [path] for name, path in settings.own_files.items()} | files | tables
 
     def dataset_downloads(self) -> list[str]:
         """Records of all files that the datasets in use are downloaded as."""

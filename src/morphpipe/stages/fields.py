@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
-from morphpipe.config.datasets import RxRx1Dataset, SimulatedDataset, parse_dataset
+from morphpipe.config.datasets import SimulatedDataset, parse_dataset
 from morphpipe.config.splits import Split
 from morphpipe.core.storage import read_parquet, write_parquet
 from morphpipe.datasets.fetch.obtain import obtained
@@ -14,13 +15,21 @@ from morphpipe.datasets.preparation.quality import QUARANTINE_COLUMNS
 from morphpipe.datasets.preparation.tables import write_quality
 from morphpipe.datasets.simulated.source import screen_design, simulate_plate
 from morphpipe.datasets.sources.registry import source_of
-from morphpipe.datasets.sources.rxrx1_source import RxRx1Source
 from morphpipe.datasets.sources.sheet import write_sheet
-from morphpipe.datasets.sources.source import RawSource
+from morphpipe.datasets.sources.source import InPlaceSource, RawSource
 from morphpipe.datasets.splits.leakage import check_leakage
 from morphpipe.datasets.splits.table import make_split, write_split
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import write_fields
+
+
+def _obtained(records: Mapping[str, str | Sequence[str]]) -> dict[str, list[Path]]:
+    """Downloaded files next to their records; what is no record is a file of one's own."""
+    listed = {n: [found] if isinstance(found, str) else list(found) for n, found in records.items()}
+    return {
+        name: [obtained(path) if path.endswith(".json") else Path(path) for path in paths]
+        for name, paths in listed.items()
+    }
 
 
 def write_plate_sheet(
@@ -46,45 +55,40 @@ def write_plate_sheet(
     source = source_of(parse_dataset(settings))
     if not isinstance(source, RawSource):
         raise TypeError(f"{type(source).__name__} has no sample sheets")
-    files = {
-        name: [obtained(found)] if isinstance(found, str) else [obtained(one) for one in found]
-        for name, found in records.items()
-    }
-    fields, absent = source.plate_sheet(plate, files, Path(sheet).parent)
+    fields, absent = source.plate_sheet(plate, _obtained(records), Path(sheet).parent)
     write_sheet(fields, sheet)
-    table = absent.reindex(columns=QUARANTINE_COLUMNS).astype("string")
-    write_parquet(pa.Table.from_pandas(table, preserve_index=False), missing)
+    _write_missing(absent, missing)
 
 
 def write_catalogue(
     dataset: str,
     settings: Mapping[str, Any],
-    images: str,
-    metadata: str,
-    genes: Sequence[str],
+    records: Mapping[str, str | Sequence[str]],
     fields: str | Path,
     missing: str | Path,
 ) -> None:
-    """Write the field table of RxRx1's archive, and the table of fields without images.
+    """Write the table of all fields of a dataset that is read in place.
 
     Parameters
     ----------
     dataset, settings
         Name and configuration of the dataset.
-    images, metadata, genes
-        Records of the downloaded files; `genes` is empty where no table of genes is configured.
+    records
+        Records of the downloaded files by name, see `InPlaceSource.catalogue`.
     fields, missing
-        The two tables to write.
+        The field table to write, and the table of fields without images.
     """
-    table, absent = RxRx1Source(RxRx1Dataset.model_validate(settings)).catalogue(
-        dataset,
-        obtained(images),
-        obtained(metadata),
-        Path(fields).parent,
-        genes=next(map(obtained, genes), None),
-    )
+    source = source_of(parse_dataset(settings))
+    if not isinstance(source, InPlaceSource):
+        raise TypeError(f"{type(source).__name__} is not read in place")
+    table, absent = source.catalogue(dataset, _obtained(records), Path(fields).parent)
     write_fields(table, fields)
-    write_parquet(pa.Table.from_pandas(absent, preserve_index=False), missing)
+    _write_missing(absent, missing)
+
+
+def _write_missing(absent: pd.DataFrame, path: str | Path) -> None:
+    table = absent.reindex(columns=QUARANTINE_COLUMNS).astype("string")
+    write_parquet(pa.Table.from_pandas(table, preserve_index=False), path)
 
 
 def simulate_shard(

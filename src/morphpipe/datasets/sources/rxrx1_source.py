@@ -1,6 +1,6 @@
 """RxRx1 as a source of datasets: its download, whole or in part, and its fields."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ from morphpipe.config.datasets import RxRx1Dataset
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources.rxrx1 import build_fields, read_metadata
 from morphpipe.datasets.sources.rxrx1_subsets import genes_of_sirnas, morphodiff_huvec
-from morphpipe.datasets.sources.source import NO_LICENCE, PARTS, Download, Source, Work
+from morphpipe.datasets.sources.source import NO_LICENCE, PARTS, Download, InPlaceSource, Work
 from morphpipe.tables.fields import FieldTable
 
 # Recursion's page of RxRx1: the archive is 47 GB, of 125,510 sites of 512x512 on 204 plates.
@@ -17,7 +17,7 @@ _BYTES = 47_000_000_000
 _FIELDS, _SIZE, _PLATES = 125_510, 512, 204
 
 
-class RxRx1Source(Source[RxRx1Dataset]):
+class RxRx1Source(InPlaceSource[RxRx1Dataset]):
     """RxRx1: two archives for all plates."""
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
@@ -121,11 +121,8 @@ class RxRx1Source(Source[RxRx1Dataset]):
     def catalogue(
         self,
         name: str,
-        images: str | Path,
-        metadata: str | Path,
-        folder: str | Path,
-        *,
-        genes: str | Path | None = None,
+        files: Mapping[str, Sequence[Path]],
+        folder: Path,
     ) -> tuple[FieldTable, pd.DataFrame]:
         """The fields as configured, and those whose planes are not in the archive.
 
@@ -133,22 +130,22 @@ class RxRx1Source(Source[RxRx1Dataset]):
         ----------
         name
             Of the dataset.
-        images, metadata, folder
-            See `morphpipe.datasets.sources.rxrx1.build_fields`.
-        genes
-            Thermo Fisher's table, for the column `gene`.
+        files
+            `images`, `metadata` and, for the column `gene`, Thermo Fisher's table `genes`.
+        folder
+            Where the table will be written.
         """
         settings = self.settings
         return build_fields(
-            images,
-            metadata,
+            files["images"][0],
+            files["metadata"][0],
             folder,
             dataset=name,
             cell_types=settings.cell_types,
             batches=settings.batches,
             perturbations=settings.perturbations,
             sirnas=morphodiff_huvec() if settings.subset == "morphodiff" else None,
-            genes=None if genes is None else genes_of_sirnas(genes),
+            genes=next(map(genes_of_sirnas, files.get("genes", [])), None),
             quarantine=settings.quality.unreadable == "quarantine",
         )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # reading sheets takes long to import
     import pandas as pd
 
     from morphpipe.datasets.sources.sheet import SampleSheet
+    from morphpipe.tables.fields import FieldTable
 
 Settings = TypeVar("Settings", bound=DatasetSettings)
 Raw = TypeVar("Raw", bound=RawDataset)
@@ -136,6 +137,26 @@ class Source(ABC, Generic[Settings]):
             When the dataset cannot be used.
         """
         return
+
+
+class InPlaceSource(Source[Settings]):
+    """A dataset whose planes are read where they are, through a table of all its fields."""
+
+    @abstractmethod
+    def catalogue(
+        self, name: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> tuple["FieldTable", "pd.DataFrame"]:
+        """The fields as configured, and `field_id` and `reason` of those without images.
+
+        Parameters
+        ----------
+        name
+            Name of the dataset.
+        files
+            The files by the names of the rule's inputs.
+        folder
+            Where the table will be written: archives are named relative to it.
+        """
 
 
 class RawSource(Source[Raw]):

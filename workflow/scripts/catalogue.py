@@ -5,6 +5,6 @@ start_job(snakemake.log[0], snakemake.input)
 write_catalogue(
     snakemake.wildcards.dataset,
     snakemake.params.dataset,
-    **snakemake.input,
+    dict(snakemake.input.items()),
     **snakemake.output,
 )
