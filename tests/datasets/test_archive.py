@@ -130,7 +130,9 @@ def test_truncated_png_names_field_and_channel(make_fields, tmp_path):
     _patch(path, plane["offset"] + plane["length"] // 2, bytes(plane["length"] // 2))
     with FieldReader(fields) as reader:
         reader.read(0)
-        with pytest.raises(DataError, match=r"Field f1, channel ER \(.*a\.zip\) cannot be decoded"):
+        with pytest.raises(
+            DataError, match=r"Field f1, channel ER \(.*a\.zip\) is not the plane that"
+        ):
             reader.read(1)
 
 

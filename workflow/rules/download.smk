@@ -93,6 +93,32 @@ rule download_bbbc021:
         "../scripts/download_file.py"
 
 
+rule download_crops:
+    input:
+        lambda w: local_files(DATASETS[w.dataset].images),
+    output:
+        archive=f"{CACHE}/datasets/{{dataset}}/crops.zip.json",
+    log:
+        f"{LOGS}/download/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.datasets_from("crops")),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(720),
+    params:
+        address=lambda w: DATASETS[w.dataset].images,
+        lock=lambda w, input: CONFIGURATION.paths.lock,
+    message:
+        "Downloading the crops of {wildcards.dataset}"
+    script:
+        "../scripts/download_file.py"
+
+
 rule download_gallery:
     input:
         annotation=f"{CACHE}/datasets/{{dataset}}/annotation.csv.json",

@@ -362,8 +362,86 @@ class SheetDataset(RawDataset):
         return self.sheet
 
 
+class CropsDataset(DatasetSettings):
+    """Single-cell crops in the layout that IMPA and CellFlux publish (Zenodo record 8307629)."""
+
+    title = "published single-cell crops"
+    planes_in_place = True
+
+    source: Literal["crops"]
+    images: str = Field(
+        description="The zip archive of a dataset: a path, or an address (`https:`, `http:`, "
+        "`file:`) to download it from; or the folder of an unpacked one. It is read where it is."
+    )
+    layout: Literal["bbbc021", "rxrx1", "cpg0000"] = Field(
+        description="Whose crops they are: it says where the crop of a key is, and which channels "
+        "it has (BBBC021: actin, tubulin, DNA; RxRx1: w6 to w1; cpg0000: Mito, AGP, ER, RNA, DNA)."
+    )
+    index: str | None = Field(
+        None,
+        description="The table of crops inside the archive or folder; null: its only `.csv` file.",
+    )
+    size: PositiveInt = Field(96, description="Height and width of a crop, pixels.")
+    shards: PositiveInt = Field(1, description="Number of plates, one shard each.")
+    cell_type: str | None = Field(
+        None,
+        description="Null: MCF7 for BBBC021, U2OS for cpg0000, and for RxRx1 what the key says.",
+    )
+    separate_doses: bool = Field(
+        False,
+        description="Make each dose of a compound a perturbation of its own, such as "
+        "`cyclohexamide-15`; otherwise `concentration` alone has the dose.",
+    )
+    batches: list[str] | None = Field(None, description="Batches to take; null: all.")
+    plates: list[str] | None = Field(None, description="Plates to take; null: all.")
+    perturbations: list[str] | None = Field(
+        None, description="Perturbations to take, as they are called in the field table; null: all."
+    )
+    quality: Quality = Field(default_factory=lambda: Quality())
+    licence: str = Field(
+        description="Licence of the images; the licence of the raw data holds for crops of them."
+    )
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether the images are at an address, and not in a file or folder of one's own."""
+        return self.images.startswith(("https:", "http:", "file:"))
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of all files that are downloaded."""
+        return (self.images,) if self.is_downloaded else ()
+
+    @property
+    def downloaded(self) -> dict[str, str]:
+        """Names of the archives that are downloaded, and of their files in the cache."""
+        return {"images": "crops.zip"} if self.is_downloaded else {}
+
+    @property
+    def own_files(self) -> dict[str, str]:
+        """Files of one's own that the images are read from, by name."""
+        return {} if self.is_downloaded else {"images": self.images}
+
+    @property
+    def origin(self) -> str:
+        """Where the images come from."""
+        return self.images
+
+    @property
+    def all_cell_types(self) -> tuple[str, ...] | None:
+        """Cell types of the crops; None where only the data know."""
+        known = {"bbbc021": "MCF7", "cpg0000": "U2OS"}.get(self.layout)
+        found = self.cell_type or known
+        return None if found is None else (found,)
+
+    @property
+    def all_perturbations(self) -> tuple[str, ...] | None:
+        """Perturbations of the crops; None where only the data know."""
+        return None if self.perturbations is None else tuple(self.perturbations)
+
+
 Dataset = Annotated[
-    SimulatedDataset | RxRx1Dataset | BBBC021Dataset | GalleryDataset | SheetDataset,
+    SimulatedDataset | RxRx1Dataset | BBBC021Dataset | GalleryDataset | SheetDataset | CropsDataset,
     Field(discriminator="source"),
 ]
 SETTINGS: dict[str, type[DatasetSettings]] = {

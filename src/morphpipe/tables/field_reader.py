@@ -16,6 +16,7 @@ from morphpipe.tables.archive import table_inside
 from morphpipe.tables.fields import (
     FieldTable,
 )
+from morphpipe.tables.npy import MAGIC, decode_array
 from morphpipe.tables.png import decode_plane
 from morphpipe.tables.zip_directory import BEFORE, BEHIND, archive_checksum, local_member
 
@@ -114,12 +115,8 @@ class FieldReader:
             if name in self._fields.checksums:
                 self._open(name)
 
-    def _plane(
-        self, plane: dict[str, Any], place: str, size: tuple[int, int]
-    ) -> tuple[NDArray[Any], str | None]:
-        """A plane, and the name of its member of an archive; none where it is a file."""
-        # Nothing is read, or unpacked, that is longer than a PNG of 16 bits can be.
-        largest = _OVERHEAD + 4 * size[0] * (size[1] + 1)
+    def _bytes(self, plane: dict[str, Any], place: str, largest: int) -> tuple[bytes, str | None]:
+        """Content of an image file, and the name of its member of an archive, if it is one."""
         if plane["offset"] is None:
             path = self._fields.folder / plane["file"]
             try:
@@ -130,12 +127,12 @@ class FieldReader:
             except OSError as error:
                 raise DataError(f"{place} cannot be read ({error.strerror}).") from None
             if len(data) > largest:
-                raise DataError(f"{place} has too many bytes for {size[0]}x{size[1]} pixels.")
-            return decode_plane(data, place, size), None
+                raise DataError(f"{place} has too many bytes for its pixels.")
+            return data, None
         if not 0 <= plane["length"] <= largest:
             raise DataError(
-                f"{place} has {plane['length']} bytes, too many for {size[0]}x{size[1]} pixels: "
-                "the field table is wrong."
+                f"{place} has {plane['length']} bytes, too many for its pixels: the field table is "
+                "wrong."
             )
         start = min(plane["offset"], BEFORE)
         end = start + plane["length"]
@@ -155,15 +152,14 @@ class FieldReader:
             except zlib.error as error:
                 raise DataError(f"{place} cannot be decompressed ({error}).") from None
             if len(data) > largest:
-                raise DataError(f"{place} unpacks to more than {size[0]}x{size[1]} pixels need.")
-        image = decode_plane(data, place, size)
+                raise DataError(f"{place} unpacks to more bytes than its pixels need.")
         name, checksum = member
         if zlib.crc32(data) != checksum:
             raise DataError(
                 f"{place} is not the plane that the archive was written with: the CRC-32 of its "
                 f"member {name} is another. Make or fetch the archive again."
             )
-        return image, name
+        return data, name
 
     def _check_name(self, entry: dict[str, Any], number: int, name: str, place: str) -> None:
         """Stop unless a member is of the field and channel that the row is of."""
@@ -173,7 +169,9 @@ class FieldReader:
         if named == field_id and of_channel:
             return
         of_archive = self._fields.checksums.get(location["file"])
-        if of_archive is not None and of_archive.members is not None:
+        if name.endswith(".npy"):
+            fits = is_crop(name, field_id)
+        elif of_archive is not None and of_archive.members is not None:
             fits = name == member_name(of_archive.members, entry, number)
         else:
             # A plane that several fields share has the name of the first of them.
@@ -216,12 +214,22 @@ class FieldReader:
         entry = self._fields.table.slice(row, 1).to_pylist()[0]
         shape = (entry["height"], entry["width"])
         dtype = np.uint8 if self._fields.manifest.bit_depth == 8 else np.uint16
-        planes = []
-        pairs = zip(self._fields.manifest.names, entry["channels"], strict=True)
-        for number, (channel, location) in enumerate(pairs):
+        names = self._fields.manifest.names
+        # Nothing is read, or unpacked, that is longer than the pixels can be: of a PNG of 16 bits,
+        # or of an array with all channels.
+        largest = _OVERHEAD + 4 * shape[0] * (shape[1] + 1) * len(names)
+        planes: list[NDArray[Any]] = []
+        before: tuple[dict[str, Any], bytes, str | None] | None = None
+        for number, (channel, location) in enumerate(zip(names, entry["channels"], strict=True)):
             file = self._fields.folder / location["file"]
             place = f"Field {entry['field_id']}, channel {channel} ({file})"
-            plane, name = self._plane(location, place, shape)
+            if before is None or before[0] != location:
+                before = (location, *self._bytes(location, place, largest))
+            _, data, name = before
+            if data.startswith(MAGIC):
+                plane = decode_array(data, place, shape, len(names))[..., number]
+            else:
+                plane = decode_plane(data, place, shape)
             if name is not None:
                 self._check_name(entry, number, name, place)
             if plane.shape != shape or plane.dtype != dtype:
@@ -278,3 +286,13 @@ def member_name(members: str, row: Mapping[str, Any], number: int) -> str:
     for key in ("batch", "plate", "well", "site"):
         members = members.replace(f"{{{key}}}", str(row[key]))
     return members.replace("{channel}", str(number + 1))
+
+
+def is_crop(member: str, field_id: str) -> bool:
+    """Whether a member of an archive of crops is that of a field, whose id it is named after.
+
+    The folders and the name of the file are parts of the published key, see
+    `morphpipe.datasets.sources.crops`.
+    """
+    *folders, file = member.removesuffix(".npy").split("/")
+    return field_id.endswith(file) and all(folder in field_id for folder in folders[-2:])

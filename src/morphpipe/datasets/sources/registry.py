@@ -13,6 +13,7 @@ SOURCES = {
     "bbbc021": "bbbc021_source.BBBC021Source",
     "gallery": "gallery_source.GallerySource",
     "sheet": "sheet_source.SheetSource",
+    "crops": "crops_source.CropsSource",
 }
 
 
