@@ -25,7 +25,7 @@ import torch
 from measuring import markdown_table
 from numpy.typing import NDArray
 
-from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.morphology.sets import MorphologySettings
 from morphpipe.evaluation.morphology.stage import evaluate_morphology

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphpipe.autoencoders.autoencoder import Codec
+from morphpipe.autoencoders.base import Codec
 from morphpipe.config.sampling import FLOW, FLOW_SAMPLERS, Guidance, Sampling
 from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.splits.table import fields_on, read_split

@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 from measuring import markdown_table, seconds_of
 
-from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import FlowUNet, Generator, SiT
 from morphpipe.config.sampling import Guidance, Sampling

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import morphpipe.autoencoders.autoencoder as autoencoder_module
-from morphpipe.autoencoders.autoencoder import CONFIG, load_codec, to_8bit, to_unit_range
+from morphpipe.autoencoders.autoencoder import load_autoencoder as load_codec
+from morphpipe.autoencoders.base import CONFIG, to_8bit, to_unit_range
 from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.tables.array_shards import sample_latents
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.autoencoders.autoencoder import load_codec
 from morphpipe.autoencoders.latents import cache_moments
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.core.errors import DataError
 from morphpipe.imaging.rgb import rxrx1_to_rgb
 from morphpipe.tables.array_shards import ArrayShards

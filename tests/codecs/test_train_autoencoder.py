@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from morphpipe.autoencoders import training as module
-from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.autoencoders.training import (
     save_autoencoder,
     texture_energies,

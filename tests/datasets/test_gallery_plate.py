@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from morphpipe.config.datasets import GalleryDataset
+from morphpipe.config.raw_datasets import GalleryDataset
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.preparation.preprocess import preprocess_plate
 from morphpipe.datasets.sources.gallery_source import GallerySource
@@ -84,7 +84,9 @@ def test_from_the_bucket_to_pixels(bucket, settings, file_server, tmp_path, fide
     GallerySource(settings).download(PLATE, wells, archive, table, tmp_path / "lock.json")
     asked = {path for path, _ in file_server.asked}
     assert not any("A03" in path for path in asked), "only the chosen wells are fetched"
-    sheet = GallerySource(settings).plate_sheet(PLATE, archive, table, wells)
+    files = {"archive": [archive], "load_data": [table], "annotation": [wells]}
+    sheet, missing = GallerySource(settings).plate_sheet(PLATE, files, tmp_path)
+    assert missing.empty
     assert sheet.frame["control"].tolist() == ["negative", "none"]
     preprocess_plate(
         sheet, "rohban", settings.preprocessing, settings.quality, tmp_path / "images.zip",

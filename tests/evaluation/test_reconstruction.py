@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.autoencoders.autoencoder import load_codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.reconstruction import mean_squared_errors, reconstruction_rows
 from morphpipe.imaging.rgb import rxrx1_to_rgb

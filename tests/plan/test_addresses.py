@@ -2,7 +2,7 @@
 
 import pytest
 
-from morphpipe.config.datasets import BBBC021Dataset
+from morphpipe.config.raw_datasets import BBBC021Dataset
 from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.sources.bbbc021_source import BBBC021Source
 from morphpipe.datasets.sources.registry import source_of

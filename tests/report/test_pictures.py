@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphpipe.config.datasets import RxRx1Dataset, SheetDataset
+from morphpipe.config.datasets import RxRx1Dataset
+from morphpipe.config.raw_datasets import SheetDataset
 from morphpipe.imaging.rgb import RGB_CHANNELS, rxrx1_to_rgb
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures import pictures

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers.models import AutoencoderKL
 
-from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.autoencoder import Autoencoder
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.autoencoders.training import save_autoencoder
 from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
@@ -72,7 +73,7 @@ def codec():
         latent_channels=2,
         norm_num_groups=4,
     ).eval()
-    return Codec(model, "channels", torch.zeros(2), torch.ones(2))
+    return Autoencoder(model, "channels", torch.zeros(2), torch.ones(2))
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def run(trained, codec, plan, make_manifest, tmp_path):
 
 def _break_after(monkeypatch, batches):
     """Let decoding fail after so many batches; gives the list of the batches' sizes."""
-    real, decoded = Codec.decode, []
+    real, decoded = Autoencoder.decode, []
 
     def decode(self, latents, channels):
         if len(decoded) == batches:
@@ -122,7 +123,7 @@ def _break_after(monkeypatch, batches):
         decoded.append(len(latents))
         return real(self, latents, channels)
 
-    monkeypatch.setattr(Codec, "decode", decode)
+    monkeypatch.setattr(Autoencoder, "decode", decode)
     return decoded
 
 

@@ -12,6 +12,8 @@ rule train_codec:
         f"{LOGS}/train_codec/{{codec}}.log",
     benchmark:
         f"{BENCHMARKS}/train_codec/{{codec}}.tsv"
+    wildcard_constraints:
+        codec=one_of(n for n, c in CODECS.items() if c.trained_on is not None),
     conda:
         "../envs/morphpipe.yaml"
     threads: 8
@@ -25,6 +27,31 @@ rule train_codec:
         "Training the codec {wildcards.codec}"
     script:
         "../scripts/train_codec.py"
+
+
+# In place of an autoencoder, where a generator sees pixels.
+rule pixel_codec:
+    output:
+        config=f"{RESULTS}/codecs/{{codec}}/config.json",
+        record=f"{RESULTS}/codecs/{{codec}}/weights.json",
+    log:
+        f"{LOGS}/pixel_codec/{{codec}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pixel_codec/{{codec}}.tsv"
+    wildcard_constraints:
+        codec=one_of(n for n, c in CODECS.items() if c.origin == "pixels"),
+    conda:
+        "../envs/morphpipe.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        patch=lambda w: CODECS[w.codec].patch,
+    message:
+        "Pixels in place of a codec: {wildcards.codec}"
+    script:
+        "../scripts/pixel_codec.py"
 
 
 rule train_encoder:

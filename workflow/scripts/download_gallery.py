@@ -1,4 +1,4 @@
-from morphpipe.config.datasets import GalleryDataset
+from morphpipe.config.raw_datasets import GalleryDataset
 from morphpipe.datasets.fetch.obtain import obtained
 from morphpipe.datasets.sources.gallery_source import GallerySource
 from morphpipe.stages.job import start_job

@@ -9,6 +9,7 @@ import torch
 from diffusers.models import AutoencoderKL
 from safetensors import SafetensorError
 
+from morphpipe.autoencoders.base import CONFIG, to_8bit, to_unit_range
 from morphpipe.config.base import ImageMode
 from morphpipe.core.checksums import check_recorded
 from morphpipe.core.devices import computes_bfloat16
@@ -16,25 +17,15 @@ from morphpipe.core.errors import DataError, WeightsError
 from morphpipe.core.finite import check_finite
 from morphpipe.core.json_files import read_json
 
-CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 # Pixels of the planes that a CPU takes at once: the activations of more leave its caches, which
 # makes a plane half as slow again (docs/training.md).
 _CPU_PIXELS = 2**17
 
 
-def to_unit_range(images: torch.Tensor) -> torch.Tensor:
-    """8-bit intensities 0 to 255 as float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def to_8bit(images: torch.Tensor) -> torch.Tensor:
-    """Inverse of `to_unit_range`: rounded, clipped to 0 to 255, uint8."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
 @dataclass
-class Codec:
+class Autoencoder:
     """A frozen autoencoder and the normalisation of its latents.
 
     Attributes
@@ -183,13 +174,13 @@ class Codec:
         return values.to(self.device, torch.float32)[None, :, None, None]
 
 
-def load_codec(
+def load_autoencoder(
     folder: str | Path,
     mode: ImageMode,
     *,
     scaling_factor: float | None = None,
     device: str | torch.device = "cpu",
-) -> Codec:
+) -> Autoencoder:
     """Load an AutoencoderKL in diffusers' layout.
 
     It computes in float32, or in bfloat16 where the device does so itself and the weights' own
@@ -201,7 +192,7 @@ def load_codec(
         With `config.json` and `diffusion_pytorch_model.safetensors`, or a pipeline's folder that
         holds these in `vae/`.
     mode
-        See `Codec`.
+        See `Autoencoder`.
     scaling_factor
         Overrides the one in `config.json`.
     device
@@ -255,6 +246,8 @@ def load_codec(
     half = not config["force_upcast"] and computes_bfloat16(torch.device(device))
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if scaling_factor is None and mean is not None and std is not None:
-        return Codec(model, mode, torch.tensor(mean), torch.tensor(std), half)
+        return Autoencoder(model, mode, torch.tensor(mean), torch.tensor(std), half)
     factor = config.get("scaling_factor", 0.18215) if scaling_factor is None else scaling_factor
-    return Codec(model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor), half)
+    return Autoencoder(
+        model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor), half
+    )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.autoencoders.autoencoder import Codec
+from morphpipe.autoencoders.base import Codec
 from morphpipe.config.base import ImageMode
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import to_rgb
@@ -43,10 +43,11 @@ def cache_moments(
     fields
         The shard's rows.
     codec
-        See `morphpipe.autoencoders.autoencoder.Codec`.
+        See `morphpipe.autoencoders.base.Codec`.
     path
         Of the array shard, without suffix. Rows are float16 [2, C', h, w]: means and standard
-        deviations; field by field, and within a field transform by transform.
+        deviations, or [1, C', h, w]: pixels; field by field, and within a field transform by
+        transform.
     transforms
         Dihedral transforms to cache, see `morphpipe.imaging.dihedral`.
     batch_size
@@ -61,6 +62,8 @@ def cache_moments(
     first = fields.table.slice(0, 1).to_pylist()[0]
     channels = len(fields.manifest.channels) if codec.mode == "channels" else 3
     shape = codec.latent_shape((channels, first["height"], first["width"]))
+    blank = np.zeros((1, channels, first["height"], first["width"]), np.uint8)
+    kinds = codec.moments(torch.from_numpy(blank)).shape[1]
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def rows() -> Iterator[NDArray[Any]]:
@@ -81,5 +84,5 @@ def cache_moments(
                 yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).cpu().numpy()
 
     write_shard(
-        path, keys, rows(), shape=(2, *shape), dtype=np.float16, made_by=codec.fingerprint()
+        path, keys, rows(), shape=(kinds, *shape), dtype=np.float16, made_by=codec.fingerprint()
     )

@@ -68,11 +68,11 @@ def export(
         generator = load_generator(source, read_state(source).latent_shape)
         generator.network.save_diffusers(output)
     elif (source / "config.json").is_file():
-        from morphpipe.autoencoders.autoencoder import load_codec
+        from morphpipe.autoencoders.autoencoder import load_autoencoder
         from morphpipe.autoencoders.training import save_autoencoder
         from morphpipe.core.storage import sha256_of_file
 
-        save_autoencoder(load_codec(source, "channels").model, output, half=True)
+        save_autoencoder(load_autoencoder(source, "channels").model, output, half=True)
         for file in sorted(output.iterdir()):
             print(sha256_of_file(file), file.name)
     else:

@@ -55,7 +55,7 @@ def check(
     morphpipe datasets check sheet.csv --channels DNA=ch5,ER=ch2 --negative DMSO
     ```
     """
-    from morphpipe.config.datasets import SheetDataset
+    from morphpipe.config.raw_datasets import SheetDataset
     from morphpipe.datasets.sources.channel_hints import WARNING
     from morphpipe.datasets.sources.sheet import SheetChannel
     from morphpipe.datasets.sources.sheet_faults import plane_faults
@@ -176,7 +176,7 @@ def preprocess(
     morphpipe datasets preprocess mine --config my.yaml --output images
     ```
     """
-    from morphpipe.config.datasets import SheetDataset
+    from morphpipe.config.raw_datasets import SheetDataset
     from morphpipe.datasets.preparation.preprocess import preprocess_plate
     from morphpipe.datasets.sources.sheet_source import SheetSource
 

@@ -103,10 +103,10 @@ class Configuration(Model):
         for name, split in self.splits.items():
             uses.append((f"splits.{name}.dataset", "datasets", split.dataset))
         for name, codec in self.codecs.items():
-            if codec.origin == "pretrained":
-                uses.append((f"codecs.{name}.weights", "weights", codec.weights))
-            else:
-                uses.append((f"codecs.{name}.split", "splits", codec.split))
+            if codec.weights_name is not None:
+                uses.append((f"codecs.{name}.weights", "weights", codec.weights_name))
+            if codec.trained_on is not None:
+                uses.append((f"codecs.{name}.split", "splits", codec.trained_on))
         for name, encoder in self.encoders.items():
             if encoder.kind == "resnet18":
                 uses.append((f"encoders.{name}.split", "splits", encoder.split))
@@ -158,9 +158,9 @@ class Configuration(Model):
     def _sides(self) -> "Configuration":
         """Every side of a split that is used has to have a fraction."""
         uses = [
-            (f"codecs.{n}.split", c.split, "train")
+            (f"codecs.{n}.split", c.trained_on, "train")
             for n, c in self.codecs.items()
-            if c.origin == "trained"
+            if c.trained_on is not None
         ]
         uses += [
             (f"encoders.{n}.side", e.split, e.side)
@@ -283,8 +283,8 @@ class Configuration(Model):
         for experiment in self.experiments.values():
             splits.add(experiment.split)
             codec = self.codecs[experiment.codec]
-            if codec.origin == "trained":
-                splits.add(codec.split)
+            if codec.trained_on is not None:
+                splits.add(codec.trained_on)
             encoders = list(experiment.evaluation.encoders)
             if experiment.generator.alignment is not None:
                 encoders.append(experiment.generator.alignment.encoder)
@@ -310,8 +310,8 @@ class Configuration(Model):
         settings = self.experiments[experiment]
         used = set()
         codec = self.codecs[settings.codec]
-        if codec.origin == "pretrained":
-            used.add(codec.weights)
+        if codec.weights_name is not None:
+            used.add(codec.weights_name)
         generator = settings.generator
         encoders = list(settings.evaluation.encoders)
         if generator.alignment is not None:

@@ -7,7 +7,21 @@ from pydantic import Field, model_validator
 from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 
 
-class PretrainedCodec(Model):
+class _Codec(Model):
+    """What the settings of all codecs answer."""
+
+    @property
+    def trained_on(self) -> str | None:
+        """The split that it is trained on; None for one that is not trained here."""
+        return None
+
+    @property
+    def weights_name(self) -> str | None:
+        """Which of `weights` it has; None for one without pretrained weights."""
+        return None
+
+
+class PretrainedCodec(_Codec):
     """An AutoencoderKL with declared weights."""
 
     origin: Literal["pretrained"]
@@ -20,12 +34,17 @@ class PretrainedCodec(Model):
     batch_size: PositiveInt = Field(8, description="Fields encoded or decoded at once.")
 
     @property
+    def weights_name(self) -> str:
+        """Which of `weights` it has."""
+        return self.weights
+
+    @property
     def downsampling(self) -> int | None:
         """Reduction of height and width: known only from the weights' own configuration."""
         return None
 
 
-class TrainedCodec(Model):
+class TrainedCodec(_Codec):
     """A small AutoencoderKL that the workflow trains itself on the data at hand."""
 
     origin: Literal["trained"]
@@ -67,6 +86,11 @@ class TrainedCodec(Model):
         return self
 
     @property
+    def trained_on(self) -> str:
+        """The split that it is trained on."""
+        return self.split
+
+    @property
     def scaling_factor(self) -> None:
         """Latents are scaled as the weights' own config.json says."""
         return None
@@ -77,7 +101,29 @@ class TrainedCodec(Model):
         return int(2 ** (len(self.block_out_channels) - 1))
 
 
-Codec = Annotated[PretrainedCodec | TrainedCodec, Field(discriminator="origin")]
+class PixelCodec(_Codec):
+    """No autoencoder: generators see the pixels themselves."""
+
+    origin: Literal["pixels"]
+    patch: PositiveInt = Field(
+        1,
+        description="Side of the square of pixels that becomes one place of patch² times as many "
+        "channels; height and width have to be multiples of it.",
+    )
+    batch_size: PositiveInt = Field(256, description="Fields converted at once.")
+
+    @property
+    def scaling_factor(self) -> None:
+        """Pixels are scaled to [-1, 1]."""
+        return None
+
+    @property
+    def downsampling(self) -> int:
+        """Reduction of height and width."""
+        return self.patch
+
+
+Codec = Annotated[PretrainedCodec | TrainedCodec | PixelCodec, Field(discriminator="origin")]
 
 
 class OpenPhenomEncoder(Model):

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.base import Codec
 from morphpipe.autoencoders.latents import codec_input
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.config.base import ImageMode
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import DataError
@@ -176,7 +177,7 @@ def measure_reconstruction(
         Of the experiment. Of channels all three ways of MorphGen's table 5 are measured, of an RGB
         image its own.
     scaling_factor
-        See `morphpipe.autoencoders.autoencoder.load_codec`.
+        See `morphpipe.autoencoders.load.load_codec`.
     fields_at_most, batch_size, seed
         See `reconstruction_rows`.
     """

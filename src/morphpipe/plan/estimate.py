@@ -135,6 +135,8 @@ def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tupl
     """Channels, and height or width, of the latent of one plane or one RGB image."""
     if codec.origin == "trained":
         return codec.latent_channels, size // codec.downsampling
+    if codec.origin == "pixels":
+        return codec.patch**2, size // codec.patch
     source = configuration.weights[codec.weights].source
     known = Path(source.removeprefix("file:")) / "config.json"
     if source.startswith("file:") and known.is_file():
@@ -167,6 +169,8 @@ def _estimate_experiment(
     small = codec.origin == "trained" or size < 512
     encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
     decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
+    if codec.origin == "pixels":
+        encode = decode = 0.0
     latent = per_plane * planes * side**2
     training, sampling = experiment.training, experiment.sampling
     orientations = len(training.transforms)

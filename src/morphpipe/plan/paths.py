@@ -236,8 +236,8 @@ class Plan:
     def codec_record(self, name: str) -> str:
         """The last file of a codec, in the folder that it is loaded from."""
         codec = self.configuration.codecs[name]
-        if codec.origin == "pretrained":
-            return self.weights_record(codec.weights)
+        if codec.weights_name is not None:
+            return self.weights_record(codec.weights_name)
         return f"{self.results}/codecs/{name}/config.json"
 
     def encoder_record(self, name: str) -> str:
@@ -250,7 +250,7 @@ class Plan:
     def codec_histories(self) -> list[str]:
         """Loss curves of the codecs that are trained and in use, by name."""
         used = sorted({e.codec for e in self.configuration.experiments.values()})
-        trained = [n for n in used if self.configuration.codecs[n].origin == "trained"]
+        trained = [n for n in used if self.configuration.codecs[n].trained_on is not None]
         return [f"{self.results}/codecs/{name}/history.csv" for name in trained]
 
     def encoder_histories(self) -> list[str]:

@@ -27,8 +27,8 @@ def datasets_in_use(configuration: Configuration) -> dict[str, list[str]]:
     for name in configuration.experiments:
         experiment = configuration.experiments[name]
         codec = configuration.codecs[experiment.codec]
-        if codec.origin == "trained":
-            add(codec.split, f"codec {experiment.codec}")
+        if codec.trained_on is not None:
+            add(codec.trained_on, f"codec {experiment.codec}")
         alignment = experiment.generator.alignment
         for encoder_name in [
             *experiment.evaluation.encoders,

@@ -74,7 +74,9 @@ def _codec_origin(configuration: Configuration, name: str) -> str:
             f"{name}: trained by the workflow for {codec.steps:,} steps on the train fields of "
             f"split {codec.split}"
         )
-    return f"{name}: {_weights_origin(configuration, codec.weights)}"
+    if codec.weights_name is None:
+        return f"{name}: none, the generator sees pixels"
+    return f"{name}: {_weights_origin(configuration, codec.weights_name)}"
 
 
 def _weights_origin(configuration: Configuration, name: str) -> str:

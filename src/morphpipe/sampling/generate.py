@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.autoencoders.autoencoder import Codec
+from morphpipe.autoencoders.base import Codec
 from morphpipe.config.sampling import Sampling
 from morphpipe.core.devices import uses_bfloat16
 from morphpipe.core.errors import ConfigError, DataError

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.base import Codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.config.fidelity import Reading
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import ConfigError, DataError

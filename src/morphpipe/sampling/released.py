@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from morphpipe.autoencoders.autoencoder import Codec, load_codec
+from morphpipe.autoencoders.base import Codec
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.config.experiments import Training
 from morphpipe.config.generators import UNet
 from morphpipe.core.devices import best_device

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from morphpipe.autoencoders.autoencoder import CONFIG, WEIGHTS, load_codec
+from morphpipe.autoencoders.autoencoder import WEIGHTS
+from morphpipe.autoencoders.base import CONFIG
 from morphpipe.autoencoders.latents import cache_moments, codec_input
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.autoencoders.training import save_autoencoder, train_autoencoder
 from morphpipe.config.base import ImageMode
 from morphpipe.config.networks import TrainedCodec

@@ -275,8 +275,10 @@ def sample_latents(moments: NDArray[Any], noise: NDArray[np.float32]) -> NDArray
     Parameters
     ----------
     moments
-        [N, 2, C', h, w].
+        [N, 2, C', h, w], or [N, 1, C', h, w] of means without deviations.
     noise
         Standard normal [N, C', h, w].
     """
+    if moments.shape[1] == 1:
+        return moments[:, 0].astype(np.float32)
     return moments[:, 0].astype(np.float32) + moments[:, 1].astype(np.float32) * noise

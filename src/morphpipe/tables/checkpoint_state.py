@@ -28,7 +28,7 @@ class CheckpointState:
         [C', h, w] of the latents that it was trained on.
     codec
         Fingerprint of the autoencoder that made these latents, see
-        `morphpipe.autoencoders.autoencoder.Codec`; none where it is not known.
+        `morphpipe.autoencoders.base.Codec`; none where it is not known.
     """
 
     step: int

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morphpipe.config.datasets import BBBC021Dataset
+from morphpipe.config.raw_datasets import BBBC021Dataset
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources.bbbc021 import (
     CHANNELS,

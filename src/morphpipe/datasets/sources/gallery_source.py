@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from morphpipe.config.datasets import GalleryDataset
+from morphpipe.config.raw_datasets import GalleryDataset
 from morphpipe.core.errors import DataError
 from morphpipe.core.storage import sha256_of_file
 from morphpipe.datasets.fetch.lock import address_of_checksum

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from morphpipe.config.datasets import SheetDataset
+from morphpipe.config.raw_datasets import SheetDataset
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.sources.sheet import ILLUMINATION, SampleSheet, SheetChannel
 from morphpipe.datasets.sources.sheet_plates import files_sha256, rows_sha256, sheet_plates

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from morphpipe.config.dataset_settings import DatasetSettings
-from morphpipe.config.datasets import RawDataset
+from morphpipe.config.raw_datasets import RawDataset
 
 if TYPE_CHECKING:  # reading sheets takes long to import
     import pandas as pd

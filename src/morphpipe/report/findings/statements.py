@@ -297,9 +297,14 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "of images; the floor beside it has the same number and can."
         )
     codec = configuration.codecs[experiment.codec]
-    source = configuration.weights[codec.weights].source if codec.origin == "pretrained" else ""
-    if paper.codec not in source:
-        origin = "trained by the workflow" if codec.origin == "trained" else f"from {source}"
+    name = codec.weights_name
+    source = "" if name is None else configuration.weights[name].source
+    if codec.trained_on is None and name is None:
+        said.append(
+            f"The generator sees pixels, not latents of {paper.codec} as that of {paper.name}."
+        )
+    elif paper.codec not in source:
+        origin = f"from {source}" if source else "trained by the workflow"
         said.append(
             f"The codec {experiment.codec} is {origin}, not the {paper.codec} of "
             f"{paper.name}. What it "

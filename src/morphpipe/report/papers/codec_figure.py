@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from morphpipe.autoencoders.autoencoder import load_codec
 from morphpipe.autoencoders.latents import codec_input
+from morphpipe.autoencoders.load import load_codec
 from morphpipe.report.papers.image_figures import SAMPLES, Notes, experiment_in, grid, image_source
 from morphpipe.report.papers.run import PaperRun
 

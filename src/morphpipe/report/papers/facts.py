@@ -105,7 +105,7 @@ def experiment_facts(configuration: Configuration, name: str) -> ExperimentFacts
         return None if weights is None else configuration.weights[weights].source
 
     codec = configuration.codecs[experiment.codec]
-    codec_source = source_of(codec.weights) if codec.origin == "pretrained" else TRAINED_HERE
+    codec_source = source_of(codec.weights_name) or TRAINED_HERE
     encoders = {}
     for encoder in evaluation.encoders:
         settings = configuration.encoders[encoder]
