@@ -92,7 +92,7 @@ def test_a_crop_knows_its_field():
     assert field_of("week1_B02_s1_c007") == "week1_B02_s1"
     assert field_of("a_c001_c1234") == "a_c001"
     for name in ("week1_B02_s1", "x_c12", "_c001"):
-        with pytest.raises(DataError, match=f"'{name}' is no crop's id"):
+        with pytest.raises(DataError, match=f"'{name}' is not a crop id"):
             field_of(name)
 
 
@@ -139,5 +139,5 @@ def test_archives_of_fields_and_empty_sides_are_refused(inputs, make_fields, tmp
     make_fields(tmp_path / "fields.zip", 2)
     with pytest.raises(DataError, match="archives of crops, not of fields"):
         draw_crops([str(tmp_path / "fields.zip")], {"f0"}, 5, 0)
-    with pytest.raises(DataError, match="None of the crops is of a field on the side"):
+    with pytest.raises(DataError, match="No crop belongs to a field on the required side"):
         draw_crops(inputs.real_crops, {"elsewhere"}, 5, 0)

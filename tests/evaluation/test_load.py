@@ -46,7 +46,7 @@ def test_turned_images_are_left_out(tables):
 
 def test_image_that_no_table_knows_is_named(tables):
     _features(tables / "x.parquet", ["f0", "g9"])
-    with pytest.raises(DataError, match=r"1 images with features .* among them 'g9'"):
+    with pytest.raises(DataError, match=r"1 images with features .* for example 'g9'"):
         load_feature_set([tables / "x.parquet"], [tables / "a.zip"])
 
 
@@ -62,10 +62,10 @@ def test_every_image_has_features(tables):
     _features(tables / "y.parquet", ["f2", "f1"], [0, 4])
     paths = [tables / "x.parquet", tables / "y.parquet"]
     with pytest.raises(
-        DataError, match=r"2 images have no features in .*x\.parquet .*among .*'f1'"
+        DataError, match=r"2 images have no features in .*x\.parquet .*for example 'f1'"
     ):
         load_feature_set(paths, [tables / "a.zip"])
-    with pytest.raises(DataError, match=r"1 images have no features in .*among them 'f3'"):
+    with pytest.raises(DataError, match=r"1 images have no features in .*for example 'f3'"):
         load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f3"})
     assert len(load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f2"})) == 2
     _features(tables / "none.parquet", [])

@@ -154,7 +154,7 @@ def test_cells_are_counted_in_the_nuclear_channel(make_manifest, make_row, tmp_p
     with pytest.raises(DataError, match="the fields have actin, DNA"):
         count_cells(fields, "nuclei")
     write_parquet(fields.table.select(["field_id"]), tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="no table of cell counts"):
+    with pytest.raises(DataError, match="not a table of cell counts"):
         read_counts([tmp_path / "other.parquet"])
 
 
@@ -162,5 +162,5 @@ def test_cells_are_counted_in_the_nuclear_channel(make_manifest, make_row, tmp_p
 def test_counts_are_whole_numbers_from_0_on(tmp_path, cells):
     table = pa.table({"field_id": ["a", "b"], "cells": pa.array([cells, cells])})
     write_parquet(table, tmp_path / "counts.parquet")
-    with pytest.raises(DataError, match=r"counts\.parquet: field 'a' has .* whole number from 0"):
+    with pytest.raises(DataError, match=r"counts\.parquet: field 'a' has .* non-negative integer"):
         read_counts([tmp_path / "counts.parquet"])

@@ -87,5 +87,5 @@ def test_the_stage_is_the_same_twice(written):
 
 
 def test_an_unknown_recipe_is_named(written):
-    with pytest.raises(ConfigError, match="no recipe 'best'"):
+    with pytest.raises(ConfigError, match="recipe 'best'"):
         run_stage(written, recipes=["best"])

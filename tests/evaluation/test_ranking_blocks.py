@@ -78,10 +78,10 @@ def test_blocks_together_are_the_whole(inputs):
 
 
 def test_mistakes(inputs, tmp_path):
-    with pytest.raises(ConfigError, match="no block 1: they are counted from 0 to 0"):
+    with pytest.raises(ConfigError, match="no block 1: choose one from 0 to 0"):
         rank_block(inputs, Ranking(), 1)
     (tmp_path / "real" / "all.parquet").unlink()
-    with pytest.raises(DataError, match="A ranking is on whole images"):
+    with pytest.raises(DataError, match="Ranking needs whole images"):
         rank_block(inputs, Ranking(), 0)
 
 
@@ -109,5 +109,5 @@ def test_a_comparison_reads_all_tables_of_both_sides(tmp_path):
     assert tests["difference"].tolist() == [-2.0, -2.0]
     only = Comparison(model="new", baseline="older", metrics=["KID"], encoders=["inception"])
     assert len(compare_experiments(only, paths["new"], paths["older"])) == 1
-    with pytest.raises(DataError, match="are not those of new"):
+    with pytest.raises(DataError, match="do not belong to new"):
         compare_experiments(comparison, paths["older"], paths["new"])

@@ -274,5 +274,5 @@ def test_a_measure_has_no_defaults_of_its_own_for_settings(inputs, name):
 
 
 def test_an_unknown_measure_is_named(inputs):
-    with pytest.raises(ConfigError, match="no metrics 'best': choose distances, effects"):
+    with pytest.raises(ConfigError, match="measure 'best'; choose from distances, effects"):
         measured("best", inputs)

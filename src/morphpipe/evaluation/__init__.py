@@ -11,7 +11,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the functions that are used by hand when they are asked for."""
+    """Import the functions meant for interactive use on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""What a codec loses: images through it and back, by channel and as RGB (MorphGen, table 5).
+"""Reconstruction error of a codec, by channel and as RGB (MorphGen, table 5).
 
 No generator can show what its codec cannot.
 """
@@ -32,7 +32,7 @@ COMPARISON = "reconstruction"
 
 
 def mean_squared_errors(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray:
-    """Mean squared error of every image, of intensities from 0 to 1.
+    """Compute the mean squared error of each image, with intensities scaled to [0, 1].
 
     Parameters
     ----------
@@ -50,7 +50,6 @@ def mean_squared_errors(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8
 
 
 def _and_back(codec: Codec, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images [n, C, H, W] from the means of their latents."""
     moments = codec.moments(torch.from_numpy(np.ascontiguousarray(images)))
     return codec.decode(moments[:, 0], images.shape[1]).numpy()
 
@@ -65,33 +64,30 @@ def reconstruction_rows(
     batch_size: int,
     seed: int,
 ) -> Rows:
-    """Measure what is lost on the way through a codec and back.
+    """Measure the error of encoding and decoding images with a codec.
 
     Parameters
     ----------
     fields
         Real held-out fields.
     codecs
-        The codec in the modes that are measured: ``channels``, ``rgb``, or both.
+        The codec in the modes to measure: ``channels``, ``rgb``, or both.
     codec
-        Its name, which stands in the column extractor.
+        Its name, for the column extractor.
     context
         The columns dataset, experiment and generator.
     fields_at_most
-        Fields that are sent through the codec; of more, so many are drawn at random.
+        Maximum number of fields, drawn at random.
     batch_size
-        Fields at once.
-    seed
-        Of the draw.
+        Fields per batch.
 
     Returns
     -------
     list of dict
-        Rows ``mse``, of 8-bit images scaled to [0, 1], by view: ``channels`` (the mean over all
-        planes, each through the codec alone), each channel by name, ``channels-to-rgb`` (planes
-        that came back, rendered as RGB, against the rendering of the original) and ``rgb`` (the
-        rendering through the codec). Over all fields, and by cell type. What has no RGB rendering
-        is null, with the reason.
+        Rows ``mse``, of 8-bit images scaled to [0, 1], by view: ``channels`` (mean over all planes,
+        encoded one by one), each channel by name, ``channels-to-rgb`` (RGB rendering of the decoded
+        planes against that of the originals) and ``rgb`` (the rendering, encoded and decoded). Over
+        all fields, and by cell type. Null with a reason if there is no RGB rendering.
 
     Raises
     ------
@@ -163,19 +159,19 @@ def measure_reconstruction(
     batch_size: int,
     seed: int,
 ) -> Rows:
-    """Reconstruction of an experiment's held-out fields by its codec.
+    """Measure the reconstruction of an experiment's held-out fields by its codec.
 
     Parameters
     ----------
     fields, split
         Field table and split table.
     folder
-        Of the codec.
+        Folder of the codec.
     experiment, dataset, generator, codec
         Names for the table.
     image_mode
-        Of the experiment. Of channels all three ways of MorphGen's table 5 are measured, of an RGB
-        image its own.
+        Image mode of the experiment. For channels all three variants of MorphGen's table 5 are
+        measured.
     scaling_factor
         See `morphpipe.autoencoders.load.load_codec`.
     fields_at_most, batch_size, seed
@@ -200,7 +196,7 @@ def measure_reconstruction(
 def _errors(
     fields: FieldTable, codecs: Sequence[Codec], batch_size: int
 ) -> tuple[dict[str, npt.NDArray], dict[str, str]]:
-    """Errors of every field by view, and why there are none of a view."""
+    """Errors of every field by view, and reasons for missing views."""
     found: dict[str, list[npt.NDArray]] = {}
     reasons: dict[str, str] = {}
 

@@ -1,7 +1,7 @@
-"""Which measures of an experiment there are, and what each of them needs.
+"""Registry of the measures.
 
-A measure is one module, which holds a `Measure` named ``MEASURE``. To add one, write the module,
-add its line to `MODULES`, and name the settings that it reads in `morphpipe.config.experiments`.
+To add a measure, write a module with a `Measure` named ``MEASURE``, add it to `MODULES`, and name
+the settings that it reads in `morphpipe.config.experiments`.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-# The command line lists them: they are imported when asked for, and the configuration likewise.
+# Imported lazily, since the command line only lists their names.
 MODULES = {
     "distances": "distances.rows",
     "effects": "effects.rows",
@@ -31,31 +31,31 @@ MODULES = {
     "batches": "robustness.batches",
     "matched": "robustness.cell_count_matched",
 }
-"""Modules in `morphpipe.evaluation` by the name of the measure."""
+"""Modules in `morphpipe.evaluation`, by measure."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of generated images against real ones, on features.
+    """A measure of generated against real images, on features.
 
     Attributes
     ----------
     name
-        Of the measure, and of the file of its metric table.
+        Name of the measure and of its metric table's file.
     function
         Makes the rows of one encoder and view. It is called with generated, held-out real and
         training real images (`morphpipe.evaluation.core.feature_set.FeatureSet`) and, by keyword,
-        with `context` (the columns dataset, experiment and generator), with the settings that the
-        measure reads and with `needs`. It returns rows of the metric table; where there are
-        `further` tables, a tuple of these and of the rows of each further table.
+        with `context` (the columns dataset, experiment and generator), the settings of the measure
+        and `needs`. It returns rows of the metric table; with `further` tables, a tuple of these
+        and the rows of each further table.
     every_view
-        Whether it is made of single channels as well, not of whole images (`all`, `rgb`) alone.
+        Whether single channels are measured as well as whole images (`all`, `rgb`).
     needs
-        Attributes of `morphpipe.evaluation.stage.EvaluationInputs` that it takes beside settings.
+        Attributes of `morphpipe.evaluation.stage.EvaluationInputs` passed in addition to settings.
     once
-        Rows that are the same for every encoder and view; called like `function`.
+        Makes rows that do not depend on encoder and view; called like `function`.
     further
-        Schemas of the tables that it makes beside the metric table, by name.
+        Schemas of additional tables, by name.
     """
 
     name: str
@@ -81,6 +81,6 @@ def load_measure(name: str) -> Measure:
         If there is no such measure.
     """
     if name not in MODULES:
-        raise ConfigError(f"There are no metrics {name!r}: choose {', '.join(MODULES)}.")
+        raise ConfigError(f"Unknown measure {name!r}; choose from {', '.join(MODULES)}.")
     measure: Measure = import_module(f"morphpipe.evaluation.{MODULES[name]}").MEASURE
     return measure

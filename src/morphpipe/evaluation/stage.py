@@ -1,4 +1,4 @@
-"""The metric tables of an experiment, from feature and field tables on the disk."""
+"""Metric tables of an experiment, from stored feature and field tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from morphpipe.evaluation.core.load import load_feature_set, views_in
 from morphpipe.evaluation.registry import Rows, load_measure
 from morphpipe.tables.metric_table import metric_table
 
-# Views of whole images; the others are single channels.
+# Whole-image views; all others are single channels.
 WHOLE_IMAGES = ("all", "rgb")
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What the metric tables of an experiment are made of.
+    """Inputs of an experiment's metric tables.
 
     Attributes
     ----------
@@ -29,13 +29,14 @@ class EvaluationInputs:
     experiment, dataset, generator
         Names for the table.
     source
-        Where the dataset comes from: of a `simulated` one the true effects are known.
+        Source of the dataset; the true effects of a `simulated` one are known.
     evaluation
-        What the measure reads of the experiment's `evaluation`, see `Evaluation.read_by`.
+        Settings from the experiment's `evaluation` that the measure reads, see
+        `Evaluation.read_by`.
     real, generated
         Folders of feature tables by encoder.
     counts
-        Tables of cell counts, of real and of generated fields: for ``matched`` alone.
+        Tables of cell counts of real and generated fields; for ``matched`` only.
     """
 
     fields: str
@@ -57,7 +58,7 @@ class EvaluationInputs:
 
     @property
     def context(self) -> dict[str, str]:
-        """Columns that all rows share."""
+        """Columns shared by all rows."""
         return {
             "experiment": self.experiment,
             "dataset": self.dataset,
@@ -66,23 +67,20 @@ class EvaluationInputs:
 
     @property
     def cells(self) -> dict[str, int]:
-        """Cells of every field, by its id."""
+        """Cell count of every field, by id."""
         return read_counts(self.counts)
 
     def feature_sets(
         self, *, every_view: bool
     ) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
-        """Generated, held-out real and training real features, encoder by encoder and view.
+        """Iterate over generated, held-out and training features, by encoder and view.
 
-        Parameters
-        ----------
-        every_view
-            Single channels as well, not whole images alone.
+        `every_view` includes single channels as well as whole images.
         """
         sides = read_split(self.split)
         test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
         for encoder, folders in self.real.items():
-            # Another experiment on the same data may want more views of the real images.
+            # The real images may have more views, for other experiments.
             for view in views_in(self.generated[encoder][0]):
                 if not (every_view or view in WHOLE_IMAGES):
                     continue
@@ -110,21 +108,21 @@ def measured(name: str, inputs: EvaluationInputs) -> dict[str, pa.Table]:
     Parameters
     ----------
     name
-        Of the measure (`morphpipe.evaluation.registry.MODULES`).
+        Name of the measure (`morphpipe.evaluation.registry.MODULES`).
     inputs
-        What it is measured on. Features are loaded encoder by encoder and view by view.
+        Features are loaded by encoder and view.
 
     Returns
     -------
     dict
-        ``metrics``, the metric table, and the further tables of the measure by their names.
+        ``metrics``, the metric table, and the measure's additional tables by name.
 
     Raises
     ------
     ConfigError
         If there is no such measure.
     DataError
-        If the tables do not fit together, or lack images.
+        If the tables are inconsistent or lack images.
     """
     measure = load_measure(name)
     given = measure.settings(inputs.settings) | {

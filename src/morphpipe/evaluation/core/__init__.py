@@ -1,1 +1,1 @@
-"""Feature sets, floors, intervals: what all measures share."""
+"""Feature sets, floors and intervals shared by all measures."""

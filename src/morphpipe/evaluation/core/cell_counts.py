@@ -1,4 +1,4 @@
-"""Cells of every field, real and generated alike, counted by their nuclei."""
+"""Cell counts of real and generated fields, from segmented nuclei."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,14 +33,14 @@ COUNTED = ("nuclei", "cell count")
 def count_cells(fields: FieldTable, nuclear: str = "DNA") -> pa.Table:
     """Count the nuclei of every field (`morphpipe.imaging.nuclei.segment_nuclei`).
 
-    Nuclei that touch count as one, in real and in generated fields alike.
+    Touching nuclei count as one, in real and generated fields.
 
     Parameters
     ----------
     fields
         8-bit fields.
     nuclear
-        The channel that nuclei are found in.
+        The nuclear channel.
 
     Returns
     -------
@@ -73,31 +73,33 @@ def read_counts(paths: Sequence[str | Path]) -> dict[str, int]:
     Raises
     ------
     DataError
-        If a file is missing, damaged or no such table, or a count is missing, negative or no whole
-        number.
+        If a file is missing, damaged or not a table of cell counts, or a count is missing, negative
+        or not an integer.
     """
     counts: dict[str, int] = {}
     for path in paths:
         table = read_parquet(path, own=True)
         if table.schema.names != COUNT_SCHEMA.names:
-            raise DataError(f"{path} is no table of cell counts: let the workflow make it again.")
+            raise DataError(
+                f"{path} is not a table of cell counts: delete it and rerun the workflow."
+            )
         for name, cells in zip(*(table[c].to_pylist() for c in COUNT_SCHEMA.names), strict=True):
             if not isinstance(cells, int) or cells < 0:
                 raise DataError(
-                    f"{path}: field {name!r} has {cells!r} cells, but a count is a whole number "
-                    "from 0 on: let the workflow make the table again."
+                    f"{path}: field {name!r} has {cells!r} cells, but a count must be a "
+                    "non-negative integer: delete the table and rerun the workflow."
                 )
             counts[name] = cells
     return counts
 
 
 def counts_of(images: FeatureSet, counts: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Cell counts of these images, in their order: int64 [n].
+    """Look up the cell count of each image: int64 [n].
 
     Raises
     ------
     DataError
-        If an image has none.
+        If an image has no count.
     """
     ids = images.column("field_id")
     missing = [name for name in ids if name not in counts]
@@ -116,7 +118,7 @@ def cell_count_rows(
     *,
     context: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Mean cell count of every condition, ``real`` and ``generated``, with interval over wells."""
+    """Mean cell count of each condition, real and generated, with its interval over wells."""
     rows: list[dict[str, Any]] = []
     sides: list[tuple[str, dict[str, int | None], FeatureSet]] = [
         ("real", {}, of_generated_conditions(real, generated))

@@ -1,4 +1,4 @@
-"""Checks that every measure on feature arrays shares, so that bad input never becomes a number."""
+"""Validation of feature arrays, shared by all measures."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from morphpipe.core.errors import DataError
 Array = npt.NDArray[np.float64]
 
 
-# Rows that are looked at together, so that a check takes no memory to speak of.
+# Rows checked at a time, to bound the memory of a check.
 _BLOCK = 16_384
 
 
@@ -20,14 +20,14 @@ def checked(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> Array:
     Raises
     ------
     DataError
-        If they are not a two-dimensional array of finite numbers with at least `minimum` rows.
+        Unless they are a 2-D array of finite numbers with at least `minimum` rows.
     """
     check_features(features, name, minimum=minimum)
     return np.asarray(features).astype(np.float64)
 
 
 def check_features(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> None:
-    """Raise what `checked` raises, without a copy of the features."""
+    """Check features as `checked` does, without copying them."""
     array: npt.NDArray[Any] = np.asarray(features)
     if array.ndim != 2 or array.shape[1] == 0:
         raise DataError(
@@ -49,7 +49,7 @@ def check_features(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> N
 
 
 def finite_rows(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which rows of an array [n, d] hold finite numbers alone: bool [n]."""
+    """Find the rows of an array [n, d] that are all finite: bool [n]."""
     blocks = [array[start : start + _BLOCK] for start in range(0, len(array), _BLOCK)]
     return np.concatenate([np.ones(0, bool), *(np.isfinite(b).all(axis=1) for b in blocks)])
 
@@ -61,7 +61,7 @@ def check_pair(
     names: tuple[str, str] = ("first", "second"),
     minimum: int = 1,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return two feature arrays [n, d] and [m, d] as they are, or raise DataError."""
+    """Return two feature arrays [n, d] and [m, d] unchanged, or raise DataError."""
     x, y = np.asarray(left), np.asarray(right)
     check_features(x, names[0], minimum=minimum)
     check_features(y, names[1], minimum=minimum)

@@ -1,4 +1,4 @@
-"""Features of many images together with what is known of each image."""
+"""Features of a set of images, with the metadata of each image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ KEY_COLUMNS = [
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of real or of generated images, each image once.
+    """Features of real or generated images, one row per image.
 
     Attributes
     ----------
@@ -43,17 +43,17 @@ class FeatureSet:
     extractor
         Name of the encoder.
     view
-        What it saw: ``rgb``, a channel's name, ``all``.
+        Input of the encoder: ``rgb``, a channel name or ``all``.
     extraction
-        How the features were made; None where they come from no feature table.
+        Provenance of the features; None if they do not come from a feature table.
     place
-        The first of their feature tables, for messages.
+        Path of the first feature table, for messages.
 
     Raises
     ------
     DataError
-        If lengths differ, a column is missing, a field_id repeats, a feature is not finite, or
-        real and generated images are mixed.
+        If lengths differ, a column is missing, a field_id repeats, a feature is not finite, or real
+        and generated images are mixed.
     """
 
     keys: pd.DataFrame
@@ -92,11 +92,11 @@ class FeatureSet:
         object.__setattr__(self, "features", features)
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Number of images."""
         return len(self.keys)
 
     def select(self, mask: npt.ArrayLike) -> "FeatureSet":
-        """Take rows by a boolean mask [n] or by positions."""
+        """Select rows by a boolean mask [n] or by position."""
         chosen: npt.NDArray[Any] = np.asarray(mask)
         if chosen.dtype == bool and chosen.shape != (len(self),):
             raise DataError(f"a mask of shape {chosen.shape} cannot select from {len(self)} images")
@@ -104,20 +104,19 @@ class FeatureSet:
         return replace(self, keys=self.keys.iloc[positions], features=self.features[positions])
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """One key column as an array of strings, null as the empty string."""
+        """One key column as an array of strings; null becomes the empty string."""
         return self.keys[name].astype("string").fillna("").to_numpy(dtype=object)
 
     @property
     def is_generated(self) -> bool:
-        """Whether the images are generated (an empty set is not)."""
+        """Whether the images are generated (False for an empty set)."""
         return len(self) > 0 and self.keys["origin"].iloc[0] == "generated"
 
     @cached_property
     def groups(self) -> npt.NDArray[np.intp]:
-        """Independent units: wells for real images, every generated image for itself.
+        """Independent units: the well of a real image, each generated image by itself.
 
-        Where generated images have a well nevertheless, it names the field that several crops are
-        from, and those are one unit.
+        For generated crops the well column holds their field, and crops of one field are one unit.
         """
         if len(self) == 0 or (self.is_generated and self.keys["well"].isna().any()):
             return np.arange(len(self))
@@ -132,7 +131,7 @@ class FeatureSet:
         return np.array(["\x1f".join(pair) for pair in pairs], dtype=object)
 
     def by_seed(self) -> Iterator[tuple[int | None, int | None, "FeatureSet"]]:
-        """Go through the (training seed, sampling seed) pairs of generated images in order."""
+        """Iterate over the (training seed, sampling seed) pairs of generated images, in order."""
         seeds = self.keys[["training_seed", "sampling_seed"]].astype("Int64")
         pairs = sorted(
             {(_seed(a), _seed(b)) for a, b in seeds.itertuples(index=False)},
@@ -162,8 +161,7 @@ def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
         for what, one, other in _differences(left.extraction, right.extraction):
             raise DataError(
                 f"{left.place} was made with the {what} {one}, {right.place} with {other}: such "
-                "features cannot be compared. Delete the older of the two and let the workflow "
-                "make it again."
+                "features cannot be compared. Delete the older of the two and rerun the workflow."
             )
     if left.features.shape[1] != right.features.shape[1]:
         raise DataError(
@@ -173,7 +171,7 @@ def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
 
 
 def _differences(left: Extraction, right: Extraction) -> Iterator[tuple[str, str, str]]:
-    """What tells two extractions apart, by its name."""
+    """Yield the name of each difference between two extractions, with both values."""
     for what, one, other in (
         ("encoder", left.extractor, right.extractor),
         ("kind of encoder", left.kind, right.kind),
@@ -182,7 +180,7 @@ def _differences(left: Extraction, right: Extraction) -> Iterator[tuple[str, str
     ):
         if one != other:
             yield what, one, other
-    # Other views are the same image, whatever channels there are besides.
+    # Other views do not depend on the remaining channels.
     if left.view == right.view == "all" and left.channels != right.channels:
         yield "channels", ", ".join(left.channels), ", ".join(right.channels)
 
@@ -190,7 +188,7 @@ def _differences(left: Extraction, right: Extraction) -> Iterator[tuple[str, str
 def check_sides(
     generated: FeatureSet, real: FeatureSet, training: FeatureSet | None = None
 ) -> None:
-    """Raise DataError unless each set is of its kind and all are of one encoder and view."""
+    """Raise DataError unless each set has the right origin and all share encoder and view."""
     if not generated.is_generated:
         raise DataError("there are no generated images where they belong")
     for images in [real] if training is None else [real, training]:
@@ -200,7 +198,7 @@ def check_sides(
 
 
 def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
-    """Images of both sets, of the same encoder and view, none of them in both."""
+    """Concatenate two disjoint sets of the same encoder and view."""
     check_comparable(left, right)
     return replace(
         left,
@@ -210,5 +208,5 @@ def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:
 
 
 def share_fields(left: FeatureSet, right: FeatureSet) -> bool:
-    """Whether a field is in both sets, as on data too small to be split."""
+    """Whether a field is in both sets, as happens on data too small to be split."""
     return not set(left.keys["field_id"]).isdisjoint(right.keys["field_id"])

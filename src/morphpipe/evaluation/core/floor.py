@@ -1,9 +1,9 @@
-"""The floor of a distance and the controls that stand beside it, all at the same numbers of images.
+"""The floor of a distance and its controls, all at the same numbers of images.
 
-The floor is the distance between two halves of the real fields, split by well, averaged over
-random split halves. Anything else (generated images, training images, generated images of other
-conditions) is measured against the same halves with as many images, so that the finite-sample
-bias of a Fréchet distance is the same in all of them.
+The floor is the distance between two halves of the real fields, split by well, averaged over random
+split halves. Every other set (generated, training, other conditions) is measured against the same
+halves with the same number of images, so the finite-sample bias of a Fréchet distance is the same
+in all of them.
 """
 
 import math
@@ -28,13 +28,13 @@ from morphpipe.evaluation.core.statistics import (
 from morphpipe.evaluation.distances.measures import DistanceMeasure
 
 Indices = npt.NDArray[np.intp]
-# The upper end of a ratio's interval is looked for up to 2^10 times the ratio.
+# The upper limit of a ratio is searched up to 2^10 times the ratio.
 _DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
 class SplitHalf:
-    """Positions of real fields in two halves of equal size that share no well."""
+    """Positions of real fields in two halves of equal size with no well in common."""
 
     first: Indices
     second: Indices
@@ -43,8 +43,8 @@ class SplitHalf:
 def split_halves(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> list[SplitHalf]:
     """Draw random split halves of the real fields.
 
-    Conditions of a single well go to either side as a whole; halves of unequal size, and halves
-    larger than `at_most`, are thinned at random.
+    A condition with a single well goes to one side as a whole; halves are thinned at random to
+    equal size and to `at_most`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def split_halves(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> 
         sides = [generator.permutation(np.flatnonzero(side)) for side in (first, ~first)]
         size = min(len(sides[0]), len(sides[1]), at_most)
         result.append(SplitHalf(sides[0][:size], sides[1][:size]))
-    # Wells of unequal size make halves of unequal size: every split half gets the smallest.
+    # Wells differ in size, and so do halves: all are cut to the smallest.
     size = min(len(split_half.first) for split_half in result)
     return [SplitHalf(split_half.first[:size], split_half.second[:size]) for split_half in result]
 
@@ -66,7 +66,7 @@ def split_halves(real: FeatureSet, *, repeats: int, at_most: int, seed: int) -> 
 def draw_split_halves(
     real: FeatureSet, *, repeats: int, at_most: int, minimum: int, seed: int
 ) -> tuple[list[SplitHalf], str]:
-    """Draw split halves as `split_halves` does, or give none and the reason why there are none."""
+    """Draw split halves as `split_halves` does, or return none with the reason."""
     if len(np.unique(real.groups)) < 2:
         return [], "the real fields come from fewer than two wells"
     drawn = split_halves(real, repeats=repeats, at_most=at_most, seed=seed)
@@ -79,20 +79,20 @@ def draw_split_halves(
 def draw_matched(
     pool: npt.NDArray[Any], target: npt.NDArray[Any], generator: np.random.Generator
 ) -> tuple[Indices, float]:
-    """Draw as many images from a pool as the target has, with the target's mix of conditions.
+    """Draw as many images as the target has from a pool, with the target's mix of conditions.
 
     Parameters
     ----------
     pool, target
         The condition of each image; the pool has at least as many as the target.
     generator
-        Source of the draws, without replacement.
+        Random generator; draws are without replacement.
 
     Returns
     -------
     tuple
-        Positions in the pool, and the share of them that match; where the pool has too few of a
-        condition, others fill up.
+        Positions in the pool and the fraction that match; where the pool lacks images of a
+        condition, others fill in.
     """
     order = generator.permutation(len(pool))
     conditions = pd.Series(pool[order])
@@ -122,41 +122,39 @@ class Averaged:
 
     @property
     def value(self) -> float:
-        """The mean over the split halves."""
+        """Mean over the split halves."""
         return float(self.values.mean())
 
     @property
     def draw_variance(self) -> float:
-        """Variance of the mean that comes from the finite number of split halves."""
+        """Variance of the mean due to the finite number of split halves."""
         number = len(self.values)
         return float(self.values.var(ddof=1)) / number if number > 1 else 0.0
 
 
 def from_several_wells(*sets: FeatureSet | None) -> bool:
-    """Whether every set is from two wells at least (None is no set), as an interval needs it."""
+    """Whether every set spans at least two wells, as intervals require; None is skipped."""
     return all(images is None or len(np.unique(images.groups)) >= 2 for images in sets)
 
 
 def interval_between_wells(
     result: Statistic | Averaged, left: FeatureSet | None, real: FeatureSet
 ) -> Interval:
-    """Linearised interval of a measure, or of a difference of measures.
+    """Compute the linearised interval of a measure or of a difference of measures.
 
-    Uncertainty lies between wells of a condition; the mix of conditions was chosen.
+    Wells within a condition are the source of uncertainty; the mix of conditions is fixed.
 
     Parameters
     ----------
     result
-        As measured: its contributions on the right are those of `real`, on the left of `left`.
+        The measure; its left contributions belong to `left`, its right ones to `real`.
     left
-        None where real fields are on both sides.
-    real
-        The real fields.
+        None if real fields are on both sides.
 
     Raises
     ------
     DataError
-        If a set is from a single well, see `from_several_wells`.
+        If a set comes from a single well, see `from_several_wells`.
     """
     contributions = [InfluenceValues(result.right, real.groups, real.conditions)]
     if left is not None:
@@ -171,7 +169,7 @@ def interval_between_wells(
 def measure_floor(
     measure: DistanceMeasure, real: FeatureSet, drawn: list[SplitHalf]
 ) -> tuple[Averaged, dict[str, Any]]:
-    """Measure the distance between the halves; the real fields' contributions are on the right."""
+    """Measure the distance between the halves, with all contributions on the right."""
     notes: dict[str, Any] = {}
     values = np.empty(len(drawn))
     right = np.zeros((len(drawn), len(real)))
@@ -198,26 +196,22 @@ def measure_against_halves(
     match: str | None,
     seed: int,
 ) -> tuple[Averaged, dict[str, Any]]:
-    """Measure equally many drawn candidates against each half of the real fields.
+    """Measure an equal number of drawn candidates against each half of the real fields.
 
     Parameters
     ----------
-    measure
-        The distance.
     candidates
         Images to draw from, at least as many as in a half.
     real, drawn
         The real fields and their split halves.
     match
-        ``condition`` (cell type and perturbation), a key column, or None: by what the draws
-        follow the mix of the half.
-    seed
-        Seed of the draws.
+        Column whose mix the draws follow: ``condition`` (cell type and perturbation), a key column,
+        or None.
 
     Returns
     -------
     tuple
-        The distance, both halves of a split half averaged, and what is to be known.
+        The distance, averaged over both halves, and notes for the settings.
     """
     generator = np.random.default_rng(seed)
     pool, target = conditions_by(candidates, match), conditions_by(real, match)
@@ -242,7 +236,7 @@ def measure_against_halves(
 
 
 def conditions_by(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
-    """Name the condition of each image by which a mix is told."""
+    """Label each image by the condition to match."""
     if match is None:
         return np.full(len(images), "", dtype=object)
     if match == "condition":
@@ -252,15 +246,14 @@ def conditions_by(images: FeatureSet, match: str | None) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A distance as a multiple of the floor; both come from the same split halves.
+    """A distance as a multiple of the floor, from the same split halves.
 
-    The value is the ratio of the means. Real fields and split halves move both, and are accounted
-    for together.
+    The value is the ratio of the means; their shared variation is accounted for.
 
     Attributes
     ----------
     distance, floor
-        As measured; the floor is above 0.
+        The floor must be positive.
     """
 
     distance: Averaged
@@ -268,11 +261,11 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The ratio."""
+        """Ratio of the means."""
         return self.distance.value / self.floor.value
 
     def beyond(self, multiple: float) -> Averaged:
-        """The distance less a multiple of the floor."""
+        """The distance minus a multiple of the floor."""
         return Averaged(
             self.distance.values - multiple * self.floor.values,
             self.distance.left,
@@ -280,25 +273,24 @@ class Ratio:
         )
 
     def interval(self, of_difference: Callable[[Averaged], Interval]) -> Interval:
-        """All multiples of the floor that the distance cannot be told from (Fieller 1954).
+        """Multiples of the floor that are compatible with the distance (Fieller 1954).
 
-        A symmetric interval around the ratio would let the uncertainty of the floor, taken as
-        many times as the distance is large, hide that a distance lies clearly above it.
+        In a symmetric interval the uncertainty of the floor, scaled by the ratio, could hide that a
+        distance is clearly above the floor.
 
         Parameters
         ----------
         of_difference
-            Gives the interval of a difference from `beyond`.
+            Computes the interval of a difference from `beyond`.
 
         Returns
         -------
         Interval
-            Around the ratio, from 0 on; its upper end is infinite where the floor cannot be told
-            from 0.
+            Non-negative; the upper limit is infinite if the floor is indistinguishable from 0.
         """
 
         def untold(multiple: float) -> float:
-            """Negative while 0 lies inside the interval of the difference."""
+            """Negative while the interval of the difference contains 0."""
             low, high = of_difference(self.beyond(multiple))
             return max(low, -high)
 

@@ -1,4 +1,4 @@
-"""Features from their tables, joined with what is known of each image."""
+"""Feature tables joined with the metadata of their images."""
 
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -14,16 +14,16 @@ from morphpipe.tables.feature_table import FeatureTable, read_extraction, read_f
 
 
 def views_in(folder: str | Path) -> list[str]:
-    """Views with a feature table: whole images first, then channels in the manifest's order.
+    """List the views with a feature table: whole images first, then channels in manifest order.
 
     Raises
     ------
     DataError
-        If the folder has no feature table.
+        If the folder contains no feature table.
     """
     tables = sorted(Path(folder).glob("*.parquet"))
     if not tables:
-        raise DataError(f"There is no feature table in the folder {folder}: make them first.")
+        raise DataError(f"{folder} contains no feature table: extract features first.")
     found = {path.stem for path in tables}
     return [v for v in ("all", "rgb", *read_extraction(tables[0]).channels) if v in found]
 
@@ -40,21 +40,21 @@ def load_feature_set(
     Parameters
     ----------
     features
-        Feature tables of one encoder and view; only untransformed images are taken.
+        Feature tables of one encoder and view; only untransformed images are used.
     fields
-        Field tables (Parquet or image archives) that hold all of these images.
+        Field tables (Parquet or image archives) that contain all of these images.
     wanted
-        Ids of the images to take, all of which must have features. The others are not kept in
-        memory, and tables without any of them are not read. None takes all images.
+        Ids of the images to load, all of which must have features. Other rows are not kept in
+        memory, and tables without any of them are not read. None loads all images.
     needed
-        Where all images are taken: ids of those that must have features. None: all that stand in
-        the field tables.
+        If all images are loaded: ids of those that must have features; None for all images of the
+        field tables.
 
     Raises
     ------
     DataError
-        When an image stands in no field table, one that is wanted or needed has no features, or
-        the tables were made in different ways.
+        If an image is missing from the field tables, a wanted or needed image has no features, or
+        the tables were made with different settings.
     """
     table = (
         read_features(features, untransformed=True)
@@ -68,18 +68,18 @@ def load_feature_set(
     if missing:
         named = next(path for path in features if not missing.isdisjoint(_ids(path)))
         raise DataError(
-            f"{len(missing)} images with features stand in no field table, among them "
-            f"{min(missing & set(_ids(named)))!r} of {named}: it has the features of other images. "
-            "Delete it and let the workflow make it again."
+            f"{len(missing)} images with features are missing from every field table, for example "
+            f"{min(missing & set(_ids(named)))!r} of {named}: the table has features of other "
+            "images. Delete it and rerun the workflow."
         )
     if wanted is None:
         lacking = (set(keys.index) if needed is None else needed) - set(ids)
         if lacking:
             raise DataError(
-                f"{len(lacking)} images have no features in {features[0]}"
-                f"{' and the tables beside it' if len(features) > 1 else ''}, among them "
-                f"{min(lacking)!r}: rows are missing, or the tables are those of other images. "
-                "Delete them and let the workflow make them again."
+                f"{len(lacking)} images have no features in "
+                f"{features[0]}{' and the tables beside it' if len(features) > 1 else ''}, for "
+                f"example {min(lacking)!r}: rows are missing, or the tables belong to other "
+                "images. Delete them and rerun the workflow."
             )
     rows = keys.loc[ids].reset_index()
     return FeatureSet(
@@ -102,7 +102,7 @@ def _ids(path: str | Path) -> list[str]:
 
 
 def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
-    """The untransformed rows of some images, file by file."""
+    """Read the untransformed rows of some images, file by file."""
     parts: list[FeatureTable] = []
     for path in paths:
         if wanted.isdisjoint(_ids(path)):

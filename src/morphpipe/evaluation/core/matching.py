@@ -1,8 +1,8 @@
-"""Real and generated fields with the same mix of conditions, and of cell counts.
+"""Matching of real and generated fields by condition and cell count.
 
-Many features of a field follow from how many cells it holds: crowded cells are smaller, touch
-more neighbours and share their stain. A generator that misses the number of cells differs in all
-of them. Comparing fields of the same cell count tells what differs besides.
+Many features of a field follow from its number of cells: crowded cells are smaller, touch more
+neighbours and share their stain. A generator with the wrong cell count differs in all of them;
+comparing fields of equal cell count shows what else differs.
 """
 
 from collections.abc import Sequence
@@ -25,23 +25,20 @@ def matched_rows(
     *,
     seed: int,
 ) -> tuple[Indices, Indices]:
-    """Choose equally many rows of every stratum from two sets, at random.
+    """Draw equally many rows of each stratum from two sets at random.
 
     Parameters
     ----------
     left_ids, right_ids
-        Unique names, [n] and [m]; who is chosen depends on the name and the seed, not on the
-        order.
+        Unique names, [n] and [m]; the draw depends on name and seed, not on order.
     left_strata, right_strata
         The stratum of each row.
-    seed
-        Another one chooses others.
+
 
     Returns
     -------
     tuple
-        Positions in both sets, sorted and of the same number. A stratum that only one set has is
-        left out.
+        Sorted positions in both sets, equal in number. A stratum of only one set is excluded.
     """
     left, right = pd.Series(np.asarray(left_strata)), pd.Series(np.asarray(right_strata))
     quota = pd.concat([left.value_counts(), right.value_counts()], axis=1).min(axis=1, skipna=False)
@@ -56,29 +53,29 @@ def matched_rows(
 
 
 def count_bins(counts: Sequence[npt.NDArray[np.int64]], bins: int) -> list[Indices]:
-    """Sort cell counts into bins that all sets share.
+    """Sort cell counts into bins shared by all sets.
 
     Parameters
     ----------
     counts
         Cell counts of each set.
     bins
-        At most so many, with about equally many fields of all sets together in each.
+        Maximum number of bins; each has about equally many fields of all sets together.
 
     Returns
     -------
     list of numpy.ndarray
-        The number of the bin of each field, set by set.
+        Bin of each field, per set.
     """
     edges = np.unique(np.quantile(np.concatenate(counts), np.linspace(0, 1, bins + 1)[1:-1]))
     return [np.searchsorted(edges, values, side="right").astype(np.intp) for values in counts]
 
 
 def condition_labels(sets: Sequence[FeatureSet], generated: FeatureSet) -> list[npt.NDArray]:
-    """Name the condition of each image by cell type and perturbation, set by set.
+    """Label each image by cell type and perturbation, per set.
 
-    A column that the generated images leave empty (cell types drawn without conditioning on the
-    perturbation) does not tell conditions apart.
+    A column that is empty for generated images (e.g. no conditioning on the perturbation) is
+    ignored.
     """
     columns = [c for c in ("cell_type", "perturbation") if (generated.column(c) != "").any()]
     labels = []
@@ -97,18 +94,14 @@ def match_sets(
     bins: int = 10,
     seed: int,
 ) -> tuple[Indices, Indices]:
-    """Choose equally many real and generated images of every condition, and cell count.
+    """Draw equally many real and generated images of each condition and cell count.
 
     Parameters
     ----------
-    real, generated
-        Images.
     counts
-        Cell counts of both; None matches conditions alone.
+        Cell counts of both; None matches conditions only.
     bins
         See `count_bins`.
-    seed
-        Of the choice.
 
     Returns
     -------

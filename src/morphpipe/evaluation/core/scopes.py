@@ -1,4 +1,4 @@
-"""What a row of the metric table is about: all, a cell type, a perturbation, a pair, a group."""
+"""Scopes of metric rows: everything, a cell type, a perturbation, a pair, a group."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pandas as pd
 
 from morphpipe.evaluation.core.feature_set import FeatureSet
 
-# Perturbations that are compared with one another where no set of them is configured.
+# Number of perturbations compared when no set is configured.
 _MOST_FREQUENT = 10
 
 # Names of groups: "moa: Eg5 inhibitors", "distribution: out", "set: frequent".
@@ -17,7 +17,7 @@ MECHANISM, DISTRIBUTION, PERTURBATION_SET = "moa", "distribution", "set"
 
 @dataclass(frozen=True)
 class Group:
-    """Perturbations that are measured together, under the name that the metric table has."""
+    """Perturbations measured together, under their name in the metric table."""
 
     name: str
     perturbations: tuple[str, ...]
@@ -25,9 +25,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Scope:
-    """Conditions that are measured together; None stands for all of them.
+    """Conditions measured together; None means all.
 
-    A group is one of perturbations, over all cell types.
+    A group spans all cell types.
     """
 
     cell_type: str | None
@@ -47,11 +47,11 @@ class Scope:
 
     @property
     def is_everything(self) -> bool:
-        """Whether no condition is singled out."""
+        """Whether the scope covers all conditions."""
         return self.cell_type is None and self.perturbation is None and self.group is None
 
     def shuffled(self, generated: FeatureSet) -> tuple[FeatureSet, str | None]:
-        """Give images whatever their label of what is singled out here, and what else to match.
+        """Images with any label of the scoped column, and the column to match.
 
         Perturbations, and groups of them, are shuffled within their cell types, cell types within
         perturbations.
@@ -74,7 +74,7 @@ class Scope:
 
 
 def scopes(generated: FeatureSet, groups: Sequence[Group] = ()) -> Iterator[Scope]:
-    """Go through everything at once, each cell type, perturbation, generated pair and group."""
+    """Iterate over all images, each cell type, perturbation, generated pair and group."""
     cell_types, perturbations = generated.column("cell_type"), generated.column("perturbation")
     yield Scope(None, None)
     for cell_type in sorted(set(cell_types) - {""}):
@@ -91,23 +91,22 @@ def scopes(generated: FeatureSet, groups: Sequence[Group] = ()) -> Iterator[Scop
 def perturbation_groups(
     generated: FeatureSet, real: FeatureSet, training: FeatureSet | None
 ) -> list[Group]:
-    """Group the generated perturbations by mechanism, and by whether training has seen them.
+    """Group the generated perturbations by mechanism and by whether they occur in training.
 
     Parameters
     ----------
     generated
-        Generated images: of which perturbations there are groups.
+        Generated images, whose perturbations are grouped.
     real, training
-        Real images of whatever conditions. A perturbation belongs to the mechanism (`moa`) that
-        its real images name, to "a / b" where they name two; without one it is in no group of
-        this kind. It is out of distribution where no training image has it, in whatever cell
-        type; without training images nobody knows, and there are no groups of this kind.
+        Real images of any conditions. A perturbation has the mechanism (`moa`) of its real images,
+        "a / b" if they have two. It is out of distribution if no training image of any cell type
+        has it; without training images there are no groups of this kind.
 
     Returns
     -------
     list of Group
-        ``moa: …`` and ``distribution: in | out``, a kind only where it has two groups at least:
-        a single one would say what all perturbations together say.
+        ``moa: …`` and ``distribution: in | out``; a kind with a single group is omitted, since it
+        would repeat the overall result.
     """
     names = sorted(set(generated.column("perturbation")) - {""})
     named: dict[str, set[str]] = {}
@@ -126,7 +125,7 @@ def perturbation_groups(
 
 
 def _labelled(kind: str, labels: Mapping[str, str]) -> list[Group]:
-    """One group per label; none where all perturbations have the same."""
+    """One group per label; none if all perturbations have the same label."""
     found = [
         Group(f"{kind}: {label}", tuple(name for name in labels if labels[name] == label))
         for label in sorted(set(labels.values()))
@@ -137,8 +136,7 @@ def _labelled(kind: str, labels: Mapping[str, str]) -> list[Group]:
 def of_generated_conditions(images: FeatureSet, generated: FeatureSet) -> FeatureSet:
     """Select images of the generated conditions.
 
-    A column that the generated images leave empty (cell types drawn without conditioning on the
-    perturbation) does not restrict.
+    A column that is empty for generated images does not restrict.
     """
     columns = [c for c in ("cell_type", "perturbation") if (generated.column(c) != "").any()]
     if not columns:
@@ -152,15 +150,7 @@ def of_generated_conditions(images: FeatureSet, generated: FeatureSet) -> Featur
 
 
 def most_frequent(images: FeatureSet, number: int) -> list[str]:
-    """The perturbations with the most images, ties by name.
-
-    Parameters
-    ----------
-    images
-        Real images.
-    number
-        At most so many.
-    """
+    """Return up to `number` perturbations with the most images, ties by name."""
     counts = pd.Series(images.column("perturbation")).value_counts().drop("", errors="ignore")
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return [str(name) for name, _ in ordered[:number]]
@@ -169,14 +159,14 @@ def most_frequent(images: FeatureSet, number: int) -> list[str]:
 def compared_perturbations(
     sets: Mapping[str, Sequence[str]], generated: FeatureSet, real: FeatureSet
 ) -> list[str]:
-    """Perturbations that are compared with one another.
+    """Select the perturbations to compare with each other.
 
     Parameters
     ----------
     sets
-        The configured sets of perturbations, whose members are taken.
+        Configured sets of perturbations; their members are used.
     generated, real
-        Without any set: the most frequent real ones among the generated conditions are taken.
+        Without sets, the most frequent real perturbations among the generated conditions.
     """
     named = [name for names in sets.values() for name in names]
     if named:

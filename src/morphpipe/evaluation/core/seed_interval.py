@@ -1,4 +1,4 @@
-"""A number over seeds: its scatter, and the interval that it has within them."""
+"""Means and intervals over training and sampling seeds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,21 +12,21 @@ Seeds = tuple[int | None, int | None]
 
 
 def seed_interval(values: Mapping[Seeds, float]) -> Interval | None:
-    """95 % t-interval of the mean over seeds: what stands behind ± in MorphGen's tables.
+    """Compute the 95 % t-interval of the mean over seeds, the ± of MorphGen's tables.
 
-    Two samples of one network are more alike than samples of two: with several trainings, each
-    counts once, by the mean over its samples. With two or three seeds a bootstrap would draw the
-    same few values again and again, and its interval could not leave their range.
+    Samples of one network are more alike than samples of two: with several trainings, each counts
+    once, as the mean over its samples. With two or three seeds a bootstrap interval could not leave
+    the range of the values.
 
     Parameters
     ----------
     values
-        A finite number for every pair of seeds.
+        A finite number per pair of seeds.
 
     Returns
     -------
     Interval or None
-        None with fewer than two trainings or, of a single one, fewer than two samples.
+        None for a single training with fewer than two samples.
     """
     trainings: dict[int | None, list[float]] = {}
     for (training, _), value in values.items():
@@ -40,23 +40,23 @@ def seed_interval(values: Mapping[Seeds, float]) -> Interval | None:
 
 
 def mean_limits(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The interval of a mean over seeds, from the intervals within the seeds: means of the limits.
+    """Average the limits of the intervals within seeds.
 
-    All seeds are compared with the same real images, and their intervals mostly say how much
-    these are left to chance. That does not average out over seeds, so that the interval is not
-    narrowed; nor does it grow with their number, as the widest interval of all would.
+    All seeds are compared with the same real images, whose sampling noise dominates the intervals.
+    It does not average out over seeds, so the interval is neither narrowed nor widened with their
+    number.
 
     Parameters
     ----------
     rows
-        `ci_low` and `ci_high` of the values of every seed.
+        `ci_low` and `ci_high` of each seed.
     by
-        Columns that are the same for the seeds of one number.
+        Columns that identify a value across seeds.
 
     Returns
     -------
     pandas.DataFrame
-        `ci_low` and `ci_high` for each number; NaN where a seed lacks the limit.
+        `ci_low` and `ci_high` per value; NaN if a seed lacks the limit.
     """
     limits = rows.groupby(list(by), sort=False)[["ci_low", "ci_high"]]
     return limits.mean().where(limits.count().eq(limits.size(), axis=0))

@@ -1,14 +1,12 @@
-"""Intervals that respect the plate: wells, not fields of view, are the independent units.
-
-Three kinds, each where it is right:
+"""Confidence intervals with wells, not fields of view, as independent units.
 
 - `bootstrap_interval` resamples wells, for statistics that tolerate repeated images.
-- `influence_interval` is for distances between distributions. A bootstrap sample holds about a
-  third of its images twice or more, which a Fréchet distance or an MMD reads as a narrower
-  distribution: bootstrapped values lie systematically above the value itself, and percentiles of
-  them need not even contain it. The linearised interval (infinitesimal jackknife) uses the
-  derivative of the distance with respect to the weight of each image, summed per well, and never
-  repeats an image. It covers the distance to be expected *at these numbers of images*.
+- `influence_interval` is for distances between distributions. A bootstrap sample repeats about a
+  third of its images, which a Fréchet distance or an MMD reads as a narrower distribution:
+  bootstrapped values lie systematically above the value itself. The linearised interval
+  (infinitesimal jackknife) uses the derivative of the distance with respect to the weight of each
+  image, summed per well, and repeats no image. It covers the distance expected *at these numbers
+  of images*.
 - `wilson_interval` is for proportions, `t_interval` for the papers' ± over seeds.
 """
 
@@ -37,16 +35,15 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistic:
-    """A two-sample statistic and what each image contributes to its uncertainty.
+    """A two-sample statistic with the influence value of each image.
 
     Attributes
     ----------
     value
         The statistic.
     left, right
-        float64 [n] and [m]: the derivative with respect to the weight of each image times the
-        weight it has (1/n, 1/m), centred. The sum of squares over independent units estimates the
-        variance.
+        float64 [n] and [m]: derivative with respect to the weight of each image times its weight
+        (1/n, 1/m), centred. The sum of squares over independent units estimates the variance.
     """
 
     value: float
@@ -61,12 +58,12 @@ def check_level(level: float) -> None:
 
 
 def group_index(groups: npt.ArrayLike, length: int) -> tuple[npt.NDArray[np.intp], int]:
-    """Give the number of each row's group, 0 … G-1, and G.
+    """Number the groups of n rows 0 … G-1: intp [n], and G.
 
     Raises
     ------
     DataError
-        If there is not one group label per row.
+        Unless there is one group label per row.
     """
     labels = np.asarray(groups)
     if labels.shape != (length,):
@@ -79,10 +76,10 @@ def group_index(groups: npt.ArrayLike, length: int) -> tuple[npt.NDArray[np.intp
 
 
 def bootstrap_counts(groups: int, replicates: int, generator: np.random.Generator) -> Array:
-    """Draw how often each group is taken: float64 [replicates, groups].
+    """Draw how often each group is resampled: float64 [replicates, groups].
 
-    G - 1 of G groups are drawn with replacement, which makes the variance of a mean unbiased
-    where few wells are there (Rao and Wu, J. Am. Stat. Assoc. 83, 1988).
+    G - 1 of G groups are drawn with replacement, so that the variance of a mean is unbiased for few
+    wells (Rao and Wu, J. Am. Stat. Assoc. 83, 1988).
     """
     if groups < 2:
         raise DataError("a bootstrap over wells needs at least two wells")
@@ -91,7 +88,7 @@ def bootstrap_counts(groups: int, replicates: int, generator: np.random.Generato
 
 
 def interval_from_replicates(replicates: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Give the quantiles of a statistic on bootstrap samples [R] as an interval."""
+    """Percentile interval of bootstrap replicates [R]."""
     check_level(level)
     drawn = np.asarray(replicates, dtype=np.float64)
     if drawn.size < 2 or not np.isfinite(drawn).all():
@@ -110,11 +107,10 @@ def bootstrap_interval(
     seed: int,
     level: float = LEVEL,
 ) -> Interval:
-    """Bootstrap over wells for a statistic of one or more independent samples.
+    """Bootstrap a statistic of one or more independent samples over wells.
 
-    Not for distances between distributions, see `influence_interval`; nor for squared distances
-    of means, whose replicates are shifted as a whole, see
-    `morphpipe.evaluation.effects.cate.variance_of_cate`.
+    Not for distances between distributions (use `influence_interval`) or squared distances of
+    means, whose replicates are shifted (see `morphpipe.evaluation.effects.cate.variance_of_cate`).
 
     Parameters
     ----------
@@ -123,14 +119,9 @@ def bootstrap_interval(
     samples
         Arrays whose first axis counts images.
     groups
-        For each sample the well of each image, or None where each image stands for itself
-        (generated images have no wells).
+        For each sample the well of each image; None for independent (e.g. generated) images.
     replicates
         Number of bootstrap samples.
-    seed
-        Seed of the draws.
-    level
-        Confidence level.
 
     Raises
     ------
@@ -160,25 +151,25 @@ def bootstrap_interval(
 def student_interval(
     value: float, variance: float, freedom: float, *, level: float = LEVEL
 ) -> Interval:
-    """Value ± t times its standard error, of so many degrees of freedom."""
+    """Value ± t times its standard error, with the given degrees of freedom."""
     check_level(level)
     half_width = float(scipy.special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
     return Interval(value - half_width, value + half_width)
 
 
 class InfluenceValues(NamedTuple):
-    """What the images of one sample contribute to the uncertainty of a statistic.
+    """Influence values of one sample's images.
 
     Attributes
     ----------
     values
-        float [n] as in `Statistic`; or [R, n] where the statistic is the mean over R random
-        draws from the same images, a row for each.
+        float [n] as in `Statistic`, or [R, n] if the statistic is the mean over R random draws from
+        the same images.
     groups
-        The well of each image; None where each image stands for itself.
+        The well of each image; None for independent images.
     strata
-        The condition of each image, where the mix of conditions was fixed beforehand: differences
-        between conditions are then no uncertainty. None for a single stratum.
+        The condition of each image if the mix of conditions was fixed: differences between
+        conditions are then not uncertainty. None for a single stratum.
     """
 
     values: npt.ArrayLike
@@ -189,12 +180,12 @@ class InfluenceValues(NamedTuple):
 def _strata(
     wells: npt.NDArray[np.intp], number: int, strata: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.intp]:
-    """Give the stratum of each well; strata of a single well show no variance and are joined."""
+    """Stratum of each well; strata of a single well have no variance and are merged."""
     of_well = np.zeros(number, dtype=np.intp)
     of_well[wells] = strata
     alone = np.bincount(of_well)[of_well] == 1
     if alone.sum() == 1:
-        # The only one has no other to go with but the wells of another stratum.
+        # A lone single-well stratum is merged with another stratum.
         alone |= of_well == of_well[~alone][0]
     joined: npt.NDArray[np.intp] = np.unique(
         np.where(alone, of_well.max() + 1, of_well), return_inverse=True
@@ -203,7 +194,6 @@ def _strata(
 
 
 def _variance(contributions: InfluenceValues) -> tuple[float, int]:
-    """Estimate the variance between wells within strata, and its degrees of freedom."""
     values = np.atleast_2d(np.asarray(contributions.values, dtype=np.float64))
     draws, length = values.shape
     wells, number = group_index(
@@ -223,8 +213,8 @@ def _variance(contributions: InfluenceValues) -> tuple[float, int]:
         totals[draw] = np.bincount(wells, weights=row - means[of_well[wells]], minlength=number)
     squares = totals.sum(axis=0) ** 2
     if draws > 1:
-        # The square of a mean over draws holds their scatter besides; products of different
-        # draws do not.
+        # The square of a mean over draws includes their scatter; products of different draws do
+        # not.
         squares = (squares - (totals**2).sum(axis=0)) * draws / (draws - 1)
     variance = float(squares @ correction) / draws**2
     return max(variance, 0.0), int(number - len(counts))
@@ -237,24 +227,19 @@ def influence_interval(
     draw_variance: float = 0.0,
     level: float = LEVEL,
 ) -> Interval:
-    """Interval of a smooth statistic from what each image contributes to it.
+    """Compute the interval of a smooth statistic from its influence values.
 
     Parameters
     ----------
-    value
-        The statistic.
     contributions
         One entry per independent sample.
     draw_variance
-        Variance of the value that comes from a finite number of random draws.
-    level
-        Confidence level.
+        Variance of the value due to a finite number of random draws.
 
     Returns
     -------
     Interval
-        Value ± t times the standard error; the degrees of freedom follow from the numbers of
-        wells (Welch and Satterthwaite).
+        Value ± t times the standard error, with Welch–Satterthwaite degrees of freedom.
 
     Raises
     ------
@@ -268,7 +253,7 @@ def influence_interval(
     variance = float(variances.sum()) + draw_variance
     if variance == 0:
         return Interval(value, value)
-    # Welch and Satterthwaite; with hardly any variance between wells, the fewest wells count.
+    # Welch and Satterthwaite; at least those of the smallest sample.
     inverse = float(np.sum((variances / variance) ** 2 / freedoms))
     freedom = max(1 / inverse if inverse > 0 else 0.0, float(freedoms.min()))
     return student_interval(value, variance, freedom, level=level)
@@ -277,21 +262,18 @@ def influence_interval(
 def wilson_interval(
     correct: npt.ArrayLike, groups: npt.ArrayLike | None = None, *, level: float = LEVEL
 ) -> Interval:
-    """Wilson's interval of a proportion, with wells as the independent units.
+    """Compute Wilson's interval of a proportion with wells as the independent units.
 
-    Images of one well are right or wrong together; the number of images is therefore divided by
-    the design effect (clustered over binomial variance), and never falls below the number of
-    wells nor rises above the number of images. Where all images agree the design effect cannot be
-    seen and the number of wells counts.
+    Images of one well are correlated, so the number of images is divided by the design effect
+    (clustered over binomial variance), and kept between the numbers of wells and images. If all
+    images agree, the design effect is unknown and the number of wells is used.
 
     Parameters
     ----------
     correct
         bool [n].
     groups
-        The well of each image, or None where each image stands for itself.
-    level
-        Confidence level.
+        The well of each image; None for independent images.
     """
     check_level(level)
     hits = np.asarray(correct, dtype=np.float64)
@@ -306,7 +288,7 @@ def wilson_interval(
         totals = np.bincount(index, weights=hits - share, minlength=number)
         clustered = float(totals @ totals) / hits.size**2 * number / (number - 1)
         binomial = share * (1 - share) / hits.size
-        # No observed variance between wells cannot buy more than independent images would.
+        # At most as many as independent images.
         effective = hits.size * min(1.0, binomial / clustered) if clustered > 0 else hits.size
         effective = max(effective, float(number))
     z = float(scipy.special.ndtri((1 + level) / 2))
@@ -320,12 +302,12 @@ def wilson_interval(
 
 
 def t_interval(values: npt.ArrayLike, *, level: float = LEVEL) -> tuple[float, Interval]:
-    """Mean and t-interval over seeds: the ± of the papers' tables.
+    """Compute the mean and t-interval over seeds, the ± of the papers' tables.
 
     Raises
     ------
     DataError
-        If there are fewer than two values or one is not finite.
+        If there are fewer than two values, or a value is not finite.
     """
     check_level(level)
     sample = np.asarray(values, dtype=np.float64)
@@ -344,10 +326,10 @@ def paired_interval(
     seed: int,
     level: float = LEVEL,
 ) -> tuple[float, Interval]:
-    """Mean difference left - right over perturbations, with a bootstrap over perturbations.
+    """Compute the mean difference left - right and its bootstrap interval over perturbations.
 
-    For two models scored on the same perturbations: pairing removes what is hard about a
-    perturbation for both of them.
+    For two models scored on the same perturbations: pairing removes the difficulty of each
+    perturbation.
     """
     a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size < 2:

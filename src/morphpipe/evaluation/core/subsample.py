@@ -1,4 +1,4 @@
-"""Random subsets of images that do not depend on what else is in the table, or in which order."""
+"""Random subsets that do not depend on the order or on other rows of a table."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def priorities(ids: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
-    """Give every id a random number of its own: a keyed hash, uint64 [n]."""
+    """Hash each id with the seed to a pseudo-random number: uint64 [n]."""
     key = str(seed).encode()
     digests = (blake2b(i.encode(), digest_size=8, key=key).digest() for i in ids)
     return np.array([int.from_bytes(digest) for digest in digests], dtype=np.uint64)
@@ -18,26 +18,24 @@ def priorities(ids: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
 def thinned(
     ids: Iterable[str], groups: npt.ArrayLike, at_most: int, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Choose at random at most so many of each group.
+    """Draw at most `at_most` items per group at random.
 
-    Those with the lowest `priorities` are taken. A table may therefore be thinned shard by shard
-    and the rest once more, with the same result as at once.
+    Items with the lowest `priorities` are kept, so thinning shard by shard and then once more gives
+    the same result as thinning all at once.
 
     Parameters
     ----------
     ids
         Unique names, [n].
     groups
-        The group of each, [n].
+        Group of each, [n].
     at_most
-        How many of a group are taken; a smaller group is taken whole.
-    seed
-        Another one chooses others.
+        Maximum per group; a smaller group is kept whole.
 
     Returns
     -------
     numpy.ndarray
-        bool [n]: whether it is taken.
+        bool [n]: whether the item is kept.
     """
     order = np.argsort(priorities(ids, seed), kind="stable")
     labels = pd.Series(np.asarray(groups)[order])

@@ -1,4 +1,4 @@
-"""Metric tables over seeds: the one place where the values of several seeds become one."""
+"""Summaries of metric tables over seeds."""
 
 import json
 from collections.abc import Sequence
@@ -14,31 +14,31 @@ IDENTITY = [
     "metric", "extractor", "view", "comparison", "regime", "task", "cell_type", "perturbation",
     "group", "variant",
 ]  # fmt: skip
-# Settings that tell rows apart which agree in every column; "none" is the plain case.
+# Settings that distinguish rows with equal columns; "none" is the default.
 _VARIANTS = ("correction", "other")
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read and join metric tables, see `prepare`.
+    """Read and concatenate metric tables, see `prepare`.
 
     Raises
     ------
     DataError
-        If a file has other columns than a metric table.
+        If a file does not have the columns of a metric table.
     """
     parts = [read_metric_table(path).to_pandas() for path in paths]
     return prepare(pd.concat(parts, ignore_index=True))
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add to the rows of metric tables what they are summarised by.
+    """Add the columns that metric tables are summarised by.
 
-    `notes` holds the settings as a dictionary, `reason` what they give as one. `variant` names
-    what distinguishes rows beside the columns: a correction, another perturbation. Columns of
-    `IDENTITY` that do not apply are empty.
+    `notes` holds the settings as a dictionary, `reason` their reason for a null value, `variant`
+    what else distinguishes rows (a correction, another perturbation). Columns of `IDENTITY` that do
+    not apply are empty.
     """
     frame = frame.copy()
-    # Few settings, on very many rows.
+    # Many rows share few distinct settings.
     settings = {text: json.loads(text) for text in frame["settings"].unique()}
     frame["notes"] = [settings[text] for text in frame["settings"]]
     frame["reason"] = [notes.get("reason", "") for notes in frame["notes"]]
@@ -52,16 +52,16 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for what is the same but for the seeds.
+    """Aggregate rows that differ only in their seeds.
 
     Returns
     -------
     pandas.DataFrame
         The mean `value` of the seeds that have one, its interval (`ci_low`, `ci_high`, see
-        `morphpipe.evaluation.core.seed_interval.mean_limits`), the fewest images of those
-        (`n_left`, `n_right`), how many `seeds` there are and the interval over them (`seeds_low`,
-        `seeds_high`), the mean `chance` (or `expected_share`) where the settings name it, and the
-        `reason` of values that are missing.
+        `morphpipe.evaluation.core.seed_interval.mean_limits`), the fewest images (`n_left`,
+        `n_right`), the number of `seeds` and the interval over them (`seeds_low`, `seeds_high`),
+        the mean `chance` (or `expected_share`) from the settings, and the `reason` of missing
+        values.
     """
     columns = [*IDENTITY, "value", "ci_low", "ci_high", "n_left", "n_right"]
     columns += ["seeds", "seeds_low", "seeds_high", "chance", "reason"]
@@ -87,7 +87,6 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Ends of the intervals over seeds of what has several, by what it is."""
     values: dict[tuple[Any, ...], dict[Seeds, float]] = {}
     seeds = frame[["training_seed", "sampling_seed"]].astype(object)
     pairs = seeds.where(seeds.notna(), None).itertuples(index=False, name=None)
@@ -104,7 +103,7 @@ def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Why values are missing, and of how many of the seeds."""
+    """Add why values are missing, and for how many seeds."""
     given = frame[frame["reason"] != ""]
     reasons: dict[tuple[Any, ...], set[str]] = {}
     of = given[IDENTITY].itertuples(index=False, name=None)

@@ -1,8 +1,8 @@
-"""Precision, recall, density and coverage: whether two sets of images lie in the same places.
+"""Precision, recall, density and coverage of generated images.
 
-A set's manifold is the union of balls around its images, each reaching to the image's k-th
-nearest neighbour in the same set. All four depend on the numbers of images: compare values at
-the same numbers only.
+A set's manifold is the union of balls around its images, each reaching to the image's k-th nearest
+neighbour in the same set. All four depend on the numbers of images: compare values at the same
+numbers only.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def neighbour_radii(features: npt.ArrayLike, k: int) -> Array:
             f"{len(images)}"
         )
     found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(images)
-    # Without images to look for, an image is no neighbour of its own; copies of it are.
+    # Called without queries, an image is not its own neighbour; its copies are.
     distances, _ = found.kneighbors()
     radii: Array = distances[:, -1].astype(np.float64)
     return radii
@@ -45,24 +45,24 @@ def manifold_scores(
 ) -> dict[str, Statistic]:
     """Precision, recall (Kynkäänniemi et al., 2019), density and coverage (Naeem et al., 2020).
 
-    Precision is the share of generated images inside the manifold of the real ones, recall the
-    share of real images inside that of the generated ones. Density counts in how many of the real
-    balls a generated image lies, divided by k; coverage is the share of real balls that hold a
-    generated image. Both of the latter use real balls only, and suffer less from outliers.
+    Precision is the fraction of generated images inside the real manifold, recall the fraction of
+    real images inside the generated one. Density is the number of real balls that contain a
+    generated image, divided by k; coverage is the fraction of real balls that contain a generated
+    image. The latter two use real balls only and are less sensitive to outliers.
 
     Parameters
     ----------
     generated, real
         [n, d] and [m, d], more than k rows each. Distances are computed block by block.
     k
-        Which neighbour the balls reach to.
+        The balls reach to the k-th neighbour.
 
     Returns
     -------
     dict
-        By `MANIFOLD_METRICS`; precision, recall and coverage lie in [0, 1], density is at least 0
-        and about 1 for two samples of one distribution. Each is a mean over the images of one set,
-        and its contributions are those of that set, the other taken as it is.
+        Keys are `MANIFOLD_METRICS`; precision, recall and coverage lie in [0, 1], density is at
+        least 0 and about 1 for two samples of one distribution. Each is a mean over one set, whose
+        images have the contributions; the other set is taken as fixed.
 
     Raises
     ------
@@ -88,14 +88,14 @@ def manifold_scores(
 
 
 def _mean(values: npt.NDArray, others: Array, *, on_left: bool) -> Statistic:
-    """A mean over the images of one set; those of the other set contribute nothing."""
+    """Mean over the images of one set; those of the other contribute nothing."""
     mean = float(values.mean())
     contributions = (values - mean) / len(values)
     return Statistic(mean, *((contributions, others) if on_left else (others, contributions)))
 
 
 def _blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array]]:
-    """Distances of all pairs, a block of rows of `left` at a time (scikit-learn's memory limit)."""
+    """Distances of all pairs, in blocks of rows of `left` (scikit-learn's memory limit)."""
     start = 0
     for block in pairwise_distances_chunked(left, right, metric="euclidean"):
         yield slice(start, start + len(block)), block

@@ -1,10 +1,10 @@
-"""Memorisation: whether generated images are nearer to training images than new ones would be.
+"""Memorisation: whether generated images are closer to training images than new ones would be.
 
-For every image the distance to its nearest training image is taken in an encoder's features, and
-its nearness: that distance divided by the mean distance to the next 50 training images. A typical
-image is near to many training images; a copy is near to one. Held-out real images say what both
-are for a new image of the same distribution. Training images replayed (the copy control) have the
-distance and nearness 0.
+For every image we take the distance to its nearest training image in an encoder's features, and its
+nearness: that distance divided by the mean distance to the next 50 training images. A typical image
+is near many training images; a copy is near one. Held-out real images give the reference for new
+images of the same distribution. In the copy control (training images replayed) distance and
+nearness are 0.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ Indices = npt.NDArray[np.intp]
 
 
 PERCENTILE = 1.0
-"""Of the held-out images' nearness: a generated image below it counts as memorised."""
+"""Percentile of the held-out nearness below which an image counts as memorised."""
 PAIRS = 24
-"""Closest pairs that are kept for the pictures."""
+"""Number of closest pairs kept for the figures."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _look(images: FeatureSet, training: FeatureSet, at_most: int, seed: int) -> 
 def _below(comparison: str, looked: _Looked, held_out: _Looked, seed: int) -> npt.NDArray[np.bool_]:
     """Which images count as memorised: bool [n].
 
-    Of held-out images themselves, those of one half of the wells by the threshold of the other.
+    Each half of the held-out wells is judged by the threshold of the other half.
     """
     if comparison != "real-training":
         return looked.nearness < memorised_below(held_out.nearness, PERCENTILE).value
@@ -95,7 +95,7 @@ def _rows(
     replicates: int,
     seed: int,
 ) -> Rows:
-    """Rows of one set of images against held-out ones of the same scope."""
+    """Rows of one set of images against held-out images of the same scope."""
     groups = None if looked.images.is_generated else looked.images.groups
     units = looked.images.groups
     several = len(np.unique(units)) >= 2
@@ -183,7 +183,7 @@ def _pairs(
     threshold: float,
     columns: Mapping[str, Any],
 ) -> Rows:
-    """Images with their nearest training image, those that stand out most first."""
+    """Images with their nearest training image, the most suspicious first."""
     order = np.argsort(looked.nearness, kind="stable")[:PAIRS]
     distances, nearness = looked.distances[order], looked.nearness[order]
     left = looked.images.keys.iloc[order]
@@ -198,7 +198,7 @@ def _pairs(
             },
             "distance": distances,
             "nearness": nearness,
-            # A copy has the nearness 0, whatever the distances of the others.
+            # A copy has nearness 0, whatever its other distances.
             "threshold": np.divide(
                 threshold * distances, nearness, out=np.full(len(order), np.nan), where=nearness > 0
             ),
@@ -218,44 +218,42 @@ def memorisation(
     bootstrap: int,
     seed: int,
 ) -> tuple[Rows, Rows]:
-    """Look for generated images that are nearer to training images than new ones would be.
+    """Find generated images that are closer to training images than new ones would be.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds is measured on its own.
+        Generated images; each pair of seeds is measured separately.
     real
-        Real held-out images; those of conditions that were not generated are left out.
+        Real held-out images; conditions that were not generated are ignored.
     training
-        All real images the generator was trained on: a copy may be one of another condition.
+        All real images the generator was trained on: a copy may come from another condition.
     context
         The columns dataset, experiment and generator.
     at_most
-        Generated and held-out images that are looked at, of each; more are thinned at random. All
-        training images are looked through.
+        Maximum number of generated and of held-out images, thinned at random; all training images
+        are searched.
     bootstrap
         Bootstrap samples of wells.
-    seed
-        Of draws.
 
     Returns
     -------
     rows : list of dict
-        Of the metric table, overall and by cell type, with the comparisons ``generated-training``,
-        ``real-training`` (held-out images) and ``copy-training`` (training images replayed).
-        ``nearest_training_distance`` is the median; ``nearest_training_ratio`` divides it by that
-        of held-out images; ``data_copying`` is the probability of being nearer than those;
-        ``memorised_share`` the share whose nearness is below the threshold, and in its settings
-        ``flagged`` says whether its interval lies wholly above that of the held-out images (see
-        `morphpipe.evaluation.coverage.nearest_training`). Null with the reason where a held-out
-        image is a training image itself.
+        Rows of the metric table, overall and by cell type, with the comparisons
+        ``generated-training``, ``real-training`` (held-out images) and ``copy-training`` (training
+        images replayed). ``nearest_training_distance`` is the median; ``nearest_training_ratio``
+        divides it by that of held-out images; ``data_copying`` is the probability of being nearer
+        than those; ``memorised_share`` is the fraction below the nearness threshold, and
+        ``flagged`` in its settings says whether its interval lies entirely above that of the
+        held-out images (see `morphpipe.evaluation.coverage.nearest_training`). Null with a reason
+        if a held-out image is also a training image.
     pairs : list of dict
-        The closest pairs, rows of `PAIR_SCHEMA`.
+        The closest pairs, as rows of `PAIR_SCHEMA`.
 
     Raises
     ------
     DataError
-        If the sets do not fit together, or one is empty.
+        If the sets are inconsistent or empty.
     """
     check_sides(generated, real, training)
     if not (len(real) and len(training)):

@@ -1,4 +1,4 @@
-"""Nearest training images, and how near is suspicious."""
+"""Nearest training images and thresholds for memorisation."""
 
 from dataclasses import dataclass
 
@@ -12,27 +12,25 @@ from morphpipe.evaluation.core.feature_arrays import Array, checked_pair
 
 Indices = npt.NDArray[np.intp]
 
-# Carlini et al. (2023), section 4.2, take the 50 nearest training images.
+# Carlini et al. (2023), section 4.2, use the 50 nearest training images.
 OTHERS = 50
 
 
 def nearest(images: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Array, Array, Indices]:
-    """Distance, nearness and position of the nearest training image of each image.
+    """Find the nearest training image of each image, with its distance and nearness.
 
-    Nearness compares the distance with the mean distance to the next `OTHERS` training images
-    (Carlini et al., 2023, who look for copies in diffusion models by this ratio).
+    Nearness is the distance divided by the mean distance to the next `OTHERS` training images
+    (Carlini et al., 2023, use this ratio to find copies in diffusion models).
 
     Parameters
     ----------
     images, training
-        [n, d] and [m, d], two training images at least; the search is by brute force, block by
-        block.
+        [n, d] and [m, d] with m >= 2; brute-force search in blocks.
 
     Returns
     -------
     distances, nearness : numpy.ndarray
-        float64 [n], Euclidean distances, and their ratio to those of the others: 0 for a copy, at
-        most 1.
+        float64 [n]: Euclidean distances, and nearness from 0 (a copy) to 1.
     positions : numpy.ndarray
         intp [n].
 
@@ -47,7 +45,7 @@ def nearest(images: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Array, Arra
     number = min(OTHERS + 1, len(right))
     search = NearestNeighbors(n_neighbors=number, algorithm="brute").fit(right)
     distances, positions = search.kneighbors(left)
-    # The search squares and subtracts, which leaves a rest where there is none.
+    # The search squares and subtracts, which leaves a rounding error for copies.
     exact = np.sqrt(((left - right[positions[:, 0]]) ** 2).sum(axis=1))
     others = distances[:, 1:].mean(axis=1)
     nearness = np.divide(exact, others, out=np.ones(len(exact)), where=others > 0)
@@ -55,10 +53,10 @@ def nearest(images: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Array, Arra
 
 
 def probability_nearer(distances: npt.ArrayLike, held_out: npt.ArrayLike) -> float:
-    """Probability that a distance is below one of held-out images, ties counted half.
+    """Estimate the probability that a distance is below a held-out one, ties counted half.
 
-    The Mann-Whitney statistic by which Meehan et al. (2020) tell data copying: 0.5 where both
-    are distributed alike, 1 where all generated images are nearer.
+    The Mann-Whitney statistic that Meehan et al. (2020) use to detect data copying: 0.5 for equal
+    distributions, 1 if all generated images are nearer.
     """
     left, right = np.asarray(distances, float), np.asarray(held_out, float)
     ranks = rankdata(np.concatenate([left, right]))[: len(left)]
@@ -68,14 +66,14 @@ def probability_nearer(distances: npt.ArrayLike, held_out: npt.ArrayLike) -> flo
 
 @dataclass(frozen=True)
 class Threshold:
-    """Below what nearness an image counts as memorised.
+    """Nearness below which an image counts as memorised.
 
     Attributes
     ----------
     value
-        A nearness that a held-out image has.
+        Nearness of one of the held-out images.
     expected
-        Share of new images of the same distribution to be expected below it.
+        Expected fraction of new images of the same distribution below it.
     """
 
     value: float
@@ -83,11 +81,10 @@ class Threshold:
 
 
 def memorised_below(held_out: npt.ArrayLike, percentile: float) -> Threshold:
-    """Threshold at a percentile of the held-out images' nearness.
+    """Set the threshold at a percentile of the held-out nearness.
 
-    Of n held-out images it is the k-th smallest, k = max(1, floor(n percentile / 100)); below it
-    k / (n + 1) of new images are to be expected, more than the percentile where held-out images
-    are few.
+    For n held-out images it is the k-th smallest, k = max(1, floor(n percentile / 100)), and k / (n
+    + 1) of new images are expected below it: more than the percentile if n is small.
     """
     values = np.sort(np.asarray(held_out, float))
     place = max(1, int(len(values) * percentile / 100))

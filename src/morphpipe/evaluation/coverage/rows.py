@@ -1,9 +1,9 @@
-"""Precision, recall, density and coverage of generated images, with their floor and controls.
+"""Rows of precision, recall, density and coverage, with their floor and controls.
 
-All comparisons are made against the same halves of the real fields, with as many images on both
-sides, as `morphpipe.evaluation.distances.rows` does for the floor; the numbers of images would
-otherwise decide what neighbours are near. Here the floor is what can be reached, not what is left:
-of real images against real ones precision and recall lie below 1.
+All comparisons use the same halves of the real fields, with as many images on both sides, like the
+floor in `morphpipe.evaluation.distances.rows`, since neighbours depend on the numbers of images.
+Here the floor is an upper bound: of real images against real ones, precision and recall are below
+1.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Comparing:
-    """The real fields of one scope, halved."""
+    """Split halves of the real fields of one scope."""
 
     real: FeatureSet
     drawn: list[SplitHalf]
@@ -53,7 +53,7 @@ class _Comparing:
         return len(self.drawn[0].first) if self.drawn else 0
 
     def floor(self) -> Rows:
-        """Real halves against each other, both ways."""
+        """Real halves against each other, in both directions."""
         if not self.drawn:
             return self._empty("real-real", self.reason)
         found = _Collected(len(self.drawn), 0, len(self.real))
@@ -166,7 +166,7 @@ class _Comparing:
 
 
 class _Collected:
-    """Values and contributions of every metric, split half by split half."""
+    """Values and contributions of every metric, per split half."""
 
     def __init__(self, split_halves: int, left: int, right: int) -> None:
         self.values = {name: np.zeros(split_halves) for name in MANIFOLD_METRICS}
@@ -186,41 +186,38 @@ def manifold_rows(
     minimum_images: int,
     seed: int,
 ) -> Rows:
-    """Measure manifolds overall, by cell type, perturbation, pair and group.
+    """Measure manifolds overall and by cell type, perturbation, pair and group.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds is measured on its own.
+        Generated images; each pair of seeds is measured separately.
     real
         Real held-out images.
     training
-        Real images the generator was trained on, for the copy control; None leaves it out.
+        Training images for the copy control; None omits it.
     context
         The columns dataset, experiment and generator.
     neighbours
         k: balls reach to the k-th nearest neighbour. Naeem et al. (2020) recommend 5.
     at_most
-        Images of a set, which more are drawn from: the time grows with its square.
+        Maximum images per set; the time grows with its square.
     floor_repeats
-        Random split halves over which everything is averaged.
+        Number of random split halves to average over.
     minimum_images
-        Fewest images of a half; never fewer than k + 1.
-    seed
-        Of split halves and draws.
+        Minimum images per half; at least k + 1.
 
     Returns
     -------
     list of dict
         Rows of the metric table: ``precision``, ``recall``, ``density``, ``coverage`` with the
         comparisons ``generated-real``, ``real-real``, ``copy-real`` and ``shuffled-real``, all at
-        the same numbers of images. Null with the reason where there are too few.
+        the same numbers of images. Null with a reason if there are too few.
 
     Raises
     ------
     DataError
-        If the sets come from different encoders or views, or are generated where they should be
-        real.
+        If the sets come from different encoders or views, or have the wrong origin.
     """
     check_sides(generated, real, training)
     if len(real) == 0:

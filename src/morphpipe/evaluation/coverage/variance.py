@@ -1,7 +1,7 @@
-"""Variance of features within conditions: whether a generator shows all that one looks like.
+"""Variance of features within conditions, to detect mode collapse.
 
-MorphGen's table 7 compares the variance of features of generated images with that of real ones,
-perturbation by perturbation: a generator that has collapsed to one image of a condition has none.
+MorphGen's table 7 compares the feature variance of generated and real images per perturbation: a
+generator that has collapsed to one image per condition has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,23 +30,23 @@ from morphpipe.tables.metric_table import metric_row
 Rows = list[dict[str, Any]]
 
 
-# Fewest images of a condition on a side. The variance is unbiased at any number, unlike a Fréchet
-# distance; its interval says what few images are worth.
+# Minimum images of a condition per side. Unlike a Fréchet distance the variance is unbiased at any
+# number of images.
 _MINIMUM = 4
 
 
 def feature_variance(features: npt.ArrayLike) -> Statistic:
-    """Mean over features of their variance over images (with n - 1).
+    """Compute the variance over images (with n - 1), averaged over features.
 
     Parameters
     ----------
     features
-        [n, d], two images at least.
+        [n, d] with n >= 2.
 
     Returns
     -------
-    Linearised
-        With the contributions of the images on the left, and none on the right.
+    Statistic
+        Contributions are on the left; there are none on the right.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def feature_variance(features: npt.ArrayLike) -> Statistic:
 
 
 def variance_within(images: FeatureSet, conditions: Sequence[str]) -> tuple[float, Array]:
-    """Mean variance within conditions, each with the same weight, and the images' contributions.
+    """Compute the mean variance within conditions, equally weighted, and each image's contribution.
 
     Parameters
     ----------
     images
-        Two of each condition at least.
+        At least two per condition.
     conditions
         Labels of `FeatureSet.conditions`.
     """
@@ -87,7 +87,7 @@ def _enough(images: FeatureSet, minimum: int) -> set[str]:
 
 @dataclass
 class _Comparing:
-    """The images of one scope, of the conditions that all sides show often enough."""
+    """Images of one scope, restricted to conditions with enough images on all sides."""
 
     columns: dict[str, Any]
     conditions: list[str]
@@ -101,7 +101,7 @@ class _Comparing:
         parts: Sequence[tuple[FeatureSet, float]],
         **seeds: int | None,
     ) -> None:
-        """Add the sum of the variances of some images, each with its sign."""
+        """Add a signed sum of the variances of some image sets."""
         columns = {**self.columns, **seeds, "metric": metric, "comparison": comparison}
         if self.reason:
             self.rows.append(metric_row(**columns, settings={"reason": self.reason}))
@@ -151,7 +151,7 @@ class _Comparing:
         )
 
     def add_floor(self, real: FeatureSet, repeats: int, seed: int) -> None:
-        """Add by how much two halves of the real wells differ, on average and without sign."""
+        """Add the mean absolute difference between two halves of the real wells."""
         columns = {**self.columns, "metric": "variance_difference", "comparison": "real-real"}
         chosen = real.select(np.isin(real.conditions, self.conditions))
         reason, drawn = self.reason, list[SplitHalf]()
@@ -199,33 +199,33 @@ def variance_rows(
     floor_repeats: int,
     seed: int,
 ) -> Rows:
-    """Compare the variance of features of generated and of real images.
+    """Compare the feature variance of generated and real images.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds is measured on its own.
+        Generated images; each pair of seeds is measured separately.
     real
         Real held-out images.
     training
-        Real images the generator was trained on (the copy control); None leaves it out.
+        Training images for the copy control; None omits it.
     context
         The columns dataset, experiment and generator.
-    floor_repeats, seed
-        Random split halves of the real wells.
+    floor_repeats
+        Number of random split halves of the real wells.
 
     Returns
     -------
     list of dict
-        Rows of the metric table: ``feature_variance`` with the comparisons ``real``,
-        ``generated`` and ``training``; ``variance_difference`` with ``generated-real`` and
-        ``copy-real`` (left minus right) and ``real-real`` (absolute, between halves by well).
-        Over several conditions the mean of their variances, never the variance between them.
+        Rows of the metric table: ``feature_variance`` with the comparisons ``real``, ``generated``
+        and ``training``; ``variance_difference`` with ``generated-real`` and ``copy-real`` (left
+        minus right) and ``real-real`` (absolute, between halves by well). Over several conditions
+        it is the mean of their variances; variance between conditions never counts.
 
     Raises
     ------
     DataError
-        If the sets do not fit together.
+        If the sets are inconsistent.
     """
     check_sides(generated, real, training)
     if len(real) == 0:
@@ -262,7 +262,7 @@ def _comparing(
     training: FeatureSet | None,
     by_seed: Sequence[tuple[int | None, int | None, FeatureSet]],
 ) -> _Comparing:
-    """The conditions that every side shows often enough, the same for all comparisons."""
+    """The conditions with enough images on every side, the same for all comparisons."""
     sides = [real, *(scope.of(images) for *_, images in by_seed)]
     if training is not None:
         sides.append(training)

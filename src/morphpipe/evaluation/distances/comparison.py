@@ -1,12 +1,10 @@
-"""Two experiments on the same split, compared over the perturbations that both have generated.
+"""Compare two experiments on the same split over the perturbations that both generated.
 
-The value of a perturbation is its distance to its real images, averaged over seeds. The
-perturbations are the same on both sides, so that the paired t-test is the one to read: pairing
-removes what is hard about a perturbation for either. MorphoDiff's table 1 names a "two-sample
-t-test" and does not say which: Student's and Welch's stand beside it.
-
-A test that finds nothing says little by itself: beside each stands the smallest true difference
-that it would have found (`morphpipe.evaluation.distances.paired_tests`).
+The value of a perturbation is its distance to its real images, averaged over seeds. Both sides have
+the same perturbations, so the paired t-test is the one to read. MorphoDiff's table 1 names a
+"two-sample t-test" without saying which; Student's and Welch's are therefore reported as well,
+along with the smallest true difference that the paired test would detect
+(`morphpipe.evaluation.distances.paired_tests`).
 """
 
 import json
@@ -26,7 +24,7 @@ DISTANCES = (
     "FID", "KID", "relative_FID", "frechet_distance", "kernel_distance",
     "relative_frechet_distance",
 )  # fmt: skip
-# Their value depends on the number of images.
+# Metrics that depend on the number of images.
 _FRECHET = ("FID", "relative_FID", "frechet_distance", "relative_frechet_distance")
 _KEYS = ["metric", "extractor", "view", "cell_type", "perturbation"]
 
@@ -38,20 +36,20 @@ COMPARISON_SCHEMA = pa.schema(
         pa.field("metric", pa.string(), nullable=False),
         pa.field("extractor", pa.string(), nullable=False),
         pa.field("view", pa.string(), nullable=False),
-        # Of the metric table: generated-real@floor-n or generated-real.
+        # From the metric table: generated-real@floor-n or generated-real.
         pa.field("comparison", pa.string(), nullable=False),
         pa.field("cell_type", pa.string(), nullable=False),
         # "all", or the name of a group of perturbations.
         pa.field("group", pa.string(), nullable=False),
         pa.field("perturbations", pa.int64(), nullable=False),
-        # The fewest that a perturbation's mean is over.
+        # Minimum over perturbations.
         pa.field("seeds_model", pa.int64()),
         pa.field("seeds_baseline", pa.int64()),
         pa.field("mean_model", pa.float64()),
         pa.field("mean_baseline", pa.float64()),
         # Real against real, of the same perturbations.
         pa.field("mean_floor", pa.float64()),
-        # Model minus baseline: below 0 the model is closer to the real images.
+        # Model minus baseline: negative if the model is closer to the real images.
         pa.field("difference", pa.float64()),
         pa.field("ci_low", pa.float64()),
         pa.field("ci_high", pa.float64()),
@@ -86,7 +84,7 @@ COMPARISON_SCHEMA = pa.schema(
 
 
 def _over_seeds(table: pd.DataFrame, comparison: str) -> pd.DataFrame:
-    """Of each perturbation the mean over seeds, numbers of images, and why there is none."""
+    """Mean over seeds, numbers of images and reason for a missing value, per perturbation."""
     rows = table[
         (table["comparison"] == comparison)
         & table["group"].isna()
@@ -113,7 +111,7 @@ def _over_seeds(table: pd.DataFrame, comparison: str) -> pd.DataFrame:
 def _side_by_side(
     model: pd.DataFrame, baseline: pd.DataFrame, names: tuple[str, str], comparison: str
 ) -> pd.DataFrame:
-    """One row per perturbation: values of both, the floor, and why it cannot be compared."""
+    """One row per perturbation: both values, the floor, and why it cannot be compared."""
     both = _over_seeds(model, comparison).join(
         _over_seeds(baseline, comparison), how="outer", lsuffix="_model", rsuffix="_baseline"
     )
@@ -123,14 +121,14 @@ def _side_by_side(
     # In multiples of the floor, the floor itself is one.
     both.loc[both["metric"].str.startswith("relative_"), "floor"] = 1.0
     if comparison != AT_FLOOR:
-        # The floor is at other numbers of images.
+        # The floor has other numbers of images.
         both.loc[both["metric"].isin(_FRECHET), "floor"] = np.nan
     both["why"] = [_why_not(row, names) for row in both.to_dict("records")]
     return both
 
 
 def _why_not(row: Mapping[Any, Any], names: tuple[str, str]) -> str:
-    """Why a perturbation cannot be compared; empty where it can."""
+    """Why a perturbation cannot be compared; empty if it can."""
     faults = []
     for side, name in zip(("model", "baseline"), names, strict=True):
         if pd.isna(row[f"value_{side}"]):
@@ -146,7 +144,7 @@ def _why_not(row: Mapping[Any, Any], names: tuple[str, str]) -> str:
 
 
 def _groups(tables: list[pd.DataFrame]) -> dict[str, set[str]]:
-    """Perturbations of each group, as the tables' own rows of groups name them."""
+    """Perturbations of each group, from the group rows of the tables."""
     members: dict[str, set[str]] = {}
     for table in tables:
         rows = table[table["group"].notna()].drop_duplicates("group")
@@ -173,7 +171,7 @@ def _the_only(table: pd.DataFrame, column: str, side: str) -> str:
 
 
 def _chosen(found: pd.DataFrame, column: str, wanted: Sequence[str] | None) -> pd.DataFrame:
-    """Rows of the metrics or encoders that are wanted."""
+    """Select the wanted metrics or encoders."""
     if wanted is None:
         return found
     missing = [name for name in wanted if name not in set(found[column])]
@@ -200,23 +198,22 @@ def compare(
     model, baseline
         Rows of the metric table with distances (`morphpipe.tables.metric_table`).
     comparison
-        ``generated-real@floor-n``, at the numbers of images of the floor, or ``generated-real``,
-        all images.
+        ``generated-real@floor-n`` (as many images as in the floor) or ``generated-real`` (all
+        images).
     metrics, encoders
-        Those to compare; None takes all that the tables have.
+        The ones to compare; None for all in the tables.
 
     Returns
     -------
     pyarrow.Table
-        Rows in `COMPARISON_SCHEMA`: for each metric, encoder, view and cell type over all
-        perturbations, and over those of each group that a table has. Perturbations that cannot be
-        compared are named in ``left_out``.
+        Rows of `COMPARISON_SCHEMA` per metric, encoder, view and cell type, over all perturbations
+        and over each group. ``left_out`` lists perturbations that cannot be compared.
 
     Raises
     ------
     DataError
-        If a table is not of one experiment, both are of the same or of different datasets or
-        splits, or what is wanted is in neither.
+        If a table spans several experiments, both are the same experiment or on different datasets
+        or splits, or neither has a wanted metric or encoder.
     """
     names = _the_only(model, "experiment", "model"), _the_only(baseline, "experiment", "baseline")
     dataset = _the_only(model, "dataset", "model")
@@ -229,7 +226,7 @@ def compare(
     both = _side_by_side(model, baseline, names, comparison)
     both = both[both["metric"].isin(DISTANCES)]
     if both["cell_type"].nunique() == 2:
-        # That of a single cell type says what that of all says.
+        # With a single cell type it would repeat "all".
         both = both[both["cell_type"] == "all"]
     both = _chosen(_chosen(both, "metric", metrics), "extractor", encoders)
     if both.empty:
@@ -257,7 +254,7 @@ def compare(
 def _parts(
     perturbations: pd.DataFrame, groups: Mapping[str, set[str]]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """All perturbations, then those of each group that has any here."""
+    """All perturbations, then each non-empty group."""
     yield "all", perturbations
     for name, members in groups.items():
         part = perturbations[perturbations["perturbation"].isin(members)]
@@ -266,7 +263,7 @@ def _parts(
 
 
 def _row(perturbations: pd.DataFrame) -> dict[str, Any]:
-    """What is known of some perturbations together."""
+    """Statistics of a set of perturbations."""
     used = perturbations[perturbations["why"] == ""]
     aside = perturbations[perturbations["why"] != ""]
     model, baseline, floor = (
@@ -296,5 +293,5 @@ def _row(perturbations: pd.DataFrame) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    """The floor of a perturbation may be missing, and then so is the mean."""
+    """Null if the floor of a perturbation, and thus the mean, is missing."""
     return float(value) if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""A comparison of the configuration, from metric tables on the disk."""
+"""Run a configured comparison on stored metric tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def compare_experiments(
     comparison
         From the configuration.
     model, baseline
-        Metric tables of distances, of fields and of crops.
+        Metric tables with distances of fields and of crops.
 
     Returns
     -------
@@ -32,14 +32,14 @@ def compare_experiments(
     Raises
     ------
     DataError
-        When the tables are of other experiments, or cannot be compared.
+        If the tables belong to other experiments or cannot be compared.
     """
     sides = []
     for name, paths in ((comparison.model, model), (comparison.baseline, baseline)):
         table = pd.concat([read_metric_table(path).to_pandas() for path in paths])
         if set(table["experiment"]) != {name}:
             raise DataError(
-                f"The metric tables {', '.join(map(str, paths))} are not those of {name}, which "
+                f"The metric tables {', '.join(map(str, paths))} do not belong to {name}, which "
                 "the comparison names."
             )
         sides.append(table)

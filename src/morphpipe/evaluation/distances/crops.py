@@ -1,8 +1,7 @@
-"""Distances between single-cell crops of generated and of real fields (MorphoDiff, table 2).
+"""Distances between single-cell crops of generated and real fields (MorphoDiff, table 2).
 
-The measures, the floor and the controls are those of whole fields. Crops are not independent of
-each other: wells remain what the halves of the floor are split by, and intervals are over wells
-and generated fields.
+Measures, floor and controls are those of whole fields. Crops are not independent: the floor is
+split by well, and intervals are over wells and generated fields.
 """
 
 import json
@@ -22,7 +21,7 @@ from morphpipe.evaluation.core.subsample import thinned
 from morphpipe.evaluation.distances.rows import MEASURE, distance_rows
 from morphpipe.tables.archive import read_fields
 
-# As many as MorphoDiff generates of a perturbation (section 3.2).
+# MorphoDiff's number of images per perturbation (section 3.2).
 PER_CONDITION = 500
 _CROP = re.compile(r"(?P<field>.+)_c\d{3,}")
 _CONDITION = ["cell_type", "perturbation", "training_seed", "sampling_seed"]
@@ -30,26 +29,26 @@ _CONDITION = ["cell_type", "perturbation", "training_seed", "sampling_seed"]
 
 @dataclass(frozen=True)
 class CropInputs:
-    """What the table of crops is made of.
+    """Inputs of the table of crop distances.
 
     Attributes
     ----------
     split
         Split table of the fields.
     real_crops, generated_crops
-        Archives of crops, as `morphpipe.datasets.preparation.crops.write_crops` makes them.
+        Archives of crops from `morphpipe.datasets.preparation.crops.write_crops`.
     experiment, dataset, generator
         Names for the table.
     evaluation
-        The experiment's `evaluation`, plain values.
+        The experiment's `evaluation` as plain values.
     order, size
         How the crops were cut.
     real, generated
         Folders of feature tables of the crops, by encoder.
     per_condition
-        Most crops of a cell type and perturbation: so many generated ones of each pair of seeds,
-        so many training ones, and twice as many held-out ones, which the floor halves. A field
-        holds dozens, and a kernel distance looks at all pairs.
+        Maximum crops per cell type and perturbation: of each pair of seeds, of training crops, and
+        twice as many held-out crops, which the floor halves. A field holds dozens, and a kernel
+        distance uses all pairs.
     """
 
     split: str
@@ -67,18 +66,18 @@ class CropInputs:
 
 
 def field_of(crop_id: str) -> str:
-    """The field that a crop was cut out of.
+    """Return the field that a crop was cut from.
 
     Raises
     ------
     DataError
-        If the id is not that of a crop.
+        If the id does not belong to a crop.
     """
     match = _CROP.fullmatch(crop_id)
     if match is None:
         raise DataError(
-            f"{crop_id!r} is no crop's id (a field's with _c and a number behind it): give "
-            "archives of crops, not of fields."
+            f"{crop_id!r} is not a crop id (a field id followed by _c and a number): pass archives "
+            "of crops, not of fields."
         )
     return match["field"]
 
@@ -86,18 +85,16 @@ def field_of(crop_id: str) -> str:
 def draw_crops(
     archives: Iterable[str], fields: Set[str] | None, at_most: int, seed: int
 ) -> frozenset[str]:
-    """Draw crops at random, the same number at most of every condition and pair of seeds.
+    """Draw crops at random, up to the same number per condition and pair of seeds.
 
     Parameters
     ----------
     archives
-        Of crops; only their tables are read, one at a time.
+        Archives of crops; only their tables are read, one at a time.
     fields
-        Ids of the fields whose crops may be drawn; None for all.
+        Ids of the fields to draw from; None for all.
     at_most
-        How many of a cell type and perturbation.
-    seed
-        Of the draws.
+        Maximum per cell type and perturbation.
 
     Returns
     -------
@@ -107,7 +104,7 @@ def draw_crops(
     Raises
     ------
     DataError
-        When none is of these fields, or an archive is not of crops.
+        If no crop belongs to these fields, or an archive does not contain crops.
     """
     parts = []
     for path in archives:
@@ -115,10 +112,10 @@ def draw_crops(
         if fields is not None:
             keys = keys[keys["field_id"].map(field_of).isin(fields)]
         parts.append(_drawn(keys, at_most, seed))
-    # What is in the draw of all is in the draw of its own archive.
+    # A crop drawn from all is also drawn from its own archive.
     drawn = frozenset(_drawn(pd.concat(parts), at_most, seed)["field_id"])
     if not drawn:
-        raise DataError("None of the crops is of a field on the side of the split that is needed.")
+        raise DataError("No crop belongs to a field on the required side of the split.")
     return drawn
 
 
@@ -128,10 +125,10 @@ def _drawn(keys: pd.DataFrame, at_most: int, seed: int) -> pd.DataFrame:
 
 
 def crop_sets(inputs: CropInputs) -> Iterator[tuple[FeatureSet, FeatureSet, FeatureSet]]:
-    """Generated, held-out real and training real crops, encoder by encoder and view by view.
+    """Iterate over generated, held-out and training crops, by encoder and view.
 
-    The views are named after the crops, "crop96 all" for instance: no one takes their rows for
-    those of fields.
+    Views are named after the crops, e.g. "crop96 all", to distinguish their rows from those of
+    fields.
     """
     seed, number = Evaluation.model_validate(inputs.evaluation).seed, inputs.per_condition
     sides = read_split(inputs.split)
@@ -155,7 +152,7 @@ def crop_sets(inputs: CropInputs) -> Iterator[tuple[FeatureSet, FeatureSet, Feat
 
 
 def _named(crops: FeatureSet, view: str) -> FeatureSet:
-    """Crops under the name of their view; those of a generated field as one unit."""
+    """Name the view after the crops; crops of a generated field become one unit."""
     keys = crops.keys
     if crops.is_generated:
         keys = keys.assign(well=keys["field_id"].map(field_of))
@@ -163,12 +160,12 @@ def _named(crops: FeatureSet, view: str) -> FeatureSet:
 
 
 def measure_crop_distances(inputs: CropInputs) -> list[dict[str, Any]]:
-    """Fréchet and kernel distances of crops, with floors and controls.
+    """Measure Fréchet and kernel distances of crops, with floors and controls.
 
     Returns
     -------
     list of dict
-        Rows of the metric table; their settings say how the crops were cut and drawn.
+        Rows of the metric table; their settings record how crops were cut and drawn.
     """
     evaluation = Evaluation.model_validate(inputs.evaluation)
     cut = {"order": inputs.order, "size": inputs.size, "per_condition": inputs.per_condition}

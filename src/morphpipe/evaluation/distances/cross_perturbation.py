@@ -1,6 +1,6 @@
 """Distances between real images of different perturbations (MorphGen, table 15).
 
-They say what the distance of a generated set means: how far apart two perturbations are, and two
+They put the distance of a generated set into context: how far apart two perturbations are, and two
 sets of the same one. All pairs are measured at the same number of images.
 """
 
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Halved:
-    """The images of one perturbation, in halves by well."""
+    """Images of one perturbation, halved by well."""
 
     images: FeatureSet
     drawn: list[SplitHalf]
@@ -44,25 +44,11 @@ def cross_perturbation_rows(
     perturbation_sets: Mapping[str, Sequence[str]],
     **settings: Any,
 ) -> Rows:
-    """Measure the distances between perturbations among all real images, of whatever side.
+    """Measure the distances between perturbations among all real images.
 
-    No generator is judged here, and the sets are as large as they can be.
-
-    Parameters
-    ----------
-    generated
-        Says which conditions are looked at, where no perturbations are named.
-    real, training
-        Real held-out and training images.
-    perturbation_sets
-        See `morphpipe.evaluation.core.scopes.compared_perturbations`.
-    **settings
-        See `between_perturbations`.
-
-    Returns
-    -------
-    list of dict
-        See `between_perturbations`.
+    No generator is judged here, so held-out and training images are pooled. `generated` selects the
+    conditions if no perturbations are named; for the other settings see `between_perturbations`,
+    for `perturbation_sets` see `morphpipe.evaluation.core.scopes.compared_perturbations`.
     """
     new = ~training.keys["field_id"].isin(real.keys["field_id"]).to_numpy(bool)
     everything = joined(real, training.select(new))
@@ -86,28 +72,25 @@ def between_perturbations(
     Parameters
     ----------
     real
-        Real images; no generated image is looked at.
+        Real images.
     perturbations
-        Those that are compared; fewer than two give null rows.
+        Perturbations to compare; fewer than two give null rows.
     context
         The columns dataset, experiment and generator.
     subset_size, subsets
-        Of the kernel distance.
+        Settings of the kernel distance.
     floor_repeats
-        Random split halves of the wells of each perturbation.
+        Number of random split halves of each perturbation's wells.
     minimum_images
-        Fewest images of a set.
-    seed
-        Of split halves and subsets.
+        Minimum images per set.
 
     Returns
     -------
     list of dict
-        Rows of the metric table with the comparison ``real-real``, for each cell type and for
-        all of them together: a half of the wells of ``perturbation`` against a half of those of
-        ``other`` (in the settings), averaged over split halves; where both are the same, the two
-        halves. Each pair stands there in both orders, with the same value. Perturbations with too
-        few images are there with a null value.
+        Rows of the metric table with the comparison ``real-real``, per cell type and over all: half
+        of the wells of ``perturbation`` against half of those of ``other`` (in the settings),
+        averaged over split halves; for the same perturbation, its two halves. Each pair is listed
+        in both orders. Perturbations with too few images have null values.
 
     Raises
     ------
@@ -210,7 +193,7 @@ def _pairs(
 def _measure(
     measure: DistanceMeasure, left: _Halved, right: _Halved, size: int, *, same: bool
 ) -> tuple[Averaged, dict[str, Any]]:
-    """Average one pair over split halves; of the same perturbation all images are on the right."""
+    """Average one pair over split halves; for one perturbation all images are on the right."""
     repeats = len(left.drawn)
     values = np.zeros(repeats)
     of_left = np.zeros((repeats, 0 if same else len(left.images)))
@@ -229,7 +212,7 @@ def _measure(
         else:
             of_left[repeat, first] = result.left
         of_right[repeat, second] = result.right
-    # Of one split half: what a repetition of the paper's measurement would scatter by.
+    # Scatter of a single split half, i.e. of repetitions of the paper's measurement.
     notes = notes | {"standard_deviation_over_split_halves": float(values.std())}
     return Averaged(values, of_left, of_right), notes
 

@@ -4,11 +4,10 @@ On Inception features this is the FID. With d columns, and X and Y the centred f
 
     tr sqrt(S1 S2) = || X Y^T ||_* / sqrt((n - 1) (m - 1)),
 
-so the singular values of an n by m matrix take the place of the square root of a d by d one:
-exact, and faster wherever there are fewer images than columns. With more images than columns, X
-and Y are first replaced by the triangular factors of their QR decompositions, which leaves the
-singular values as they are. These factors are updated a block of rows at a time, so that nothing
-is copied to float64 as a whole.
+so the singular values of an n by m matrix replace the square root of a d by d one: exact, and
+faster with fewer images than columns. With more images than columns, X and Y are first replaced by
+the triangular factors of their QR decompositions, which have the same singular values. The factors
+are updated in blocks of rows, so that only a block is copied to float64.
 """
 
 from collections.abc import Iterator
@@ -21,28 +20,28 @@ import numpy.typing as npt
 from morphpipe.evaluation.core.feature_arrays import Array, check_pair
 from morphpipe.evaluation.core.statistics import Statistic
 
-# Rows in float64 at a time: 270 MB of Inception features with what their decomposition takes.
+# Rows in float64 at a time: 270 MB for Inception features and their decomposition.
 _BLOCK = 8192
 
 
 def _centred_blocks(features: npt.NDArray[Any], mean: Array) -> Iterator[Array]:
-    """Rows of features [n, d] less their mean in float64, a block at a time."""
+    """Centred rows of features [n, d] in float64, a block at a time."""
     for start in range(0, len(features), _BLOCK):
         yield features[start : start + _BLOCK].astype(np.float64) - mean
 
 
 @dataclass(frozen=True)
 class Factored:
-    """What the distance needs of one set of features [n, d].
+    """Count, mean and factor of one set of features [n, d], sufficient for the distance.
 
     Attributes
     ----------
     count
-        The number n of images.
+        Number of images n.
     mean
         float64 [d].
     factor
-        float64 [k, d] with R^T R = X^T X of the centred features X; k is the smaller of n and d.
+        float64 [k, d] with R^T R = X^T X for the centred features X; k = min(n, d).
     """
 
     count: int
@@ -63,13 +62,13 @@ class Factored:
 
 
 def _distance(left: Factored, right: Factored, singular: npt.NDArray[np.floating[Any]]) -> float:
-    """The distance, given the singular values of the product of both factors."""
+    """Compute the distance from the singular values of the product of both factors."""
     n, m = left.count, right.count
     difference = left.mean - right.mean
     trace = sum(float(np.vdot(of.factor, of.factor)) / (of.count - 1) for of in (left, right))
     covariance_term = trace - 2 * float(singular.sum()) / ((n - 1) * (m - 1)) ** 0.5
-    # The term is a squared distance between covariances. Below the rounding of these sums nothing
-    # is known of it but that it is tiny: identical sets shall give 0, never -1e-13.
+    # The term is a squared distance between covariances; below rounding error it is set to 0, so
+    # that identical sets give exactly 0 and never -1e-13.
     rounding = 8 * np.finfo(np.float64).eps * max(n, m) * trace
     if covariance_term <= rounding:
         covariance_term = 0.0
@@ -77,12 +76,12 @@ def _distance(left: Factored, right: Factored, singular: npt.NDArray[np.floating
 
 
 def factored_distance(left: Factored, right: Factored) -> float:
-    """Fréchet distance of two sets that were factorised before, each of at least two images."""
+    """Compute the Fréchet distance of two factorised sets of at least two images each."""
     return _distance(left, right, np.linalg.svd(left.factor @ right.factor.T, compute_uv=False))
 
 
 def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Fréchet distance of two Gaussians with the means and covariances of two sets of features.
+    """Compute the Fréchet distance of Gaussians fitted to two sets of features.
 
     |m1 - m2|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)), covariances with n - 1 (Heusel et al., 2017).
 
@@ -107,7 +106,7 @@ def frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
 
 def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Statistic:
-    """Fréchet distance with the influence value of each image.
+    """Compute the Fréchet distance with the influence value of each image.
 
     The derivative of the nuclear norm of M = X Y^T with respect to the weight of row i is half
     the i-th diagonal element of (M M^T)^(1/2); shifting the mean does not matter to first order,
@@ -124,7 +123,7 @@ def linearised_frechet_distance(x: npt.ArrayLike, y: npt.ArrayLike) -> Statistic
     left, right = map(Factored.of, images)
     u, singular, vt = np.linalg.svd(left.factor @ right.factor.T, full_matrices=False)
     degrees = ((left.count - 1) * (right.count - 1)) ** 0.5
-    # Directions that one of the sets does not have: rounding divided by rounding otherwise.
+    # Directions missing from one of the sets would be rounding error divided by rounding error.
     kept = singular > np.finfo(np.float64).eps * max(u.shape[0], vt.shape[1]) * singular.max()
     u, scale, v = u[:, kept], np.sqrt(singular[kept]), vt[kept].T
 

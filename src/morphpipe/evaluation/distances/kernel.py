@@ -13,7 +13,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import Array, check_pair
 from morphpipe.evaluation.core.statistics import Statistic
 
-# Rows and columns of a Gram matrix computed at a time: bounds the memory with many images.
+# Rows and columns of a Gram matrix computed at a time, to bound memory.
 _BLOCK = 4096
 
 
@@ -25,16 +25,16 @@ class KernelDistance(NamedTuple):
 
 
 def _kernel(x: Array, y: Array) -> Array:
-    """Cubic kernel of KID: [n, m]."""
+    """KID's cubic kernel: [n, m]."""
     base = x @ y.T / x.shape[1] + 1
-    # Several times as fast as base**3, which goes through a general power.
+    # Several times faster than base**3, which uses a general power.
     return base * base * base
 
 
 def _kernel_blocks(
     x: npt.NDArray[Any], y: npt.NDArray[Any]
 ) -> Iterator[tuple[slice, slice, Array]]:
-    """Kernel of features [n, d] and [m, d] of any type, block by block: rows, columns, values."""
+    """Kernel of features [n, d] and [m, d] of any type in blocks: rows, columns, values."""
     for start in range(0, len(x), _BLOCK):
         rows = slice(start, start + _BLOCK)
         left = x[rows].astype(np.float64)
@@ -44,7 +44,7 @@ def _kernel_blocks(
 
 
 def mean_kernel(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Array, Array]:
-    """Mean kernel of each image to those of the other set: float64 [n] and [m]."""
+    """Compute each image's mean kernel with the other set: float64 [n] and [m]."""
     left, right = np.zeros(len(x)), np.zeros(len(y))
     for rows, columns, gram in _kernel_blocks(x, y):
         left[rows] += gram.sum(axis=1)
@@ -53,7 +53,7 @@ def mean_kernel(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Array, Array]
 
 
 def own_mean_kernel(x: npt.NDArray[Any], conditions: npt.ArrayLike | None = None) -> Array:
-    """Mean kernel of each image to the others of its set, weighted as `linearised_mmd` says: [n].
+    """Mean kernel of each image with the rest of its set, weighted as in `linearised_mmd`: [n].
 
     Raises
     ------
@@ -77,7 +77,7 @@ def own_mean_kernel(x: npt.NDArray[Any], conditions: npt.ArrayLike | None = None
 
 
 def _mmd(xx: Array, yy: Array, xy: Array, size: int) -> Array:
-    """Unbiased squared MMD from sums of kernels (those within a set without the diagonal)."""
+    """Unbiased squared MMD from sums of kernels (within a set: without the diagonal)."""
     return (xx + yy) / (size * (size - 1)) - 2 * xy / size**2
 
 
@@ -89,19 +89,19 @@ def kernel_distance(
     subsets: int = 100,
     seed: int = 2020,
 ) -> KernelDistance:
-    """Kernel distance as torch-fidelity defines it: unbiased squared MMD over random subsets.
+    """Compute the kernel distance as torch-fidelity does: unbiased squared MMD over random subsets.
 
-    The subsets are those of torch-fidelity for the same seed. One Gram matrix serves all of
-    them: the sums over a subset are products with its indicator vector. Where the sets are so
-    large that this would cost more than the subsets themselves, each gets its own small matrix.
+    The subsets are those of torch-fidelity for the same seed. One Gram matrix serves all of them
+    (sums over a subset are products with its indicator vector), unless the sets are so large that a
+    small matrix per subset is cheaper.
 
     Parameters
     ----------
     x, y
         [n, d] and [m, d]; computed in float64.
     subset_size
-        Images drawn from each set, without replacement, per subset. With `subset_size` images in
-        both sets every subset is the whole and the standard deviation is exactly 0.
+        Images drawn from each set without replacement, per subset. If both sets have exactly
+        `subset_size` images, the standard deviation is 0.
     subsets
         Number of subsets.
     seed
@@ -126,10 +126,10 @@ def kernel_distance(
         )
     if subset_size > min(n, m):
         raise DataError(
-            f"the kernel distance was asked for subsets of {subset_size} images, but the sets "
-            f"have {n} and {m}; lower subset_size or use unbiased_mmd over all images"
+            f"the kernel distance needs subsets of {subset_size} images, but the sets have {n} and "
+            f"{m}; lower subset_size or use unbiased_mmd over all images"
         )
-    # The legacy generator, since torch-fidelity draws from it.
+    # torch-fidelity uses the legacy generator.
     random = np.random.RandomState(seed)
     draws = [
         (
@@ -165,23 +165,23 @@ def linearised_mmd(
     y: npt.ArrayLike,
     conditions: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> Statistic:
-    """Unbiased squared MMD over all images, with the influence value of each image.
+    """Compute the unbiased squared MMD over all images, with the influence value of each image.
 
     The sets may differ in size. The influence values are those of the U-statistic's
     first-order projection: twice the image's mean kernel to its own set minus that to the other.
 
-    Where the numbers of images of each condition were chosen, an image has fewer partners of its
-    own condition in its own set, from which it is left out itself, than in the other set. With
-    `conditions`, partners count by the share of their condition in the set, so that the
-    expectation is 0 for two such samples of one distribution.
+    If the number of images per condition is fixed, an image has one partner fewer of its own
+    condition in its own set than in the other set. With `conditions`, partners are weighted by
+    their condition's share of the set, so that the expectation is 0 for two such samples of one
+    distribution.
 
     Parameters
     ----------
     x, y
         [n, d] and [m, d], at least two rows each.
     conditions
-        [n] and [m]: the condition of each image, at least two images of each in either set; None:
-        the images are a random sample of all conditions.
+        [n] and [m]: the condition of each image, with at least two images per condition in each
+        set; None if the images are a random sample of all conditions.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def linearised_mmd(
 
 
 def unbiased_mmd(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Unbiased squared MMD with KID's kernel over all images of both sets.
+    """Compute the unbiased squared MMD with KID's kernel over all images of both sets.
 
     Parameters
     ----------

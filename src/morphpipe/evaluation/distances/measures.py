@@ -1,4 +1,4 @@
-"""The two distances between feature sets under one interface: value, contributions, settings."""
+"""A common interface to the Fréchet and kernel distances."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -10,12 +10,12 @@ from morphpipe.evaluation.core.statistics import Statistic
 from morphpipe.evaluation.distances.frechet import linearised_frechet_distance
 from morphpipe.evaluation.distances.kernel import kernel_distance, linearised_mmd
 
-# The registry's name of the encoder, and the network's own.
+# The encoder's name in the registry and the network's own.
 INCEPTION = ("inception", "Inception v3")
 
 
 def distance_names(extractor: str) -> tuple[str, str]:
-    """Names of the Fréchet and of the kernel distance: FID and KID on Inception features alone."""
+    """Metric names of the Fréchet and kernel distance; FID and KID on Inception features only."""
     return ("FID", "KID") if extractor in INCEPTION else ("frechet_distance", "kernel_distance")
 
 
@@ -28,7 +28,7 @@ class DistanceMeasure(Protocol):
 
     @property
     def relative_name(self) -> str | None:
-        """Name of its ratio to the floor, None where a ratio means nothing."""
+        """Name of its ratio to the floor; None if a ratio is meaningless."""
 
     def measure(
         self,
@@ -36,15 +36,15 @@ class DistanceMeasure(Protocol):
         right: npt.NDArray[Any],
         conditions: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     ) -> tuple[Statistic, dict[str, Any]]:
-        """Measure two sets of features [n, d] and [m, d] and of known conditions [n] and [m].
+        """Measure features [n, d] and [m, d] of conditions [n] and [m].
 
-        Also give what is to be known of this one value.
+        Also return notes for the settings.
         """
 
 
 @dataclass(frozen=True)
 class Frechet:
-    """Fréchet distance, called FID on Inception features and on no others."""
+    """Fréchet distance, called FID on Inception features only."""
 
     extractor: str
 
@@ -70,10 +70,10 @@ class Frechet:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kernel distance, called KID on Inception features and on no others.
+    """Kernel distance, called KID on Inception features only.
 
-    Its expectation is 0 between two samples of one distribution, so a ratio to the floor would
-    divide by noise and is not formed.
+    It has no ratio to the floor, which would divide by noise: the expectation is 0 for two samples
+    of one distribution.
     """
 
     extractor: str
@@ -98,11 +98,10 @@ class Kernel:
     ) -> tuple[Statistic, dict[str, Any]]:
         """Measure two sets of features.
 
-        Of one condition the value is the mean over subsets, or the unbiased MMD over all images
-        where a set is smaller than a subset. Both have the same expectation, and the contributions
-        of the latter serve both. Of several conditions it is the unbiased MMD over all images, in
-        which pairs of one condition have the weight that they have in the mix; where a set has a
-        single image of a condition, as of one.
+        For one condition, or if a set has a single image of a condition, the value is the mean over
+        subsets, or the unbiased MMD over all images if a set is smaller than a subset. Both have
+        the same expectation and use the contributions of the latter. For several conditions it is
+        the unbiased MMD over all images, with pairs weighted by the mix of conditions.
         """
         counts = [pd.Series(of).value_counts() for of in conditions]
         several, fewest = max(map(len, counts)) > 1, min(of.min() for of in counts)

@@ -1,8 +1,8 @@
-"""Student's, Welch's and the paired t-test, with the smallest difference they could have shown.
+"""Student's, Welch's and the paired t-test, with the smallest detectable difference.
 
-The smallest difference is the true one that the paired test finds with a probability of 80 %,
-given how many pairs there are and how much their differences vary. It is no "observed power",
-which only repeats the p-value.
+That is the true difference that the paired test detects with a probability of 80 %, given the
+number of pairs and the scatter of their differences; not an "observed power", which only restates
+the p-value.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ import numpy.typing as npt
 import scipy  # its parts load when used
 
 ALPHA, POWER = 0.05, 0.8
-"""Level of the tests, two-sided, and the probability of finding the smallest difference."""
+"""Two-sided level of the tests, and the power for the smallest difference."""
 
 
 def power_of_paired_test(pairs: int, effect: float, *, alpha: float = ALPHA) -> float:
-    """Probability that a two-sided paired t-test finds an effect.
+    """Compute the power of a two-sided paired t-test.
 
     Parameters
     ----------
@@ -22,23 +22,18 @@ def power_of_paired_test(pairs: int, effect: float, *, alpha: float = ALPHA) -> 
         Number of pairs, at least 2.
     effect
         True mean of the differences in units of their standard deviation.
-    alpha
-        Level of the test.
     """
     freedom, shift = pairs - 1, abs(effect) * pairs**0.5
     critical = scipy.stats.t.ppf(1 - alpha / 2, freedom)
-    # The lower tail as the upper one of the mirrored distribution: far out, where it is 0, scipy's
-    # cumulative function of the noncentral t gives NaN.
+    # The lower tail is computed as the upper tail of the mirrored distribution: scipy's noncentral
+    # t CDF gives NaN far out.
     return float(sum(scipy.stats.nct.sf(critical, freedom, [shift, -shift])))
 
 
 def smallest_effect(pairs: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The effect that a two-sided paired t-test finds with the given probability.
+    """The effect that a two-sided paired t-test detects with the given power.
 
-    Returns
-    -------
-    float
-        In units of the standard deviation of the differences.
+    In units of the standard deviation of the differences.
     """
     upper = 1 / pairs**0.5
     while power_of_paired_test(pairs, upper, alpha=alpha) < power:
@@ -65,11 +60,11 @@ def paired_tests(
     model, baseline
         [n], the value of each perturbation.
     alpha
-        Level of the tests; the interval has the level 1 - alpha.
+        Level of the tests; the interval has level 1 - alpha.
     power
-        Of the smallest difference.
+        Power for the smallest difference.
     minimum
-        Fewest perturbations.
+        Minimum number of perturbations.
 
     Returns
     -------

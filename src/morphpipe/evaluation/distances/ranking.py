@@ -1,11 +1,11 @@
-"""Whether images generated for a perturbation are nearest to the real images of that perturbation.
+"""Rank of a generated perturbation's own real images among those of all perturbations.
 
-For each generated perturbation: its distance to the real images of every perturbation of the cell
-type (a cohort), and the rank of its own cohort among them (MorphoDiff, section 3.3.1 and appendix
-table 5). A generator that ignores its condition gives each cohort a rank by chance.
+For each generated perturbation we compute its distance to the real images of every perturbation of
+the cell type (a cohort), and the rank of its own cohort among them (MorphoDiff, section 3.3.1 and
+appendix table 5). A generator that ignores its condition ranks cohorts by chance.
 
-With C cohorts there are C x C pairs. What needs one side alone (its mean and factor, its mean
-kernel with itself) is computed once for each cohort.
+With C cohorts there are C x C pairs; quantities of one side (mean, factor, mean kernel with itself)
+are computed once per cohort.
 """
 
 import json
@@ -37,17 +37,17 @@ RANKING_SCHEMA = pa.schema(
         pa.field("perturbation", pa.string(), nullable=False),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
-        # Of the own cohort, 1 is the nearest; halves where distances are equal.
+        # Rank of the own cohort, 1 for the nearest; ties share their mean rank.
         pa.field("rank", pa.float64()),
-        # Among how many, the own one included.
+        # Number of cohorts, including the own one.
         pa.field("cohorts", pa.int64()),
         pa.field("distance", pa.float64()),
         pa.field("best_cohort", pa.string()),
         pa.field("best_distance", pa.float64()),
-        # What chance would give.
+        # Expected by chance.
         pa.field("expected_rank", pa.float64()),
         pa.field("expected_top1", pa.float64()),
-        # Generated images, and real ones of every cohort.
+        # Number of generated images, and of real ones per cohort.
         pa.field("n_generated", pa.int64()),
         pa.field("n_real", pa.int64()),
         pa.field("reason", pa.string()),
@@ -59,7 +59,7 @@ RANKING_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Cohort:
-    """A set of images with what is needed of it once.
+    """A set of images with its precomputed statistics.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Cohort:
     factored
         For Fréchet distances.
     own_kernel
-        Mean of KID's kernel over the pairs of different images.
+        Mean of KID's kernel over pairs of different images.
     """
 
     features: npt.NDArray[Any]
@@ -89,13 +89,13 @@ def distances(left: Cohort, right: Cohort) -> tuple[float, float]:
 
 
 def rank_of_own(found: Mapping[str, float], own: str) -> float:
-    """Rank of the own cohort by distance: 1 for the nearest, the mean rank among equal ones."""
+    """Rank the own cohort by distance: 1 for the nearest, the mean rank for ties."""
     values = np.array(list(found.values()))
     return 1 + float((values < found[own]).sum()) + ((values == found[own]).sum() - 1) / 2
 
 
 def blocks(perturbations: Sequence[str], number: int) -> list[list[str]]:
-    """Cut the perturbations into so many runs of nearly equal length, for jobs side by side."""
+    """Split the perturbations into blocks of nearly equal length, for parallel jobs."""
     ordered = np.array(sorted(perturbations), dtype=object)
     return [part.tolist() for part in np.array_split(ordered, number)]
 
@@ -107,11 +107,11 @@ class _CellType:
     Attributes
     ----------
     cohorts
-        By perturbation, all of `size` images.
+        By perturbation, each of `size` images.
     sizes
-        Real images there are, also of those that have too few.
+        Number of real images, including cohorts that are too small.
     order
-        The cohorts' names, shuffled.
+        Shuffled names of the cohorts.
     """
 
     cohorts: Mapping[str, Cohort]
@@ -120,13 +120,13 @@ class _CellType:
     size: int
 
     def among(self, own: str, number: int | None) -> list[str]:
-        """The own cohort and the first others of the shuffled ones, `number` in all."""
+        """The own cohort and the first shuffled others, `number` in total."""
         others = [name for name in self.order if name != own]
         return [own, *(others if number is None else others[: number - 1])]
 
 
 def _cell_type(real: FeatureSet, minimum_images: int, seed: int) -> _CellType:
-    """Make cohorts of one size: a Fréchet distance falls as images are added."""
+    """Make cohorts of equal size, since a Fréchet distance falls as images are added."""
     names = real.column("perturbation")
     sizes = {str(k): int(v) for k, v in pd.Series(names).value_counts().items()}
     enough = [name for name in sizes if sizes[name] >= max(minimum_images, 2)]
@@ -146,35 +146,34 @@ def rank_rows(
     minimum_images: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Rank the own cohort of every generated perturbation, by both distances.
+    """Rank the own cohort of every generated perturbation by both distances.
 
     Parameters
     ----------
     generated
-        Generated images, of all perturbations or of one of the `blocks`: the result is the same.
-        Each pair of training seed and sampling seed is ranked on its own.
+        Generated images of all perturbations or of one of the `blocks`, with the same result. Each
+        pair of training and sampling seed is ranked separately.
     real
-        All real images that cohorts are made of, also of perturbations that were not generated.
+        All real images that cohorts are drawn from, including perturbations that were not
+        generated.
     context
         The columns dataset, experiment and generator.
     cohorts
-        Among how many: the own cohort and others drawn at random; None takes all.
+        Number of cohorts: the own one and others drawn at random; None for all.
     minimum_images
-        Fewest real images of a cohort, and generated ones of a perturbation.
-    seed
-        Of the drawn cohorts and images.
+        Minimum real images per cohort, and generated images per perturbation.
 
     Returns
     -------
     list of dict
-        Rows of `RANKING_SCHEMA`. Cohorts of a cell type are drawn down to the size of the
-        smallest that has `minimum_images`; smaller ones are left out, and a perturbation whose own
-        cohort is among them has no rank and a reason.
+        Rows of `RANKING_SCHEMA`. Cohorts of a cell type are subsampled to the smallest that has
+        `minimum_images`; smaller ones are excluded, and a perturbation whose own cohort is excluded
+        has no rank but a reason.
 
     Raises
     ------
     DataError
-        If the sets come from different encoders or views, or are not generated and real.
+        If the sets come from different encoders or views, or have the wrong origin.
     """
     check_comparable(generated, real)
     if not generated.is_generated or real.is_generated or len(real) == 0:
@@ -202,7 +201,7 @@ def rank_rows(
 
 
 def _named(row: dict[str, Any], extractor: str) -> dict[str, Any]:
-    """Call the distances as the metric table does."""
+    """Name the distances as in the metric table."""
     frechet, kernel = distance_names(extractor)
     return row | {"metric": frechet if row["metric"] == "frechet" else kernel}
 
@@ -215,7 +214,7 @@ def _ranked(
     minimum_images: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Rank one perturbation of one pair of seeds: a row for each of the two distances."""
+    """Rank one perturbation of one pair of seeds: one row per distance."""
     among = cell.among(name, cohorts)
     notes = {
         "seed": seed,

@@ -1,4 +1,4 @@
-"""The ranking of an experiment from feature and field tables on the disk, block by block."""
+"""Ranking of an experiment block by block, from stored feature and field tables."""
 
 from pathlib import Path
 
@@ -17,34 +17,32 @@ from morphpipe.tables.archive import read_fields
 def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Table:
     """Rank the perturbations of one block among the cohorts of held-out real images.
 
-    Only the block's generated images and the held-out real ones are in memory.
+    Only the block's generated images and the held-out real images are in memory.
 
     Parameters
     ----------
     inputs
         As for the metric tables.
     ranking
-        Cohorts, seed and number of blocks.
+        Numbers of cohorts and blocks, and seed.
     block
-        Which, from 0.
+        Index of the block, from 0.
 
     Returns
     -------
     pyarrow.Table
-        Rows in `morphpipe.evaluation.distances.ranking.RANKING_SCHEMA` for every encoder and its
-        views of whole images (`all`, `rgb`); the tables of all blocks together are those of one.
+        Rows of `morphpipe.evaluation.distances.ranking.RANKING_SCHEMA` for every encoder and
+        whole-image view (`all`, `rgb`); the result does not depend on the number of blocks.
 
     Raises
     ------
     ConfigError
-        When there is no such block.
+        If there is no such block.
     DataError
-        When no encoder has features of whole images.
+        If no encoder has features of whole images.
     """
     if not 0 <= block < ranking.blocks:
-        raise ConfigError(
-            f"There is no block {block}: they are counted from 0 to {ranking.blocks - 1}."
-        )
+        raise ConfigError(f"There is no block {block}: choose one from 0 to {ranking.blocks - 1}.")
     keys = pd.concat(
         [read_fields(path).keys()[["field_id", "perturbation"]] for path in inputs.samples]
     )
@@ -54,17 +52,17 @@ def rank_block(inputs: EvaluationInputs, ranking: Ranking, block: int) -> pa.Tab
     tables = [
         (encoder, view)
         for encoder, folders in inputs.real.items()
-        # Ranks by single channels would take as long again for each of them.
+        # Each single channel would take as long again.
         for view in WHOLE_IMAGES
         if (Path(folders[0]) / f"{view}.parquet").exists()
     ]
     if not tables:
         raise DataError(
-            "A ranking is on whole images, but no encoder has features of the views "
-            f"{' or '.join(WHOLE_IMAGES)}: name one of them in the evaluation's `views`."
+            "Ranking needs whole images, but no encoder has features of the views "
+            f"{' or '.join(WHOLE_IMAGES)}: add one of them to the evaluation's `views`."
         )
     rows = []
-    # More blocks than perturbations leave some of them empty.
+    # With more blocks than perturbations, some are empty.
     for encoder, view in tables if names else []:
         real = [f"{folder}/{view}.parquet" for folder in inputs.real[encoder]]
         made = [f"{folder}/{view}.parquet" for folder in inputs.generated[encoder]]

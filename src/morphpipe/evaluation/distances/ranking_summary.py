@@ -1,4 +1,4 @@
-"""Ranks of own cohorts in a few numbers, beside what chance would give."""
+"""Summary statistics of cohort ranks, with the level of chance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,26 +15,24 @@ TOP = (1, 5)
 def ranking_summary(
     ranking: pd.DataFrame, *, replicates: int = 1000, seed: int = 2020, level: float = 0.95
 ) -> pd.DataFrame:
-    """Mean and median rank of the own cohort, and how often it is first or among the first five.
+    """Summarise the rank of the own cohort: mean, median, and how often it is in the top 1 or 5.
 
     Parameters
     ----------
     ranking
         Rows of `morphpipe.evaluation.distances.ranking.RANKING_SCHEMA`.
     replicates, seed
-        Of the bootstrap over perturbations.
-    level
-        Confidence level.
+        Settings of the bootstrap over perturbations.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each experiment, metric, encoder, view, cell type (``all`` first, the others
-        where there are several) and ``statistic``: mean_rank, median_rank, top1, top5. Columns
-        ``value``, ``ci_low``, ``ci_high`` and ``chance``; ``perturbations`` that were ranked and
-        those ``without_rank``; ``cohorts``, the mean number. A perturbation counts once: the mean
-        over its seeds and cell types. Intervals of shares are Wilson's, since a bootstrap of a
-        share of 0 or 1 has no width.
+        One row per experiment, metric, encoder, view, cell type (``all`` first, then each if there
+        are several) and ``statistic``: mean_rank, median_rank, top1, top5. Columns ``value``,
+        ``ci_low``, ``ci_high`` and ``chance``; the numbers of ranked ``perturbations`` and of those
+        ``without_rank``; the mean number of ``cohorts``. A perturbation counts once, as the mean
+        over its seeds and cell types. Intervals of proportions are Wilson's, since a bootstrap of a
+        proportion of 0 or 1 has no width.
     """
     rows = []
     for key, part in ranking.groupby(_KEYS, sort=False):
@@ -51,7 +49,7 @@ def _statistics(
 ) -> list[Mapping[str, Any]]:
     ranked = ranking[ranking["rank"].notna()]
     shares = {f"top{k}": (ranked["rank"] <= k).astype(float) for k in TOP}
-    # By chance: every rank from 1 to the number of cohorts is as likely.
+    # By chance every rank from 1 to the number of cohorts is equally likely.
     chances = {f"chance{k}": np.minimum(k / ranked["cohorts"], 1) for k in TOP}
     by_perturbation = (
         ranked.assign(**shares, **chances)

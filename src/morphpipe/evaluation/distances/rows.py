@@ -2,7 +2,7 @@
 
 Comparisons in the table:
 
-- ``generated-real``: all generated images against all real ones of the same conditions.
+- ``generated-real``: all generated images against all real images of the same conditions.
 - ``real-real``: the floor, see `morphpipe.evaluation.core.floor`.
 - ``generated-real@floor-n``, ``copy-real``, ``shuffled-real``: against the same halves as the
   floor, with as many images: generated ones, training images replayed, and generated ones of
@@ -15,8 +15,8 @@ Comparisons in the table:
   those of training (other wells) against held-out ones, ``copy-real@low-n``, are the floor that
   is left.
 
-Beside single conditions, perturbations are measured in groups: those of a mechanism, and those
-that training has seen or has not (`morphpipe.evaluation.core.scopes.perturbation_groups`).
+Perturbations are also measured in groups: by mechanism, and by whether they occur in training
+(`morphpipe.evaluation.core.scopes.perturbation_groups`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,43 +52,41 @@ def distance_rows(
     low_sample: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Measure Fréchet and kernel distances overall, by cell type, perturbation, pair and group.
+    """Measure Fréchet and kernel distances overall and by cell type, perturbation, pair and group.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of training seed and sampling seed is measured on its own.
+        Generated images; each pair of training and sampling seed is measured separately.
     real
-        Real held-out images. Those of conditions that were not generated are left out.
+        Real held-out images; conditions that were not generated are ignored.
     training
-        Real images the generator was trained on, of whatever conditions: for the copy control,
-        and for what is in and out of distribution; None leaves both out.
+        Training images of any conditions, for the copy control and the distinction in/out of
+        distribution; None omits both.
     context
         The columns dataset, experiment and generator.
     subset_size, subsets
-        Of the kernel distance.
+        Settings of the kernel distance.
     floor_repeats
-        Random split halves over which the floor and the controls are averaged.
+        Number of random split halves over which floor and controls are averaged.
     minimum_images
-        Fewest images of a set; 16 is the smallest that MorphGen reports (table 10).
+        Minimum images per set; 16 is the smallest in MorphGen (table 10).
     low_sample
-        Images of a set in the regime of few images (MorphGen, table 10).
+        Images per set in the low-sample regime (MorphGen, table 10).
     seed
-        Of split halves and draws, and of the kernel's subsets (torch-fidelity's default is 2020).
+        Seed of split halves, draws and the kernel's subsets (torch-fidelity's default is 2020).
 
     Returns
     -------
     list of dict
         Rows of the metric table: FID and KID on Inception features, ``frechet_distance`` and
-        ``kernel_distance`` on any others, ``relative_FID`` or ``relative_frechet_distance``. What
-        has too few images is there with a null value and the reason. Rows of groups name their
-        perturbations in the settings.
+        ``kernel_distance`` on any others, ``relative_FID`` or ``relative_frechet_distance``. Null
+        values carry a reason. Rows of groups list their perturbations in the settings.
 
     Raises
     ------
     DataError
-        If the sets come from different encoders or views, or are generated where they should be
-        real.
+        If the sets come from different encoders or views, or have the wrong origin.
     """
     check_sides(generated, real, training)
     if len(real) == 0:
@@ -129,7 +127,7 @@ def distance_rows(
             floor = scoring.add_floor()
             if training is not None:
                 replayed = scope.of(training)
-                # On data too small to be split a copy is measured against itself: say so.
+                # On data too small to be split, a copy is measured against itself: note it.
                 both = set(replayed.keys["field_id"]) & set(of_scope.keys["field_id"])
                 scoring.add_against_halves(
                     "copy-real",
@@ -156,7 +154,7 @@ def _few_images(
     *,
     size: int,
 ) -> list[dict[str, Any]]:
-    """Rows of the scope of `whole` with `size` images on either side."""
+    """Rows of the scope of `whole` with `size` images per side."""
     real, repeats, seed = whole.real, whole.floor_repeats, whole.seed
     drawn, reason = draw_split_halves(real, repeats=repeats, at_most=size, minimum=size, seed=seed)
     scoring = replace(whole, drawn=drawn, reason=reason, suffix="@low-n", rows=[])

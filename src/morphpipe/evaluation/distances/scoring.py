@@ -1,4 +1,4 @@
-"""One distance on one part of the images: the rows of all its comparisons, with intervals."""
+"""Rows of all comparisons of one distance on one scope, with intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,13 +24,14 @@ from morphpipe.evaluation.distances.measures import DistanceMeasure
 from morphpipe.tables.metric_table import metric_row
 
 _MANY = 5_000
-# Wells of a condition with which intervals may be too narrow, and say so (docs/metrics.md).
+# With at most this many wells per condition, intervals may be too narrow and say so
+# (docs/metrics.md).
 _FEW_WELLS = 3
 
 
 @dataclass(frozen=True)
 class GeneratedSet:
-    """Generated images of one pair of seeds: all of them, and those of the scope."""
+    """Generated images of one pair of seeds: all, and those of the scope."""
 
     training_seed: int | None
     sampling_seed: int | None
@@ -45,24 +46,24 @@ class GeneratedSet:
 
 @dataclass
 class Scoring:
-    """Everything that the rows of one scope and one measure share.
+    """Shared state of the rows of one scope and measure.
 
     Attributes
     ----------
     scope, measure
-        What is measured, and by which distance.
+        Scope and distance.
     real
         Real held-out images of the scope.
     drawn, reason
-        Halves of them, or the reason why there are none.
+        Split halves of them, or the reason for having none.
     floor_repeats, minimum_images, seed
         See `morphpipe.evaluation.distances.rows.distance_rows`.
     common
         Columns that all rows share.
     suffix
-        Behind the name of every comparison.
+        Suffix of every comparison's name.
     rows
-        What was added.
+        Rows added so far.
     """
 
     scope: Scope
@@ -93,10 +94,9 @@ class Scoring:
         notes: Mapping[str, Any],
         seeds: Mapping[str, int | None] | None = None,
     ) -> None:
-        """Add one row; in place of a result may stand the reason why there is none.
+        """Add one row; `result` may be the reason for a missing value.
 
-        Uncertainty lies between wells of a condition, the mix of conditions was chosen. `left` is
-        None where real fields are on both sides.
+        `left` is None if real fields are on both sides.
         """
         interval: dict[str, float] = {}
         settings = dict(notes)
@@ -109,8 +109,7 @@ class Scoring:
                 else self._interval(result, left)
             )
             if self.measure.relative_name is not None:
-                # A Fréchet distance cannot be negative; cutting the interval at 0 takes nothing
-                # from its coverage.
+                # A Fréchet distance is non-negative; clipping the interval at 0 keeps its coverage.
                 low = max(low, 0.0)
             interval = {"ci_low": low}
             kind = "Fieller's" if isinstance(result, Ratio) else "linearised"
@@ -146,7 +145,6 @@ class Scoring:
         )
 
     def _interval(self, result: Statistic | Averaged, left: FeatureSet | None) -> Interval:
-        """The interval of a distance, or of a difference of distances."""
         return interval_between_wells(result, left, self.real)
 
     def add_floor(self) -> Averaged | None:
@@ -174,7 +172,7 @@ class Scoring:
         seeds: Mapping[str, int | None] | None = None,
         further_notes: Mapping[str, int] | None = None,
     ) -> Averaged | None:
-        """Add what `candidates` are away from the halves of the floor."""
+        """Add the distance of `candidates` to the halves of the floor."""
         sizes = (min(len(candidates), self.size), self.size)
         reason = self.reason
         if self.drawn and len(candidates) < self.size:
@@ -208,9 +206,10 @@ class Scoring:
         self.add(name, comparison, sizes, result, images, notes, seeds)
 
     def add_real_mix(self, generated: GeneratedSet, share_of_real: float) -> None:
-        """Add generated images with the mix of conditions that the real ones have (table 3).
+        """Add generated images drawn with the real mix of conditions (table 3).
 
-        `share_of_real` of the real images of this scope have a perturbation that was generated.
+        `share_of_real` is the fraction of real images of this scope whose perturbation was
+        generated.
         """
         images, name = generated.images, self.measure.name
         size = min(len(images), len(self.real))
@@ -221,7 +220,7 @@ class Scoring:
             return
         generator = np.random.default_rng(self.seed)
         pool, target = images.conditions, self.real.conditions
-        # Of many images one draw is like another, and takes long.
+        # With many images, draws differ little and take long.
         repeats = self.floor_repeats if size < _MANY else 1
         values = np.zeros(repeats)
         left, right = np.zeros((repeats, len(images))), np.zeros((repeats, len(self.real)))

@@ -30,21 +30,21 @@ def cate(control: npt.ArrayLike, treated: npt.ArrayLike) -> float:
 
 
 def error_of_mean(features: Array, groups: npt.ArrayLike | None = None) -> Array:
-    """What independent units contribute to the sampling error of a mean.
+    """Contributions of independent units to the sampling error of a mean.
 
     Parameters
     ----------
     features
         float64 [n, d].
     groups
-        The well of each image, or None where each image stands for itself.
+        The well of each image; None for independent images.
 
     Returns
     -------
     numpy.ndarray
-        float64 E [G, d], a row for each unit: E'E estimates the covariance of the mean, S/n for
-        independent images, and its cluster-robust counterpart for wells, G/(G-1) times the sum over
-        wells of what their images add up to, (sum of x - mean) / n.
+        float64 E [G, d], one row per unit: E'E estimates the covariance of the mean, i.e. S/n for
+        independent images. For wells it is cluster-robust: sqrt(G/(G-1)) times the sum of (x -
+        mean) / n over each well's images.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def error_of_mean(features: Array, groups: npt.ArrayLike | None = None) -> Array
 
 
 def noise_of_mean(features: Array, groups: npt.ArrayLike | None = None) -> float:
-    """Estimate the expected squared distance between a sample mean and the true one.
+    """Estimate the expected squared distance between a sample mean and the true mean.
 
     The trace of the covariance of the mean, see `error_of_mean`: tr(S)/n for independent images.
     """
@@ -76,7 +76,7 @@ def _trace_of_square(error: Array) -> float:
     """Estimate tr(C^2) of the covariance C of a mean from its `error_of_mean`.
 
     Unbiased for Gaussian units (Bai and Saranadasa 1996, Statistica Sinica 6, 311-329, section 3);
-    of two units, which do not suffice for that, the upper bound tr(C)^2.
+    for only two units, the upper bound tr(C)^2.
     """
     freedom, trace = len(error) - 1, float(np.vdot(error, error))
     if freedom < 2:
@@ -87,19 +87,19 @@ def _trace_of_square(error: Array) -> float:
 
 
 def variance_of_cate(difference: Array, control: Array, treated: Array) -> float:
-    """Variance of `cate_unbiased`, by plug-in.
+    """Plug-in estimate of the variance of `cate_unbiased`.
 
     For a Gaussian difference of means with mean m and covariance C it is 4 m'Cm + 2 tr(C^2) (Chen
-    and Qin 2010, Annals of Statistics 38, 808-835, section 3), and what is subtracted adds
-    2 tr(C_k^2) / (G_k - 1) for each set. An observed difference d makes d'Cd too large by tr(C^2),
-    which is taken off.
+    and Qin 2010, Annals of Statistics 38, 808-835, section 3), and the subtracted noise adds 2
+    tr(C_k^2) / (G_k - 1) for each set. With an observed difference d, d'Cd is too large by tr(C^2),
+    which is subtracted.
 
     Parameters
     ----------
     difference
-        float64 [d], of the sample means.
+        float64 [d], difference of the sample means.
     control, treated
-        `error_of_mean` of either set.
+        `error_of_mean` of each set.
     """
     of_control, of_treated = _trace_of_square(control), _trace_of_square(treated)
     square = of_control + of_treated + 2 * float(np.square(control @ treated.T).sum())
@@ -115,17 +115,17 @@ def cate_unbiased(
     control_groups: npt.ArrayLike | None = None,
     treated_groups: npt.ArrayLike | None = None,
 ) -> float:
-    """Treatment effect as in `cate`, minus the sampling noise of both means.
+    """Compute the treatment effect as in `cate`, minus the sampling noise of both means.
 
-    Its expectation is the squared distance of the true means; without an effect it scatters
-    around 0 and is negative half of the time.
+    Its expectation is the squared distance of the true means; without an effect it scatters around
+    0 and is negative half of the time.
 
     Parameters
     ----------
     control, treated
         [n, d] and [m, d], at least two independent units each.
     control_groups, treated_groups
-        The wells, when images of one well share its deviation; None takes images as independent.
+        The wells, if images of one well are correlated; None for independent images.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Effects of all perturbations of a set of images against the negative controls."""
+"""Effects of all perturbations against the negative controls."""
 
 from dataclasses import dataclass
 
@@ -19,15 +19,15 @@ class PerturbationEffect:
     biased
         The papers' value, `morphpipe.evaluation.effects.cate.cate`.
     unbiased
-        Without the sampling noise of both means; NaN where a set is a single image.
+        Without the sampling noise of both means; NaN if a set is a single image.
     variance, freedom
-        Sampling variance of the unbiased value and its degrees of freedom; None where a set is
-        from a single well. They serve both values: the noise that is subtracted scatters less by
-        an order of the number of wells.
+        Sampling variance of the unbiased value and its degrees of freedom; None if a set comes from
+        a single well. They serve both values: the scatter of the subtracted noise is smaller by an
+        order of the number of wells.
     n_control, n_treated
         Numbers of images.
     units
-        Between what the sampling noise was estimated.
+        Units between which the sampling noise was estimated.
     """
 
     biased: float
@@ -41,7 +41,7 @@ class PerturbationEffect:
 
 @dataclass(frozen=True)
 class _Mean:
-    """Images with the sampling noise of their mean, and its error [units, d] (None of one unit)."""
+    """Images with the sampling noise of their mean and its error [units, d] (None for one unit)."""
 
     features: Array
     noise: float
@@ -54,7 +54,7 @@ def _mean(
 ) -> _Mean:
     values = features.astype(np.float64)
     if len(np.unique(groups)) < 2:
-        # What differs between wells cannot be seen in one; the fields' own noise is a lower bound.
+        # One well shows no variation between wells; the noise between its fields is a lower bound.
         if len(values) < 2:
             return _Mean(values, float("nan"), None, "a single field")
         return _Mean(values, noise_of_mean(values), None, "fields of one well")
@@ -101,13 +101,12 @@ def perturbation_effects(images: FeatureSet) -> dict[str, dict[str, Perturbation
     Parameters
     ----------
     images
-        Real images, or generated ones of one pair of seeds.
+        Real images, or generated images of one pair of seeds.
 
     Returns
     -------
     dict
-        Cell type to perturbation to effect; under ``all`` the means over the cell types that have
-        the perturbation.
+        Cell type to perturbation to effect; ``all`` holds the means over cell types.
     """
     cell_types = images.column("cell_type")
     return with_mean_effects(
@@ -118,7 +117,7 @@ def perturbation_effects(images: FeatureSet) -> dict[str, dict[str, Perturbation
 def with_mean_effects(
     effects: dict[str, dict[str, PerturbationEffect]],
 ) -> dict[str, dict[str, PerturbationEffect]]:
-    """Add under ``all`` the means over the cell types that have a perturbation."""
+    """Add the means over the cell types that have a perturbation as ``all``."""
     pooled = {}
     for name in sorted({p for of_type in effects.values() for p in of_type}):
         parts = [of_type[name] for of_type in effects.values() if name in of_type]

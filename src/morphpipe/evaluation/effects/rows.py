@@ -1,4 +1,4 @@
-"""Treatment effects of real and of generated images, their agreement and their floor."""
+"""Rows of treatment effects of real and generated images, their agreement and their floor."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,14 +24,14 @@ Effects = dict[str, dict[str, PerturbationEffect]]
 
 
 class EffectRows:
-    """Collects the rows of one extractor and view.
+    """Rows of one extractor and view.
 
     Attributes
     ----------
     rows
-        Of the metric table.
+        Rows of the metric table.
     notes
-        What all rows have in their settings.
+        Settings shared by all rows.
     """
 
     def __init__(self, common: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
@@ -51,7 +51,7 @@ class EffectRows:
         notes: Mapping[str, Any] | None = None,
         **columns: Any,
     ) -> None:
-        """Add one row, with an interval that is given or comes from its sampling variance."""
+        """Add one row, with a given interval or one from its sampling variance."""
         settings = self.notes | dict(notes or {})
         if value is not None and not np.isfinite(value):
             value, settings["reason"] = None, "a set is a single image, its noise is not known"
@@ -60,7 +60,7 @@ class EffectRows:
             settings |= {"interval": "t, from the variance between wells", "level": LEVEL}
         ends: dict[str, float] = {}
         if value is not None and interval is not None:
-            # A squared distance cannot be negative; the unbiased estimate can.
+            # A squared distance is non-negative; its unbiased estimate need not be.
             low = max(interval.low, 0.0) if metric == "cate" else interval.low
             ends = {"ci_low": low, "ci_high": interval.high}
         self.rows.append(
@@ -76,7 +76,7 @@ class EffectRows:
         )
 
     def add_effects(self, comparison: str, effects: Effects, **seeds: int | None) -> None:
-        """Add the papers' value and the unbiased one of each effect."""
+        """Add the papers' value and the unbiased value of each effect."""
         for cell_type, of_type in effects.items():
             for perturbation, effect in of_type.items():
                 columns: dict[str, Any] = {
@@ -98,7 +98,7 @@ class EffectRows:
                     )
 
     def add_floor(self, real: FeatureSet, repeats: int, seed: int) -> None:
-        """Add control against control: the control's wells in random halves, per cell type."""
+        """Add control against control: random halves of the control wells, per cell type."""
         control = real.select(real.column("control") == "negative")
         cell_types = control.column("cell_type")
         pooled: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
@@ -108,7 +108,7 @@ class EffectRows:
                 "cell_type": name,
                 "perturbation": ", ".join(sorted(set(images.column("perturbation")))),
             }
-            # With three wells one half would be a single well, whose noise cannot be seen.
+            # With three wells one half is a single well, whose noise cannot be estimated.
             if len(np.unique(images.groups)) < 4:
                 notes = {"reason": "the controls come from fewer than four wells"}
                 for metric in pooled:
@@ -137,7 +137,7 @@ class EffectRows:
                 self.add(metric, "real-control-floor", value, cell_type="all", notes=notes)
 
     def add_differences(self, real: Effects, generated: Effects, **seeds: int | None) -> None:
-        """Add what generated and real effects differ by."""
+        """Add the differences between generated and real effects."""
         for cell_type in [name for name in generated if name in real]:
             of_generated, of_real = generated[cell_type], real[cell_type]
             for perturbation in sorted(of_generated.keys() & of_real.keys()):
@@ -173,9 +173,9 @@ class EffectRows:
         right: Mapping[str, float],
         **seeds: int | None,
     ) -> None:
-        """Add Spearman's correlation over the perturbations whose effects are known on both sides.
+        """Add Spearman's correlation of the unbiased effects over perturbations of both sides.
 
-        The unbiased values are ranked: the papers' would favour perturbations with few images.
+        The papers' values would favour perturbations with few images.
         """
         names = sorted(left.keys() & right.keys())
         names = [name for name in names if np.isfinite([left[name], right[name]]).all()]
@@ -207,7 +207,7 @@ class EffectRows:
 def _halved_control(
     images: FeatureSet, seeds: Sequence[int]
 ) -> tuple[dict[str, list[float]], tuple[int, int]]:
-    """Measure halves of the controls of one cell type against each other."""
+    """Measure halves of one cell type's controls against each other."""
     wells = images.groups
     values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
     sizes = (0, 0)
@@ -222,7 +222,7 @@ def _halved_control(
 
 
 def sizes_of(effects: Mapping[str, PerturbationEffect]) -> dict[str, float]:
-    """Give the unbiased size of each effect."""
+    """The unbiased size of each effect."""
     return {name: effect.unbiased for name, effect in effects.items()}
 
 
@@ -240,32 +240,31 @@ def treatment_effect_rows(
     Parameters
     ----------
     generated
-        Generated images with their negative controls; each pair of seeds is measured on its own.
+        Generated images with their negative controls; each pair of seeds is measured separately.
     real
         Real held-out images.
     context
         The columns dataset, experiment and generator.
-    floor_repeats, seed
-        Random split halves of the control's wells.
+    floor_repeats
+        Number of random split halves of the control wells.
     true_effects
-        Size of each perturbation's effect where it is known (simulated screens), in any unit:
-        only its order counts.
+        Known size of each perturbation's effect (simulated screens); only the order matters.
 
     Returns
     -------
     list of dict
         Rows of the metric table. ``cate`` and ``cate_unbiased`` with comparison ``real``,
         ``generated`` and ``real-control-floor``; ``delta_cate`` (MorphGen's table 4) and
-        ``cate_difference`` (of the unbiased values, with interval); ``cate_rank_correlation``
-        with ``generated-real``, ``generated-true`` and ``real-true``. Cell type ``all`` is the
-        mean over cell types. In ``cate``, n_left counts controls and n_right treated images; in
-        the differences n_left counts generated and n_right real treated ones. Without negative
-        controls ``cate`` and ``cate_unbiased`` are null, with the reason, and alone.
+        ``cate_difference`` (of the unbiased values, with interval); ``cate_rank_correlation`` with
+        ``generated-real``, ``generated-true`` and ``real-true``. Cell type ``all`` is the mean over
+        cell types. In ``cate``, n_left counts controls and n_right treated images; in the
+        differences n_left counts generated and n_right real treated ones. Without negative controls
+        the only rows are null ``cate`` and ``cate_unbiased`` with a reason.
 
     Raises
     ------
     DataError
-        If the sets do not fit together.
+        If the sets are inconsistent.
     """
     check_sides(generated, real)
     rows = EffectRows({**context, "extractor": real.extractor, "view": real.view})
@@ -304,15 +303,10 @@ def treatment_effect_rows(
 
 
 def true_effects_of(images: FeatureSet) -> dict[str, float]:
-    """True effects that can be ranked: of the longest series of strengths, and of no effect.
+    """Select true effects that can be ranked: the longest series of strengths, and no effect.
 
-    The mean over the cell types at hand. Effects of different programmes move other parameters,
-    and no order between them is known.
-
-    Parameters
-    ----------
-    images
-        Of a simulated screen.
+    `images` are from a simulated screen; the mean over their cell types is taken. Effects of
+    different programmes change different parameters and have no known order.
     """
     pairs = images.keys[["cell_type", "perturbation"]].drop_duplicates()
     effects = {
@@ -329,7 +323,7 @@ def true_effects_of(images: FeatureSet) -> dict[str, float]:
 def _measured(
     generated: FeatureSet, real: FeatureSet, _: FeatureSet, *, source: str, **settings: Any
 ) -> list[dict[str, Any]]:
-    """Rows of an experiment; of a simulated screen the true effects are known."""
+    """Rows of an experiment; a simulated screen has known true effects."""
     known = true_effects_of(generated) if SETTINGS[source].has_true_effects else None
     return treatment_effect_rows(generated, real, true_effects=known, **settings)
 

@@ -1,1 +1,1 @@
-"""CellProfiler's features of real and of generated fields."""
+"""Comparison of CellProfiler features of real and generated fields."""

@@ -1,8 +1,8 @@
-"""Rows on how the correlations between features agree, of real and of generated fields.
+"""Rows on the agreement of feature correlations of real and generated fields.
 
-Measured as the floor of a distance is: real wells are halved at random, one half against the
-other is what real images reach among themselves, and as many generated fields are held against
-each half. Numbers of fields and noise are then the same on both sides.
+Measured like the floor of a distance: real wells are halved at random, and each half is compared
+with the other half (the level that real images reach) and with as many generated fields, so that
+numbers of fields and noise are equal.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from morphpipe.evaluation.morphology.intervals import drawn_split_halves, interv
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Rows = list[dict[str, Any]]
-# The ends of their ranges.
+# Ranges of the two measures.
 _RANGES = {"agreement": (-1.0, 1.0), "rms": (0.0, 2.0)}
 
 
@@ -29,8 +29,8 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
     list of dict
         ``feature_correlation_agreement`` (Pearson's r between the entries above the diagonal) and
         ``feature_correlation_rms`` (of their differences), generated-real and real-real, with
-        linearised intervals. Where real fields cannot be halved, all of them are compared with
-        all generated ones, and real-real is null.
+        linearised intervals. If real fields cannot be halved, all are compared with all generated
+        fields, and real-real is null.
     """
     real, generated = sets.real.images, sets.generated.images
     notes: dict[str, Any] = {"features": len(sets.top)}
@@ -92,14 +92,12 @@ def feature_correlation_rows(sets: MorphologySets) -> Rows:
 
 
 class _Draws:
-    """Agreements in several draws, and what each field contributed to them.
+    """Agreements over several draws, with the contribution of each field.
 
     Parameters
     ----------
-    sets
-        What is compared.
     left
-        The generated fields; None where real fields are on both sides.
+        The generated fields; None if real fields are on both sides.
     """
 
     def __init__(self, sets: MorphologySets, left: FeatureSet | None) -> None:
@@ -111,7 +109,7 @@ class _Draws:
         self.single: dict[str, list[float]] = {name: [] for name in _RANGES}
 
     def add(self, pairs: list[tuple[Indices, Indices]]) -> None:
-        """Add a draw: the mean over pairs of positions on the left and on the right."""
+        """Add a draw: the mean over pairs of left and right positions."""
         sizes = [0 if self.left is None else len(self._features[0]), len(self._features[1])]
         totals: dict[str, list[Any]] = {
             name: [0.0, np.zeros(sizes[0]), np.zeros(sizes[1])] for name in _RANGES
@@ -122,13 +120,13 @@ class _Draws:
                 self.single[name].append(result.value)
                 total[0] += result.value / len(pairs)
                 total[2][right] += result.right / len(pairs)
-                # Real fields stand on the right, wherever they were drawn to.
+                # All contributions of real fields are on the right.
                 total[2 if self.left is None else 1][left] += result.left / len(pairs)
         for name, (value, of_left, of_right) in totals.items():
             self._parts[name].append((value, of_left, of_right))
 
     def averaged(self, metric: str) -> Averaged | None:
-        """The mean over the draws; None without any."""
+        """Mean over the draws; None without any."""
         if not self._parts[metric]:
             return None
         values, left, right = zip(*self._parts[metric], strict=True)

@@ -1,4 +1,4 @@
-"""Whether profiles cluster by perturbation or by mechanism, and generated ones as real ones do."""
+"""Clustering of profiles by perturbation or mechanism."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from morphpipe.evaluation.core.feature_arrays import Array, checked, checked_pai
 _RESTARTS = 10
 
 PERMUTATIONS = 200
-"""Of labels, for the level of chance."""
+"""Permutations of the labels, for the level of chance."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Clustering:
     Attributes
     ----------
     adjusted_rand
-        Adjusted Rand index (Hubert and Arabie, Journal of Classification 2, 193, 1985): 1 where
-        clusters are the labels, 0 by chance.
+        Adjusted Rand index (Hubert and Arabie, Journal of Classification 2, 193, 1985): 1 if
+        clusters equal the labels, 0 by chance.
     chance_95
-        What labels at random stay below in 95 of 100 cases.
+        95th percentile of the index for permuted labels.
     mutual_information
         Normalised mutual information (arithmetic mean of the entropies), averaged over k-means of
-        several seeds, as MorphoDiff's released code does: 1 where clusters are the labels. By
-        chance it lies above 0, the more so the more labels there are.
+        several seeds as in MorphoDiff's released code: 1 if clusters equal the labels. Its level of
+        chance is above 0 and rises with the number of labels.
     silhouette
-        Mean silhouette of the labels themselves, without any clustering (Rousseeuw 1987): between
-        -1 and 1, and below 0 where images lie nearer to another label than to their own.
+        Mean silhouette of the labels, without clustering (Rousseeuw 1987): between -1 and 1,
+        negative if images are closer to another label than to their own.
     clusters
         Number of labels, and of clusters.
     """
@@ -61,8 +61,8 @@ def _labels(values: npt.ArrayLike, number: int) -> tuple[npt.NDArray[np.str_], i
 def adjusted_rand(left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> float:
     """Adjusted Rand index of two partitions, numbered from 0: intp [n] each.
 
-    The same as scikit-learn's `adjusted_rand_score`, without its checks, which would take most
-    of the time where labels are permuted.
+    Equal to scikit-learn's `adjusted_rand_score` without its checks, which would dominate the time
+    of permutations.
     """
     width = int(right.max()) + 1
     counts = np.bincount(left * width + right, minlength=(int(left.max()) + 1) * width)
@@ -113,16 +113,16 @@ def cluster_by_label(
     labels
         n perturbations or mechanisms.
     permutations
-        Of the labels, for the level of chance.
+        Permutations of the labels, for the level of chance.
     seed
-        Of k-means and of the permutations.
+        Seed of k-means and of the permutations.
     seeds
-        Of the k-means that the mutual information is averaged over; the released code's.
+        Seeds of the k-means runs averaged for the mutual information; those of the released code.
 
     Raises
     ------
     DataError
-        When there are fewer than two labels, or no label repeats.
+        If there are fewer than two labels, or no label repeats.
     """
     x = checked(values, "morphological", minimum=2)
     names, kinds = _labels(labels, len(x))
@@ -146,10 +146,10 @@ def cluster_transferred(
     seed: int,
     seeds: Sequence[int] = (42, 43, 44, 45, 46),
 ) -> Clustering:
-    """Cluster real profiles, and put every generated one into the nearest of these clusters.
+    """Cluster real profiles and assign each generated profile to the nearest cluster.
 
-    The adjusted Rand index is of the generated profiles, and stands beside the one of
-    `cluster_by_label` of the real ones; so does the silhouette.
+    The scores are those of the generated profiles, comparable with `cluster_by_label` of the real
+    ones.
 
     Parameters
     ----------
@@ -158,12 +158,12 @@ def cluster_transferred(
     real_labels, generated_labels
         Their labels.
     permutations, seed, seeds
-        As for `cluster_by_label`.
+        As in `cluster_by_label`.
 
     Raises
     ------
     DataError
-        As `cluster_by_label`.
+        As in `cluster_by_label`.
     """
     x, y = checked_pair(real, generated, names=("real", "generated"), minimum=2)
     _, kinds = _labels(real_labels, len(x))

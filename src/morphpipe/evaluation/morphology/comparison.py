@@ -1,4 +1,4 @@
-"""All measures of morphology, for every recipe, pair of seeds, and matched for cell count."""
+"""All morphology measures per recipe and pair of seeds, also matched for cell count."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,18 +41,18 @@ from morphpipe.morphology.profiles import Profiles, feature_columns
 from morphpipe.morphology.recipes import FittedRecipe, Prepared, Recipe, fit_recipe
 from morphpipe.tables.metric_table import metric_row
 
-# Fewer fields than these of either kind, and there is nothing to compare.
+# Minimum real and generated fields for a comparison.
 _MINIMUM = 4
 
 
 @dataclass
 class MorphologyTables:
-    """Everything that a comparison gives.
+    """Results of a morphology comparison.
 
     Attributes
     ----------
     rows
-        Of the metric table.
+        Rows of the metric table.
     differences
         Parts for `morphpipe.evaluation.morphology.differences.difference_table`.
     correlations, scores
@@ -79,7 +79,7 @@ def compare_morphology(
     per_plate: bool = False,
     shared_wells: bool = False,
 ) -> MorphologyTables:
-    """Compare generated with real profiles by every recipe and for every pair of seeds.
+    """Compare generated and real profiles for every recipe and pair of seeds.
 
     Parameters
     ----------
@@ -88,24 +88,21 @@ def compare_morphology(
     generated
         Generated fields.
     training
-        Real fields of other wells, if some were measured: recipes that fit on real images fit on
-        these, and classifiers train on them. None takes the held-out fields for the former, and
-        a part of their wells for the latter.
+        Real fields of other wells, to fit recipes and train classifiers on. None uses the held-out
+        fields for recipes and part of their wells for classifiers.
     recipes
         See `morphpipe.morphology.recipes`.
     context
         The columns dataset, experiment and generator of the metric table.
-    settings
-        See `MorphologySettings`.
     per_plate
-        Normalise real fields by plate, in recipes that fit on real images.
+        Normalise real fields per plate in recipes that fit on real images.
     shared_wells
-        Whether training and held-out fields may share wells, as on data too small to be split.
+        Allow training and held-out fields to share wells, for data too small to be split.
 
     Raises
     ------
     DataError
-        When the profiles were measured differently, are of the wrong kind, or too few.
+        If the profiles were measured differently, have the wrong origin, or are too few.
     """
     _check(real, generated, training)
     measured = set(feature_columns(generated.table))
@@ -121,7 +118,7 @@ def compare_morphology(
                 prepared = _prepare(real, generated, images, training, recipe, per_plate=per_plate)
                 sets = _sets(prepared, mechanisms, columns, settings)
             except DataError as error:
-                # Images without cells, for instance: a result, and no reason to stop.
+                # Images without cells, for example, are a result and not an error.
                 tables.rows.append(
                     metric_row(
                         **columns, metric="selected_features", settings={"reason": str(error)}
@@ -151,7 +148,7 @@ def compare_morphology(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Profiles after one recipe, and how many fields of either kind failed."""
+    """Profiles after one recipe, and the numbers of real and generated fields that failed."""
 
     fitted: FittedRecipe
     real: Prepared
@@ -171,10 +168,10 @@ def _prepare(
 ) -> _Prepared:
     """Fit a recipe and apply it; `images` are the generated fields of one pair of seeds."""
     if recipe.fitted_on == "pooled":
-        # Each pair of seeds has its own fit: several together would outweigh the real fields.
+        # Fitted per pair of seeds: together they would outweigh the real fields.
         fitted = fit_recipe(recipe, real.table, images)
     else:
-        # The same for all pairs of seeds.
+        # Shared by all pairs of seeds.
         fit_on = real if training is None else training
         fitted = fit_recipe(recipe, fit_on.table, generated.table, per_plate=per_plate)
     return _Prepared(
@@ -199,13 +196,12 @@ def _check(real: Profiles, generated: Profiles, training: Profiles | None) -> No
         strange = profiles.table[profiles.table["Metadata_origin"] != origin]
         if len(strange):
             raise DataError(
-                f"{strange['Metadata_field_id'].iloc[0]} is not {origin}, but stands among the "
+                f"{strange['Metadata_field_id'].iloc[0]} is not {origin}, but is among the "
                 f"{origin} profiles"
             )
 
 
 def _by_seed(table: pd.DataFrame) -> Iterator[tuple[dict[str, int | None], pd.DataFrame]]:
-    """Go through the pairs of seeds of generated fields."""
     names = ["training_seed", "sampling_seed"]
     seeds = [table[f"Metadata_{name}"].astype("Int64") for name in names]
     for key, part in table.groupby(seeds, dropna=False, sort=True):
@@ -219,7 +215,7 @@ def _sets(
     columns: Mapping[str, Any],
     settings: MorphologySettings,
 ) -> MorphologySets:
-    """The comparison, of the conditions that real and generated fields share."""
+    """The comparison, restricted to conditions of both real and generated fields."""
     fitted = prepared.fitted
     real, generated = (
         side(part, fitted, mechanisms) for part in (prepared.real, prepared.generated)
@@ -249,7 +245,7 @@ def _sets(
 def _preparation_rows(
     prepared: _Prepared, sets: MorphologySets, matched: MorphologySets
 ) -> list[dict[str, Any]]:
-    """What a recipe did: features by step, fields left out, cell counts."""
+    """Rows on a recipe: features by step, excluded fields, cell counts."""
     fitted = prepared.fitted
     whole: dict[str, Any] = {"cell_type": "all", "perturbation": "all"}
     rows = [
@@ -312,7 +308,7 @@ def _preparation_rows(
 def mean_count_row(
     sets: MorphologySets, fields: Side, columns: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The mean number of nuclei in a field, with its interval over wells."""
+    """Mean number of nuclei per field, with its interval over wells."""
     mean, size = float(fields.counts.mean()), len(fields)
     contributions = (fields.counts - mean)[None] / size
     result = Averaged(np.array([mean]), np.zeros((1, 0)), contributions)
@@ -328,11 +324,11 @@ def _differences(
     features: Sequence[str],
     seeds: Mapping[str, int | None],
 ) -> list[pd.DataFrame]:
-    """Per-feature differences at equal numbers of every condition, and beside them the floor."""
+    """Per-feature differences at equal numbers per condition, with their floor."""
     parts = []
 
     def add(kind: str, matched: str, left: Side, right: Side, of_left: Profiles) -> None:
-        """Compare the fields of the right, which are real, with those of the left."""
+        """Compare the (real) fields on the right with those on the left."""
         frame = feature_differences(
             profiles_of(real.table, right.images.keys["field_id"], features),
             profiles_of(of_left.table, left.images.keys["field_id"], features),

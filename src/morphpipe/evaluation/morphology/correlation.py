@@ -1,8 +1,8 @@
-"""How features go together: correlation matrices of real and of generated fields.
+"""Correlation matrices of the features of real and generated fields.
 
 MorphGen's figure 4 shows the matrices of the "top ten PCA-selected features" without saying how
-they were selected. Here: those of which the principal components explain the most variance, that
-is with the largest sum over components of the squared loading times the component's variance.
+they were selected. Here they are those with the largest variance explained by the principal
+components: the sum over components of the squared loading times the component's variance.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from morphpipe.evaluation.core.statistics import Array, Statistic
 
 
 class MatrixAgreement(NamedTuple):
-    """How well two correlation matrices agree.
+    """Agreement of two correlation matrices.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class MatrixAgreement(NamedTuple):
     rms
         Root mean square of the entries' differences.
     pairs
-        Number of entries that both have.
+        Number of entries in both.
     """
 
     pearson: float
@@ -36,7 +36,7 @@ class MatrixAgreement(NamedTuple):
 def top_features(
     components: npt.ArrayLike, explained_variance: npt.ArrayLike, *, number: int = 10
 ) -> npt.NDArray[np.intp]:
-    """Choose the features of which principal components explain the most variance.
+    """Select the features with the most variance explained by principal components.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ def top_features(
     explained_variance
         [k]: variance along each.
     number
-        How many, at most d (MorphGen's figure 4 has 10).
+        Number of features, at most d (MorphGen's figure 4 has 10).
 
     Returns
     -------
     numpy.ndarray
-        Positions of the features, the largest first.
+        Positions of the features, largest first.
     """
     axes, variance = np.asarray(components), np.asarray(explained_variance)
     explained = variance @ axes**2
@@ -58,7 +58,7 @@ def top_features(
 
 
 def correlation_matrix(values: npt.ArrayLike) -> Array:
-    """Pearson correlations between columns: [n, d] to [d, d]; NaN where a column is constant."""
+    """Pearson correlations between columns: [n, d] to [d, d]; NaN for constant columns."""
     x = checked(values, "morphological", minimum=3)
     centred = x - x.mean(axis=0)
     norms = np.sqrt((centred**2).sum(axis=0))
@@ -74,7 +74,7 @@ def matrix_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> MatrixAgreeme
     Raises
     ------
     DataError
-        When fewer than three entries can be compared, or the entries of a matrix are all equal.
+        If fewer than three entries can be compared, or all entries of a matrix are equal.
     """
     a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[0] != a.shape[1]:
@@ -95,14 +95,14 @@ def matrix_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> MatrixAgreeme
 
 
 class AgreementStatistics(NamedTuple):
-    """`MatrixAgreement` of two sets of fields, with what each field contributes to it."""
+    """`MatrixAgreement` of two sets of fields, with the contribution of each field."""
 
     pearson: Statistic
     rms: Statistic
 
 
 def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> AgreementStatistics:
-    """Compare the correlation matrices of two sets, and linearise the result in the fields.
+    """Compare the correlation matrices of two sets, linearised in the fields.
 
     The derivative of a correlation C_ab with respect to the weight of a field whose standardised
     features are z is z_a z_b - C_ab (z_a^2 + z_b^2) / 2.
@@ -115,7 +115,7 @@ def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> Agreement
     Raises
     ------
     DataError
-        As `matrix_agreement` and `correlation_matrix`.
+        As in `matrix_agreement` and `correlation_matrix`.
     """
     sides = [np.asarray(side, dtype=np.float64) for side in (left, right)]
     matrices = [correlation_matrix(side) for side in sides]
@@ -133,7 +133,7 @@ def linearised_agreement(left: npt.ArrayLike, right: npt.ArrayLike) -> Agreement
 
 
 def correlation_gradients(x: Array, y: Array) -> tuple[Array, Array]:
-    """Derivatives of Pearson's r between two vectors with respect to each; they must vary."""
+    """Derivatives of Pearson's r of two non-constant vectors with respect to each."""
     centred = [values - values.mean() for values in (x, y)]
     norms = [float(np.linalg.norm(values)) for values in centred]
     a, b = (values / norm for values, norm in zip(centred, norms, strict=True))
@@ -147,7 +147,7 @@ def _contributions(
     upper: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
     gradients: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """What each field of both sides contributes, given derivatives by correlations."""
+    """Contributions of the fields of both sides, from derivatives by correlations."""
     found = []
     for values, matrix, gradient in zip(sides, matrices, gradients, strict=True):
         centred = values - values.mean(axis=0)

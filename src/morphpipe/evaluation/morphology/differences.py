@@ -1,13 +1,13 @@
-"""How every single feature differs between real and generated fields.
+"""Per-feature differences between real and generated fields.
 
 Effect size: Cliff's delta (Cliff, Psychological Bulletin 114, 494, 1993), the probability that a
 generated field has a larger value than a real one minus that of a smaller one. It lies between -1
-and 1, is blind to the feature's unit and shape of distribution, as these features need it, and is
-2 U / (n m) - 1 with the statistic U of the Mann-Whitney test that stands beside it.
+and 1, is independent of the feature's unit and distribution, and equals 2 U / (n m) - 1 with the
+statistic U of the Mann-Whitney test, which is reported as well.
 
-The p-values take fields as independent. Fields of one well are not, and a true difference of any
-size becomes significant with enough images: the effect size beside that of two halves of the
-real fields is what to read.
+The p-values treat fields as independent. Fields of one well are not, and any true difference
+becomes significant with enough images: read the effect size next to that of two halves of the real
+fields.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,30 +24,30 @@ from morphpipe.evaluation.core.statistics import Array
 from morphpipe.morphology.feature_names import parse_feature
 from morphpipe.tables.schemas import DIFFERENCE_SCHEMA
 
-# Columns at a time, so that ranks of some thousand fields by some thousand features fit.
+# Columns at a time, to bound memory with thousands of fields and features.
 _CHUNK = 256
 
 
 class RankTest(NamedTuple):
-    """Effect sizes and p-values of d features; NaN where a side has fewer than two values."""
+    """Effect sizes and p-values of d features; NaN if a side has fewer than two values."""
 
     cliffs_delta: Array
     p_value: Array
 
 
 def rank_test(left: npt.ArrayLike, right: npt.ArrayLike) -> RankTest:
-    """Compare every column of two sets: Cliff's delta and the two-sided Mann-Whitney test.
+    """Compare each column of two sets by Cliff's delta and the two-sided Mann-Whitney test.
 
     Parameters
     ----------
     left, right
-        float [n, d] and [m, d]; missing values (NaN) are left out feature by feature. Delta is
-        positive where the left values are larger.
+        float [n, d] and [m, d]; NaN is ignored per feature. Delta is positive if the left values
+        are larger.
 
     Raises
     ------
     DataError
-        When the columns differ in number.
+        If the numbers of columns differ.
     """
     x, y = (np.asarray(values, dtype=np.float64) for values in (left, right))
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
@@ -68,7 +68,7 @@ def rank_test(left: npt.ArrayLike, right: npt.ArrayLike) -> RankTest:
 
 
 def _mann_whitney(left: Array, right: Array) -> tuple[Array, Array]:
-    # Where all values are one the test has no variance: nothing differs.
+    # If all values are equal the test has no variance: nothing differs.
     tied = (np.concatenate([left, right]) == left[0]).all(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         result = scipy.stats.mannwhitneyu(left, right, axis=0, method="asymptotic")
@@ -77,7 +77,7 @@ def _mann_whitney(left: Array, right: Array) -> tuple[Array, Array]:
 
 
 def corrected(p_values: npt.ArrayLike) -> Array:
-    """Benjamini and Hochberg's adjusted p-values; NaN stays NaN and counts as no test."""
+    """Adjust p-values after Benjamini and Hochberg; NaN stays NaN and is not counted as a test."""
     p = np.asarray(p_values, dtype=np.float64)
     result = np.full(p.shape, np.nan)
     tested = np.isfinite(p)
@@ -97,11 +97,11 @@ def feature_differences(
     Parameters
     ----------
     real, generated
-        float [n, d] and [m, d]: profiles in CellProfiler's own units, NaN where a field has none.
+        float [n, d] and [m, d]: profiles in CellProfiler's units, NaN for missing values.
     features
-        The d names.
+        Their d names.
     channels
-        The pipeline's names of its images, to tell the channel of a feature.
+        The pipeline's image names, to derive the channel of a feature.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def feature_differences(
 
 
 def difference_table(parts: Sequence[pd.DataFrame]) -> pa.Table:
-    """Collect `feature_differences`, with what they compare, into `DIFFERENCE_SCHEMA`."""
+    """Concatenate labelled `feature_differences` into `DIFFERENCE_SCHEMA`."""
     if not parts:
         return DIFFERENCE_SCHEMA.empty_table()
     tables = [

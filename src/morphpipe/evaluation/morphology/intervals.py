@@ -1,4 +1,4 @@
-"""Split halves of real fields for morphology, and intervals of what is averaged over them."""
+"""Split halves of real fields for morphology, and intervals of averages over them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from morphpipe.evaluation.core.statistics import LEVEL, InfluenceValues, influen
 from morphpipe.evaluation.morphology.sets import MorphologySets
 
 Part = tuple[float, Averaged, FeatureSet | None, FeatureSet]
-"""A weight, what was measured, and the fields on its left (None: real ones) and on its right."""
+"""A weight, the measure, and the fields on its left (None if real) and right."""
 
 
 def drawn_split_halves(sets: MorphologySets) -> list[SplitHalf]:
@@ -34,23 +34,21 @@ def interval_columns(
     notes: dict[str, Any],
     limits: tuple[float, float],
 ) -> dict[str, float]:
-    """Linearised interval of a weighted sum of measures on fields that no two of them share.
+    """Linearised interval of a weighted sum of measures on disjoint fields.
 
     Parameters
     ----------
-    sets
-        What is compared.
     parts
-        What is summed.
+        Terms of the sum.
     notes
-        Of the row; how the interval was formed, or why there is none, is added.
+        Settings of the row, updated with the method of the interval or the reason for none.
     limits
-        Ends of the measure's range.
+        Range of the measure.
 
     Returns
     -------
     dict
-        Columns of the metric table; empty where a set is from a single well.
+        Columns of the metric table; empty if a set comes from a single well.
     """
     if not all(from_several_wells(left, real) for _, _, left, real in parts):
         notes["interval"] = "none: a set is from a single well"

@@ -1,4 +1,4 @@
-"""Rows on what profiles tell of their labels: clusters, mechanisms, linear classification."""
+"""Rows on labels of profiles: clusters, mechanisms, linear classification."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ _LABELS = {"perturbation": "perturbation", "mechanism": "moa"}
 
 
 def clustering_rows(sets: MorphologySets) -> Rows:
-    """Clusters against perturbations and mechanisms, by cell type.
+    """Compare clusters with perturbations and mechanisms, by cell type.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _clustering_rows(
 
 
 def _clusterings(sets: MorphologySets, column: str) -> dict[str, Callable[[], Clustering]]:
-    """The clusterings of one cell type by one kind of label, not yet computed."""
+    """Deferred clusterings of one cell type by one kind of label."""
     parts: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[Any]]] = {}
     for name, side in (("real", sets.real), ("generated", sets.generated)):
         labels = side.points.column(column)
@@ -153,14 +153,14 @@ def _clusterings(sets: MorphologySets, column: str) -> dict[str, Callable[[], Cl
 
 
 def mechanism_rows(sets: MorphologySets) -> Rows:
-    """Nearest-mechanism accuracy, not same compound, real to real and generated to real.
+    """Nearest-mechanism accuracy (not same compound), real to real and generated to real.
 
     Returns
     -------
     list of dict
-        ``nearest_mechanism_accuracy`` with task ``mechanism`` and comparison real-real (real
-        treatments told by real ones) and generated-real (generated treatments told by real ones).
-        n_left counts the treatments told, n_right the real ones. Null without mechanisms.
+        ``nearest_mechanism_accuracy`` with task ``mechanism`` and comparison real-real or
+        generated-real (classified treatments - real references). n_left counts the classified
+        treatments, n_right the references. Null without mechanisms.
     """
     rows: Rows = []
     references = _treatments(sets.real.points)
@@ -218,15 +218,13 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
     """Linear classification of perturbations in MorphGen's regimes (its table 12).
 
     See `morphpipe.evaluation.probes.rows.probing_rows` for the rows. Without real training fields
-    the held-out wells are divided into some to train on and some to test on, and only the latter
-    test the other regimes, so that all are scored on the same fields.
+    the held-out wells are split into training and test wells, and all regimes are scored on the
+    latter.
 
     Parameters
     ----------
-    sets
-        The comparison.
     shared_wells
-        Whether training and held-out fields may share wells, as on data too small to be split.
+        Allow training and held-out fields to share wells, for data too small to be split.
     """
     real = sets.real.points
     columns = {name: value for name, value in sets.columns.items() if name not in _BY_PROBING}
@@ -253,11 +251,11 @@ def classification_rows(sets: MorphologySets, *, shared_wells: bool = False) -> 
     except DataError as error:
         notes = {"reason": str(error)}
         return [sets.row("accuracy", None, task="perturbation", settings=notes)]
-    # Probes know the recipe, but not whether cell counts are matched; and real fields, too, are
-    # those that were chosen beside these seeds' images.
+    # Probe rows lack whether cell counts are matched, and real rows lack the seeds, which the
+    # choice of real fields depends on.
     own = {name: sets.columns.get(name) for name in ("view", "training_seed", "sampling_seed")}
     return [{**row, **own} for row in rows]
 
 
-# What `probing_rows` fills in itself.
+# Filled in by `probing_rows`.
 _BY_PROBING = {"extractor", "view", "training_seed", "sampling_seed"}

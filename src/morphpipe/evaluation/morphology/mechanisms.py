@@ -1,7 +1,7 @@
 """Nearest-mechanism accuracy, not same compound (Ljosa et al., J. Biomol. Screen. 18, 1321, 2013).
 
-Every treatment is given the mechanism of the treatment with the most similar profile (cosine)
-among those of all *other* compounds: its own compound at another dose would be too easy.
+Each treatment is assigned the mechanism of the most similar treatment (cosine) among all *other*
+compounds: its own compound at another dose would be too easy.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Treatments:
     profiles
         float64 [t, d].
     compounds, mechanisms, contexts
-        Of each treatment; only treatments of the same context (cell type) are neighbours.
+        Labels of each treatment; only treatments of the same context (cell type) are neighbours.
     """
 
     profiles: Array
@@ -34,27 +34,26 @@ class Treatments:
     contexts: npt.NDArray[np.str_]
 
     def __len__(self) -> int:
-        """Give the number of treatments."""
+        """Number of treatments."""
         return len(self.profiles)
 
 
 @dataclass(frozen=True)
 class NearestMechanism:
-    """What the nearest neighbours say.
+    """Result of nearest-mechanism classification.
 
     Attributes
     ----------
     accuracy
-        Share of the treatments whose neighbour has their mechanism.
+        Fraction of treatments whose nearest neighbour has their mechanism.
     chance
-        The same, were the neighbour drawn at random.
+        The same for a random neighbour.
     correct
-        bool [q], treatment by treatment.
+        bool [q], per treatment.
     compounds
         str [q]: their compounds.
     left_out
-        Treatments that cannot be right, since no other compound of the references has their
-        mechanism.
+        Treatments whose mechanism no other compound among the references has.
     """
 
     accuracy: float
@@ -79,9 +78,9 @@ def treatment_profiles(
     values
         [n, d]: normalised profiles of fields or wells.
     compounds, mechanisms
-        n labels; profiles without a mechanism (an empty label) are left out.
+        n labels; profiles without a mechanism (empty label) are excluded.
     doses, contexts
-        n concentrations (NaN where there is none) and cell types; None for a single one.
+        n concentrations (NaN if none) and cell types; None for a single one.
     """
     x = np.asarray(values, dtype=np.float64)
     blank = np.full(len(x), "")
@@ -109,19 +108,19 @@ def treatment_profiles(
 
 
 def nearest_mechanism(queries: Treatments, references: Treatments) -> NearestMechanism:
-    """Score the mechanisms of queries by their nearest references of other compounds.
+    """Classify the mechanisms of queries by their nearest references of other compounds.
 
     Parameters
     ----------
     queries
-        Treatments to be told: real or generated.
+        Treatments to classify: real or generated.
     references
-        Real treatments to tell them by; the queries themselves for real to real.
+        Real treatments; the queries themselves for real to real.
 
     Raises
     ------
     DataError
-        When no query can be told.
+        If no query can be classified.
     """
     if not len(queries) or not len(references):
         raise DataError("no treatment has a known mechanism (moa)")

@@ -1,6 +1,6 @@
-"""Rows on how the mean profiles of real and of generated fields agree, condition by condition.
+"""Rows on the correlation of mean profiles of real and generated fields, per condition.
 
-Measured as the floor of a distance is, see `morphpipe.evaluation.morphology.agreement`.
+Measured like the floor of a distance, see `morphpipe.evaluation.morphology.agreement`.
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,20 @@ Pair = tuple[str, str]
 
 
 def profile_correlation_rows(sets: MorphologySets) -> Rows:
-    """Correlation of mean profiles, condition by condition.
+    """Correlate mean profiles per condition.
 
     Returns
     -------
     list of dict
         ``profile_correlation``: Pearson's r over features between mean profiles (Spearman's by
-        `MorphologySettings.correlation`), generated-real, real-real (two halves by well: what is
-        within reach; their mean or minimum by `correlation_floor`) and shuffled-real (generated
-        fields against real ones of every other perturbation of the cell type: what a pattern that
-        all perturbations share is worth). By cell type and perturbation; perturbation by cell type
-        ``all`` is the mean over cell types, and ``all`` by ``all`` the mean over perturbations,
-        without the negative control where it is the centre of the profiles. Conditions of a
-        single real well cannot be halved: all their fields are compared, and they enter means
-        only where no condition can be halved. Generated-real and real-real have linearised
-        intervals, unless ranks or a minimum are taken, which cannot be linearised.
+        `MorphologySettings.correlation`), generated-real, real-real (two halves by well, the upper
+        bound; their mean or minimum by `correlation_floor`) and shuffled-real (generated fields
+        against real fields of every other perturbation of the cell type: the effect of a pattern
+        common to all perturbations). By cell type and perturbation; cell type ``all`` is the mean
+        over cell types, and ``all`` by ``all`` the mean over perturbations, without the negative
+        control if it is the centre of the profiles. Conditions of a single real well cannot be
+        halved: all their fields are compared, and they enter means only if no condition can be
+        halved. Generated-real and real-real have linearised intervals, except for ranks and minima.
     """
     real, generated = sets.real.images, sets.generated.images
     pairs = sorted(
@@ -83,21 +82,21 @@ def profile_correlation_rows(sets: MorphologySets) -> Rows:
 
 @dataclass(frozen=True)
 class _Correlation:
-    """Of one condition.
+    """Correlation of one condition.
 
     Attributes
     ----------
     value
-        NaN where there is none.
+        NaN if undefined.
     part
-        With the fields it comes from; None where it has no interval of its own.
+        The measure with its fields; None without an interval.
     """
 
     value: float
     part: Part | None
 
     def times(self, weight: float) -> "_Correlation":
-        """A share of it."""
+        """Scale by a weight."""
         if self.part is None:
             return _Correlation(weight * self.value, None)
         return _Correlation(weight * self.value, (weight * self.part[0], *self.part[1:]))
@@ -114,7 +113,7 @@ def _row(
     n: int | None = None,
     halved: bool = True,
 ) -> dict[str, Any]:
-    """One row: a condition, or the mean over so many (of parts that are shares already)."""
+    """One row: a condition, or a mean over conditions (whose parts are already weighted)."""
     settings = sets.settings
     notes: dict[str, Any] = {"seed": settings.seed, "correlation": settings.correlation}
     if comparison == "real-real":
@@ -151,14 +150,14 @@ def _row(
 
 
 class _Draws:
-    """Correlations of all conditions, draw by draw, with what each field contributed.
+    """Correlations of all conditions per draw, with the contribution of each field.
 
     Parameters
     ----------
     conditions
-        How many.
+        Number of conditions.
     left, right
-        How many fields stand on either side; 0 where the left ones are among the right.
+        Number of fields per side; 0 if the left fields are among the right.
     """
 
     def __init__(self, conditions: int, left: int, right: int) -> None:
@@ -168,14 +167,14 @@ class _Draws:
         self._right: list[Array] = []
 
     def add(self, halves: list[tuple[Array, Array, Array]]) -> None:
-        """Add a draw: the mean over halves, where a condition has a value in each."""
+        """Add a draw: the mean over halves, for conditions with a value in each."""
         for kept, parts in zip(
             (self._values, self._left, self._right), zip(*halves, strict=True), strict=True
         ):
             kept.append(np.mean(parts, axis=0))
 
     def of(self, condition: int, left: Indices, right: Indices) -> Averaged | None:
-        """A condition, from its own fields on either side; None where no draw has a value."""
+        """One condition, from its fields on each side; None if no draw has a value."""
         values = np.array(self._values).reshape(-1, self._shape[0])[:, condition]
         known = np.isfinite(values)
         if not known.any():
@@ -192,7 +191,7 @@ def _correlations(
 ) -> tuple[dict[str, dict[Pair, _Correlation]], dict[Pair, int], set[Pair]]:
     """Correlations over split halves, by comparison and condition.
 
-    With the number of fields in each mean profile, and the conditions that could be halved.
+    Also returns the number of fields per mean profile and the conditions that could be halved.
     """
     real, generated = sets.real.images, sets.generated.images
     names = ["\x1f".join(pair) for pair in pairs]
@@ -212,7 +211,7 @@ def _correlations(
     ranked = sets.settings.correlation == "spearman"
 
     def against(rows: list[Indices], size: list[int]) -> tuple[Array, Array, Array]:
-        """Generated fields, drawn anew, against real ones; those of all others besides."""
+        """Newly drawn generated fields against real fields, also of all other perturbations."""
         drawn_fields = [generator.permutation(candidates) for candidates in pool]
         left, right = _cut(drawn_fields, size), _cut(rows, size)
         means = _means(generated, left), _means(real, right)
@@ -297,13 +296,13 @@ def _linearised(
     *,
     ranked: bool,
 ) -> tuple[Array, Array, Array]:
-    """Pearson's r between the mean profiles of each condition, or between their ranks.
+    """Pearson's r between the mean profiles of each condition, or their ranks.
 
     Returns
     -------
     tuple
-        The correlations [c], NaN where a side has no fields or a flat profile, and what each
-        field of both sides contributes to that of its condition: [n], [m]; 0 of ranks.
+        The correlations [c], NaN if a side has no fields or a constant profile, and the
+        contributions of the fields of both sides [n], [m]; 0 for ranks.
     """
     values = np.full(len(left_rows), np.nan)
     contributions = (np.zeros(len(left)), np.zeros(len(right)))
@@ -331,7 +330,7 @@ def _linearised(
 
 
 def _ranks(profiles: Array) -> Array:
-    """Ranks of each profile's features, their mean where features are equal: [c, d]."""
+    """Ranks of each profile's features, ties averaged: [c, d]."""
     ranks: Array = rankdata(profiles, axis=1, nan_policy="propagate")
     return ranks
 
@@ -352,7 +351,7 @@ def _row_correlations(left: Array, right: Array) -> Array:
 
 
 def _means(images: FeatureSet, rows: list[Indices]) -> Array:
-    """Mean profile of every condition's rows; NaN where there are none."""
+    """Mean profile per condition; NaN without rows."""
     result = np.full((len(rows), images.features.shape[1]), np.nan)
     for place, chosen in enumerate(rows):
         if len(chosen):
@@ -361,7 +360,7 @@ def _means(images: FeatureSet, rows: list[Indices]) -> Array:
 
 
 def _mean_of_known(values: Array, axis: int) -> Array:
-    """Mean of what is not NaN; NaN where nothing is."""
+    """Mean of values that are not NaN; NaN if there are none."""
     known = np.isfinite(values)
     number = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)

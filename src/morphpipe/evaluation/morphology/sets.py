@@ -1,4 +1,4 @@
-"""The real and the generated fields of one morphological comparison, prepared alike."""
+"""The real and generated fields of one morphology comparison."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,26 +21,26 @@ EXTRACTOR = "cellprofiler"
 
 @dataclass(frozen=True)
 class MorphologySettings:
-    """How morphology is compared.
+    """Settings of a morphology comparison.
 
     Attributes
     ----------
     floor_repeats
-        Random split halves of the real wells.
+        Number of random split halves of the real wells.
     correlation
-        Of mean profiles: ``pearson``, or ``spearman``, between the ranks of their features.
+        Of mean profiles: ``pearson``, or ``spearman`` between the ranks of their features.
     correlation_floor
-        What real halves agree by: the ``mean`` over the split halves, or their ``minimum``.
+        ``mean`` over the split halves, or their ``minimum``.
     clustering_seeds
-        Of the k-means whose normalised mutual information is averaged.
+        Seeds of the k-means runs averaged for the normalised mutual information.
     count_bins
-        Into how many bins cell counts are sorted to match them.
+        Number of bins for matching cell counts.
     seed
-        Of all draws.
+        Seed of all draws.
     permutations
-        Of labels, for the level of chance of clusters.
+        Permutations of labels, for the level of chance of clusters.
     folds
-        Of the linear classification, see `morphpipe.evaluation.probes.rows.probing_rows`.
+        Folds of the linear classification, see `morphpipe.evaluation.probes.rows.probing_rows`.
     """
 
     floor_repeats: int
@@ -55,14 +55,14 @@ class MorphologySettings:
 
 @dataclass(frozen=True)
 class Side:
-    """Fields of one kind after a recipe.
+    """Fields of one origin after a recipe.
 
     Attributes
     ----------
     images
-        The selected features, and what is known of the fields.
+        The selected features and the metadata of the fields.
     points
-        What is classified and clustered: principal components where the recipe has them, else
+        Input of classification and clustering: principal components if the recipe has them, else
         the features.
     counts
         int64 [n]: nuclei.
@@ -73,11 +73,11 @@ class Side:
     counts: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Give the number of fields."""
+        """Number of fields."""
         return len(self.images)
 
     def select(self, rows: npt.ArrayLike) -> "Side":
-        """Take rows by a boolean mask [n] or by positions."""
+        """Select rows by a boolean mask [n] or by position."""
         chosen: npt.NDArray[Any] = np.asarray(rows)
         return Side(self.images.select(rows), self.points.select(rows), self.counts[chosen])
 
@@ -89,18 +89,16 @@ class MorphologySets:
     Attributes
     ----------
     real, generated
-        Held-out real fields, and generated ones of one pair of seeds, of shared conditions.
+        Held-out real fields, and generated fields of one pair of seeds, of the same conditions.
     training
-        Real fields of other wells, for classification; None where none were measured.
+        Real fields of other wells, for classification; None if there are none.
     top
         Positions of the PCA-selected features, see
         `morphpipe.evaluation.morphology.correlation.top_features`.
     centred_on_controls
-        Whether the negative control is the centre, and has no profile of its own.
+        Whether profiles are centred on the negative control, which then has no profile.
     columns
-        Of the metric table: what all rows share.
-    settings
-        How it is compared.
+        Columns of the metric table shared by all rows.
     """
 
     real: Side
@@ -127,9 +125,9 @@ class MorphologySets:
         )
 
     def matched_for_cell_count(self) -> "MorphologySets":
-        """As many real as generated fields of every condition and cell count.
+        """Draw equally many real and generated fields of each condition and cell count.
 
-        Training fields are matched to the generated ones in the same way.
+        Training fields are matched to the generated fields in the same way.
         """
 
         def match(side: Side) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -155,16 +153,16 @@ class MorphologySets:
 
 
 def side(prepared: Prepared, fitted: FittedRecipe, mechanisms: Mapping[str, str]) -> Side:
-    """Turn prepared profiles into feature sets.
+    """Turn prepared real or generated profiles into feature sets.
 
     Parameters
     ----------
     prepared
-        Of real or of generated fields.
+        Real or generated fields.
     fitted
         The recipe that prepared them.
     mechanisms
-        Perturbation to mechanism, as the real fields name it: generated fields name none.
+        Mechanism of each perturbation, from real fields: generated fields have none.
     """
     keys = prepared.keys.assign(
         moa=[mechanisms.get(name) for name in prepared.keys["perturbation"].astype(str)]
@@ -179,7 +177,7 @@ def side(prepared: Prepared, fitted: FittedRecipe, mechanisms: Mapping[str, str]
 
 
 def mechanisms_of(*profiles: pd.DataFrame) -> dict[str, str]:
-    """Mechanism of each perturbation, as real profiles name it; "a / b" where they name two."""
+    """Mechanism of each perturbation in real profiles; "a / b" if there are two."""
     named: dict[str, set[str]] = {}
     for table in profiles:
         pairs = table[["Metadata_perturbation", "Metadata_moa"]].dropna().drop_duplicates()
@@ -190,7 +188,7 @@ def mechanisms_of(*profiles: pd.DataFrame) -> dict[str, str]:
 
 
 def shared_conditions(left: Side, right: Side, generated: FeatureSet) -> tuple[Side, Side]:
-    """The fields of the conditions that both sides have."""
+    """Restrict both sides to the conditions they share."""
     names = condition_labels([left.images, right.images], generated)
     return (
         left.select(np.isin(names[0], list(set(names[1])))),

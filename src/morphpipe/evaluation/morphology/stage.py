@@ -1,4 +1,4 @@
-"""Morphology of generated against real fields, from tables of profiles to tables of results."""
+"""Morphology evaluation: from tables of profiles to tables of results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,15 +33,15 @@ def evaluate_morphology(
     settings: MorphologySettings,
     per_plate: bool = False,
 ) -> None:
-    """Compare the morphology of generated and of held-out real fields, and write the tables.
+    """Compare the morphology of generated and held-out real fields, and write the tables.
 
     Parameters
     ----------
     real, generated
         Tables of profiles (`morphpipe.morphology.profiles.write_profiles`).
     split
-        Split table: its side ``test`` is held out, its side ``train`` serves for fits and
-        classifiers as far as it was measured. None takes all real fields as held out.
+        Split table: side ``test`` is held out; measured fields of side ``train`` are used for fits
+        and classifiers. None treats all real fields as held out.
     recipes
         Names in `morphpipe.morphology.recipes.RECIPES`, or recipes.
     context
@@ -55,9 +55,9 @@ def evaluate_morphology(
     Raises
     ------
     ConfigError
-        When a recipe has no such name.
+        If a recipe is unknown.
     DataError
-        When the profiles do not belong together or are too few.
+        If the profiles do not match or are too few.
     """
     chosen = [_recipe(name) for name in recipes]
     of_real, of_generated = read_profiles(real), read_profiles(generated)
@@ -91,9 +91,7 @@ def _recipe(name: str | Recipe) -> Recipe:
     if isinstance(name, Recipe):
         return name
     if name not in RECIPES:
-        raise ConfigError(
-            f"there is no recipe {name!r} for profiles; choose of {', '.join(RECIPES)}"
-        )
+        raise ConfigError(f"unknown profile recipe {name!r}; choose from {', '.join(RECIPES)}")
     return RECIPES[name]
 
 

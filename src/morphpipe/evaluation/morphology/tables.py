@@ -1,4 +1,4 @@
-"""Tables of a morphological comparison for figures: correlations of features, PCA scores."""
+"""Tables for morphology figures: feature correlations and PCA scores."""
 
 import json
 from collections.abc import Sequence
@@ -15,12 +15,10 @@ from morphpipe.tables.schemas import CORRELATION_SCHEMA, SCORE_SCHEMA, SCORES, S
 
 
 def correlation_table(sets: MorphologySets, features: Sequence[str], **seeds: Any) -> pa.Table:
-    """Correlations of the PCA-selected features of real and of generated fields.
+    """Tabulate correlations of the PCA-selected features of real and generated fields.
 
     Parameters
     ----------
-    sets
-        The comparison.
     features
         Names of all selected features.
     **seeds
@@ -29,7 +27,7 @@ def correlation_table(sets: MorphologySets, features: Sequence[str], **seeds: An
     Returns
     -------
     pyarrow.Table
-        `CORRELATION_SCHEMA`: all pairs, in both orders and with themselves.
+        `CORRELATION_SCHEMA`: all pairs in both orders, including self-pairs.
     """
     matrices = [
         correlation_matrix(part.images.features[:, sets.top])
@@ -57,12 +55,12 @@ def correlation_table(sets: MorphologySets, features: Sequence[str], **seeds: An
 
 
 def score_table(parts: Sequence[Prepared], fitted: FittedRecipe, **seeds: Any) -> pa.Table:
-    """The first principal components of real and of generated fields.
+    """Tabulate the first principal components of real and generated fields.
 
     Parameters
     ----------
     parts
-        Prepared fields of either kind.
+        Prepared real or generated fields.
     fitted
         The recipe that prepared them.
     **seeds
@@ -71,7 +69,7 @@ def score_table(parts: Sequence[Prepared], fitted: FittedRecipe, **seeds: Any) -
     Returns
     -------
     pyarrow.Table
-        `SCORE_SCHEMA`; components that there are not are null.
+        `SCORE_SCHEMA`; missing components are null.
     """
     tables = []
     for part in parts:
@@ -88,18 +86,18 @@ def score_table(parts: Sequence[Prepared], fitted: FittedRecipe, **seeds: Any) -
 
 
 def joined_scores(tables: Sequence[pa.Table], explained: Sequence[dict[str, Any]]) -> pa.Table:
-    """All tables of scores below each other, with the explained variance in the metadata."""
+    """Concatenate score tables, with the explained variance in the metadata."""
     whole = pa.concat_tables([SCORE_SCHEMA.empty_table(), *tables])
     return whole.replace_schema_metadata({SCORES_KEY: json.dumps(list(explained)).encode()})
 
 
 def explained_variance(fitted: FittedRecipe, **seeds: Any) -> dict[str, Any]:
-    """Share of the variance of the rows fitted on that each of the first components explains."""
+    """Fraction of the fitted rows' variance that each of the first components explains."""
     shares = [float(share) for share in fitted.pca.explained_variance_ratio_[: len(SCORES)]]
     return {"recipe": fitted.recipe.name, **seeds, "explained_variance": shares}
 
 
 def profiles_of(table: pd.DataFrame, field_ids: pd.Series, features: Sequence[str]) -> np.ndarray:
-    """The raw features of some fields, float64 [n, d], in the order of their ids."""
+    """Raw features of the given fields, in their order: float64 [n, d]."""
     rows = table.set_index("Metadata_field_id").loc[field_ids, list(features)]
     return rows.to_numpy(np.float64)

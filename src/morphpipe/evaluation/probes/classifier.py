@@ -15,36 +15,36 @@ from morphpipe.core.errors import DataError
 from morphpipe.evaluation.core.feature_arrays import checked, checked_pair
 from morphpipe.evaluation.core.statistics import group_index
 
-# Many more iterations than standardised features need; running out of them is reported.
+# Far more than standardised features need; non-convergence is reported.
 _ITERATIONS = 5000
 
 FOLDS = 5
-"""Of a cross-validation (MorphGen, appendix G.1)."""
+"""Folds of the cross-validation (MorphGen, appendix G.1)."""
 TEST_FRACTION = 0.3
-"""Share of images that test a probe (MorphGen's table 11)."""
+"""Test fraction (MorphGen's table 11)."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe achieved on its test images.
+    """Test result of a probe.
 
     Attributes
     ----------
     accuracy
-        Share of test images told rightly.
+        Accuracy on the test images.
     per_class
-        Share told rightly of each class of the test images.
+        Accuracy per class of the test images.
     n_train, n_test
         Numbers of images.
     chance
-        The larger of 1 / classes trained on and the share of the most frequent test class: what
-        can be had without looking at an image.
+        Accuracy without looking at an image: the larger of 1 / training classes and the fraction of
+        the most frequent test class.
     converged
-        Whether the fit ended before its iterations did.
+        Whether the fit converged.
     correct
         bool [n_test], for intervals over wells.
     told
-        str [n_test], the class that each test image was taken for.
+        str [n_test], the predicted classes.
     """
 
     accuracy: float
@@ -81,10 +81,9 @@ def probe(
     *,
     seed: int,
 ) -> ProbeResult:
-    """Train a logistic regression on one set of features and score it on another.
+    """Train a logistic regression on one set of features and test it on another.
 
-    Features are standardised by the mean and deviation of the training images alone; L2 penalty
-    of strength 1, all classes in one model.
+    Features are standardised by the training images; L2 penalty of strength 1, multinomial.
 
     Parameters
     ----------
@@ -92,14 +91,12 @@ def probe(
         [n, d] and n labels.
     test_x, test_y
         [m, d] and m labels, all of them among the training labels.
-    seed
-        Seed of the fit.
 
     Raises
     ------
     DataError
-        If a value is not finite, the shapes do not fit, there are fewer than two classes, or a
-        test class is missing from training.
+        If a value is not finite, shapes do not match, there are fewer than two classes, or a test
+        class is missing from training.
     """
     train, test = checked_pair(train_x, test_x, names=("training", "test"))
     known, wanted = _labels(train_y, len(train), "training"), _labels(test_y, len(test), "test")
@@ -109,8 +106,8 @@ def probe(
     missing = np.setdiff1d(wanted, classes)
     if len(missing):
         raise DataError(
-            f"the probe is tested on {missing[0]}, of which it has no training image; "
-            "leave the class out or add images"
+            f"the probe is tested on {missing[0]}, of which it has no training image; leave the "
+            "class out or add images"
         )
     model = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=_ITERATIONS, random_state=seed)
@@ -134,7 +131,6 @@ def probe(
 
 
 def _fewest_groups(labels: npt.NDArray[np.str_], groups: npt.NDArray[np.intp]) -> int:
-    """Smallest number of groups that a class has."""
     return min(len(np.unique(groups[labels == name])) for name in np.unique(labels))
 
 
@@ -146,18 +142,16 @@ def cross_validated(
     folds: int = FOLDS,
     seed: int,
 ) -> CrossValidation:
-    """Cross-validated accuracy of a probe, folds stratified by class and made of whole wells.
+    """Cross-validate a probe, with folds of whole wells stratified by class.
 
     Parameters
     ----------
     x, y
         [n, d] and n labels.
     groups
-        The well of each image; None for generated images, each of which stands for itself.
+        The well of each image; None for (independent) generated images.
     folds
         Number of folds.
-    seed
-        Seed of the folds and fits.
 
     Raises
     ------
@@ -199,18 +193,16 @@ def split_by_group(
     test_fraction: float = TEST_FRACTION,
     seed: int,
 ) -> npt.NDArray[np.bool_]:
-    """Choose the test images of each class by whole wells.
+    """Select the test images of each class by whole wells.
 
     Parameters
     ----------
     y
         n labels.
     groups
-        The well of each image, or None where each stands for itself. A well belongs to one class.
+        The well of each image; None for independent images. A well belongs to one class.
     test_fraction
-        Share of each class's wells; MorphGen's table 11 has 30 %.
-    seed
-        Seed of the draws.
+        Fraction of each class's wells; 30 % in MorphGen's table 11.
 
     Returns
     -------
@@ -220,7 +212,7 @@ def split_by_group(
     Raises
     ------
     DataError
-        If a class has a single well, or a well lies in several classes.
+        If a class has a single well, or a well contains several classes.
     """
     labels = np.asarray(y).astype(str)
     index, number = group_index(np.arange(len(labels)) if groups is None else groups, len(labels))

@@ -17,15 +17,15 @@ from morphpipe.tables.metric_table import metric_row
 
 
 class MacroF1(NamedTuple):
-    """Mean F1 over the classes that the images are of.
+    """Mean F1 over the classes of the images.
 
     Attributes
     ----------
     value
         In [0, 1].
     interval
-        Linearised, wells as units and classes as strata; None with fewer than two wells, and
-        where nothing varies, as when all images are told rightly: it would have no width.
+        Linearised, wells as units and classes as strata; None with fewer than two wells or zero
+        variance, e.g. if all predictions are correct.
     """
 
     value: float
@@ -41,20 +41,18 @@ def macro_f1(
 ) -> MacroF1:
     """Score a classification by macro-F1.
 
-    With true positives TP and numbers of images told T and labelled L, F1 = 2 TP / (T + L); its
-    derivative by the weight of an image is (2 [TP] - F1 ([T] + [L])) / (T + L), where brackets
-    are 1 if the image counts there.
+    With true positives TP and numbers of predictions T and labels L of a class, F1 = 2 TP / (T +
+    L); its derivative by the weight of an image is (2 [TP] - F1 ([T] + [L])) / (T + L), where
+    brackets are 1 if the image counts there.
 
     Parameters
     ----------
     labels
         The class of each image, [n] of n > 0.
     told
-        The class that each was taken for.
+        The predicted class of each.
     groups
-        The well of each image; None where each stands for itself.
-    level
-        Confidence level.
+        The well of each image; None for independent images.
     """
     of_image, taken = np.asarray(labels).astype(str), np.asarray(told).astype(str)
     classes = np.unique(of_image)
@@ -81,7 +79,7 @@ def macro_f1_row(
     told: npt.ArrayLike,
     groups: npt.ArrayLike | None,
 ) -> dict[str, Any]:
-    """A row of the metric table: `columns` and `notes` are those of the classification."""
+    """One row of the metric table, with the `columns` and `notes` of the classification."""
     value, interval = macro_f1(labels, told, groups)
     how = "none: a single well, or nothing varies"
     limits = {}

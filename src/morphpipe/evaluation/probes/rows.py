@@ -1,4 +1,4 @@
-"""Linear probes in the four regimes: what generated images teach about real ones."""
+"""Linear probes in four regimes: how well generated images replace or complement real ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def _images(of: FeatureSet, task: str, classes: Sequence[str]) -> _Images:
 
 
 def _together(left: _Images, right: _Images) -> _Images:
-    """Training images of both sets; their units stay apart."""
+    """Training images of both sets, with distinct units."""
     groups = np.concatenate(
         [
             np.char.add("left", left.groups.astype(str)),
@@ -58,7 +58,7 @@ def _together(left: _Images, right: _Images) -> _Images:
     )
 
 
-# Of a seed: generated-real, real+generated-real and generated-generated.
+# Regimes of one seed: generated-real, real+generated-real and generated-generated.
 _OF_A_SEED = 3
 
 
@@ -70,10 +70,7 @@ def _regimes(
     training: FeatureSet,
     seed: int,
 ) -> Iterator[tuple[dict[str, int | None], str, _Images, _Images | str]]:
-    """Seeds, regime, training and test images of each probe.
-
-    In place of test images stands the reason where there can be none.
-    """
+    """Seeds, regime, training and test images (or the reason for having none) of each probe."""
     learnt, test = _images(training, task, classes), _images(real, task, classes)
     yield {}, "real-real", learnt, test
     for training_seed, sampling_seed, generated in by_seed:
@@ -148,7 +145,7 @@ def _probe_rows(
 def _cross_validation_row(
     train: _Images, columns: dict[str, Any], notes: dict[str, Any], seed: int, folds: int
 ) -> dict[str, Any]:
-    """Cross-validate on the training images; null where a class has too few wells for it."""
+    """Cross-validate on the training images; null if a class has too few wells."""
     value: float | None = None
     detail: dict[str, Any] = {"folds": folds}
     try:
@@ -179,42 +176,40 @@ def probing_rows(
     tasks: Sequence[str] = TASKS,
     folds: int = FOLDS,
 ) -> list[dict[str, Any]]:
-    """Train probes on real, generated and both kinds of images and test them.
+    """Train probes on real, generated, and real plus generated images, and test them.
 
-    All regimes but generated-generated are tested on the same real held-out images, so that they
-    can be compared; the real training images come from other wells.
+    All regimes except generated-generated are tested on the same real held-out images; the real
+    training images come from other wells.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds is probed on its own.
+        Generated images; each pair of seeds is probed separately.
     real
         Real held-out images, the test set.
     training
         Real images from other wells to train on.
     context
         The columns dataset, experiment and generator.
-    seed
-        Of splits and fits.
     shared_wells
-        Whether wells may be among the training and the held-out images at once, as on data too
-        small to be split. It is noted in the settings of every row.
+        Allow training and held-out images to share wells, for data too small to be split; noted in
+        the settings of every row.
     tasks
         ``perturbation`` (over all cell types pooled), ``cell_type``, or both.
     folds
-        Of the cross-validation.
+        Folds of the cross-validation.
 
     Returns
     -------
     list of dict
-        Rows of the metric table: ``accuracy``, ``macro_f1``, ``class_accuracy`` (the class in the
-        task's column) and ``cross_validated_accuracy``; the level of chance stands in the
-        settings. Classes that not all sets have are left out and named there.
+        Rows of the metric table: ``accuracy``, ``macro_f1``, ``class_accuracy`` (class in the
+        task's column) and ``cross_validated_accuracy``. The settings hold the level of chance and
+        the classes left out because a set lacks them.
 
     Raises
     ------
     DataError
-        If the sets do not fit together or share a well or a field.
+        If the sets are inconsistent or share a well or field.
     """
     check_sides(generated, real, training)
     shared = _shared_wells(training, real, allowed=shared_wells)
@@ -222,7 +217,7 @@ def probing_rows(
     by_seed = list(generated.by_seed())
     for task in tasks:
         if task not in TASKS:
-            raise DataError(f"a probe's task is one of {', '.join(TASKS)}, not {task}")
+            raise DataError(f"unknown probe task {task!r}; choose from {', '.join(TASKS)}")
         labels = [set(of.column(task)) - {""} for of in (generated, real, training)]
         classes = sorted(set.intersection(*labels))
         notes: dict[str, Any] = {
@@ -264,10 +259,9 @@ def probing_set_rows(
     context: Mapping[str, Any],
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Probe a set of perturbations on its own, as `probing_rows` probes all of them.
+    """Probe a set of perturbations on its own, like `probing_rows` does for all of them.
 
-    MorphGen's table 11 has 4 perturbations, tables 13 and 14 have 10: the more there are, the
-    harder they are to tell.
+    MorphGen's table 11 has 4 perturbations, tables 13 and 14 have 10: more classes are harder.
 
     Parameters
     ----------
@@ -276,13 +270,12 @@ def probing_set_rows(
     perturbations
         The set.
     name
-        Of the set: the rows are of the group "set: <name>".
+        Name of the set: rows belong to the group "set: <name>".
 
     Returns
     -------
     list of dict
-        Rows as of `probing_rows`; the column perturbation names the set wherever it would have
-        been ``all``.
+        Rows as in `probing_rows`; the column perturbation names the set instead of ``all``.
     """
     group = f"{PERTURBATION_SET}: {name}"
     wanted = list(perturbations)
@@ -317,7 +310,7 @@ def probing_set_rows(
 
 
 def _shared_wells(training: FeatureSet, real: FeatureSet, *, allowed: bool) -> int:
-    """Count the wells on both sides, or raise DataError where that is not allowed."""
+    """Count the wells on both sides, or raise DataError if sharing is not allowed."""
     wells = [
         set(zip(*(of.column(c) for c in ("batch", "plate", "well")), strict=True))
         for of in (training, real)
@@ -326,8 +319,8 @@ def _shared_wells(training: FeatureSet, real: FeatureSet, *, allowed: bool) -> i
     if shared and not allowed:
         batch, plate, well = min(shared)
         raise DataError(
-            f"{len(shared)} wells are among both the training and the held-out images, first "
-            f"{well} of plate {plate} of batch {batch}; split by well before probing"
+            f"{len(shared)} wells are in both the training and the held-out images, e.g. {well} of "
+            f"plate {plate} of batch {batch}; split by well before probing"
         )
     return len(shared)
 
@@ -340,7 +333,7 @@ def _measured(
     perturbation_sets: Mapping[str, Sequence[str]],
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Rows of an experiment: probes of all perturbations, and of each set on its own."""
+    """Rows of an experiment: probes of all perturbations and of each set."""
     sets = generated, real, training
     settings["shared_wells"] = share_fields(real, training)
     rows = probing_rows(*sets, **settings)

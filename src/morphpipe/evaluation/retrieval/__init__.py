@@ -1,1 +1,1 @@
-"""Retrieval of perturbations and mechanisms by profiles."""
+"""Retrieval of perturbations and mechanisms with profiles."""

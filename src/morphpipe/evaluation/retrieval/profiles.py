@@ -1,8 +1,8 @@
-"""Retrieval of perturbations: how far up a query's own kind stands in a list of candidates.
+"""Retrieval of perturbations by mean average precision.
 
-Profiles, which are mean features of a well, are ranked by their cosine similarity to a query; mean
-average precision then says how well a perturbation is told from all others (Kalinin et al., Nature
-Communications 2025, whose package copairs has the same definition).
+Profiles (mean features of a well) are ranked by cosine similarity to a query; mean average
+precision then measures how distinguishable a perturbation is (Kalinin et al., Nature Communications
+2025, whose package copairs has the same definition).
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class ProfileSet:
     values
         float64 [p, d].
     cell_types, perturbations, mechanisms
-        [p]; a mechanism that is not known is empty.
+        [p]; an unknown mechanism is empty.
     """
 
     values: Array
@@ -39,11 +39,11 @@ class ProfileSet:
     mechanisms: npt.NDArray[Any]
 
     def __len__(self) -> int:
-        """Give the number of profiles."""
+        """Number of profiles."""
         return len(self.values)
 
     def select(self, rows: npt.ArrayLike) -> "ProfileSet":
-        """Take rows by a mask [p] or by positions."""
+        """Select rows by a mask [p] or by position."""
         chosen: npt.NDArray[Any] = np.asarray(rows)
         return ProfileSet(
             self.values[chosen],
@@ -54,17 +54,16 @@ class ProfileSet:
 
 
 def normalised(images: FeatureSet) -> tuple[FeatureSet, bool]:
-    """Centre and scale the images of every cell type on their negative controls.
+    """Centre and scale the images of each cell type on their negative controls.
 
-    Real and generated images are normalised each by their own controls, as plates are by theirs:
-    what is compared is what perturbations do.
+    Real and generated images are each normalised by their own controls, as plates are, so that
+    effects of perturbations are compared.
 
     Returns
     -------
     tuple
-        The images, without negative controls, which are the centre; and whether all cell types
-        had two controls. One that has not is centred and scaled on all of its images, and keeps
-        its controls.
+        The images without negative controls, and whether all cell types had two controls. A cell
+        type without them is normalised on all of its images and keeps its controls.
     """
     control = images.column("control") == "negative"
     cell_types = images.column("cell_type")
@@ -87,20 +86,20 @@ def well_profiles(images: FeatureSet, mechanisms: dict[str, str]) -> ProfileSet:
 def generated_profiles(
     images: FeatureSet, mechanisms: dict[str, str], *, size: int, at_most: int, seed: int
 ) -> ProfileSet:
-    """Profiles of so many generated images each, as real wells have, drawn at random.
+    """Average random groups of generated images, as many per profile as in a real well.
 
     Parameters
     ----------
     images
-        Of one pair of seeds.
+        Images of one pair of seeds.
     mechanisms
-        Perturbation to mechanism, as real images name it.
+        Mechanism of each perturbation, from real images.
     size
-        Images of a profile. Of a condition with fewer, all make one.
+        Images per profile; a condition with fewer images gives one profile.
     at_most
-        Profiles of a condition.
+        Maximum profiles per condition.
     seed
-        Of the draw, which does not depend on the order of the images.
+        Seed of the draw, which does not depend on the order of the images.
     """
     order = np.argsort(priorities(images.column("field_id"), seed), kind="stable")
     shuffled = images.select(order)
@@ -129,10 +128,10 @@ def _profiles(
 
 
 def expected_average_precision(relevant: int, candidates: int) -> float:
-    """Average precision to be expected of a random order.
+    """Compute the expected average precision of a random order.
 
-    With M relevant ones of N candidates, the mean over positions k of the expected precision at k
-    given that k is relevant: (H_N + (M - 1) / (N - 1) (N - H_N)) / N, H_N the harmonic number.
+    With M relevant of N candidates, the mean over positions k of the expected precision at k given
+    that k is relevant: (H_N + (M - 1) / (N - 1) (N - H_N)) / N, H_N the harmonic number.
 
     Parameters
     ----------
@@ -142,7 +141,7 @@ def expected_average_precision(relevant: int, candidates: int) -> float:
     Raises
     ------
     DataError
-        If the numbers are not so.
+        If the numbers are out of range.
     """
     if not 1 <= relevant <= candidates:
         raise DataError(f"{relevant} of {candidates} candidates cannot be relevant")
@@ -156,22 +155,22 @@ def expected_average_precision(relevant: int, candidates: int) -> float:
 def average_precisions(
     queries: ProfileSet, candidates: ProfileSet, task: str
 ) -> tuple[Array, Array]:
-    """Average precision of every query among the candidates of its cell type.
+    """Compute the average precision of each query among the candidates of its cell type.
 
     Parameters
     ----------
     queries, candidates
         Profiles of the same features.
     task
-        ``perturbation``: relevant are candidates of the same perturbation. ``moa``: those of the
-        same mechanism but another perturbation; candidates of the same perturbation, or of no
-        known mechanism, are left out.
+        ``perturbation``: candidates of the same perturbation are relevant. ``moa``: those of the
+        same mechanism but another perturbation; candidates of the same perturbation or without a
+        known mechanism are excluded.
 
     Returns
     -------
     values, chance : numpy.ndarray
-        float64 [q]: the average precision, and what a random order is expected to have. NaN where
-        no candidate is relevant, or all are.
+        float64 [q]: average precision, and its expectation for a random order. NaN if no or all
+        candidates are relevant.
     """
     values, chance = np.full(len(queries), np.nan), np.full(len(queries), np.nan)
     for cell_type in set(queries.cell_types):

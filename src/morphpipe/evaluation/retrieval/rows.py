@@ -1,8 +1,8 @@
-"""Retrieval of real profiles by generated ones, between what real ones reach and chance.
+"""Retrieval of real profiles by generated ones, with an upper bound and chance.
 
 The real wells are halved at random. Wells of one half as queries for the other give the upper
-bound; generated profiles, of as many images as a well has, are queries for the same halves; and
-generated profiles with shuffled labels the lower bound.
+bound; generated profiles, of as many images as a well, are queries for the same halves; generated
+profiles with shuffled labels give the lower bound.
 """
 
 import warnings
@@ -38,7 +38,7 @@ RETRIEVAL_TASKS = ("perturbation", "moa")
 
 @dataclass(frozen=True)
 class _Found:
-    """Queries with their average precision, a mean over halves of the candidates."""
+    """Queries with their average precision, averaged over halves of the candidates."""
 
     queries: ProfileSet
     values: Array
@@ -54,36 +54,34 @@ def retrieval_rows(
     floor_repeats: int,
     seed: int,
 ) -> Rows:
-    """Measure how well generated profiles retrieve real ones of their perturbation and mechanism.
+    """Measure how well generated profiles retrieve their perturbation or mechanism.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds is measured on its own.
+        Generated images; each pair of seeds is measured separately.
     real
         Real held-out images.
     training
-        Real training images, which name mechanisms as well; None where there are none.
+        Training images, as a further source of mechanisms; None if there are none.
     context
         The columns dataset, experiment and generator.
     floor_repeats
-        Random split halves of the real wells.
-    seed
-        Of split halves and draws.
+        Number of random split halves of the real wells.
 
     Returns
     -------
     list of dict
         Rows ``mean_average_precision`` with task ``perturbation`` or ``moa`` and the comparisons
         ``generated-real``, ``real-real`` and ``shuffled-real``: over all conditions, by cell type,
-        perturbation, and both; mechanisms over all and as groups. The mean is over wells or
-        profiles of a condition, then over conditions. Negative controls are no queries where
-        profiles are centred on them.
+        perturbation, and both; mechanisms over all and as groups. The mean is over profiles of a
+        condition, then over conditions. Negative controls are not queried if profiles are centred
+        on them.
 
     Raises
     ------
     DataError
-        If the sets do not fit together.
+        If the sets are inconsistent.
     """
     check_sides(generated, real)
     common = {**context, "extractor": real.extractor, "view": real.view}
@@ -136,7 +134,7 @@ def _nothing(common: Mapping[str, Any], reason: str) -> Rows:
 
 
 def _mechanisms(*sets: FeatureSet | None) -> dict[str, str]:
-    """Mechanism of each perturbation, as its real images name it; "a / b" where they name two."""
+    """Mechanism of each perturbation in its real images; "a / b" if there are two."""
     named: dict[str, set[str]] = {}
     for images in sets:
         if images is not None:
@@ -159,16 +157,16 @@ def _sides(images: FeatureSet, seeds: Sequence[int]) -> list[npt.NDArray[np.bool
 
 
 def _mean(found: list[tuple[Array, Array]], queries: ProfileSet) -> _Found:
-    """Mean over lists of candidates, of those in which there is something to be found."""
+    """Mean over lists of candidates that contain a relevant one."""
     with warnings.catch_warnings():
-        # A query without any relevant candidate stays unknown.
+        # A query without any relevant candidate stays NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         values, chance = (np.nanmean([part[place] for part in found], axis=0) for place in (0, 1))
     return _Found(queries, values, chance)
 
 
 def _among_wells(wells: ProfileSet, sides: list[npt.NDArray[np.bool_]], task: str) -> _Found:
-    """Every well as a query for the half that it is not in."""
+    """Query the other half with every well."""
     found = []
     for first in sides:
         values, chance = np.full(len(wells), np.nan), np.full(len(wells), np.nan)
@@ -192,7 +190,7 @@ def _against_halves(
 
 
 def _shuffled(queries: ProfileSet, seed: int) -> ProfileSet:
-    """Profiles under the labels of others of their cell type."""
+    """Shuffle the labels of profiles within cell types."""
     generator = np.random.default_rng(seed)
     order = np.arange(len(queries))
     for name in sorted(set(queries.cell_types)):
@@ -249,7 +247,7 @@ def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -
 
 
 def _mean_of_means(values: Array, conditions: npt.NDArray[Any]) -> tuple[float, Array]:
-    """Mean over conditions of their means, and what each value contributes."""
+    """Mean over conditions of their means, and the contribution of each value."""
     _, index = np.unique(conditions.astype(str), return_inverse=True)
     counts = np.bincount(index)
     means = np.bincount(index, weights=values) / counts

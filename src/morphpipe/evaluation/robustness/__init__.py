@@ -1,1 +1,1 @@
-"""Whether results hold across batches and among fields of equal cell count."""
+"""Robustness of results across batches and at equal cell counts."""

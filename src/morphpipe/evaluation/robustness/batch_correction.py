@@ -1,7 +1,7 @@
-"""Batch-corrected features: what differs between batches without any perturbation is taken out.
+"""Batch correction of features.
 
-Both corrections look at the negative controls of each batch alone, which are alike in all of them
-but for the batch. Treated images are transformed as the controls of their batch are.
+Both corrections use only the negative controls of each batch, which differ by batch alone. Treated
+images are transformed like the controls of their batch.
 """
 
 from typing import Any, Literal
@@ -15,18 +15,18 @@ from morphpipe.evaluation.core.feature_arrays import Array, checked
 
 Correction = Literal["none", "centre-scale", "tvn"]
 CORRECTIONS: tuple[Correction, ...] = ("none", "centre-scale", "tvn")
-# Added to the diagonal of covariances, in units of the controls' variance: Recursion's benchmark
-# of embeddings (EFAAR_benchmarking) adds 0.5, without which few controls cannot be inverted.
+# Added to the diagonal of covariances, in units of the controls' variance, so that those of few
+# controls can be inverted; 0.5 as in Recursion's EFAAR_benchmarking.
 _RIDGE = 0.5
-# Deviation of the controls below this share of that of all images is taken to be this share: some
-# features of a network are silent in all controls, and would drown all others once scaled.
+# Lower bound on the controls' deviation, relative to that of all images: features that are silent
+# in all controls would dominate after scaling.
 _FLOOR = 0.1
 
 
 def centre_and_scale(
     features: npt.ArrayLike, is_control: npt.ArrayLike, batches: npt.ArrayLike
 ) -> Array:
-    """Subtract the mean of the controls of each batch, and divide by their deviation.
+    """Subtract the mean of each batch's controls and divide by their standard deviation.
 
     Parameters
     ----------
@@ -40,14 +40,13 @@ def centre_and_scale(
     Returns
     -------
     numpy.ndarray
-        float64 [n, d]: of the controls of every batch, each feature has mean 0 and deviation 1.
-        Where controls vary by less than a tenth of the deviation of all images, that tenth is
-        divided by.
+        float64 [n, d]: each feature has mean 0 and deviation 1 over the controls of every batch,
+        but is divided by at least a tenth of the deviation of all images.
 
     Raises
     ------
     DataError
-        If a batch has fewer than two controls, naming it.
+        If a batch has fewer than two controls.
     """
     values = checked(features, "").copy()
     control, labels = np.asarray(is_control, bool), np.asarray(batches)
@@ -74,23 +73,21 @@ def typical_variation_normalise(
     reference: npt.ArrayLike | None = None,
     components: int = 256,
 ) -> Array:
-    """Typical-variation normalisation (Ando et al., 2017), with batches aligned by their controls.
+    """Apply typical-variation normalisation (Ando et al., 2017) with batches aligned by controls.
 
-    The principal axes of all controls are scaled to unit variance, so that what varies among
-    controls anyhow counts no more than what does not; then each batch is centred and scaled on
-    its controls, and the covariance of its controls made that of all controls (CORAL; Sun et al.,
-    2016).
+    The principal axes of all controls are scaled to unit variance, so that typical variation does
+    not dominate; then each batch is centred and scaled on its controls, and their covariance is
+    aligned with that of all controls (CORAL; Sun et al., 2016).
 
     Parameters
     ----------
     features, is_control, batches
-        As for `centre_and_scale`.
+        As in `centre_and_scale`.
     reference
-        bool [n]: images whose controls say what varies typically, real ones for instance; None
-        takes all.
+        bool [n]: images whose controls define the typical variation, e.g. real ones; None for all.
     components
-        At most so many axes are kept, and never more than controls less one: beyond, controls do
-        not vary and nothing could be scaled.
+        Maximum number of axes; at most the number of controls minus one, since further axes have no
+        variance.
 
     Returns
     -------
@@ -129,7 +126,7 @@ def corrected(
     *,
     reference: npt.ArrayLike | None = None,
 ) -> npt.NDArray[Any]:
-    """Correct features by the correction of this name; ``none`` leaves them as they are."""
+    """Apply the named correction; ``none`` returns the features unchanged."""
     if correction == "centre-scale":
         return centre_and_scale(features, is_control, batches)
     if correction == "tvn":

@@ -1,4 +1,4 @@
-"""Probes that are trained in one fold of batches and tested in the other, of one cell type each."""
+"""Probes trained on one fold of batches and tested on the other, per cell type."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FoldedSets:
-    """The images of one cell type, corrected, with the folds of the real ones.
+    """Corrected images of one cell type, with the folds of the real batches.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class FoldedSets:
 
 @dataclass
 class _Tests:
-    """Tests of one regime, of several folds and cell types."""
+    """Tests of one regime over folds and cell types."""
 
     labels: list[npt.NDArray[Any]] = field(default_factory=list)
     told: list[npt.NDArray[Any]] = field(default_factory=list)
@@ -57,18 +57,18 @@ Key = tuple[str, str, int | None, int | None]
 
 @dataclass
 class BatchProbes:
-    """Collects the probes of one correction by regime, cell type and seeds.
+    """Probes of one correction by regime, cell type and seeds.
 
     Attributes
     ----------
     common
         Columns that all rows share.
     notes
-        For the settings of every row.
+        Settings of every row.
     seed
-        Of draws and fits.
+        Seed of draws and fits.
     tests
-        What was told, filled by `add`.
+        Predictions, filled by `add`.
     lacking
         Cell types that could not be probed, with the reason.
     """
@@ -94,7 +94,7 @@ class BatchProbes:
                 _of(sets.training, classes, (sets.training_folds == fold) == same)
                 for same in (True, False)
             )
-            # The same number of training images of each class on both sides.
+            # Equal numbers of training images per class on both sides.
             own, other = _alike(own, other, self.seed)
             self._probe("real-real@within-batches", cell_type, own, test)
             self._probe("real-real@across-batches", cell_type, other, test)
@@ -155,7 +155,7 @@ class BatchProbes:
                 "perturbation": "all",
                 "training_seed": training_seed,
                 "sampling_seed": sampling_seed,
-                # Of one fold, on average.
+                # Mean per fold.
                 "n_left": tests.trained_on // len(tests.labels),
                 "n_right": len(labels),
             }
@@ -196,7 +196,7 @@ def _of(images: FeatureSet, classes: Sequence[str], mask: Mask | None = None) ->
 
 
 def _shared_classes(sets: FoldedSets) -> list[str]:
-    """Perturbations that both folds have among held-out and training images, and all seeds."""
+    """Perturbations in held-out and training images of both folds, and in all seeds."""
 
     def sides() -> Iterator[set[str]]:
         for fold in (0, 1):
@@ -209,7 +209,7 @@ def _shared_classes(sets: FoldedSets) -> list[str]:
 
 
 def _alike(left: _Labelled, right: _Labelled, seed: int) -> tuple[_Labelled, _Labelled]:
-    """As many images of every class on both sides, chosen at random."""
+    """Draw equally many images of each class on both sides."""
     generator = np.random.default_rng(seed)
     quota = pd.concat(
         [pd.Series(side.labels).value_counts() for side in (left, right)], axis=1

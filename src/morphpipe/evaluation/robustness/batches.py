@@ -1,9 +1,9 @@
-"""Probes and treatment effects with training and test from different batches.
+"""Probes and treatment effects within and across batches.
 
-What is told within a batch may be the batch. The batches of each cell type are sorted into two
-folds at random: a probe that was trained on one fold is tested on the other (across batches), and
-beside it on new wells of its own (within batches). Both, and treatment effects, with raw and with
-corrected features (`morphpipe.evaluation.robustness.batch_correction`).
+A probe may learn the batch instead of the perturbation. The batches of each cell type are assigned
+to two folds at random: a probe trained on one fold is tested on the other (across batches) and on
+new wells of its own (within batches). Probes and effects are measured on raw and corrected features
+(`morphpipe.evaluation.robustness.batch_correction`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from morphpipe.evaluation.robustness.effects_across_batches import batch_effect_
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
-# Of generated images, beside the real batches.
+# Batch of generated images.
 _GENERATED = "generated"
 
 
 def batch_labels(images: FeatureSet) -> tuple[npt.NDArray[Any], str]:
-    """The batch of each real image, and what is taken for it: `batch`, or `plate` in a single one.
+    """Return the batch of each real image and the column it is from: `plate` for a single `batch`.
 
-    Plates of one batch differ by staining and imaging as well, if less than batches do.
+    Plates of one batch differ by staining and imaging too, though less than batches do.
     """
     batches = images.column("batch")
     if len(set(batches)) > 1:
@@ -40,7 +40,7 @@ def batch_labels(images: FeatureSet) -> tuple[npt.NDArray[Any], str]:
 
 
 def fold_of_batches(batches: Sequence[str], seed: int) -> dict[str, int]:
-    """Sort batches into two folds at random, as equal as can be.
+    """Assign batches to two folds of nearly equal size at random.
 
     Raises
     ------
@@ -64,39 +64,38 @@ def batch_rows(
     seed: int,
     corrections: Sequence[Correction] = CORRECTIONS,
 ) -> Rows:
-    """Measure probes and effects within and across batches, raw and corrected.
+    """Measure probes and effects within and across batches, on raw and corrected features.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds on its own.
+        Generated images; each pair of seeds is measured separately.
     real, training
-        Real held-out and training images, of different wells. Corrections are fitted on the
-        controls among the training images, and of generated images on their own.
+        Real held-out and training images of different wells. Corrections are fitted on the controls
+        of the training images, and for generated images on their own.
     context
         The columns dataset, experiment and generator.
     perturbation_sets
-        Perturbations that are to be told, negative control and all: see
+        Classes of the probes, including the negative control: see
         `morphpipe.evaluation.core.scopes.compared_perturbations`.
     seed
-        Of folds, draws and fits.
+        Seed of folds, draws and fits.
     corrections
-        Of features.
+        Feature corrections.
 
     Returns
     -------
     list of dict
         Probes: ``accuracy`` and ``macro_f1`` with the regimes ``real-real@within-batches``,
         ``real-real@across-batches``, ``generated-real`` and ``real+generated-real@across-batches``,
-        by cell type, and ``all``: the tests of all cell types together. Effects: see
-        `morphpipe.evaluation.robustness.effects_across_batches.batch_effect_rows`. The correction
-        stands in the settings of every row. Null with the reason where there is a single batch and
-        plate, or too few controls for a correction.
+        by cell type and pooled (``all``). Effects: see
+        `morphpipe.evaluation.robustness.effects_across_batches.batch_effect_rows`. The settings
+        name the correction. Null with a reason for a single batch and plate, or too few controls.
 
     Raises
     ------
     DataError
-        If the sets do not fit together.
+        If the sets are inconsistent.
     """
     check_sides(generated, real, training)
     common = {**context, "extractor": real.extractor, "view": real.view}
@@ -165,7 +164,7 @@ def _folded(
     correction: Correction,
     seed: int,
 ) -> tuple[FoldedSets, str]:
-    """Correct the images of one cell type together, and sort the real ones into folds."""
+    """Correct the images of one cell type together, and assign real batches to folds."""
     if share_fields(test, training):
         raise DataError("held-out and training images are the same: the split holds out none")
     real = joined(test, training)
@@ -178,7 +177,7 @@ def _folded(
         for number, images in enumerate(everything.values())
     ]
     control = [images.column("control") == "negative" for images in whole]
-    # Held-out controls are to be told by probes and measured by effects: they correct nothing.
+    # Held-out controls are classified and measured, so they must not fit corrections.
     control[0] &= np.arange(len(real)) >= len(test)
     values = corrected(
         np.concatenate([images.features for images in whole]),

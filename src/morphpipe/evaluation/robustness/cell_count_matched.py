@@ -1,8 +1,8 @@
-"""Effects and probes among fields of the same cell count.
+"""Effects and probes at equal cell counts.
 
-A perturbation that kills cells is told by the number of cells alone. Treated fields and controls
-are drawn so that both have the same distribution of counts, and so are the classes of a probe;
-what is left is told by how cells look.
+A perturbation that kills cells is distinguishable by cell count alone. Treated fields and controls,
+and the classes of a probe, are drawn with the same distribution of counts; what remains is due to
+the appearance of cells.
 """
 
 import json
@@ -29,28 +29,26 @@ from morphpipe.evaluation.registry import Measure
 from morphpipe.tables.metric_table import metric_row
 
 Rows = list[dict[str, Any]]
-# With fewer matched fields of a perturbation there is nothing to speak of.
+# Minimum matched fields per perturbation.
 _MINIMUM = 4
 
 
 def balanced(
     ids: Sequence[str], labels: npt.ArrayLike, strata: npt.ArrayLike, *, seed: int
 ) -> Indices:
-    """Choose equally many of every label from each stratum, at random.
+    """Draw equally many rows of each label from each stratum at random.
 
     Parameters
     ----------
     ids
-        Unique names, [n]; who is chosen depends on the name and the seed, not on the order.
+        Unique names, [n]; the draw depends on name and seed, not on order.
     labels, strata
         [n].
-    seed
-        Another one chooses others.
 
     Returns
     -------
     numpy.ndarray
-        Sorted positions. A stratum that lacks a label is left out.
+        Sorted positions. A stratum that lacks a label is excluded.
     """
     frame = pd.DataFrame({"label": np.asarray(labels), "stratum": np.asarray(strata)})
     sizes = frame.groupby(["stratum", "label"]).size().unstack(fill_value=0)
@@ -74,36 +72,34 @@ def matched_measures(
     perturbation_sets: Mapping[str, Sequence[str]],
     seed: int,
 ) -> Rows:
-    """Measure effects and probes among fields that are matched for cell count.
+    """Measure effects and probes among fields matched for cell count.
 
     Parameters
     ----------
     generated
-        Generated images; each pair of seeds on its own.
+        Generated images; each pair of seeds is measured separately.
     real, training
         Real held-out and training images.
     context
         The columns dataset, experiment and generator.
     cells
-        Cells of every field, by its id.
+        Cell count of every field, by id.
     count_bins
-        Classes of cell count, with about as many fields in each.
+        Number of cell-count bins, of about equally many fields.
     perturbation_sets
-        The classes of the probes, see `morphpipe.evaluation.core.scopes.compared_perturbations`.
-    seed
-        Of draws and fits.
+        Classes of the probes, see `morphpipe.evaluation.core.scopes.compared_perturbations`.
 
     Returns
     -------
     list of dict
         ``cate``, ``cate_unbiased``, ``delta_cate``, ``cate_difference`` and
-        ``cate_rank_correlation`` as in `morphpipe.evaluation.effects.rows`; ``accuracy`` and
-        the like as in `morphpipe.evaluation.probes.rows`.
+        ``cate_rank_correlation`` as in `morphpipe.evaluation.effects.rows`; ``accuracy`` etc. as in
+        `morphpipe.evaluation.probes.rows`.
 
     Raises
     ------
     DataError
-        If the sets do not fit together, or an image has no count.
+        If the sets are inconsistent, or an image has no count.
     """
     check_sides(generated, real, training)
     perturbations = compared_perturbations(perturbation_sets, generated, training)
@@ -124,21 +120,21 @@ def _named(images: FeatureSet, perturbations: Sequence[str]) -> FeatureSet:
 def matched_effects(
     images: FeatureSet, counts: Mapping[str, int], bins: int, seed: int
 ) -> tuple[Effects, dict[tuple[str, str], str]]:
-    """Effects of all perturbations against controls of the same cell counts.
+    """Measure the effects of all perturbations against controls of the same cell counts.
 
     Parameters
     ----------
     images
-        Real images, or generated ones of one pair of seeds.
+        Real images, or generated images of one pair of seeds.
     counts, bins, seed
         See `matched_measures`: `cells`, `count_bins` and `seed`.
 
     Returns
     -------
     effects : dict
-        As `morphpipe.evaluation.effects.perturbation_effects.perturbation_effects` gives them.
+        As in `morphpipe.evaluation.effects.perturbation_effects.perturbation_effects`.
     lacking : dict
-        Cell type and perturbation to the reason why there is no effect.
+        Reason for a missing effect, by cell type and perturbation.
     """
     cells = counts_of(images, counts)
     cell_types, names = images.column("cell_type"), images.column("perturbation")
@@ -258,7 +254,7 @@ def _probe_rows(
 
 
 def _per_class(images: FeatureSet) -> int:
-    """Fewest images that a pair of seeds has of a perturbation."""
+    """Minimum images per pair of seeds and perturbation."""
     if not len(images):
         return 0
     keys = ["perturbation", "training_seed", "sampling_seed"]
@@ -276,7 +272,7 @@ def count_rows(
     perturbation_sets: Mapping[str, Sequence[str]],
     seed: int,
 ) -> Rows:
-    """Mean cell counts, and what the count alone tells of the perturbation: probes, not matched.
+    """Measure mean cell counts, and probe the perturbation from the count alone (unmatched).
 
     Parameters
     ----------
@@ -311,11 +307,11 @@ def count_rows(
 def _balanced_set(
     images: FeatureSet, counts: Mapping[str, int], bins: int, seed: int
 ) -> FeatureSet:
-    """Equally many images of every perturbation, cell type by cell type and count by count."""
+    """Draw equally many images per perturbation, within cell types and cell counts."""
     cells, cell_types = counts_of(images, counts), images.column("cell_type")
     ids, labels = images.column("field_id"), images.column("perturbation")
     chosen = []
-    # Generated images are matched within their pair of seeds.
+    # Match generated images within their pair of seeds.
     seeds = images.keys[["training_seed", "sampling_seed"]].astype("Int64").fillna(-1)
     units = pd.Series(cell_types).str.cat([seeds[name].astype(str) for name in seeds], sep="\x1f")
     for name in sorted(set(units)):

@@ -1,4 +1,4 @@
-"""Treatment effects with treated images and controls of the same batch, and of different ones."""
+"""Treatment effects against controls of the same batch and of other batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,12 @@ from morphpipe.evaluation.effects.perturbation_effects import (
 from morphpipe.evaluation.effects.rows import EffectRows, sizes_of
 
 Rows = list[dict[str, Any]]
-# Effects of single perturbations, a value for each batch.
+# Effects of single perturbations, per batch.
 ByBatch = dict[str, list[PerturbationEffect]]
 
 
 def partners(batches: Sequence[str], seed: int) -> dict[str, str]:
-    """Another batch for each batch, at random and each taken once.
-
-    Parameters
-    ----------
-    batches
-        Two at least.
-    seed
-        Of the order.
-    """
+    """Assign another batch to each of at least two batches, as a random permutation."""
     names = sorted(set(batches))
     order = np.random.default_rng(seed).permutation(len(names))
     return {
@@ -46,7 +38,7 @@ def batch_effect_rows(
     notes: Mapping[str, Any],
     seed: int,
 ) -> Rows:
-    """Measure effects within batches and across them, of one cell type.
+    """Measure effects of one cell type within and across batches.
 
     Parameters
     ----------
@@ -57,21 +49,21 @@ def batch_effect_rows(
     generated
         Generated images by seeds.
     columns
-        Of the metric table: dataset, experiment, generator, extractor and view.
+        Columns dataset, experiment, generator, extractor and view.
     notes
-        For the settings of every row.
+        Settings of every row.
     seed
-        Of the batches whose controls stand in for a batch's own.
+        Seed for pairing batches with the controls of others.
 
     Returns
     -------
     list of dict
-        ``cate`` and ``cate_unbiased`` with the comparisons ``real@within-batches`` (controls of
-        the same batch), ``real@across-batches`` (controls of another batch),
-        ``control@across-batches`` (controls of a batch against those of another: the batch
-        alone), each a mean over batches, and ``generated``; ``cate_rank_correlation`` with
-        ``generated-real@within-batches`` and ``generated-real@across-batches``. Null with the
-        reason where fewer than two batches have negative controls.
+        ``cate`` and ``cate_unbiased`` with the comparisons ``real@within-batches`` (controls of the
+        same batch), ``real@across-batches`` (controls of another batch), ``control@across-batches``
+        (controls of two batches, i.e. the pure batch effect), each a mean over batches, and
+        ``generated``; ``cate_rank_correlation`` with ``generated-real@within-batches`` and
+        ``generated-real@across-batches``. Null with a reason if fewer than two batches have
+        negative controls.
     """
     rows = EffectRows(columns, notes)
     control = real.column("control") == "negative"
@@ -99,12 +91,12 @@ def batch_effect_rows(
                 found.setdefault(perturbation, []).append(effect)
         of_real[name] = dict(_add(rows, f"real@{name}-batches", cell_type, found))
     of_control: ByBatch = {}
-    # A pair counts once, whichever of the two is taken for treated.
+    # A pair counts once, in either order.
     pairs = {frozenset(pair): pair for pair in partners(named, seed).items()}
     for batch, another in pairs.values():
         pair = real.select(control & np.isin(batches, [batch, another]))
         of_batch = batches[control & np.isin(batches, [batch, another])]
-        # Controls of the one batch as if they were treated.
+        # Treat the controls of one batch as the treated images.
         keys = pair.keys.assign(control=np.where(of_batch == another, "negative", "none"))
         relabelled = replace(pair, keys=keys)
         for perturbation, effect in _effects(relabelled, cell_type).items():
@@ -126,14 +118,14 @@ def batch_effect_rows(
 
 
 def _effects(images: FeatureSet, cell_type: str) -> dict[str, PerturbationEffect]:
-    """Effects of one batch; their interval comes from the scatter over batches."""
+    """Effects of one batch, without intervals, which come from the scatter over batches."""
     return perturbation_effects(images).get(cell_type, {})
 
 
 def _add(
     rows: EffectRows, comparison: str, cell_type: str, found: ByBatch
 ) -> Iterator[tuple[str, float]]:
-    """Add the mean over batches of each perturbation; give the unbiased one."""
+    """Add the mean over batches of each perturbation; yield the unbiased means."""
     for perturbation, effects in sorted(found.items()):
         columns: dict[str, Any] = {
             "cell_type": cell_type,
