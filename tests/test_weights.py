@@ -52,7 +52,7 @@ def test_files_are_checked_and_recorded(source, tmp_path):
 
 def test_wrong_checksum_is_an_error(source, tmp_path):
     declared = _declare(f"file:{source}", sha256={"a.safetensors": "0" * 64})
-    with pytest.raises(WeightsError, match=f"'mine' cannot be had.*{SHA256}"):
+    with pytest.raises(WeightsError, match=f"'mine' are unavailable.*{SHA256}"):
         fetch_weights("mine", declared, tmp_path / "weights", tmp_path / "lock.json")
     assert not (tmp_path / "weights" / "weights.json").exists()
 
@@ -74,7 +74,7 @@ def test_file_put_there_by_hand_is_taken_recorded_and_demanded(tmp_path, monkeyp
     fetch_weights("mine", declared, folder, lock)
     assert json.loads(lock.read_text()) == {"https://x/y/a.safetensors": SHA256}
     (folder / "a.safetensors").write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match=f"{SHA256} is declared or was seen"):
+    with pytest.raises(WeightsError, match=f"{SHA256} is declared or was recorded"):
         fetch_weights("mine", declared, folder, lock)
 
 
@@ -87,7 +87,7 @@ def test_what_is_there_is_found_without_fetching_it(source, tmp_path):
     folder = tmp_path / "weights"
     look_for_weights("mine", _declare(f"file:{source}"), folder)
     assert not folder.exists()
-    with pytest.raises(WeightsError, match=r"'mine' cannot be had: There is no file .* by hand"):
+    with pytest.raises(WeightsError, match=r"'mine' are unavailable: .* does not exist.* by hand"):
         look_for_weights("mine", _declare(f"file:{tmp_path / 'nowhere'}"), folder)
     folder.mkdir()
     (folder / "a.safetensors").write_bytes(CONTENT)

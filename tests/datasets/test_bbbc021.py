@@ -173,7 +173,7 @@ def test_contradictions_in_the_table_stop(screen, column, value):
 
 def test_tables_that_are_not_bbbc021s(screen):
     folder, _ = screen
-    with pytest.raises(DataError, match="There is no table"):
+    with pytest.raises(DataError, match=r"none\.csv does not exist"):
         _sheet(screen, moa="none.csv")
     with pytest.raises(DataError, match="lacks the columns concentration, moa"):
         _sheet(screen, moa="compound.csv")
@@ -188,7 +188,7 @@ def test_tables_that_are_not_bbbc021s(screen):
 def test_control_statement(screen):
     statement = control_statement(_sheet(screen)[0])
     assert "1 DMSO fields among these 5 fields, on 1 of 2 plates" in statement
-    assert f"without any are {OTHER}:" in statement
+    assert f"The plates {OTHER} have none" in statement
     statement = control_statement(_sheet(screen, compounds=["taxol"])[0])
     assert "no DMSO fields among these 3 fields of 1 plates" in statement
     assert "CATE" in statement

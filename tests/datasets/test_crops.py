@@ -81,7 +81,7 @@ def test_fields_of_other_cell_types_are_left_out(fields, tmp_path):
 
 def test_mistakes(fields, tmp_path):
     path = tmp_path / "crops.zip"
-    with pytest.raises(ConfigError, match=r"no order of channels 'rgb'.*impa-rxrx1"):
+    with pytest.raises(ConfigError, match=r"Unknown channel order 'rgb'.*impa-rxrx1"):
         write_crops(fields, path, order="rgb")
     with pytest.raises(DataError, match=r"impa-rxrx1 holds the channel 'Golgi'"):
         write_crops(fields, path, order="impa-rxrx1")

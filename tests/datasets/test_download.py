@@ -98,7 +98,7 @@ def test_broken_connection_is_resumed_to_the_same_bytes(server, tmp_path, at):
 
 def test_download_goes_on_in_a_later_call(server, tmp_path):
     server.breaks = [640] + [64] * 7
-    with pytest.raises(DataError, match=r"after 8 attempts.*images\.bin\.part: run again"):
+    with pytest.raises(DataError, match=r"after 8 attempts.*images\.bin\.part: rerun"):
         fetch(server.url, tmp_path / "images.bin")
     assert not (tmp_path / "images.bin").exists()
     assert (tmp_path / "images.bin.part").stat().st_size == 640 + 7 * 64
@@ -133,7 +133,7 @@ def test_file_replaced_between_attempts_is_not_glued_to_the_old_beginning(server
 
 def test_other_range_than_asked_for_is_not_glued(server, tmp_path):
     server.breaks, server.shift = [640], 7
-    with pytest.raises(DataError, match="bytes from 640 on were asked for"):
+    with pytest.raises(DataError, match="bytes from 640 on were requested"):
         fetch(server.url, tmp_path / "images.bin")
 
 
@@ -173,7 +173,7 @@ def test_broken_lock_is_named(tmp_path):
     lock = tmp_path / "downloads.lock.json"
     for content in ("{", "[1]", '{"name": "something else"}'):
         lock.write_text(content)
-        with pytest.raises(DataError, match=r"downloads\.lock\.json is no JSON file"):
+        with pytest.raises(DataError, match=r"downloads\.lock\.json is not a JSON file"):
             recorded_checksum(lock, "http://x")
 
 
@@ -211,7 +211,10 @@ def test_file_that_is_there_already_is_not_replaced_by_a_link_to_itself(tmp_path
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("file:///nowhere/x", "no file /nowhere/x"), ("ftp://x/y", "cannot be fetched")],
+    [
+        ("file:///nowhere/x", "/nowhere/x, which does not exist"),
+        ("ftp://x/y", "cannot be downloaded"),
+    ],
 )
 def test_bad_addresses(tmp_path, url, message):
     with pytest.raises(DataError, match=message):

@@ -88,7 +88,7 @@ def test_cut_connection_is_survived(server, tmp_path, bring, at):
 @WAYS
 def test_connection_that_is_cut_always_is_reported(server, tmp_path, bring):
     server.breaks = [0] * 100
-    with pytest.raises(DataError, match=r"could not be fetched after 8 attempts.*run again"):
+    with pytest.raises(DataError, match=r"could not be downloaded after 8 attempts.*rerun"):
         bring(server, tmp_path / "a.zip")
     _nothing_under_the_final_name(tmp_path / "a.zip")
     server.breaks = []
@@ -99,7 +99,7 @@ def test_connection_that_is_cut_always_is_reported(server, tmp_path, bring):
 @pytest.mark.parametrize("bring", [_whole, _plate])
 def test_length_that_promises_too_much_is_reported(server, tmp_path, bring):
     server.length_shift = 50
-    with pytest.raises(DataError, match=r"could not be fetched after 8 attempts"):
+    with pytest.raises(DataError, match=r"could not be downloaded after 8 attempts"):
         bring(server, tmp_path / "a.zip")
     _nothing_under_the_final_name(tmp_path / "a.zip")
 
@@ -124,7 +124,7 @@ def test_length_that_promises_too_little_is_found_by_the_checksum(server, tmp_pa
 
 def test_server_without_ranges(server, tmp_path):
     server.ranges = False
-    with pytest.raises(DataError, match=r"does not answer range requests.*the whole archive"):
+    with pytest.raises(DataError, match=r"does not support range requests.*the whole archive"):
         _members(server, tmp_path / "a.zip")
     assert list(tmp_path.iterdir()) == []
     # The other ways need none.
@@ -206,7 +206,7 @@ def test_disk_that_fills_up_is_said_at_once(server, tmp_path, monkeypatch, bring
 
 def test_other_faults_of_the_disk_are_said_too(server, tmp_path):
     (tmp_path / "a.zip.part").mkdir()
-    with pytest.raises(DataError, match=r"a\.zip(\.part)? cannot be stored \(Is a directory\)"):
+    with pytest.raises(DataError, match=r"a\.zip(\.part)? cannot be written \(Is a directory\)"):
         _members(server, tmp_path / "a.zip")
 
 
@@ -220,7 +220,7 @@ def test_archive_replaced_while_it_is_read_is_noticed(server, tmp_path, monkeypa
             server.tags["images.zip"] = '"second"'
 
     monkeypatch.setattr(remote_zip._RemoteFile, "_receive", replaced)
-    with pytest.raises(DataError, match="has been replaced at its source while it was read"):
+    with pytest.raises(DataError, match="was replaced at its source while being read"):
         _members(server, tmp_path / "a.zip")
     _nothing_under_the_final_name(tmp_path / "a.zip")
 
@@ -236,7 +236,7 @@ def test_archive_that_grew_while_it_was_read_is_noticed(server, tmp_path, monkey
         server.files["images.zip"] = ARCHIVE + b"x"
 
     monkeypatch.setattr(remote_zip._RemoteFile, "_receive", replaced)
-    with pytest.raises(DataError, match="has been replaced at its source"):
+    with pytest.raises(DataError, match="was replaced at its source"):
         _members(server, tmp_path / "a.zip")
 
 

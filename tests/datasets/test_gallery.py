@@ -120,9 +120,9 @@ def _set(column, row, value):
         (lambda t: t.drop(columns="Metadata_Well"), "lacks Metadata_Well"),
         (lambda t: t[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]], "FileName_Orig<"),
         (lambda t: t.iloc[:0], "lacks rows"),
-        (_set("Metadata_Well", 1, "z99"), r"row 2 \(41744, z99, 2\): Metadata_Well is no well"),
-        (_set("Metadata_Site", 0, "one"), "row 1 .* Metadata_Site is no number"),
-        (_set("Metadata_Site", 1, "1"), "row 2 .* stands there before"),
+        (_set("Metadata_Well", 1, "z99"), r"row 2 \(41744, z99, 2\): Metadata_Well is not a well"),
+        (_set("Metadata_Site", 0, "one"), "row 1 .* Metadata_Site is not a number"),
+        (_set("Metadata_Site", 1, "1"), "row 2 .* are repeated"),
         (_set("FileName_OrigDNA", 2, ""), "row 3 .* PathName_OrigDNA or FileName_OrigDNA is empty"),
         (_set("FileName_OrigDNA", 2, "b02_s1_RNA.tif"), "b02_s1_RNA.tif for two channels"),
         (_set("PathName_OrigDNA", 2, "/elsewhere"), r"/elsewhere/b02_s1_DNA.tif.* `path_prefix`"),
@@ -158,11 +158,11 @@ def test_parquet_under_any_name(tmp_path):
 def test_missing_table_and_wrong_prefix(tmp_path):
     with pytest.raises(DataError, match=r"There is no table of planes"):
         read_load_data(tmp_path / "none.csv", ROHBAN)
-    with pytest.raises(DataError, match=r"does not begin with the dataset's `path_prefix` /x"):
+    with pytest.raises(DataError, match=r"does not start with the dataset's `path_prefix` /x"):
         _read(_table(), tmp_path, path_prefix="/x")
     with pytest.raises(DataError, match="no channel 'ER'; it has RNA, DNA"):
         _read(_table(), tmp_path).keys(["ER"])
-    with pytest.raises(DataError, match="a field of none of the 1 chosen wells"):
+    with pytest.raises(DataError, match="no field in the 1 selected wells"):
         _read(_table(), tmp_path).of_wells(["P24"])
 
 
@@ -225,7 +225,7 @@ def test_plate_from_a_folder(tmp_path):
     assert fetch_plate(url, [key, key], tmp_path / "a.zip") == 1
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read(key) == b"II*\0plane"
-    with pytest.raises(DataError, match=r"There is no file .*/p/none\.tif"):
+    with pytest.raises(DataError, match=r"/p/none\.tif, which does not exist"):
         fetch_plate(url, [key, "p/none.tif"], tmp_path / "b.zip")
 
 
@@ -249,7 +249,7 @@ def test_plate_is_continued_and_its_order_is_that_of_the_keys(bucket, tmp_path):
     [
         (_annotation().iloc[:1], r"1 wells of .* are not annotated, the first one 41744 B02"),
         (pd.concat([_annotation()] * 2), "has A01 more than once"),
-        (_annotation().assign(well="here"), "holds 'here', which is no well"),
+        (_annotation().assign(well="here"), "has 'here', which is not a well"),
         (_annotation().assign(plate="41755"), r"2 wells .* not annotated, the first one 41744 A01"),
         (_annotation().assign(control="maybe"), "maybe"),
     ],

@@ -165,7 +165,7 @@ def test_early_end_without_a_length_is_no_end(liar, tmp_path, lock, name):
 def test_no_more_than_a_bound_is_taken_without_a_length(liar, tmp_path, lock, monkeypatch):
     monkeypatch.setattr(download, "_UNANNOUNCED", 100_000)
     liar.say(body=TABLE * 20_000)
-    _refuse(liar, tmp_path, lock, "a.csv", "without saying how long the file is")
+    _refuse(liar, tmp_path, lock, "a.csv", "without announcing the file's length")
 
 
 def test_text_without_a_length_is_taken_but_not_recorded(liar, tmp_path, lock, capsys):
@@ -173,13 +173,13 @@ def test_text_without_a_length_is_taken_but_not_recorded(liar, tmp_path, lock, c
     fetch(f"{liar.url}/genes.csv", tmp_path / "genes.csv", lock=lock)
     assert (tmp_path / "genes.csv").read_bytes() == TABLE
     assert not lock.exists()
-    assert "genes.csv is not recorded: its server does not say" in "".join(capsys.readouterr())
+    assert "genes.csv is not recorded: its server does not announce" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("name", ["genes.csv", "weights.bin"])
 def test_what_may_be_a_part_is_not_taken(liar, tmp_path, lock, name):
     liar.say(body=TABLE[:-4])
-    _refuse(liar, tmp_path, lock, name, "does not say how long the file is.*give its SHA-256")
+    _refuse(liar, tmp_path, lock, name, "neither the server nor the file itself.*give its SHA-256")
 
 
 def test_a_length_in_chunks_is_one(liar, tmp_path, lock):
@@ -199,7 +199,7 @@ def test_a_length_in_chunks_is_one(liar, tmp_path, lock):
 )
 def test_empty_answers_and_pages(liar, tmp_path, lock, announced, name, content, message):
     liar.say(*([f"Content-Length: {len(content)}"] if announced else []), body=content)
-    _refuse(liar, tmp_path, lock, name, f"does not give what is asked for: .*{message}")
+    _refuse(liar, tmp_path, lock, name, f"does not return the requested file: .*{message}")
     assert len(liar.asked) == 1
     assert not list((tmp_path / "cache").iterdir())
 
@@ -214,7 +214,7 @@ def test_page_instead_of_a_file_with_a_known_checksum(liar, tmp_path):
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(TABLE)], ids=["no gzip", "gzip"])
 def test_encodings_that_were_not_asked_for(liar, tmp_path, lock, body):
     liar.say("Content-Encoding: gzip", f"Content-Length: {len(body)}", body=body)
-    _refuse(liar, tmp_path, lock, "genes.csv", "answers with Content-Encoding: gzip, though")
+    _refuse(liar, tmp_path, lock, "genes.csv", "answers with Content-Encoding: gzip although")
     assert "Accept-Encoding: identity" in liar.asked[0]
 
 
@@ -234,7 +234,7 @@ def test_range_that_does_not_fit_its_length(liar, tmp_path, lock):
         body=TABLE[20:25],
         status="206 Partial Content",
     )
-    _refuse(liar, tmp_path, lock, "genes.csv", "announces 5 bytes behind byte 20")
+    _refuse(liar, tmp_path, lock, "genes.csv", "announces 5 bytes after byte 20")
     liar.answers[:] = []
     liar.say(
         f"Content-Length: {rest}",
@@ -304,7 +304,7 @@ def test_slow_but_steady_is_waited_for(liar, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
 def test_patience_that_is_none(monkeypatch, text):
     monkeypatch.setenv(connection.VARIABLE, text)
-    with pytest.raises(ConfigError, match=r"MORPHPIPE_DOWNLOAD_PATIENCE is .*: give seconds"):
+    with pytest.raises(ConfigError, match=r"MORPHPIPE_DOWNLOAD_PATIENCE is .*: set it to seconds"):
         connection.patience()
 
 
@@ -317,7 +317,7 @@ def test_planes(liar, tmp_path, name):
     for body, message in ((b"", "it is empty"), (PAGE, "web page")):
         liar.answers[:] = []
         liar.say(f"Content-Length: {len(body)}", body=body)
-        with pytest.raises(DataError, match=f"{name} gives cannot be an image .*{message}"):
+        with pytest.raises(DataError, match=f"{name} is not an image .*{message}"):
             fetch_plate(liar.url, [name], tmp_path / "plate.zip")
     assert not (tmp_path / "plate.zip").exists()
     liar.answers[:] = []
@@ -329,7 +329,7 @@ def test_planes(liar, tmp_path, name):
 
 def test_planes_of_unknown_kind_need_a_length(liar, tmp_path):
     liar.say(body=b"pixels")
-    with pytest.raises(DataError, match="does not say how long the file is"):
+    with pytest.raises(DataError, match="does not announce the file's length"):
         fetch_plate(liar.url, ["plane.raw"], tmp_path / "plate.zip")
 
 
@@ -346,7 +346,7 @@ def test_a_page_put_there_by_hand_is_not_recorded(tmp_path, lock):
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "a.safetensors").write_bytes(PAGE)
     declared = Weights(source="https://x/y", files=["a.safetensors"], licence="MIT")
-    with pytest.raises(WeightsError, match=r"a\.safetensors is not such a file .*a web page"):
+    with pytest.raises(WeightsError, match=r"a\.safetensors is not the expected file .*a web page"):
         fetch_weights("mine", declared, tmp_path / "w", lock)
     assert not lock.exists()
 

@@ -57,7 +57,7 @@ def test_another_checksum_than_demanded_stops_and_keeps_the_file(by_hand, tmp_pa
 def test_a_file_of_another_address_is_not_taken_for_this_one(by_hand, tmp_path):
     lock = tmp_path / "lock.json"
     lock.write_text(json.dumps({"https://example.org/other": sha256_of_file(by_hand)}))
-    with pytest.raises(DataError, match=r"example\.org/other gave.*move it away"):
+    with pytest.raises(DataError, match=r"example\.org/other, but .*move it away"):
         obtain(NOWHERE, by_hand, lock=lock)
     assert _untouched(by_hand)
 
@@ -66,7 +66,7 @@ def test_what_is_no_such_file_is_not_recorded(tmp_path):
     """A page of a login that was saved under the archive's name."""
     path, lock = tmp_path / "plate.zip", tmp_path / "lock.json"
     path.write_text("<html>Please sign in</html>")
-    with pytest.raises(DataError, match="is not such a file: it is no zip archive"):
+    with pytest.raises(DataError, match="is not the expected file: it is no zip archive"):
         obtain("http://127.0.0.1:9/plate.zip", path, lock=lock)
     assert path.exists()
     assert not lock.exists()
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_fetched(by_hand, tmp_path):
 
 def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
-    with pytest.raises(DataError, match="could not be fetched"):
+    with pytest.raises(DataError, match="could not be downloaded"):
         obtain(NOWHERE, tmp_path / "absent.csv")
     assert list(tmp_path.iterdir()) == []
 
@@ -115,5 +115,5 @@ def test_what_is_put_together_is_made_once(tmp_path):
 def test_a_record_without_its_file_says_so(by_hand):
     obtain(NOWHERE, by_hand)
     by_hand.unlink()
-    with pytest.raises(DataError, match=r"has been deleted.*delete the record"):
+    with pytest.raises(DataError, match=r"was deleted.*delete the record"):
         obtained(record_of(by_hand))

@@ -182,7 +182,7 @@ def test_what_cannot_be_one_plate_is_refused(make_fields, make_row, tmp_path):
     rows = _real_rows(make_row)
     for number, (change, message) in enumerate(
         (
-            ({"plate": "p2"}, r"one plate, and the fields are of 2 \(b1/p1, b1/p2\)"),
+            ({"plate": "p2"}, r"a single plate, but the fields are from 2 \(b1/p1, b1/p2\)"),
             ({"well": "left"}, "f3 has the well 'left'"),
             ({"origin": "generated"}, "has generated and real: choose one kind"),
         )

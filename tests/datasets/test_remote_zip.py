@@ -146,7 +146,7 @@ def test_what_an_earlier_call_has_fetched_is_not_fetched_again(file_server, tmp_
     file_server.asked.clear()
     # All but the last request go well, then the server is away.
     file_server.statuses = [None] * (len(needed) - 1) + [503] * 8
-    with pytest.raises(DataError, match=r"after 8 attempts.*run again"):
+    with pytest.raises(DataError, match=r"after 8 attempts.*rerun"):
         fetch_members(url, path, wanted=_huvec)
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip.part"]
     file_server.asked.clear()

@@ -155,7 +155,7 @@ def test_bad_metadata(tmp_path, text, message):
 
 
 def test_missing_metadata_and_wrong_zip(tmp_path):
-    with pytest.raises(DataError, match="There is no metadata"):
+    with pytest.raises(DataError, match=r"The metadata .* do not exist"):
         read_metadata(tmp_path / "none.csv")
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
         archive.writestr("other.csv", "x")

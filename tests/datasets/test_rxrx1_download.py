@@ -112,7 +112,7 @@ def test_blank_names_of_sirnas_are_no_empty_selection(official, file_server, tmp
     (tmp_path / "metadata.csv").write_bytes(text.replace(KNOWN.encode(), b""))
     settings = RxRx1Dataset.model_validate(addresses | {"subset": "morphodiff"})
     paths = _download(settings, tmp_path)
-    with pytest.raises(DataError, match="None of the 1061 chosen siRNAs is named"):
+    with pytest.raises(DataError, match="None of the 1061 selected siRNAs is"):
         RxRx1Source(settings).catalogue(
             "huvec", _files(paths[0], tmp_path / "metadata.csv"), tmp_path
         )
@@ -123,7 +123,7 @@ def test_blank_names_of_sirnas_are_no_empty_selection(official, file_server, tmp
     [
         ({"batches": ["HUVEC-99"]}, "no experiment 'HUVEC-99'; it has HUVEC-01, HUVEC-02, U2OS-01"),
         ({"cell_types": ["RPE"]}, "no cell_type 'RPE'"),
-        ({"cell_types": ["U2OS"], "batches": ["HUVEC-01"]}, "both a chosen cell type and"),
+        ({"cell_types": ["U2OS"], "batches": ["HUVEC-01"]}, "both a selected cell type and"),
     ],
 )
 def test_selections_of_nothing_are_named(official, tmp_path, selection, message):

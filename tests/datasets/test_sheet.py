@@ -152,29 +152,29 @@ def test_sheet_survives_the_disk(tmp_path):
         ({"plate": ""}, "Column plate is empty in rows 1, 2"),
         ({"perturbation": ""}, "Column perturbation is empty in rows 1, 2"),
         ({"w1": ""}, "Column w1 is empty in rows 1, 2"),
-        ({"site": ["1", "one"]}, "Column site has one in row 2; it takes whole numbers"),
+        ({"site": ["1", "one"]}, "Column site has one in row 2; it takes non-negative integers"),
         ({"site": ["1.5", "1"]}, r"Column site has 1\.5 in row 1"),
         ({"concentration": ["", "0,3"]}, "Column concentration has 0,3 in row 2"),
         ({"concentration": ["", "-1"]}, "Column concentration has -1 in row 2"),
         ({"control": ["negative", "yes"]}, "Column control has yes in row 2, not negative, pos"),
         ({"control": ["none", "none"]}, r"contradicts the list of negative controls in row 1"),
         ({"perturbation_kind": ["none", "drug"]}, "Column perturbation_kind has drug in row 2"),
-        ({"field_id": ["a", "a"]}, "field_id a stands in rows 1, 2"),
-        ({"field_id": ["a", "b/c"]}, "field_id b/c in row 2 cannot become a part of file names"),
+        ({"field_id": ["a", "a"]}, "field_id a is repeated in rows 1, 2"),
+        ({"field_id": ["a", "b/c"]}, "field_id b/c in row 2 cannot be used in file names"),
         ({"field_id": ["a", "b"], "well": "A01"}, "Plate, well and site are the same in rows 1, 2"),
-        ({"well": "A01"}, "field_id p1_A01_s1 stands in rows 1, 2"),
+        ({"well": "A01"}, "field_id p1_A01_s1 is repeated in rows 1, 2"),
         ({"well": "A01", "site": [1, 2]}, "more than one perturbation in the well p1 A01"),
         ({"well": "A01", "site": [1, 2], "perturbation": "x", "concentration": [1, ""]},
          "more than one concentration in the well p1 A01"),
         ({"w1": ["a_w1.tif", "b_w1.jpg"]}, "Channel DNA: row 2: .*neither a TIFF nor a PNG"),
-        ({"illumination:ER": "a.npy"}, "column illumination:ER is of no channel"),
+        ({"illumination:ER": "a.npy"}, "column illumination:ER belongs to no channel"),
         ({"illumination:DNA": ["a.npy", ""]}, "Column illumination:DNA is empty in row 2"),
         ({"perturbation": ["DMSO", "all"]},
-         "Column perturbation has 'all' in row 2, which cannot be a name, since metric tables"),
-        ({"cell_type": ["all", "all"]}, "Column cell_type has 'all' in rows 1, 2, which cannot"),
+         "Column perturbation has 'all' in row 2, which is not a valid name, since metric tables"),
+        ({"cell_type": ["all", "all"]}, "Column cell_type has 'all' in rows 1, 2, which is not"),
         ({"perturbation": ["DMSO", "a\x1fb"]},
          r"Column perturbation has 'a\\x1fb' in row 2, .* since it holds a control character"),
-        ({"batch": ["1", "a\x07b"]}, r"Column batch has 'a\\x07b' in row 2, which cannot be"),
+        ({"batch": ["1", "a\x07b"]}, r"Column batch has 'a\\x07b' in row 2, which is not"),
         ({"illumination:DNA": ["a.npy", "a.tif"]}, r"DNA names no \.npy file in row 2"),
     ],
 )  # fmt: skip
@@ -188,10 +188,10 @@ def test_faults_of_cells(tmp_path, columns, fault):
     [
         # Both columns hold the other's files.
         ({"w1": ["A01_w2.tif", "A02_w2.tif"], "w2": ["A01_w1.tif", "A02_w1.tif"]},
-         "DNA holds planes whose numbers contradict the column .*: row 1 A01_w2.tif, row 2"),
+         "DNA has planes whose numbers contradict their column: row 1 A01_w2.tif, row 2"),
         # One row is swapped.
         ({"w1": ["A01_w1.tif", "A02_w2.tif"], "w2": ["A01_w2.tif", "A02_w1.tif"]},
-         "Channel actin holds planes whose numbers contradict the column .*: row 2 A02_w1.tif"),
+         "Channel actin has planes whose numbers contradict their column: row 2 A02_w1.tif"),
         ({"w1": ["a.tif", "b.tif"], "w2": ["x/../a.tif", "./b.tif"]},
          r"same plane .* columns of several channels.*a\.tif \(row 1, DNA; row 1, actin"),
         ({"w1": ["a.tif#0", "b.tif"], "w2": ["a.tif", "c.tif"]}, "columns of several channels"),
@@ -207,8 +207,8 @@ def test_mixed_up_channels(tmp_path, columns, fault):
     ("columns", "said"),
     [
         ({"w1": ["A01-DNA.tif", "A02-actin.tif"], "w2": ["A01-actin.tif", "A02-DNA.tif"]},
-         ["Warning: Channel DNA holds planes .*: row 2 A02-actin.tif",
-          "Warning: Channel actin holds planes .*: row 2 A02-DNA.tif"]),
+         ["Warning: Channel DNA has planes .*: row 2 A02-actin.tif",
+          "Warning: Channel actin has planes .*: row 2 A02-DNA.tif"]),
         # A well, a stress and a chip that are no channels.
         ({"w1": ["p_w1_s1_DNA.tif", "p_w2_s1_DNA.tif"],
           "w2": ["p_w1_s1_actin.tif", "p_w2_s1_actin.tif"]}, []),
@@ -219,7 +219,7 @@ def test_mixed_up_channels(tmp_path, columns, fault):
 )  # fmt: skip
 def test_hints_of_file_names_warn(tmp_path, columns, said):
     faults = sheet_faults(_frame(**columns), CHANNELS, cell_type="U2OS")
-    hints = [line for line in faults if "holds planes" in line or "lanes named" in line]
+    hints = [line for line in faults if "has planes" in line or "lanes named" in line]
     assert len(hints) == len(said)
     for found, expected in zip(hints, said, strict=True):
         assert re.match(expected, found)
@@ -287,7 +287,7 @@ def test_all_faults_at_once_and_not_endlessly(tmp_path):
         ((SheetChannel("a/b", "", "w1"),), {}, "'a/b' cannot be the name"),
         ((SheetChannel("well", "", "w1"),), {}, "'well' cannot be the name"),
         (CHANNELS, {"perturbation_kind": "drug"}, "perturbation_kind 'drug' is not one of"),
-        (CHANNELS, {"positive_controls": ["DMSO"]}, "as negative and as positive"),
+        (CHANNELS, {"positive_controls": ["DMSO"]}, "both a negative and a positive"),
     ],
 )
 def test_faulty_settings(channels, settings, fault):
@@ -299,12 +299,12 @@ def test_doubts_are_warnings(tmp_path):
     frame = frame.assign(concentraton=1)
     found = sheet_faults(frame, CHANNELS, **SETTINGS, positive_controls=["staurosporine"])
     assert found == [
-        "Warning: the control staurosporine stands in no row.",
+        "Warning: the control staurosporine is in no row.",
         "Warning: the column concentraton is not used.",
         "Warning: there is no negative control on the plate p2.",
     ]
     frame.drop(columns="concentraton").to_csv(tmp_path / "s.csv", index=False)
-    with pytest.warns(UserWarning, match="there is no negative control:"):
+    with pytest.warns(UserWarning, match="there is no negative control, so"):
         read_sheet(tmp_path / "s.csv", CHANNELS, cell_type="x", licence="CC0", source="here")
 
 
@@ -404,7 +404,7 @@ def test_real_plate(mirror, tmp_path):
     with pytest.warns(UserWarning, match="no negative control"):
         sheet = read_sheet(tmp_path / "s.csv", channels, **settings)
     faults = plane_faults(sheet, every=False)
-    assert "Channel DNA holds planes whose names say another channel: row 1 G01_ER.tif" in faults[0]
+    assert "Channel DNA has planes named like another channel: row 1 G01_ER.tif" in faults[0]
 
 
 def test_fields_unlike_their_plate_are_named(tmp_path):

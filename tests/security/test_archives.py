@@ -40,7 +40,7 @@ def _png(image):
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_members_that_lead_outside_are_not_fetched(tmp_path, name):
     remote = _zip(tmp_path / "remote.zip", [("good.png", b"1"), (name, b"2")])
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(DataError, match="points outside the folder"):
         fetch_members(remote.as_uri(), tmp_path / "here/local.zip", wanted=lambda _: True)
     assert not (tmp_path / "here/local.zip").exists()
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"remote.zip", "local.zip.part"}
@@ -50,7 +50,7 @@ def test_members_that_lead_outside_are_not_fetched(tmp_path, name):
 def test_keys_that_lead_out_of_a_mirror_are_not_read(tmp_path, key):
     (tmp_path / "mirror").mkdir()
     (tmp_path / "a.png").write_bytes(b"secret")
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(DataError, match="points outside the folder"):
         fetch_plate((tmp_path / "mirror").as_uri(), [key], tmp_path / "plate.zip")
     assert not (tmp_path / "plate.zip").exists()
 

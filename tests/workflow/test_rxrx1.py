@@ -140,6 +140,6 @@ def test_missing_weights_stop_before_the_download(workflow_in, configuration):
     assert workflow.scheduled()["download_rxrx1"] == 1, "a dry run works without the weights"
     stopped = workflow.run(check=False)
     assert stopped.returncode
-    assert "The weights 'nowhere' cannot be had" in stopped.stderr
+    assert "The weights 'nowhere' are unavailable" in stopped.stderr
     assert "by hand" in stopped.stderr
     assert not (workflow.folder / "cache/datasets").exists()

@@ -1,1 +1,1 @@
-"""Where fields of view come from, real and simulated, and the table they stand in."""
+"""Sources of fields of view, real and simulated, and their field tables."""

@@ -208,7 +208,7 @@ def test_other_wells_of_inert_are_within_sampling_error_of_control(cell_type):
     [
         ({"cell_types": ("HUVEC",)}, "cell type 'HUVEC'.*epithelial"),
         ({"perturbations": ("control", "aspirin")}, "perturbation 'aspirin'.*inert"),
-        ({"perturbations": ("control", "control")}, "each once"),
+        ({"perturbations": ("control", "control")}, "no duplicates"),
         ({"cell_types": ()}, "at least one"),
         ({"seed": -1}, "seed"),
         ({"plates": 0}, "plates"),

@@ -1,1 +1,1 @@
-"""Downloads that survive interruptions and servers that lie."""
+"""Resumable, verified downloads."""

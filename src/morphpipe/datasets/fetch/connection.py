@@ -1,4 +1,4 @@
-"""Connections to servers: limits on time without progress, and answers that make no sense."""
+"""HTTP connections with time limits and checks of malformed answers."""
 
 import math
 import os
@@ -20,20 +20,20 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from morphpipe.core.errors import ConfigError, DataError
 
 PATIENCE = 60.0
-"""Seconds after which a server is given up that has sent less than `SLOWEST` in them."""
+"""Default seconds to wait; see `patience`."""
 SLOWEST = 1000
-"""Bytes a second."""
+"""Minimum rate, bytes per second."""
 VARIABLE = "MORPHPIPE_DOWNLOAD_PATIENCE"
 _CONNECT = 20
 
 
 def patience() -> float:
-    """Seconds to wait for a server that sends little or nothing.
+    """Return the seconds to wait for a server that sends little or nothing.
 
     Raises
     ------
     ConfigError
-        When the environment variable that sets them holds something else.
+        If the environment variable is not a valid number of seconds.
     """
     text = os.environ.get(VARIABLE, "")
     if not text:
@@ -43,7 +43,7 @@ def patience() -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= 86_400:
-        raise ConfigError(f"{VARIABLE} is {text!r}: give seconds, more than 0 and up to 86400.")
+        raise ConfigError(f"{VARIABLE} is {text!r}: set it to seconds between 0 and 86400.")
     return seconds
 
 
@@ -58,8 +58,7 @@ def _slow() -> str:
 def _deadline(connection: HTTPConnection) -> Iterator[None]:
     """Shut a connection whose answer does not begin in time.
 
-    The time limit of a socket is one for each read: it never ends a server that sends its headers
-    byte by byte.
+    A socket's time limit applies to each read, so it does not stop headers sent byte by byte.
     """
     over = threading.Event()
     held = connection.sock
@@ -79,7 +78,7 @@ def _deadline(connection: HTTPConnection) -> Iterator[None]:
             raise
     finally:
         timer.cancel()
-    # Headers that were cut off look like headers without the missing lines.
+    # Truncated headers look like headers with missing lines.
     if over.is_set():
         raise ConnectionResetError(_slow())
 
@@ -109,7 +108,7 @@ def _bound(manager: PoolManager) -> None:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' own, with connections that end when the headers take too long."""
+    """Adapter whose connections close if the headers take too long."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
@@ -117,20 +116,20 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
-        # SOCKS has connections of its own.
+        # SOCKS proxies use their own connections.
         if not proxy.lower().startswith("socks"):
             _bound(manager)
         return manager
 
 
 def _drop_body(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Close redirections: requests reads all that a server sends along with them."""
+    """Close redirections, whose body requests would read in full."""
     if response.is_redirect:
         response.close()
 
 
 def new_session() -> requests.Session:
-    """A session that asks for files as they are, and does not wait for headers without end."""
+    """Open a session that requests unencoded files and limits the wait for headers."""
     session = requests.Session()
     session.headers["Accept-Encoding"] = "identity"
     session.hooks["response"].append(_drop_body)
@@ -143,12 +142,12 @@ def new_session() -> requests.Session:
 def ask(
     session: requests.Session, url: str, headers: Mapping[str, str] | None = None
 ) -> Iterator[requests.Response]:
-    """Ask for a file; its content is read by `body`.
+    """Request a file; read its content with `body`.
 
     Raises
     ------
     requests.RequestException
-        When the server cannot be reached or its answer does not begin in time.
+        If the server cannot be reached or does not answer in time.
     """
     try:
         response = session.get(url, headers=headers, stream=True, timeout=(_CONNECT, patience()))
@@ -159,17 +158,17 @@ def ask(
 
 
 def announced(response: requests.Response) -> int | None:
-    """The length that an answer says its content has, or none.
+    """Return the announced content length, or None.
 
     Raises
     ------
     requests.ConnectionError
-        When it is no number, which is tried again like other faults of the network.
+        If it is not a number; retried like other network errors.
     """
     text = response.headers.get("Content-Length")
     if text is None:
         return None
-    # Proxies may repeat the line.
+    # Proxies may repeat the header.
     said = {part.strip() for part in text.split(",")}
     number = said.pop()
     if said or not re.fullmatch("[0-9]{1,18}", number):
@@ -178,34 +177,34 @@ def announced(response: requests.Response) -> int | None:
 
 
 def tells_its_end(response: requests.Response) -> bool:
-    """Whether a connection that closes early would be noticed."""
+    """Whether a connection that closes early would be detected."""
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return chunked or announced(response) is not None
 
 
 def body(response: requests.Response, largest_piece: int) -> Iterator[bytes]:
-    """The content of an answer, in pieces as they arrive.
+    """Yield the content of an answer in pieces as they arrive.
 
     Raises
     ------
     DataError
-        When it is encoded, though it was asked for as it is.
+        If the content is encoded although it was requested unencoded.
     requests.ConnectionError
-        When the connection breaks, or less than `SLOWEST` arrives in `patience` seconds.
+        If the connection breaks or the rate stays below `SLOWEST` for `patience` seconds.
     """
     encoding = response.headers.get("Content-Encoding", "").strip()
     if encoding.lower() not in ("", "identity"):
         raise DataError(
-            f"{response.url} answers with Content-Encoding: {encoding}, though the file was asked "
-            "for as it is: what arrives cannot be compared with its size. Name a mirror in the "
-            "configuration, or fetch the file by hand."
+            f"{response.url} answers with Content-Encoding: {encoding} although the file was "
+            "requested unencoded, so its size cannot be checked. Set a mirror in the "
+            "configuration, or download the file by hand."
         )
     limit = patience()
     waited, arrived = 0.0, 0
     while True:
         before = time.monotonic()
         try:
-            # Other reads wait until a whole piece is there, for hours where bytes drip.
+            # Other reads wait for a full piece, possibly for hours.
             piece = response.raw.read1(largest_piece, decode_content=False)
         except ReadTimeoutError:
             raise requests.ConnectionError(_slow()) from None

@@ -1,4 +1,4 @@
-"""Fetching files: resumable, with a progress bar, checked by size and checksum."""
+"""Resumable downloads with a progress bar, checked by size and checksum."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from morphpipe.datasets.fetch.lock import record_checksum, recorded_checksum
 
 _CHUNK = 1 << 16
 _ATTEMPTS = 8
-# Of a file whose length the server does not say; no table or weight that is declared has as much.
+# Maximum size of a file of unannounced length; no declared table or weight is as large.
 _UNANNOUNCED = 8 << 30
 
 T = TypeVar("T")
@@ -32,24 +32,24 @@ T = TypeVar("T")
 def fetch(
     url: str, path: str | Path, *, sha256: str | None = None, lock: str | Path | None = None
 ) -> str:
-    """Bring a file to `path` and check it.
+    """Download a file to `path` and verify it.
 
-    A download that breaks off goes on where it stopped, in this call (it tries eight times) or
-    in a later one: what has arrived waits in `<path>.part`. A `file:` address becomes a symbolic
-    link, so that an archive on a shared disk is read where it is.
+    An interrupted download resumes from `<path>.part`, in this call (eight attempts) or a later
+    one. A `file:` address becomes a symbolic link, so that an archive on a shared disk is read in
+    place.
 
     Parameters
     ----------
     url
         `https:`, `http:` or `file:`; the usual proxy variables are honoured.
     path
-        Where the file shall be.
+        Destination.
     sha256
-        What its checksum has to be.
+        Expected checksum.
     lock
-        A JSON file of checksums by address. Where `sha256` is none, the checksum recorded there
-        is demanded; an address that is not in it yet is added, unless nothing says that the file
-        is whole (a text from a server that does not announce its length).
+        JSON file of checksums by address. Without `sha256`, the checksum recorded there is
+        expected; a new address is added, unless the file cannot be shown to be complete (a text
+        from a server that does not announce its length).
 
     Returns
     -------
@@ -59,8 +59,8 @@ def fetch(
     Raises
     ------
     DataError
-        When the file cannot be had, the disk is too small, the checksum is another, or the file is
-        not what its name (of `path`, else of `url`) says: a login page, or cut short.
+        If the file cannot be downloaded, the disk is too small, the checksum differs, or the file
+        is not of the type in its name (of `path`, else of `url`): a login page, or truncated.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def fetch(
             whole = retry(
                 lambda: _continue_download(url, arrived, path.name, expected is not None),
                 url,
-                f"What has arrived waits in {arrived}: run again to go on, or put the whole file "
-                f"to {path} by hand.",
+                f"The partial download is kept in {arrived}: rerun to resume, or put the complete "
+                f"file at {path} by hand.",
             )
     found = sha256_of_file(arrived)
     if found != expected:
@@ -93,8 +93,8 @@ def fetch(
             )
         if fault:
             raise DataError(
-                f"{url} does not give what is asked for: {fault}. Open the address in a browser "
-                "(some servers want a login or an agreement first), or name a mirror in the "
+                f"{url} does not return the requested file: {fault}. Open the address in a browser "
+                "(some servers require a login or an agreement), or set a mirror in the "
                 "configuration."
             )
     if local is not None:
@@ -111,15 +111,14 @@ def fetch(
             record_checksum(lock, url, found)
         else:
             tqdm.write(
-                f"The checksum of {url} is not recorded: its server does not say how long the "
-                "file is, so that a connection that closes early cannot be told from its end. "
-                "Look whether the file is whole."
+                f"The checksum of {url} is not recorded: its server does not announce the length, "
+                "so a truncated download cannot be detected. Check that the file is complete."
             )
     return found
 
 
 def fault_of(path: Path, *names: str) -> str:
-    """In which way a file is not what its name says; the empty string where it is."""
+    """Describe how a file differs from the type in its name; empty if it does not."""
     try:
         with open(path, "rb") as stream:
             check_kind(stream, *names)
@@ -129,7 +128,7 @@ def fault_of(path: Path, *names: str) -> str:
 
 
 def part_of(path: Path) -> tuple[Path, Path]:
-    """Where what has arrived of a file waits, and what says of which download it is a part."""
+    """Return the paths of a partial download and of its tag."""
     part = path.with_name(path.name + ".part")
     return part, _tag_file(part)
 
@@ -139,41 +138,41 @@ def _tag_file(part: Path) -> Path:
 
 
 def local_path(url: str) -> Path | None:
-    """The file that a `file:` address names, or none for `http:` and `https:`.
+    """Return the path of a `file:` address, or None for `http:` and `https:`.
 
     Raises
     ------
     DataError
-        When there is no such file, or the address is of another kind.
+        If the file does not exist, or the scheme is unknown.
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         return None
     if parts.scheme != "file":
-        raise DataError(f"{url} cannot be fetched: https:, http: and file: addresses can.")
+        raise DataError(f"{url} cannot be downloaded: use an https:, http: or file: address.")
     path = Path(unquote(parts.path if not parts.netloc else parts.netloc + parts.path))
     if not path.is_file():
-        raise DataError(f"There is no file {path}, which {url} names.")
+        raise DataError(f"{url} refers to {path}, which does not exist.")
     return path
 
 
 def retry(attempt: Callable[[], T], url: str, hint: str) -> T:
-    """Try until the network lets it through: eight times, with longer and longer pauses.
+    """Retry network requests, eight times with increasing pauses.
 
     Parameters
     ----------
     attempt
-        What to try. Of what it raises, only faults of the network (`requests.RequestException`)
-        and answers that say "later" (408, 425, 429, 5xx) are tried again.
+        The request. Only network errors (`requests.RequestException`) and the statuses 408, 425,
+        429 and 5xx are retried.
     url
         For the message.
     hint
-        A sentence on what to do when all attempts have failed.
+        Advice for when all attempts have failed.
 
     Raises
     ------
     DataError
-        When the server refuses, or all attempts have failed.
+        If the server refuses, or all attempts fail.
     """
     fault: Exception | None = None
     for number in range(_ATTEMPTS):
@@ -185,51 +184,51 @@ def retry(attempt: Callable[[], T], url: str, hint: str) -> T:
             status = error.response.status_code
             if status < 500 and status not in (408, 425, 429):
                 raise DataError(
-                    f"{url} answers {status}: check the address, or name a mirror in the "
+                    f"{url} answers {status}: check the address, or set a mirror in the "
                     "configuration."
                 ) from None
             fault = error
         except requests.RequestException as error:
             fault = error
-    raise DataError(f"{url} could not be fetched after {_ATTEMPTS} attempts ({fault}). {hint}")
+    raise DataError(f"{url} could not be downloaded after {_ATTEMPTS} attempts ({fault}). {hint}")
 
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn a fault of the disk into a sentence; trying again would not help.
+    """Turn disk errors, which are not worth a retry, into a `DataError`.
 
     Raises
     ------
     DataError
-        For any OSError of the block.
+        For any OSError in the block.
     """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"The disk (or your quota) is full in {path.parent}: free some room, or set "
-                "`paths.cache` to another disk. What has arrived is kept; run again to go on."
+                f"The disk (or your quota) is full in {path.parent}: free some space, or set "
+                "`paths.cache` to another disk. The partial download is kept; rerun to resume."
             ) from None
-        raise DataError(f"{path} cannot be stored ({error.strerror or error}).") from None
+        raise DataError(f"{path} cannot be written ({error.strerror or error}).") from None
 
 
 def require_space(path: Path, needed: int, what: str) -> None:
-    """Stop before a download that the disk cannot hold.
+    """Check that the disk can hold a download.
 
     Parameters
     ----------
     path
-        A file in the folder that will hold it.
+        A file in the destination folder.
     needed
         Bytes.
     what
-        What needs them, for the message.
+        Name of the download, for the message.
 
     Raises
     ------
     DataError
-        When fewer bytes are free.
+        If fewer bytes are free.
     """
     free = shutil.disk_usage(path.parent).free
     if needed > free:
@@ -240,18 +239,17 @@ def require_space(path: Path, needed: int, what: str) -> None:
 
 
 def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
-    """Fetch what is missing of a file; gives whether what has arrived is known to be the whole.
+    """Download the rest of a file; return whether the result is known to be complete.
 
-    Where the server does not say how long the file is, its content has to: a file that is cut
-    short, or of which nothing can be told, counts as a broken connection. A `pinned` one has a
-    checksum that will tell.
+    If the server does not announce the length, the content has to show it: a truncated or
+    undecidable file counts as a broken connection, unless it is `pinned` by a checksum.
     """
     tag_file = _tag_file(part)
     have = part.stat().st_size if part.exists() else 0
     tag = _read_tag(tag_file)
     headers = {}
     if have and tag.get("validator"):
-        # Without If-Range, a file replaced at its source would be glued to the old beginning.
+        # Without If-Range, a file replaced at its source would be appended to the old part.
         headers = {"Range": f"bytes={have}-", "If-Range": str(tag["validator"])}
     else:
         have = 0
@@ -259,9 +257,9 @@ def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
         if response.status_code == 416 and have:
             if have == tag.get("size"):
                 return True
-            # The file is shorter than was announced: what is here is not its beginning.
+            # The file is shorter than the part, which therefore belongs to another file.
             part.unlink()
-            raise requests.ConnectionError(f"the server has nothing behind byte {have}")
+            raise requests.ConnectionError(f"the server has no data after byte {have}")
         response.raise_for_status()
         length = announced(response)
         if response.status_code == 206:
@@ -291,8 +289,8 @@ def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
                 if size is None and stream.tell() > _UNANNOUNCED:
                     stream.truncate(0)
                     raise DataError(
-                        f"{url} has sent more than {_UNANNOUNCED / 1e9:.0f} GB without saying how "
-                        "long the file is, and may never end: fetch it by hand."
+                        f"{url} has sent more than {_UNANNOUNCED / 1e9:.0f} GB without announcing "
+                        "the file's length: download it by hand."
                     )
             stream.flush()
             os.fsync(stream.fileno())
@@ -303,19 +301,19 @@ def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
 
 
 def _size_in_range(response: requests.Response, have: int, length: int | None) -> int | None:
-    """Size of the whole file, of an answer that brings what follows `have` bytes of it."""
+    """Size of the whole file, from an answer to a range request."""
     given = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", given.strip())
     if match is None or int(match[1]) != have:
         raise requests.ConnectionError(
-            f"bytes from {have} on were asked for, the server answers with {given or 'no range'}"
+            f"bytes from {have} on were requested, the server answers with {given or 'no range'}"
         )
     size = None if length is None else have + length
     if match[3] == "*":
         return size
     if size not in (None, int(match[3])):
         raise requests.ConnectionError(
-            f"the server announces {length} bytes behind byte {have}, and the range {given}"
+            f"the server announces {length} bytes after byte {have}, but the range {given}"
         )
     return int(match[3])
 
@@ -327,17 +325,17 @@ def _says_it_is_whole(part: Path, name: str, url: str, pinned: bool) -> bool:
     except CutShortError as error:
         raise requests.ConnectionError(f"the connection closed early: {error}") from None
     except WrongKindError:
-        return False  # Trying again would not help; `fetch` says what is wrong.
+        return False  # A retry would not help; `fetch` reports the fault.
     if found == "open" and not pinned:
         raise requests.ConnectionError(
-            "the server does not say how long the file is, and the file itself neither, so that "
-            "what arrived may be a part of it: give its SHA-256, or fetch it from elsewhere"
+            "neither the server nor the file itself tells its length, so it may be incomplete: "
+            "give its SHA-256, or download it from elsewhere"
         )
     return found == "proven"
 
 
 def _read_tag(tag_file: Path) -> dict[str, Any]:
-    """What is known of a part; nothing where that is damaged, and the download begins anew."""
+    """Read the tag of a part; a damaged tag is empty, so that the download restarts."""
     try:
         tag = read_json(tag_file)
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""What a downloaded file must be, by its name: told from pages of errors, and from its beginning.
+"""Check downloaded files against the type in their name, and for truncation.
 
-Each kind that says where it ends is compared with its size, so that a connection that closed early
-is noticed even where the server did not say how long the file is.
+Types that encode their length are compared with the file size, so that truncation is detected even
+if the server did not announce the length.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from morphpipe.core.json_files import parse_json
 from morphpipe.tables.png import check_png
 from morphpipe.tables.zip_directory import find_directory
 
-# Tables of plates and genes have some megabytes.
+# Tables of plates and genes have a few megabytes.
 _LARGEST_TABLE = 1 << 30
 _LARGEST_HEADER = 100_000_000
 _START = 1 << 16
@@ -33,41 +33,41 @@ Whole = Literal["proven", "likely", "open"]
 
 
 class WrongKindError(ValueError):
-    """A file is another thing than its name says; the message is half a sentence about it."""
+    """The file is not of the type in its name; the message is a clause about it."""
 
 
 class CutShortError(ValueError):
-    """A file is of the right kind, but ends early; the message is half a sentence about it."""
+    """The file has the right type but is truncated; the message is a clause about it."""
 
 
 def check_kind(stream: BinaryIO, *names: str) -> Whole:
-    """Compare a file with what it must be.
+    """Check a file against the type in its name.
 
     Parameters
     ----------
     stream
         The file, seekable.
     names
-        Its names or addresses; the first one whose ending is known counts.
+        Its names or addresses; the first with a known suffix counts.
 
     Returns
     -------
     str
-        `proven` where the file itself says that it is whole, `likely` for a text that ends with a
-        line, `open` where nothing can be told.
+        `proven` if the file itself shows that it is complete, `likely` for a text that ends with a
+        newline, `open` if unknown.
 
     Raises
     ------
     WrongKindError
-        When it is empty, a page in place of a file, or another kind of file.
+        If it is empty, an error page, or another type of file.
     CutShortError
-        When it ends before the end that it names.
+        If it is truncated.
     """
     size = stream.seek(0, os.SEEK_END)
     if not size:
         raise WrongKindError("it is empty")
     start = _at(stream, 0, _START)
-    # A table stays one when it is compressed.
+    # Compressed tables count as tables.
     plain = [PurePosixPath(re.sub(r"(?<=[ct]sv)\.gz$", "", name.lower())) for name in names]
     suffixes = [name.suffix for name in plain]
     for suffix in suffixes:
@@ -121,7 +121,7 @@ def _tiff(stream: BinaryIO, size: int, start: bytes) -> Whole:
                 for page in pages
                 for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True)
             ]
-    except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
+    except Exception as error:  # tifffile raises any exception on damaged files
         raise CutShortError(f"its pages cannot be read ({error})") from None
     if not ends or max(ends) > size:
         raise CutShortError("it ends before its pixels do")
@@ -145,7 +145,7 @@ def _npy(stream: BinaryIO, size: int, start: bytes) -> Whole:
 
 
 def _weights(stream: BinaryIO, size: int, start: bytes) -> Whole:
-    """Safetensors or a pickle, whichever name it has: both are read under any."""
+    """Safetensors or a pickle, under either name."""
     if start.startswith(b"PK\x03\x04") and start[8:9] != b"{":
         return _zip(stream, size, start)
     if start.startswith(b"\x80") and start[8:9] != b"{":
@@ -183,13 +183,13 @@ def _json(stream: BinaryIO, size: int, start: bytes) -> Whole:
 
 
 def _table(stream: BinaryIO, size: int, start: bytes) -> Whole:
-    """Comma-separated text, the same compressed, or Parquet: tables are read as what they are."""
+    """CSV, plain or compressed, or Parquet, whatever the suffix."""
     if start.startswith(b"PAR1"):
         return _parquet(stream, size, start)
     if start.startswith(b"\x1f\x8b"):
         return _gzipped_table(stream)
     _check_text(start)
-    # In UTF-16 a zero may stand behind the end of the line.
+    # In UTF-16 a zero byte may follow the newline.
     end = _at(stream, max(size - 2, 0), 2).rstrip(b"\0")
     return "likely" if end.endswith((b"\n", b"\r")) else "open"
 

@@ -1,4 +1,4 @@
-"""Checksums of first downloads, demanded from then on."""
+"""Lock file of checksums: recorded at the first download, verified from then on."""
 
 import fcntl
 import re
@@ -10,7 +10,7 @@ from morphpipe.core.storage import sha256_of_file, write_json
 
 
 def recorded_checksum(lock: str | Path, url: str) -> str | None:
-    """The checksum that a lock file holds for an address."""
+    """Return the recorded checksum of an address, or None."""
     lock = Path(lock)
     if not lock.exists():
         return None
@@ -19,7 +19,7 @@ def recorded_checksum(lock: str | Path, url: str) -> str | None:
 
 
 def address_of_checksum(lock: str | Path, sha256: str) -> str | None:
-    """The address whose file has a checksum, by a lock file."""
+    """Return the address with a recorded checksum, or None."""
     content = _read_lock(Path(lock)) if Path(lock).exists() else {}
     return next((address for address, checksum in content.items() if checksum == sha256), None)
 
@@ -32,22 +32,22 @@ def _read_lock(lock: Path) -> dict[str, str]:
         return content
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{lock} is no JSON file of addresses and checksums ({error}): mend it, or delete it "
-            "to have the checksums recorded anew."
+            f"{lock} is not a JSON file of addresses and checksums ({error}): repair it, or delete "
+            "it to record the checksums again."
         ) from None
 
 
 def demand_first(path: str | Path, name: str, lock: str | Path) -> str:
-    """Compare a file that was put together of many downloads with what the first time gave.
+    """Compare a file assembled from many downloads with the checksum of the first time.
 
     Parameters
     ----------
     path
-        The file; deleted where it is another.
+        The file; deleted if it differs.
     name
-        What it was made of: an address, and the selection behind a `#`.
+        Its origin: an address, with the selection after a `#`.
     lock
-        See `fetch`; a name that is not in it yet is added.
+        See `fetch`; a new name is added.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def demand_first(path: str | Path, name: str, lock: str | Path) -> str:
     Raises
     ------
     DataError
-        When the checksum is another than the recorded one.
+        If the checksum differs from the recorded one.
     """
     expected, found = recorded_checksum(lock, name), sha256_of_file(path)
     if expected is None:
@@ -65,14 +65,14 @@ def demand_first(path: str | Path, name: str, lock: str | Path) -> str:
     elif expected != found:
         Path(path).unlink()
         raise DataError(
-            f"{name} gives a file with the SHA-256 {found}, the first time it was {expected}: what "
-            f"lies there has been replaced. If you trust it, remove the entry in {lock}."
+            f"{name} gives a file with the SHA-256 {found}, but it was {expected} the first time: "
+            f"the source has changed. If you trust it, remove the entry in {lock}."
         )
     return found
 
 
 def record_checksum(lock: str | Path, url: str, sha256: str) -> None:
-    """Add an address and its checksum to a lock file; safe among several processes."""
+    """Add an address and its checksum to a lock file; safe across processes."""
     lock = Path(lock)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock.with_name(f".{lock.name}.guard"), "w") as guard:

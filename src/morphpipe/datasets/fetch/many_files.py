@@ -1,4 +1,4 @@
-"""Fetching the many files of a plate into one archive, over several connections."""
+"""Parallel download of a plate's many files into one archive."""
 
 import io
 import threading
@@ -20,24 +20,24 @@ from morphpipe.datasets.fetch.file_kinds import CutShortError, WrongKindError, c
 from morphpipe.datasets.fetch.resumable_zip import ResumableZip, check_member_name
 
 _CONNECTIONS = 8
-# Files that may wait in memory for those before them.
+# Files kept in memory while waiting for earlier ones.
 _AHEAD = 4 * _CONNECTIONS
 _LARGEST = 1 << 28
 _CHUNK = 1 << 16
 
 
 def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
-    """Bring files of a public bucket into one stored zip, named by their keys.
+    """Download files of a public bucket into one stored zip, named by their keys.
 
-    A cluster's file system counts files: a plate has some 17,000 planes. What has been fetched
-    waits in `<path>.part`; a call that broke off goes on behind it.
+    Cluster file systems limit the number of files, and a plate has some 17,000 planes. An
+    interrupted call resumes from `<path>.part`.
 
     Parameters
     ----------
     base_url
         The bucket's address, without credentials, or a mirror of it: `https:`, `http:`, `file:`.
     keys
-        What to fetch; repeated keys are fetched once.
+        Keys to download; duplicates are downloaded once.
     path
         The archive.
 
@@ -49,8 +49,8 @@ def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
     Raises
     ------
     DataError
-        When a file cannot be had (its address is named) or the disk is too small. The space that
-        is needed is judged by the first file, since planes of a plate have about one size.
+        If a file cannot be downloaded or the disk is too small. The required space is estimated
+        from the first file, since planes of a plate have similar sizes.
     """
     path = Path(path)
     keys = list(dict.fromkeys(keys))
@@ -73,7 +73,7 @@ def fetch_plate(base_url: str, keys: Sequence[str], path: str | Path) -> int:
 
 
 def _agreeing(names: list[str], keys: list[str]) -> int:
-    """How many of the files fetched earlier are the first ones of the keys."""
+    """Number of files in the part that match the first keys."""
     for number, (name, key) in enumerate(zip(names, keys, strict=False)):
         if name != key:
             return number
@@ -81,7 +81,7 @@ def _agreeing(names: list[str], keys: list[str]) -> int:
 
 
 def _in_order(base_url: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The files in the keys' order, fetched side by side."""
+    """Files in the order of the keys, downloaded in parallel."""
     read = _reader(base_url)
     waiting: deque[tuple[str, Future[bytes]]] = deque()
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
@@ -99,7 +99,7 @@ def _in_order(base_url: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _reader(base_url: str) -> Callable[[str], bytes]:
-    """A function that fetches a key; each thread has a connection of its own."""
+    """A function that downloads a key, with one connection per thread."""
     own = threading.local()
 
     def read(key: str) -> bytes:
@@ -116,7 +116,7 @@ def _reader(base_url: str) -> Callable[[str], bytes]:
         return retry(
             lambda: _get(own.session, url, key),
             url,
-            "What has been fetched is kept: run again to go on.",
+            "The partial download is kept: rerun to resume.",
         )
 
     return read
@@ -145,17 +145,16 @@ def _get(session: requests.Session, url: str, key: str) -> bytes:
 
 
 def _check(data: bytes, key: str, url: str, *, ends: bool) -> None:
-    """Stop at what is no image of its name's kind.
+    """Reject files that are not of the image type in their name.
 
-    An image that is damaged at its source is taken as it is: it is excluded later, and the plate
-    is not lost for it. But what may have been cut short on its way is not.
+    Images damaged at their source are kept, and excluded later; possibly truncated ones are not.
     """
     try:
         found = check_kind(io.BytesIO(data), key)
     except WrongKindError as error:
         raise DataError(
-            f"What {url} gives cannot be an image of a plate: {error}. Check the address, or name "
-            "a mirror in the configuration."
+            f"{url} is not an image of a plate: {error}. Check the address, or set a mirror in the "
+            "configuration."
         ) from None
     except CutShortError as error:
         if not ends:
@@ -163,5 +162,5 @@ def _check(data: bytes, key: str, url: str, *, ends: bool) -> None:
         return
     if not ends and found != "proven":
         raise requests.ConnectionError(
-            "the server does not say how long the file is, so that what arrived may be a part of it"
+            "the server does not announce the file's length, so it may be incomplete"
         )

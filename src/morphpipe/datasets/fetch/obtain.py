@@ -1,7 +1,7 @@
-"""Bringing data to where a run looks for them: what is there already is checked and kept.
+"""Obtain data files: existing files are verified and kept, others downloaded.
 
-A file that took hours, or was put there by hand on a machine without a network, is never fetched
-again and never deleted. Beside it lies a record, which is what Snakemake waits for.
+A file that took hours to download, or was put in place by hand on a machine without a network, is
+never downloaded again or deleted. A record file next to it is the output that Snakemake tracks.
 """
 
 from collections.abc import Callable
@@ -22,25 +22,25 @@ from morphpipe.datasets.fetch.lock import (
 
 
 def record_of(path: str | Path) -> Path:
-    """The record beside a file that was obtained."""
+    """Return the path of a file's record."""
     path = Path(path)
     return path.with_name(f"{path.name}.json")
 
 
 def obtained(record: str | Path) -> Path:
-    """The file beside a record.
+    """Return the path of the file that a record belongs to.
 
     Raises
     ------
     DataError
-        When the record is there and the file is not.
+        If the record exists but the file does not.
     """
     record = Path(record)
     path = record.with_name(record.name.removesuffix(".json"))
     if record.is_file() and not path.is_file():
         raise DataError(
-            f"{path} has been deleted, though {record} says that it was fetched: put it back, or "
-            "delete the record as well to have it fetched again."
+            f"{path} was deleted, but its record {record} exists: restore the file, or delete the "
+            "record to download it again."
         )
     return path
 
@@ -48,15 +48,15 @@ def obtained(record: str | Path) -> Path:
 def obtain(
     address: str, path: str | Path, *, sha256: str | None = None, lock: str | Path | None = None
 ) -> str:
-    """Bring a file to `path`, unless it is there already, and record what it is.
+    """Download a file to `path` unless it exists, and record its checksum.
 
     Parameters
     ----------
     address, sha256, lock
         See `morphpipe.datasets.fetch.download.fetch`.
     path
-        Where the file shall be. One that is there already, whoever put it there, has to have the
-        checksum that `sha256` or the lock demands; its own is recorded where neither does.
+        Destination. An existing file must have the checksum of `sha256` or the lock; without either
+        its own is recorded.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def obtain(
     Raises
     ------
     DataError
-        When the file cannot be had, or has another checksum.
+        If the file cannot be downloaded, or has another checksum.
     """
     path = Path(path)
     found = _kept(path, address, sha256, lock)
@@ -78,16 +78,16 @@ def obtain(
 def obtain_made(
     name: str, path: str | Path, make: Callable[[], object], *, lock: str | Path | None = None
 ) -> str:
-    """Like `obtain`, of a file that is put together of many downloads.
+    """Like `obtain`, for a file assembled from many downloads.
 
     Parameters
     ----------
     name
-        What it is made of: an address, and the selection behind a `#`.
+        Its origin: an address, with the selection after a `#`.
     path, lock
-        See `obtain`. No checksum is known beforehand: what the first time gave is demanded.
+        See `obtain`. The expected checksum is that of the first time.
     make
-        Brings it to `path`.
+        Creates the file at `path`.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def obtain_made(
     Raises
     ------
     DataError
-        When the file has another checksum than the first time.
+        If the checksum differs from the first time.
     """
     path = Path(path)
     found = _kept(path, name, None, lock)
@@ -108,9 +108,9 @@ def obtain_made(
 
 
 def _kept(path: Path, name: str, sha256: str | None, lock: str | Path | None) -> str | None:
-    """Checksum of a file that is there already, once it is clear that it is the one; or none.
+    """Checksum of an existing file after verification, or None.
 
-    A link to a `file:` address is made anew each time: what it points to may have changed.
+    A link to a `file:` address is always renewed, since its target may have changed.
     """
     if not path.is_file() or path.is_symlink():
         return None
@@ -118,25 +118,25 @@ def _kept(path: Path, name: str, sha256: str | None, lock: str | Path | None) ->
     expected = sha256 or (recorded_checksum(lock, name) if lock else None)
     if expected not in (None, found):
         raise DataError(
-            f"{path} has the SHA-256 {found}, but {expected} is declared, or was that of the first "
-            f"download of {name}: it is damaged, or another file. Move it away to have it fetched "
-            "again."
+            f"{path} has the SHA-256 {found}, but {expected} is declared or was recorded at the "
+            f"first download of {name}: it is damaged, or another file. Move it away to download "
+            "it again."
         )
     if expected is None:
         fault = fault_of(path, path.name, name)
         if fault:
             raise DataError(
-                f"{path} is not such a file: {fault}. Move it away to have it fetched again."
+                f"{path} is not the expected file: {fault}. Move it away to download it again."
             )
         other = address_of_checksum(lock, found) if lock else None
         if other is not None:
             raise DataError(
-                f"{path} is what {other} gave, and {name} is asked for now: move it away to have "
-                "that fetched, or name the address that it is from."
+                f"{path} was downloaded from {other}, but {name} is now configured: move it away "
+                "to download the new one, or configure its original address."
             )
         if lock:
             record_checksum(lock, name, found)
-    tqdm.write(f"{path} is there already, with the SHA-256 {found}: it is kept.")
+    tqdm.write(f"{path} exists with the SHA-256 {found} and is kept.")
     return found
 
 

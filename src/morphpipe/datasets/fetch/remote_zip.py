@@ -1,4 +1,4 @@
-"""Single members out of a remote zip archive, by HTTP range requests.
+"""Extract single members of a remote zip archive by HTTP range requests.
 
 RxRx1's archive has 47 GB and 753,060 members, of which one experiment is about 1 GB.
 """
@@ -27,15 +27,15 @@ from morphpipe.datasets.fetch.resumable_zip import (
     is_intact,
 )
 
-# Neighbouring members are asked for together, up to this many bytes and over gaps up to that many.
+# Neighbouring members are requested together: maximum bytes per request and per gap.
 _REQUEST = 8 << 20
 _GAP = 1 << 16
 _CHUNK = 1 << 16
-# The end of an archive, where the directory's place stands: the longest comment, and the records.
+# Bytes at the end that locate the directory: the longest comment and the records.
 _TAIL = (1 << 16) + 128
-# An image of 16 bits has a few megabytes.
+# A 16-bit image has a few megabytes.
 _LARGEST_MEMBER = 1 << 28
-# RxRx1's directory of 753,060 members has some 80 MB.
+# RxRx1's directory of 753,060 members has about 80 MB.
 _LARGEST_READ = 1 << 29
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -43,7 +43,7 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A member to fetch, and the bytes of the remote archive from its header to the next one."""
+    """A member to download, with its byte range up to the next header."""
 
     info: zipfile.ZipInfo
     start: int
@@ -51,21 +51,20 @@ class _Wanted:
 
 
 def fetch_members(url: str, path: str | Path, *, wanted: Callable[[str], bool]) -> int:
-    """Bring chosen members of a remote zip archive into a local one.
+    """Download selected members of a remote zip archive into a local one.
 
-    The remote directory is read, then the members in the order in which they lie there. The local
-    archive holds them under the same names and with the same bytes (stored members stay stored).
-    What has been fetched waits in `<path>.part`: a call that broke off goes on behind the last
-    member that is whole and is still what the remote directory says.
+    Members are read in the order of the remote archive and keep their names and bytes (stored
+    members stay stored). An interrupted call resumes from `<path>.part`, after the last complete
+    member that still agrees with the remote directory.
 
     Parameters
     ----------
     url
-        `https:`, `http:` (the server has to answer range requests) or `file:`.
+        `https:`, `http:` (the server must support range requests) or `file:`.
     path
-        Where the local archive shall be.
+        Path of the local archive.
     wanted
-        Told the name of every member (directories are left out); true for those to fetch.
+        Predicate on the names of members (without directories).
 
     Returns
     -------
@@ -75,8 +74,8 @@ def fetch_members(url: str, path: str | Path, *, wanted: Callable[[str], bool]) 
     Raises
     ------
     DataError
-        When no member is wanted, the server ignores range requests, the remote archive is no zip
-        or is replaced meanwhile, a member is damaged there, or the disk is too small.
+        If no member is wanted, the server ignores range requests, the remote archive is not a zip
+        or is replaced meanwhile, a member is damaged, or the disk is too small.
     """
     path = Path(path)
     with storing(path), closing(_open(url)) as source:
@@ -113,20 +112,19 @@ def fetch_members(url: str, path: str | Path, *, wanted: Callable[[str], bool]) 
 
 
 def _size_of(plan: list[_Wanted]) -> int:
-    """Bytes of the members as they lie in the archive."""
     return sum(member.info.compress_size for member in plan)
 
 
 def _plan(source: BinaryIO, url: str, wanted: Callable[[str], bool]) -> list[_Wanted]:
-    """What to fetch, in the order in which it lies in the remote archive."""
+    """Members to download, in the order of the remote archive."""
     try:
         with zipfile.ZipFile(source) as archive:
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
             stops = [entry.header_offset for entry in entries[1:]] + [archive.start_dir]
     except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
         raise DataError(
-            f"{url} cannot be read as a zip archive ({error}): check the address, or name a "
-            "mirror in the configuration."
+            f"{url} cannot be read as a zip archive ({error}): check the address, or set a mirror "
+            "in the configuration."
         ) from None
     plan = [
         _Wanted(entry, entry.header_offset, stop)
@@ -149,14 +147,14 @@ def _plan(source: BinaryIO, url: str, wanted: Callable[[str], bool]) -> list[_Wa
         if max(member.info.file_size, member.info.compress_size) > _LARGEST_MEMBER:
             raise DataError(
                 f"{url}: {member.info.filename} has {member.info.file_size / 1e9:.1f} GB, too much "
-                "for an image: name another mirror in the configuration."
+                "for an image: set another mirror in the configuration."
             )
         check_member_name(member.info.filename)
     return plan
 
 
 def _agreeing(members: list[zipfile.ZipInfo], plan: list[_Wanted]) -> int:
-    """How many of the members fetched earlier are the plan's first ones."""
+    """Number of members in the part that match the start of the plan."""
     for number, (here, there) in enumerate(zip(members, plan, strict=False)):
         if (here.filename, here.CRC, here.compress_size) != (
             there.info.filename,
@@ -168,7 +166,7 @@ def _agreeing(members: list[zipfile.ZipInfo], plan: list[_Wanted]) -> int:
 
 
 def _groups(plan: list[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Neighbours that one request fetches."""
+    """Group neighbours into single requests."""
     group: list[_Wanted] = []
     for member in plan:
         if group and (
@@ -182,7 +180,7 @@ def _groups(plan: list[_Wanted]) -> Iterator[list[_Wanted]]:
 
 
 def _data(block: memoryview, info: zipfile.ZipInfo, url: str) -> memoryview:
-    """The member's bytes, of a block that begins with its header."""
+    """The member's bytes, from a block that begins with its header."""
     if len(block) >= LOCAL_HEADER.size and bytes(block[:4]) == LOCAL_SIGNATURE:
         header = LOCAL_HEADER.unpack_from(block)
         start = LOCAL_HEADER.size + header[9] + header[10]
@@ -192,8 +190,8 @@ def _data(block: memoryview, info: zipfile.ZipInfo, url: str) -> memoryview:
         ):
             return data
     raise DataError(
-        f"{info.filename} arrives damaged from {url} (its checksum is not the one in the "
-        "directory): run again, and if it stays so, name a mirror in the configuration."
+        f"{info.filename} arrives damaged from {url} (its checksum differs from the directory): "
+        "rerun, and if that does not help, set a mirror in the configuration."
     )
 
 
@@ -203,25 +201,25 @@ def _open(url: str) -> BinaryIO:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file on a server, read by range requests; `zipfile` takes it for a local one."""
+    """A file-like object for `zipfile` that reads by range requests."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = new_session()
         self._at = 0
-        self._size, self._validator = retry(self._probe, url, "Run again later.")
+        self._size, self._validator = retry(self._probe, url, "Rerun later.")
         self._tail_start = max(self._size - _TAIL, 0)
         self._tail = self._range(self._tail_start, self._size)
 
     def _probe(self) -> tuple[int, str | None]:
-        """The file's size, and what to tell a replaced file by."""
+        """The file's size, and its validator (to detect replacement)."""
         with ask(self._session, self._url, {"Range": "bytes=0-0"}) as response:
             response.raise_for_status()
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
             if response.status_code != 206 or not re.fullmatch("[0-9]{1,18}", total):
                 raise DataError(
-                    f"The server of {self._url} does not answer range requests, so that parts of "
-                    "the archive cannot be fetched: download the whole archive, or name another "
+                    f"The server of {self._url} does not support range requests, so parts of the "
+                    "archive cannot be downloaded: download the whole archive, or set another "
                     "mirror in the configuration."
                 )
             validator = response.headers.get("ETag")
@@ -243,7 +241,7 @@ class _RemoteFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next `size` bytes, fewer only at the file's end; large reads show their progress."""
+        """The next `size` bytes, fewer only at the end of the file; large reads show progress."""
         start = self._at
         stop = self._size if size is None or size < 0 else min(start + size, self._size)
         self._at = max(start, stop)
@@ -251,9 +249,8 @@ class _RemoteFile(io.RawIOBase):
             return bytes(self._tail[start - self._tail_start : max(stop - self._tail_start, 0)])
         if stop - start > _LARGEST_READ:
             raise DataError(
-                f"{self._url}: the directory of the archive would have "
-                f"{(stop - start) / 1e9:.1f} GB, so that it cannot be one: name another mirror in "
-                "the configuration."
+                f"{self._url}: the directory of the archive would have {(stop - start) / 1e9:.1f} "
+                "GB, which is implausible: set another mirror in the configuration."
             )
         pieces = []
         with tqdm(
@@ -274,13 +271,13 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
     def _range(self, start: int, stop: int) -> bytes:
-        """Bytes start to stop - 1; what arrives before a connection breaks is kept."""
+        """Bytes start to stop - 1; partial answers are kept on retry."""
         received = bytearray()
         while len(received) < stop - start:
             retry(
                 lambda: self._receive(start + len(received), stop, received),
                 self._url,
-                "What has been fetched is kept: run again to go on.",
+                "The partial download is kept: rerun to resume.",
             )
         return bytes(received[: stop - start])
 
@@ -295,12 +292,11 @@ class _RemoteFile(io.RawIOBase):
             given = response.headers.get("Content-Range", "")
             if response.status_code != 206 or given.rpartition("/")[2] != str(self._size):
                 raise DataError(
-                    f"{self._url} has been replaced at its source while it was read: run again "
-                    "to begin anew."
+                    f"{self._url} was replaced at its source while being read: rerun to start over."
                 )
             if not given.startswith(f"bytes {start}-"):
                 raise requests.ConnectionError(
-                    f"bytes from {start} on were asked for, the server answers with {given}"
+                    f"bytes from {start} on were requested, the server answers with {given}"
                 )
             missing = before + stop - start
             try:
@@ -312,7 +308,6 @@ class _RemoteFile(io.RawIOBase):
                     f"{len(received) - before} of {stop - start} bytes arrived"
                 )
             except requests.RequestException:
-                # A connection that has brought something may break as often as it likes, but not
-                # one that brings a byte each time.
+                # Attempts that make progress are not limited, unless the progress is negligible.
                 if len(received) - before < _CHUNK:
                     raise

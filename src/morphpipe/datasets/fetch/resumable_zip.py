@@ -1,4 +1,4 @@
-"""A zip archive that is written member by member and survives being cut off at any byte."""
+"""A zip archive that is written member by member and survives interruption at any byte."""
 
 import os
 import struct
@@ -11,29 +11,29 @@ from typing import BinaryIO
 
 from morphpipe.core.errors import DataError
 
-# PKWARE's APPNOTE, 4.3.7: what stands before every member.
+# Local file header (PKWARE's APPNOTE, 4.3.7).
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 def check_member_name(name: str) -> None:
-    """Stop at a member that would be written elsewhere, were its archive unpacked into a folder.
+    """Reject a member that would be extracted outside the target folder.
 
     Raises
     ------
     DataError
-        When the name is absolute, climbs up, or is not printable.
+        If the name is absolute, contains `..`, or is not printable.
     """
     parts = name.replace("\\", "/").split("/")
     if not name.isprintable() or "" in parts or ".." in parts or ":" in parts[0]:
         raise DataError(
-            f"{name!r} is no name of a file inside an archive: it leads out of the folder that "
-            "the archive would be unpacked into. Name another source in the configuration."
+            f"{name!r} is not a valid member name: it points outside the folder that the archive "
+            "would be extracted to. Set another source in the configuration."
         )
 
 
 def is_intact(data: bytes | memoryview, *, method: int, size: int, crc: int) -> bool:
-    """Whether a member's bytes, as they lie in an archive, have the right length and CRC-32.
+    """Whether a member's bytes in an archive have the right length and CRC-32.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def is_intact(data: bytes | memoryview, *, method: int, size: int, crc: int) -> 
     method
         `zipfile.ZIP_STORED` or `zipfile.ZIP_DEFLATED`.
     size, crc
-        What the content has to have.
+        Expected size and CRC-32 of the content.
     """
     if method == zipfile.ZIP_DEFLATED:
         try:
@@ -53,21 +53,20 @@ def is_intact(data: bytes | memoryview, *, method: int, size: int, crc: int) -> 
 
 
 class ResumableZip:
-    """Writes a zip archive into `<path>.part`, which becomes `path` when it is finished.
+    """Writes a zip archive to `<path>.part`, renamed to `path` when finished.
 
-    A part that an earlier process has left behind is read from its beginning: its members carry
-    their own names, lengths and CRC-32s, so that no journal is needed to tell how far it is
-    whole. What follows the last whole member is cut off. Use it as a context manager.
+    A part of an earlier process is read from its beginning, verified by its members' lengths and
+    CRC-32s, and truncated after the last intact member. Use it as a context manager.
 
     Parameters
     ----------
     path
-        Where the archive shall appear.
+        Path of the archive.
 
     Attributes
     ----------
     members
-        The members that are in the part, in order.
+        Members in the part, in order.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -105,22 +104,22 @@ class ResumableZip:
         Parameters
         ----------
         name
-            The member's name.
+            Its name.
         data
-            Its bytes as they shall lie in the archive, under 2 GB.
+            Its bytes as stored in the archive, under 2 GB.
         crc, size
-            Of its content.
+            Checksum and size of its content.
         method
             `zipfile.ZIP_STORED` or `zipfile.ZIP_DEFLATED`.
 
         Raises
         ------
         DataError
-            When the member is 2 GB or more, or its name leads out of a folder.
+            If the member has 2 GB or more, or its name points outside the folder.
         """
         check_member_name(name)
         if max(len(data), size) > zipfile.ZIP64_LIMIT:
-            raise DataError(f"{name} has {size / 1e9:.1f} GB; members under 2 GB can be fetched.")
+            raise DataError(f"{name} has {size / 1e9:.1f} GB; members must be smaller than 2 GB.")
         info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
         info.external_attr = 0o644 << 16
         info.compress_type, info.CRC = method, crc
@@ -132,8 +131,8 @@ class ResumableZip:
         self.members.append(info)
 
     def finish(self) -> None:
-        """Write the directory, flush everything to the disk, and give the archive its name."""
-        # In mode "w" zipfile writes the directory of what it lists to where the stream stands.
+        """Write the directory, flush to disk, and rename the archive."""
+        # In mode "w" zipfile writes its directory at the stream's position.
         with zipfile.ZipFile(self._stream, "w") as archive:
             archive.infolist().extend(self.members)
         self._stream.flush()
@@ -143,7 +142,7 @@ class ResumableZip:
 
 
 def _whole_members(stream: BinaryIO, size: int) -> Iterator[zipfile.ZipInfo]:
-    """The members from the beginning of the part up to the first that is cut short or damaged."""
+    """The members of the part up to the first truncated or damaged one."""
     at = 0
     while True:
         stream.seek(at)
@@ -152,7 +151,7 @@ def _whole_members(stream: BinaryIO, size: int) -> Iterator[zipfile.ZipInfo]:
             return
         _, _, _, method, _, _, crc, length, content, name, extra = LOCAL_HEADER.unpack(header)
         start = at + LOCAL_HEADER.size + name + extra
-        # The writer above gives no member an extra field: this one is of another archive.
+        # The writer above uses no extra fields: this is another archive.
         if extra or start + length > size:
             return
         try:

@@ -1,4 +1,4 @@
-"""Pretrained weights: fetching the declared files and saying what to do when they cannot be had."""
+"""Pretrained weights: download, verification and advice if they are unavailable."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -16,9 +16,9 @@ from morphpipe.datasets.fetch.lock import record_checksum, recorded_checksum
 
 
 def address(weights: Weights, file: str) -> str:
-    """Where a file of declared weights is fetched from."""
+    """Return the address of a file of declared weights."""
     if weights.source.startswith("hf://"):
-        # The address only: `fetch` resumes, checks and records like for every other file.
+        # Only the address: `fetch` resumes, verifies and records.
         from huggingface_hub import hf_hub_url
 
         return hf_hub_url(weights.source.removeprefix("hf://"), file, revision=weights.revision)
@@ -29,29 +29,22 @@ def address(weights: Weights, file: str) -> str:
 
 def _unavailable(name: str, file: str, folder: Path, why: object) -> WeightsError:
     return WeightsError(
-        f"The weights {name!r} cannot be had: {why} Ways out: put {file} into {folder} "
-        f"by hand; point weights.{name}.source to a mirror (https:// or file:); or "
-        "configure a codec of origin `trained` or an encoder of kind `resnet18`, which "
-        "the workflow trains itself (the report will say so)."
+        f"The weights {name!r} are unavailable: {why} Either put {file} into {folder} by hand; "
+        f"point weights.{name}.source to a mirror (https:// or file:); or configure a codec of "
+        "origin `trained` or an encoder of kind `resnet18`, which the workflow trains itself (the "
+        "report will say so)."
     )
 
 
 def look_for_weights(name: str, weights: Weights, folder: str | Path) -> None:
-    """Ask for declared weights without fetching them, so that a run can stop before any work.
+    """Check that declared weights are available, so that a run can stop before any work.
 
-    Parameters
-    ----------
-    name
-        Of the weights in the configuration, for messages.
-    weights
-        What is declared.
-    folder
-        Where they will be. Files that are there already are not asked for.
+    `folder` is their destination, `name` their name in the configuration, for messages.
 
     Raises
     ------
     WeightsError
-        When a file is neither there nor at its source, with the ways out.
+        If a file is neither in the folder nor at its source, with possible remedies.
     """
     folder = Path(folder)
     for file in weights.files:
@@ -70,15 +63,15 @@ def look_for_weights(name: str, weights: Weights, folder: str | Path) -> None:
                 ).status_code
         except requests.RequestException as error:
             raise _unavailable(name, file, folder, f"{url} does not answer ({error}).") from None
-        # Other refusals may be of the question alone, such as 405: then fetching will tell.
+        # Other refusals, such as 405, may concern the HEAD request only.
         if status in (401, 403, 404, 410):
             raise _unavailable(name, file, folder, f"{url} answers with status {status}.")
 
 
 def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | Path) -> None:
-    """Bring declared weights into a folder, and record what they are beside them.
+    """Download declared weights into a folder, and record their provenance there.
 
-    Files that were put there by hand are taken, and checked like any other.
+    Files that were put there by hand are used, and verified like any other.
 
     Parameters
     ----------
@@ -89,19 +82,19 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
     folder
         Will hold the files and `weights.json`.
     lock
-        Checksums of earlier downloads.
+        Lock file of checksums.
 
     Raises
     ------
     WeightsError
-        When a file cannot be had or is another than declared, with the ways out.
+        If a file is unavailable or differs from the declaration, with possible remedies.
     """
     folder = Path(folder)
     checksums = {}
     for file in weights.files:
         path = folder / file
         url = address(weights, file)
-        # What came with the repository or lies on a disk needs no lock.
+        # Files in the repository or on a disk need no lock.
         local = weights.source.startswith("file:")
         try:
             expected = weights.sha256.get(file)
@@ -111,8 +104,8 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
                 found = sha256_of_file(path)
                 if expected is not None and found != expected:
                     raise DataError(
-                        f"{path} has the SHA-256 {found}, {expected} is declared or was seen at "
-                        "the first download: delete it to fetch it again."
+                        f"{path} has the SHA-256 {found}, {expected} is declared or was recorded "
+                        "at the first download: delete it to download it again."
                     )
                 if expected is None:
                     with open(path, "rb") as stream:
@@ -122,7 +115,7 @@ def fetch_weights(name: str, weights: Weights, folder: str | Path, lock: str | P
             else:
                 found = fetch(url, path, sha256=expected, lock=None if local else lock)
         except (WrongKindError, CutShortError) as error:
-            why = f"{path} is not such a file ({error}): delete it to fetch it again."
+            why = f"{path} is not the expected file ({error}): delete it to download it again."
             raise _unavailable(name, file, folder, why) from None
         except DataError as error:
             raise _unavailable(name, file, folder, error) from None

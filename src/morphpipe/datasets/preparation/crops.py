@@ -1,4 +1,4 @@
-"""Single-cell crops of whole archives, real or generated alike."""
+"""Single-cell crops of whole archives of real or generated fields."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -28,10 +28,10 @@ def write_crops(
     size: int = 96,
     cell_types: Collection[str] | None = None,
 ) -> int:
-    """Cut a square around every nucleus of every field, and write them as an image archive.
+    """Crop a square around every nucleus of every field, and write an image archive.
 
-    A crop is a row like a field: its id is the field's with `_c<number>` behind it, all else is
-    the field's. Crops that would reach over the border are left out, as in IMPA's protocol.
+    A crop has the row of its field, with `_c<number>` appended to the id. Crops that would cross
+    the border are excluded, as in IMPA's protocol.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def write_crops(
     path
         The archive.
     nuclear
-        The channel that nuclei are found in, by Otsu's threshold.
+        The nuclear channel, for segmentation by Otsu's threshold.
     order
-        One of `morphpipe.imaging.crop_orders.CROP_ORDERS`, or `fields` for the order they have.
+        One of `morphpipe.imaging.crop_orders.CROP_ORDERS`, or `fields` for their own order.
     size
         Height and width of a crop, pixels.
     cell_types
-        Fields of others are left out, all of them if need be; None takes all fields.
+        Fields of other cell types are ignored; None for all.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def write_crops(
     Raises
     ------
     DataError
-        When the fields lack a channel, or no field holds a whole nucleus.
+        If the fields lack a channel, or no field has a complete crop.
     ConfigError
-        When the order is unknown.
+        If the order is unknown.
     """
     names = fields.manifest.names
     if nuclear not in names:
@@ -68,8 +68,7 @@ def write_crops(
         )
     if order not in (OWN_ORDER, *CROP_ORDERS):
         raise ConfigError(
-            f"There is no order of channels {order!r}; there are {OWN_ORDER}, "
-            f"{', '.join(CROP_ORDERS)}."
+            f"Unknown channel order {order!r}; choose from {OWN_ORDER}, {', '.join(CROP_ORDERS)}."
         )
     wanted = names if order == OWN_ORDER else CROP_ORDERS[order]
     missing = [name for name in wanted if name not in names]
@@ -102,7 +101,8 @@ def write_crops(
             written += len(crops)
         if rows and not written:
             raise DataError(
-                f"None of the {len(rows)} fields in {fields.folder} holds a nucleus whose crop of "
-                f"{size}x{size} pixels lies inside it: choose a smaller crop, or another channel."
+                f"None of the {len(rows)} fields in {fields.folder} has a nucleus whose "
+                f"{size}x{size} crop lies inside the field: choose a smaller crop, or another "
+                "channel."
             )
     return written

@@ -1,6 +1,6 @@
-"""Fields of view as an OME-Zarr plate, for napari and other viewers.
+"""Export fields of view as an OME-Zarr plate, for napari and other viewers.
 
-Written by ome-zarr-py in OME-Zarr 0.5 (high-content screening layout: row / column / field).
+Written by ome-zarr-py as OME-Zarr 0.5 (high-content screening layout: row / column / field).
 """
 
 import re
@@ -26,7 +26,7 @@ from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.manifest import ChannelManifest
 
-# The smallest side that a level of the pyramid may have, pixels.
+# Minimum side of a pyramid level, pixels.
 _SMALLEST = 32
 _FACTORS = (2, 4)
 _WELL = re.compile(r"([A-Z]{1,2})([0-9]{1,2})")
@@ -34,7 +34,7 @@ _WELL = re.compile(r"([A-Z]{1,2})([0-9]{1,2})")
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a field stands on the plate: names of row and column, and its row in the table."""
+    """Position of a field on the plate (names of row and column), and its row in the table."""
 
     row: str
     column: str
@@ -44,34 +44,34 @@ class _Place:
 def export_plate(fields: FieldTable, path: str | Path) -> None:
     """Write the fields of one plate as an OME-Zarr plate.
 
-    Real fields stand where their wells are: `B02` in row B, column 02, fields in the order of
-    their sites. Generated fields have no well: every pair of cell type and perturbation has a row
-    of its own, and every sample a column; the plate's name says so, and its attributes under
-    `morphpipe` say which row is which. Each image carries its row of the field table there too.
+    Real fields are placed by well (`B02` in row B, column 02) and site. Generated fields have no
+    well: each pair of cell type and perturbation has a row, and each sample a column; the plate's
+    name says so, and its attributes under `morphpipe` describe the rows. Each image carries its row
+    of the field table there as well.
 
-    One field at a time is read and written, in two or three resolutions, each of them one file
-    whose chunks are the channels. RxRx1's channels get the colours and ranges of its display
-    table; other channels the same colours in their order, and the full range.
+    Fields are written one at a time, in two or three resolutions of one file each, with channels as
+    chunks. RxRx1's channels get the colours and ranges of its display table; other channels get the
+    same colours in order, and the full range.
 
     Parameters
     ----------
     fields
         Real fields of one plate, or generated fields.
     path
-        The folder to write, customarily `.ome.zarr`; it appears when it is complete.
+        The folder to write, usually `.ome.zarr`; it appears when complete.
 
     Raises
     ------
     DataError
-        When there are no fields, several plates, real and generated fields together, fields of
-        several sizes, a well's name is none, or a field cannot be read.
+        If there are no fields, several plates, real and generated fields together, fields of
+        several sizes, an invalid well name, or an unreadable field.
     """
     rows = fields.rows()
     origins = {row["origin"] for row in rows}
     if len(origins) != 1:
         raise DataError(
-            f"An OME-Zarr plate shows real or generated fields, and the table in {fields.folder} "
-            f"has {' and '.join(sorted(origins)) or 'none'}: choose one kind."
+            "An OME-Zarr plate holds either real or generated fields, but the table in "
+            f"{fields.folder} has {' and '.join(sorted(origins)) or 'none'}: choose one kind."
         )
     sizes = {(row["height"], row["width"]) for row in rows}
     if len(sizes) != 1:
@@ -98,20 +98,19 @@ def export_plate(fields: FieldTable, path: str | Path) -> None:
 
 
 def _wells(rows: list[dict[str, Any]]) -> list[_Place]:
-    """Real fields by their wells, in the order of row, column and site."""
     plates = sorted({(str(row["batch"]), str(row["plate"])) for row in rows})
     if len(plates) != 1:
         names = ", ".join("/".join(plate) for plate in plates[:6])
         raise DataError(
-            f"An OME-Zarr plate is one plate, and the fields are of {len(plates)} ({names}"
-            f"{' ...' if len(plates) > 6 else ''}): export each of them on its own."
+            f"An OME-Zarr plate is a single plate, but the fields are from {len(plates)} "
+            f"({names}{' ...' if len(plates) > 6 else ''}): export each separately."
         )
     places = []
     for index, row in enumerate(rows):
         match = _WELL.fullmatch(row["well"] or "")
         if match is None:
             raise DataError(
-                f"Field {row['field_id']} has the well {row['well']!r}, not one as B02."
+                f"Field {row['field_id']} has the well {row['well']!r}, not one like B02."
             )
         places.append(_Place(match[1], f"{int(match[2]):02d}", index))
     return sorted(
@@ -126,9 +125,8 @@ def _wells(rows: list[dict[str, Any]]) -> list[_Place]:
 
 
 def _conditions(rows: list[dict[str, Any]]) -> list[_Place]:
-    """Generated fields by condition and sample."""
     conditions = sorted({(row["cell_type"], row["perturbation"]) for row in rows})
-    # Names of rows may hold letters and digits only (OME-Zarr's specification).
+    # Row names are alphanumeric (OME-Zarr specification).
     names = [re.sub(r"[^A-Za-z0-9]", "", "".join(condition)) for condition in conditions]
     if len(set(names)) != len(names):
         names = [f"{number}{name}" for number, name in enumerate(names, 1)]
@@ -151,7 +149,7 @@ def _conditions(rows: list[dict[str, Any]]) -> list[_Place]:
 
 
 def _by_well(places: list[_Place]) -> Iterator[list[_Place]]:
-    """Neighbours that share row and column."""
+    """Consecutive places with the same row and column."""
     well: list[_Place] = []
     for place in places:
         if well and (place.row, place.column) != (well[0].row, well[0].column):
@@ -195,7 +193,7 @@ def _describe_plate(
 def _write_field(
     group: zarr.Group, image: NDArray[Any], row: dict[str, Any], manifest: ChannelManifest
 ) -> None:
-    """One image with its pyramid; `image` is uint8 or uint16 [C, H, W]."""
+    """Write one image, uint8 or uint16 [C, H, W], with its pyramid."""
     channels, height, width = image.shape
     factors = [factor for factor in _FACTORS if min(height, width) // factor >= _SMALLEST]
     shapes = [(height // factor, width // factor) for factor in (1, *factors)]
@@ -218,10 +216,10 @@ def _write_field(
 
 
 def _display(manifest: ChannelManifest) -> dict[str, Any]:
-    """Names, colours and ranges of display, as OMERO's metadata.
+    """Names, colours and display ranges, as OMERO metadata.
 
-    Where the data have a rule for RGB its three channels are shown in these colours, and the others
-    are there but switched off.
+    If the data have an RGB rule, its three channels are shown in these colours, the others are
+    inactive.
     """
     top = 2**manifest.bit_depth - 1
     colours = ("FF0000", "00FF00", "0000FF")

@@ -1,4 +1,4 @@
-"""Files of raw planes: sizes and pages, checked before anything is unpacked."""
+"""Validation of raw plane files (sizes, pages, encoding) before decoding."""
 
 import math
 import re
@@ -18,20 +18,20 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from morphpipe.core.errors import DataError
 
-# A `!` counts after `.zip` only, and a `#` before a final number only: both may be part of names.
+# `!` is special after `.zip` only, and `#` before a final number only: names may contain both.
 _LOCATION = re.compile(
     r"(?:(?P<archive>.+?\.zip)!)?(?P<name>.+?)(?:#(?P<page>[0-9]+))?", re.IGNORECASE
 )
 TIFF = (".tif", ".tiff")
 PNG = ".png"
 _TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
-# Of a microscope; a file that names more pixels, or unpacks to more bytes, wants to fill memory.
+# Limits for microscope planes, against decompression bombs.
 _LARGEST_PLANE = 1 << 28
 DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
-# What unpacks to a bounded multiple of itself, or is unpacked by libtiff strip by strip.
+# Compressions with a bounded ratio, or decoded strip by strip by libtiff.
 _COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.PACKBITS, *DEFLATED)
 _ORIENTATION = 274
-# What takes back what Pillow does for each orientation.
+# Inverse of Pillow's transformation for each orientation.
 _UNTURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,16 +46,16 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Run
 
 @dataclass(frozen=True)
 class RawPlane:
-    """Where a raw plane lies.
+    """Location of a raw plane.
 
     Attributes
     ----------
     file
-        The image, or the zip that holds it; relative to the sheet's folder, or absolute.
+        The image, or the zip that contains it; relative to the sheet's folder, or absolute.
     member
-        The image's name inside the zip, or none.
+        The image's name inside the zip, or None.
     page
-        The page of a TIFF of several, counted from 0, or none.
+        Page of a multi-page TIFF, from 0, or None.
     """
 
     file: str
@@ -64,7 +64,7 @@ class RawPlane:
 
     @property
     def image(self) -> str:
-        """The name of the image itself, wherever it lies."""
+        """Name of the image file or zip member."""
         return self.file if self.member is None else self.member
 
 
@@ -74,7 +74,7 @@ def parse_location(text: str) -> RawPlane:
     Raises
     ------
     DataError
-        When the text does not name a TIFF or a PNG in this form.
+        If the text does not name a TIFF or a PNG in this form.
     """
     match = _LOCATION.fullmatch(text)
     if match is None or text != text.strip() or not text.isprintable():
@@ -98,7 +98,7 @@ def parse_location(text: str) -> RawPlane:
 
 
 def size_of_file(path: Path, where: str) -> int:
-    """The length of a file; stops at pipes and devices, which never end or are waited for."""
+    """Return the size of a file; rejects pipes and devices, which may block or never end."""
     try:
         status = path.stat()
     except OSError as error:
@@ -109,7 +109,7 @@ def size_of_file(path: Path, where: str) -> int:
 
 
 def png_shape(stream: IO[bytes], where: str) -> tuple[int, int, np.dtype[Any]]:
-    """Height, width and type of a PNG's pixels, from its header."""
+    """Read height, width and pixel type from a PNG's header."""
     try:
         with Image.open(stream, formats=["PNG"]) as image:
             if image.mode not in ("L", "I;16"):
@@ -125,7 +125,7 @@ def png_shape(stream: IO[bytes], where: str) -> tuple[int, int, np.dtype[Any]]:
 def tiff_page(
     stream: IO[bytes], size: int, plane: RawPlane, where: str
 ) -> Iterator[tuple[TiffPage, int, np.dtype[Any]]]:
-    """The page that a location means, checked, its number and the type of its pixels."""
+    """Yield the validated page of a location, its number and pixel type."""
     try:
         with TiffFile(stream) as tiff:
             pages = len(tiff.pages)
@@ -136,7 +136,7 @@ def tiff_page(
                 raise DataError(
                     f"{where} has {pages} pages: add #0 to #{pages - 1} to say which is meant."
                 )
-            # Large stacks of ImageJ have one page, which names the first slice alone.
+            # Large ImageJ stacks have one page, which describes the first slice only.
             slices = int((tiff.imagej_metadata or {}).get("images", 1))
             if slices > pages:
                 raise DataError(
@@ -152,7 +152,7 @@ def tiff_page(
             yield page, index, _check_page(page, size, where)
     except DataError:
         raise
-    except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
+    except Exception as error:  # tifffile raises any exception on damaged files
         raise DataError(
             f"{where} cannot be decoded as TIFF ({error}): the file is cut short or damaged, or "
             "is compressed in an unknown way."
@@ -160,9 +160,9 @@ def tiff_page(
 
 
 def _check_page(page: TiffPage, size: int, where: str) -> np.dtype[Any]:
-    """The type of a page's pixels; stops unless it is grey and they all lie inside the file.
+    """Pixel type of a page; rejects pages that are not grey or not completely inside the file.
 
-    tifffile fills strips and tiles that a header leaves out with zeros, without a word.
+    tifffile silently fills missing strips and tiles with zeros.
     """
     if page.samplesperpixel != 1 or page.photometric == PHOTOMETRIC.PALETTE:
         raise DataError(
@@ -209,7 +209,7 @@ def _check_page(page: TiffPage, size: int, where: str) -> np.dtype[Any]:
 
 
 def check_deflated(stream: IO[bytes], page: TiffPage, where: str) -> None:
-    """Stop where a strip or tile unpacks to more than its header says: tifffile has no limit."""
+    """Reject strips or tiles that decompress to more than their header says, unlike tifffile."""
     announced = math.prod(page.chunks) * page.bitspersample // 8
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
         stream.seek(offset)
@@ -220,7 +220,7 @@ def check_deflated(stream: IO[bytes], page: TiffPage, where: str) -> None:
 
 
 def decode_with_pillow(stream: IO[bytes], index: int) -> NDArray[Any]:
-    """Pixels as they are stored: Pillow turns them by the tag of orientation, tifffile does not."""
+    """Decode pixels as stored: unlike tifffile, Pillow applies the orientation tag."""
     stream.seek(0)
     with Image.open(stream, formats=["TIFF"]) as image:
         image.seek(index)

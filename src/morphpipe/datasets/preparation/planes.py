@@ -1,4 +1,4 @@
-"""Raw planes as instruments and public archives leave them: TIFF or PNG, alone or inside a zip."""
+"""Reader of raw planes: TIFF or PNG, as files or zip members."""
 
 import io
 import zipfile
@@ -32,14 +32,14 @@ _LARGEST_MEMBER = 1 << 31
 
 
 class PlaneReader:
-    """Reads raw planes by location; zip archives stay open from their first use.
+    """Reads raw planes by location; zip archives stay open after first use.
 
     Use it as a context manager, or call `close`.
 
     Parameters
     ----------
     folder
-        What relative locations start from.
+        Base of relative locations.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -64,17 +64,17 @@ class PlaneReader:
         self._archives.clear()
 
     def read(self, location: str, place: str) -> NDArray[Any]:
-        """Pixels of one plane.
+        """Read the pixels of one plane.
 
-        Checksums are verified where the format has them (zip members, PNG, deflated TIFF). LZW
-        and uncompressed TIFF have none: there, damage is noticed when lengths do not fit.
+        Checksums are verified if the format has them (zip members, PNG, deflated TIFF). For LZW and
+        uncompressed TIFF only wrong lengths are detected.
 
         Parameters
         ----------
         location
             See `parse_location`.
         place
-            What the plane is, for messages.
+            Name of the plane, for messages.
 
         Returns
         -------
@@ -84,8 +84,8 @@ class PlaneReader:
         Raises
         ------
         DataError
-            When the file, member or page is missing, cut short or damaged, is not grey, has other
-            than 8- or 16-bit whole numbers, or has several pages and the location names none.
+            If the file, member or page is missing, truncated or damaged, is not grey or not 8- or
+            16-bit unsigned, or has several pages and the location does not specify one.
         """
         where, plane = self._parse(location, place)
         with self._open(plane, where, whole=True) as (stream, size):
@@ -95,7 +95,7 @@ class PlaneReader:
                 if page.compression in DEFLATED:
                     check_deflated(stream, page, where)
                 pixels = (
-                    # tifffile decodes LZW only with imagecodecs beside it; Pillow brings libtiff.
+                    # tifffile needs imagecodecs for LZW; Pillow includes libtiff.
                     decode_with_pillow(stream, index)
                     if page.compression == COMPRESSION.LZW
                     else page.asarray(maxworkers=1)
@@ -108,14 +108,14 @@ class PlaneReader:
                 return np.ascontiguousarray(pixels, dtype=kind)
 
     def read_array(self, location: str, place: str) -> NDArray[np.float32]:
-        """An illumination function: a NumPy file (`.npy`), alone or inside a zip.
+        """Read an illumination function from a NumPy file (`.npy`) or zip member.
 
         Parameters
         ----------
         location
             `file.npy` or `archive.zip!member.npy`.
         place
-            What it is, for messages.
+            Its name, for messages.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class PlaneReader:
         Raises
         ------
         DataError
-            When it is missing, damaged or no plane of numbers.
+            If it is missing, damaged or not a numeric plane.
         """
         where = f"{place} ({location})"
         archive, mark, member = location.partition(".zip!")
@@ -140,14 +140,14 @@ class PlaneReader:
         return np.asarray(array, dtype=np.float32)
 
     def shape(self, location: str, place: str) -> tuple[int, int, np.dtype[Any]]:
-        """Height, width and type of one plane, from the header only.
+        """Read height, width and type of one plane from its header.
 
-        A TIFF that is cut short is noticed here too, since its header says where its pixels end.
+        Truncated TIFFs are detected too, since the header says where pixels end.
 
         Raises
         ------
         DataError
-            See `read`; damage of the pixels themselves is not looked for.
+            See `read`; the pixels are not checked.
         """
         where, plane = self._parse(location, place)
         with self._open(plane, where, whole=False) as (stream, size):
@@ -164,11 +164,11 @@ class PlaneReader:
 
     @contextmanager
     def _open(self, plane: RawPlane, where: str, *, whole: bool) -> Iterator[tuple[IO[bytes], int]]:
-        """A seekable stream of the image and its length; of a member, checked if `whole`."""
+        """A seekable stream of the image and its length; a member is verified if `whole`."""
         path = self._folder / plane.file
         if plane.member is None:
             size = size_of_file(path, where)
-            # Of a TIFF, which may be a long stack, the pages that are asked for are read alone.
+            # A TIFF may be a long stack, of which only requested pages are read.
             if not plane.image.lower().endswith(TIFF) and size > _LARGEST_MEMBER:
                 raise DataError(
                     f"{where} has {size / 1e9:.1f} GB; files up to {_LARGEST_MEMBER / 1e9:.1f} GB "
@@ -194,7 +194,7 @@ class PlaneReader:
         try:
             stream = archive.open(entry)
             if whole:
-                # Not more than is announced; reading to the end makes zipfile compare the checksum.
+                # At most the announced size; reading to the end makes zipfile verify the checksum.
                 with stream as member:
                     stream = io.BytesIO(member.read(entry.file_size + 1))
         except ZIP_ERRORS as error:

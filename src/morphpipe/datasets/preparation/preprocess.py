@@ -1,4 +1,4 @@
-"""From the raw planes of a plate to its image archive: correct, scale, resize, exclude."""
+"""Preprocess a plate into an image archive: correct, scale, resize, exclude."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -54,9 +54,9 @@ def preprocess_plate(
 ) -> None:
     """Write the image archive of one plate, and the quality table of all its fields.
 
-    The planes are read two or three times, one field in memory at a time: to look at them and
-    average them, to find the plate's percentiles where these are of corrected planes, and to
-    write them. Fields that are excluded take part in nothing but the quality table.
+    Planes are read in two or three passes with one field in memory: to check and average them, to
+    find the plate's percentiles (if taken from corrected planes), and to write them. Excluded
+    fields appear in the quality table only.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ def preprocess_plate(
     Raises
     ------
     DataError
-        When a field cannot be read and `quality.unreadable` says stop, no field is left, or a
-        channel has no signal to scale.
+        If a field is unreadable and `quality.unreadable` is `stop`, no field is left, or a channel
+        has no signal to scale.
     """
     if len(sheet.plates) != 1:
-        raise DataError(f"One plate at a time is preprocessed, not {', '.join(sheet.plates)}.")
+        raise DataError(f"Preprocess one plate at a time, not {', '.join(sheet.plates)}.")
     _check_channels(sheet, settings, rgb)
     with PlaneReader(sheet.folder) as reader:
         plate = _Plate(sheet, dataset, settings, quality, reader)
@@ -108,12 +108,12 @@ def _check_channels(sheet: SampleSheet, settings: Preprocessing, rgb: Sequence[s
         if lacking:
             raise DataError(
                 f"illumination is `given`, but the sheet has no column {ILLUMINATION}{lacking[0]}: "
-                "choose `plate`, or a table of the project that names the functions."
+                "choose `plate`, or a project table that lists the functions."
             )
 
 
 class _Plate:
-    """The passes over one plate, and what each leaves for the next."""
+    """State of the passes over one plate."""
 
     def __init__(
         self,
@@ -161,10 +161,10 @@ class _Plate:
         return np.stack(planes)
 
     def _usual_kind(self) -> tuple[int, int, np.dtype[Any]]:
-        """Height, width and type of most fields, by the headers of their first channel."""
+        """Most common height, width and type, from the headers of first channels."""
         kinds: Counter[tuple[int, int, np.dtype[Any]]] = Counter()
         for row in self.rows:
-            # What cannot be read is refused, or quarantined, when it is looked at.
+            # Unreadable fields are rejected or quarantined in the first pass.
             with suppress(DataError):
                 kinds[self.reader.shape(row[self.names[0]], f"Field {row['field_id']}")] += 1
         return kinds.most_common(1)[0][0] if kinds else (0, 0, np.dtype(np.uint8))
@@ -176,7 +176,7 @@ class _Plate:
     # First pass
 
     def look(self) -> None:
-        """Measure every field, decide which are kept, and average those."""
+        """Measure every field, select those to keep, and average them."""
         means: dict[tuple[str, Any], MeanImage] = {}
         estimated = self.settings.illumination in ("plate", "plate-site")
         for number, row in enumerate(tqdm(self.rows, desc="look", unit="field", mininterval=5)):
@@ -230,7 +230,7 @@ class _Plate:
     # Second pass
 
     def find_windows(self) -> None:
-        """Find the plate's percentiles of every channel, where these are what scaling follows."""
+        """Find the plate's percentiles per channel, if scaling uses them."""
         if self.settings.scaling != "percentiles" or self.settings.scale_over != "plate":
             return
         histograms = {name: IntensityHistogram() for name in self.names}
@@ -270,7 +270,7 @@ class _Plate:
         return np.stack(planes)
 
     def _pieces(self, image: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """The images that a field becomes, and what each adds to its id."""
+        """The images of a field (tiles), with the suffix of each id."""
         resize, size = self.settings.resize, self.settings.size
         if resize == "none":
             yield "", image
@@ -308,7 +308,7 @@ class _Plate:
                         piece,
                     )
                     self.written += 1
-            # Inside, so that an archive of nothing never gets its name.
+            # Inside the block, so that an empty archive is never created.
             refuse_empty(self.written, pd.DataFrame(self.found))
 
 

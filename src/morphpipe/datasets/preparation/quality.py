@@ -1,4 +1,4 @@
-"""Looking at every field once before anything is made of it: can it be read, is it any good."""
+"""Quality control of fields: readability, duplicate channels and image quality."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from morphpipe.imaging.quality import SMALLEST_SIDE, measure_quality, reasons
 from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
-# Columns of a quality table that are no measures. `reason` is null for a field that is used.
+# Columns of a quality table other than measures. `reason` is null for fields that are used.
 QUALITY_KEYS = (
     "field_id",
     "cell_type",
@@ -31,7 +31,7 @@ QUARANTINE_COLUMNS = ["field_id", "reason"]
 
 
 def pixels_sha256(image: NDArray[Any]) -> str:
-    """Hash of a field's values, equal for equal pixels however they were compressed."""
+    """Hash the pixels of a field, independent of their compression."""
     digest = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
     digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()
@@ -40,7 +40,7 @@ def pixels_sha256(image: NDArray[Any]) -> str:
 def quality_row(
     row: dict[str, Any], image: NDArray[Any], channels: tuple[str, ...], quality: Quality
 ) -> dict[str, Any]:
-    """The row of one field in the quality table.
+    """Compute the row of one field in the quality table.
 
     Parameters
     ----------
@@ -51,13 +51,12 @@ def quality_row(
     channels
         Their names.
     quality
-        The limits; the reason names every one that is broken. Fields below 32 pixels are not
-        measured.
+        The limits; the reason lists all violations. Fields below 32 pixels are not measured.
 
     Raises
     ------
     DataError
-        When limits are set and the field is too small to be measured.
+        If limits are set and the field is too small to be measured.
     """
     measures: dict[str, float] = {}
     if min(image.shape[1:]) >= SMALLEST_SIDE:
@@ -78,14 +77,14 @@ def quality_row(
 
 
 def same_pixels(planes: Mapping[str, NDArray[Any]]) -> list[tuple[str, str]]:
-    """Pairs of channels of one field whose planes are the same, unless these are constant.
+    """Find pairs of channels with identical, non-constant planes.
 
-    What two dyes show is never equal in every pixel: one plane stands there under two names.
+    Two dyes never agree in every pixel: one plane was given two names.
     """
     return [
         (first, second)
         for first, second in combinations(planes, 2)
-        # The first lines tell almost all planes apart.
+        # The first lines distinguish almost all planes.
         if np.array_equal(planes[first][0], planes[second][0])
         and np.array_equal(planes[first], planes[second])
         and planes[first].min() != planes[first].max()
@@ -93,7 +92,7 @@ def same_pixels(planes: Mapping[str, NDArray[Any]]) -> list[tuple[str, str]]:
 
 
 def refuse_same_pixels(field_id: object, image: NDArray[Any], channels: Sequence[str]) -> None:
-    """Stop at a field of which two channels are the same plane.
+    """Reject a field with two identical channels.
 
     Raises
     ------
@@ -109,31 +108,31 @@ def refuse_same_pixels(field_id: object, image: NDArray[Any], channels: Sequence
 
 
 def quality_control(fields: FieldTable, quality: Quality) -> pd.DataFrame:
-    """Decode all planes of a shard, measure them, and say which fields are excluded and why.
+    """Decode and measure all planes of a shard, with the reasons for excluding fields.
 
     Parameters
     ----------
     fields
         The shard's rows.
     quality
-        Limits, and whether an unreadable field stops the run.
+        Limits, and the handling of unreadable fields.
 
     Returns
     -------
     pandas.DataFrame
-        A row per field: `QUALITY_KEYS` and the measures of `morphpipe.imaging.quality`, which are
-        null where a field cannot be read.
+        One row per field: `QUALITY_KEYS` and the measures of `morphpipe.imaging.quality`, null for
+        unreadable fields.
 
     Raises
     ------
     DataError
-        When a field cannot be read and `quality.unreadable` says stop; or when the archive itself
-        is not the one that the table was made from.
+        If a field is unreadable and `quality.unreadable` is `stop`, or the archive is not the one
+        that the table was made from.
     """
     found = []
     rows = fields.rows()
     with FieldReader(fields) as reader:
-        # A wrong archive is no fault of single fields.
+        # A wrong archive is not a fault of single fields.
         reader.open_archives()
         for number, row in enumerate(tqdm(rows, desc="look", unit="field", mininterval=5)):
             try:
@@ -147,25 +146,26 @@ def quality_control(fields: FieldTable, quality: Quality) -> pd.DataFrame:
 
 
 def put_aside(row: dict[str, Any], error: DataError, quality: Quality) -> dict[str, Any]:
-    """The row of a field that cannot be read; stops where that is what is configured.
+    """Return the row of an unreadable field, or raise if so configured.
 
     Raises
     ------
     DataError
-        When `quality.unreadable` says stop.
+        If `quality.unreadable` is `stop`.
     """
     if quality.unreadable == "stop":
         raise DataError(
-            f"{error} Fetch it again, or set the dataset's `quality: {{unreadable: quarantine}}` "
-            "to leave such fields out and have them listed in the report."
+            f"{error} Download it again, or set the dataset's `quality: "
+            f"{{unreadable: quarantine}}` to leave such fields out and have them listed in the "
+            "report."
         ) from None
     return {key: row.get(key) for key in QUALITY_KEYS} | {"reason": str(error)}
 
 
 def quality_table(rows: pd.DataFrame) -> pa.Table:
-    """The quality table as Parquet holds it, also when it is empty: keys strings, measures float64.
+    """Convert a quality table to Arrow with fixed types, even if empty.
 
-    A measure that some fields lack is null there.
+    Keys are strings and measures float64, null for fields that lack a measure.
     """
     columns: dict[str, pa.Array] = {}
     for key in QUALITY_KEYS:
@@ -178,6 +178,6 @@ def quality_table(rows: pd.DataFrame) -> pa.Table:
 
 
 def quarantine_of(quality: pd.DataFrame) -> pd.DataFrame:
-    """`field_id` and `reason` of the fields that were excluded, as strings."""
+    """`field_id` and `reason` of the excluded fields, as strings."""
     aside = quality[quality["reason"].notna()] if len(quality) else quality
     return aside.reindex(columns=QUARANTINE_COLUMNS).astype("string").reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Shards of real images as the workflow makes them, and the tables of a whole dataset."""
+"""Tables of shards and of whole datasets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from morphpipe.tables.fields import FieldTable, concatenate, write_fields
 def quality_control_shard(
     fields: FieldTable, quality: Quality, path: str | Path, quality_path: str | Path
 ) -> None:
-    """Look at every field of a shard; write the table of the good ones and the quality table.
+    """Check every field of a shard; write the table of accepted fields and the quality table.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def quality_control_shard(
     Raises
     ------
     DataError
-        See `morphpipe.datasets.preparation.quality.quality_control`; and when no field is left.
+        See `morphpipe.datasets.preparation.quality.quality_control`; or if no field is left.
     """
     table = quality_control(fields, quality)
     kept = fields.without(quarantine_of(table)["field_id"])
@@ -46,19 +46,13 @@ def quality_control_shard(
 
 
 def refuse_empty(kept: int, quality: pd.DataFrame) -> None:
-    """Stop when nothing is left of a shard: later stages cannot tell that from a mistake.
-
-    Raises
-    ------
-    DataError
-        Naming the plate, and why its first field was excluded.
-    """
+    """Raise DataError if no field of a shard is left, naming the plate and the first reason."""
     if not kept:
         first = quality.iloc[0]
         raise DataError(
             f"All {len(quality)} fields of plate {first['plate']} were excluded, the first one "
-            f"({first['field_id']}) since: {first['reason']}. Leave the plate out of the dataset, "
-            "or loosen the limits in its `quality`."
+            f"({first['field_id']}) since: {first['reason']}. Remove the plate from the dataset, "
+            "or relax the limits in its `quality`."
         )
 
 
@@ -70,21 +64,21 @@ def join_shards(
     quality_path: str | Path,
     quarantine_path: str | Path,
 ) -> tuple[int, int]:
-    """Write the tables of a dataset from those of its shards.
+    """Merge the tables of shards into those of a dataset.
 
     Parameters
     ----------
     shards, quality
-        Field tables (or archives) and quality tables, one a shard.
+        Field tables (or archives) and quality tables, one per shard.
     missing
-        Tables of `field_id` and `reason` of fields that have no image at all.
+        Tables of `field_id` and `reason` of fields without any image.
     path, quality_path, quarantine_path
         See `write_dataset`.
 
     Returns
     -------
     kept, aside : int
-        Number of fields.
+        Numbers of accepted and of excluded fields.
     """
     return write_dataset(
         concatenate([read_fields(shard) for shard in shards], Path(path).parent),
@@ -106,23 +100,23 @@ def write_dataset(
     quality_path: str | Path,
     quarantine_path: str | Path,
 ) -> tuple[int, int]:
-    """Write the field table of a dataset, and what was found about the quality of its fields.
+    """Write the field, quality and quarantine tables of a dataset.
 
     Parameters
     ----------
     fields
-        Those that are used.
+        The accepted fields.
     found
-        The quality table of all that have images, see `morphpipe.datasets.preparation.quality`.
+        Quality table of all fields with images, see `morphpipe.datasets.preparation.quality`.
     missing
-        `field_id` and `reason` of fields that have no image at all.
+        `field_id` and `reason` of fields without any image.
     path, quality_path, quarantine_path
         The three files.
 
     Returns
     -------
     kept, aside : int
-        Number of fields.
+        Numbers of accepted and of excluded fields.
     """
     aside = pd.concat(
         [pd.DataFrame(columns=QUARANTINE_COLUMNS), *missing, quarantine_of(found)],
@@ -135,6 +129,6 @@ def write_dataset(
 
 
 def write_quality(path: str | Path, quality_path: str | Path) -> None:
-    """Measure the fields of an archive that holds good ones only, and write the quality table."""
+    """Measure the fields of an archive of accepted fields, and write the quality table."""
     table = quality_control(read_fields(path), Quality())
     write_parquet(quality_table(table), quality_path)

@@ -1,9 +1,9 @@
 """A simulated Cell Painting screen whose true effects are known.
 
-A small physical model: cells that crowd and touch, with nuclei, nucleoli, endoplasmic reticulum,
-actin, mitochondria and Golgi; six stains in RxRx1's channel order; point-spread blur, haze,
-illumination, shot and read noise; plates that differ. Cell types differ in named parameters and
-perturbations move them by known amounts. Everything follows from one seed.
+A small physical model: touching cells with nuclei, nucleoli, endoplasmic reticulum, actin,
+mitochondria and Golgi; six stains in RxRx1's channel order; point-spread blur, haze, illumination,
+shot and read noise; plate effects. Cell types differ in named parameters, which perturbations shift
+by known amounts. Everything follows from one seed.
 """
 
 from morphpipe.datasets.simulated.optics import BIT_DEPTH

@@ -3,40 +3,40 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # its parts load when used: each start of Snakemake needs the programmes alone
+import scipy  # lazy: each start of Snakemake needs only the programmes
 from numpy.typing import NDArray
 
 from morphpipe.datasets.simulated.scene import PIXEL_SIZE, Floats
 
 BIT_DEPTH = 8
-"""Bits of a pixel."""
+"""Bits per pixel."""
 
 MARGIN = 10
-"""Pixels of canvas around the field, so that light from beyond its edge reaches into it."""
+"""Canvas around the field in pixels, so that light from outside reaches into it."""
 
 # Emission maxima of the six dyes in micrometres (makers' data sheets, rounded).
 _WAVELENGTHS = (0.46, 0.52, 0.60, 0.53, 0.67, 0.57)
 _NUMERICAL_APERTURE = 0.45
 _DEFOCUS = 0.55  # um: blur by the thickness of the cell layer, the same for all colours
-_HAZE = 0.14  # part of the light that comes from out of focus
+_HAZE = 0.14  # fraction of out-of-focus light
 _HAZE_WIDTH = 17  # pixels across
-_OFFSET = 7.0  # grey levels of the camera in the dark
+_OFFSET = 7.0  # dark level of the camera
 _ELECTRONS_PER_GREY = 7.0
 _READ_NOISE = 0.9  # grey levels
 
 
 @dataclass(frozen=True, slots=True)
 class PlateOptics:
-    """What the microscope did on one plate.
+    """Optics of one plate.
 
     Attributes
     ----------
     centre_row, centre_column
-        Where illumination is brightest, in parts of the field (0.5 is its middle).
+        Position of maximal illumination, as a fraction of the field (0.5 is its middle).
     falloff
-        Part of the light that is lost half a field away from there.
+        Fraction of light lost half a field away from there.
     intensity
-        Factor on each channel, [6].
+        Factor per channel, [6].
     """
 
     centre_row: float
@@ -66,9 +66,9 @@ def take_image(
 ) -> NDArray[np.uint8]:
     """Image the light of a canvas.
 
-    A Gaussian stands for the point-spread function in focus (standard deviation 0.21 wavelength
-    / numerical aperture; Zhang, Zerubia and Olivo-Marin, Applied Optics 46, 2007), a broad one for
-    light from out of focus; then illumination, shot noise, read noise and quantisation.
+    The point-spread function in focus is a Gaussian (standard deviation 0.21 wavelength / numerical
+    aperture; Zhang, Zerubia and Olivo-Marin, Applied Optics 46, 2007), out-of-focus light a broad
+    one; then follow illumination, shot noise, read noise and quantisation.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def take_image(
         )
         seen[channel] = ((1 - _HAZE) * sharp + _HAZE * haze)[field]
     seen *= plate.illumination(size) * np.asarray(plate.intensity, np.float32)[:, None, None]
-    # Shot noise as a Gaussian of the same variance, together with the camera's read noise. Where
-    # counts are too few for that, read noise is the larger part.
+    # Shot noise as a Gaussian of the same variance, together with the camera's read noise, which
+    # dominates where counts are too low for this approximation.
     variance = seen / _ELECTRONS_PER_GREY + _READ_NOISE**2
     seen += _OFFSET
     noise = generator.standard_normal(seen.shape, dtype=np.float32)

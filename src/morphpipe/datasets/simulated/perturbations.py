@@ -1,7 +1,7 @@
-"""What perturbations do to simulated cells, and how large each effect truly is.
+"""Simulated perturbations and their true effects.
 
 A perturbation multiplies the medians of some parameters, so a shift is a difference of natural
-logarithms. The sizes are chosen to span effects from none to plain to the eye.
+logarithms. The sizes range from no effect to one plain to the eye.
 """
 
 import math
@@ -15,14 +15,14 @@ from morphpipe.datasets.simulated.phenotype import PARAMETERS, cell_type_named
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """A perturbation and what it does.
+    """A perturbation and its shifts.
 
     Attributes
     ----------
     kind
         `"none"` for the negative control, otherwise `"compound"`.
     shifts
-        Difference of the natural logarithm of each parameter it moves.
+        Shift of the natural logarithm of each affected parameter.
     cell_types
         The cell types that respond; None if all do.
     """
@@ -34,13 +34,13 @@ class Perturbation:
     cell_types: frozenset[str] | None = None
 
     def shifts_in(self, cell_type: str) -> Mapping[str, float]:
-        """Shifts of the logarithms of the parameters in one cell type; empty where none respond."""
+        """Shifts of the log-parameters in one cell type; empty if it does not respond."""
         if self.cell_types is not None and cell_type not in self.cell_types:
             return MappingProxyType({})
         return self.shifts
 
 
-# What the graded series does at full strength.
+# Shifts of the graded series at full strength.
 _MITOCHONDRIAL_STRESS: Mapping[str, float] = MappingProxyType(
     {
         "cell_density": -0.60,
@@ -117,12 +117,12 @@ PERTURBATIONS: Mapping[str, Perturbation] = MappingProxyType(
 
 
 def perturbation_named(name: str) -> Perturbation:
-    """Return the perturbation of that name.
+    """Look up a perturbation.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If the name is unknown.
     """
     if name not in PERTURBATIONS:
         raise ConfigError(
@@ -133,13 +133,13 @@ def perturbation_named(name: str) -> Perturbation:
 
 
 def true_effect(perturbation: str, cell_type: str) -> float:
-    r"""Size of a perturbation's effect in a cell type, against the negative control.
+    r"""Compute the size of a perturbation's effect in a cell type against the negative control.
 
     .. math:: \sum_p \frac{s_p^2}{\sigma_{p,\mathrm{cells}}^2 + \sigma_{p,\mathrm{wells}}^2}
 
-    with :math:`s_p` the shift of the logarithm of parameter p and the two standard deviations of
-    that logarithm: the squared Euclidean distance of the two conditions' parameters in units of
-    the spread of each. Variation of the cell cycle, of plates and of the camera is not in it.
+    with :math:`s_p` the shift of the logarithm of parameter p and its two standard deviations: the
+    squared Euclidean distance of the conditions' parameters in units of their spread. Variation of
+    cell cycle, plates and camera is not included.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def true_effect(perturbation: str, cell_type: str) -> float:
     Returns
     -------
     float
-        At least 0; exactly 0 for the negative control, for the inert compound, and where the cell
-        type does not respond.
+        At least 0; exactly 0 for the negative control, the inert compound and cell types that do
+        not respond.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What a simulated cell looks like: named parameters and cell types.
+"""Phenotype of simulated cells: named parameters and cell types.
 
-Every parameter is a positive quantity that varies lognormally: between cells of a well, and
-between wells. Cell types are sets of medians. The values are chosen so that six stains look like
-a Cell Painting assay at a pixel of 1.2 micrometres; they are no measurements.
+Parameters are positive and vary lognormally between cells of a well and between wells. Cell types
+are sets of medians, chosen so that the six stains resemble a Cell Painting assay at a pixel of 1.2
+micrometres; they are not measurements.
 """
 
 import math
@@ -20,10 +20,10 @@ class Parameter:
     Attributes
     ----------
     description, unit
-        What it is, and in which unit its medians are given.
+        Description, and unit of its medians.
     between_cells, between_wells
-        Standard deviations of the natural logarithm, between the cells of a well and between the
-        wells of a condition. What only a whole field has, its density, has no spread between cells.
+        Standard deviations of the natural logarithm between cells of a well and between wells of a
+        condition. Density, a property of fields, has no spread between cells.
     """
 
     description: str
@@ -39,16 +39,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class CellType:
-    """A cell type: the median of every parameter, and how its cells gather.
+    """A cell type: the median of every parameter, and the arrangement of its cells.
 
     Attributes
     ----------
     medians
         Median of every parameter in `PARAMETERS`, in that parameter's unit.
     cohesion
-        Probability (0 to 1) that a cell sits beside another one instead of anywhere.
+        Probability (0 to 1) that a cell is placed next to another one.
     alignment
-        How far neighbouring cells share a direction, from 0 (not at all) to 1.
+        Alignment of neighbouring cells, from 0 (none) to 1.
     """
 
     name: str
@@ -176,12 +176,12 @@ CELL_TYPES: Mapping[str, CellType] = MappingProxyType(
 
 
 def cell_type_named(name: str) -> CellType:
-    """Return the cell type of that name.
+    """Look up a cell type.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If the name is unknown.
     """
     if name not in CELL_TYPES:
         raise ConfigError(

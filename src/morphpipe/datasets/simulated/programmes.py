@@ -1,4 +1,4 @@
-"""Which simulated perturbations do the same to cells, so that their true effects compare."""
+"""Groups of simulated perturbations with comparable true effects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from morphpipe.datasets.simulated import PARAMETERS, PERTURBATIONS
 
 @dataclass(frozen=True)
 class Programme:
-    """Perturbations that move the same parameters in the same proportions, at several strengths.
+    """Perturbations that shift the same parameters in the same proportions.
 
     Attributes
     ----------
     name
-        What their names begin with; the name itself of one that stands alone.
+        Common prefix of their names; the full name of a single one.
     members
         Weakest first.
     """
@@ -34,15 +34,15 @@ def _shifts(name: str) -> np.ndarray:
 
 
 def programmes(names: Iterable[str]) -> list[Programme]:
-    """Sort simulated perturbations by what they do, series first.
+    """Group simulated perturbations by the parameters they shift, series first.
 
-    True effects are distances in parameters. How far those of one perturbation move a feature
-    space against those of another is unknown; only along one direction does more mean more.
+    True effects are distances in parameter space; how parameters translate to a feature space is
+    unknown, so effects are comparable only along one direction.
 
     Parameters
     ----------
     names
-        Perturbations; those without any effect, and unknown ones, are in no programme.
+        Perturbations; inert and unknown ones are in no programme.
     """
     found: list[tuple[np.ndarray, list[str]]] = []
     for name in dict.fromkeys(names):

@@ -1,7 +1,7 @@
-"""The six stains of a scene: how much light each structure of each cell sends out."""
+"""Render the six stains of a scene: light emitted by each structure of each cell."""
 
 import numpy as np
-import scipy  # its parts load when used: each start of Snakemake needs the programmes alone
+import scipy  # lazy: each start of Snakemake needs only the programmes
 from numpy.typing import NDArray
 
 from morphpipe.datasets.simulated.scene import PIXEL_SIZE, Floats, Scene
@@ -19,19 +19,19 @@ STAINS = (
 )
 """Dyes of the channels."""
 
-# Grey levels of a structure of relative brightness 1 at level 1, channel by channel.
+# Grey levels per channel of a structure of relative brightness 1.
 _GREY_LEVELS = np.array([110, 105, 95, 110, 120, 150], np.float32)
 
 
 def render_stains(scene: Scene, generator: np.random.Generator) -> Floats:
-    """Draw the light of a scene before any optics.
+    """Draw the light of a scene before optics.
 
     Parameters
     ----------
     scene
         Cells and maps over a canvas of H x W pixels.
     generator
-        Source of the texture.
+        Random generator of the texture.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def render_stains(scene: Scene, generator: np.random.Generator) -> Floats:
 
 
 class _Texture:
-    """Noise of zero mean and about unit variance over the canvas, at two grains."""
+    """Noise of zero mean and about unit variance on the canvas, at two scales."""
 
     def __init__(self, shape: tuple[int, int], generator: np.random.Generator) -> None:
         white = generator.standard_normal((2, *shape), dtype=np.float32)
@@ -102,7 +102,7 @@ def _nucleoli(scene: Scene, generator: np.random.Generator) -> Floats:
     radius = np.sqrt(cells.nuclear_area / np.pi)[owner]
     place = 0.55 * radius * np.sqrt(generator.random(len(owner)))
     angle = generator.uniform(0, 2 * np.pi, len(owner))
-    # Together the nucleoli of a nucleus take a fixed part of its area.
+    # The nucleoli of a nucleus cover a fixed fraction of its area.
     width = np.sqrt(0.055 * cells.nuclear_area[owner] / count[owner])
     return _spots(
         scene.cell,
@@ -122,7 +122,7 @@ def _spots(
     width: Floats,
     height: Floats,
 ) -> Floats:
-    """Sum of Gaussian spots, each only on the pixels of the cell that owns it."""
+    """Sum of Gaussian spots, each restricted to the pixels of its cell."""
     step = np.arange(-5, 6)
     rows = np.round(row).astype(int)[:, None, None] + step[:, None]
     columns = np.round(column).astype(int)[:, None, None] + step[None, :]
@@ -138,7 +138,7 @@ def _deposit(
     columns: NDArray[np.intp],
     amount: Floats,
 ) -> Floats:
-    """Add amounts to pixels, leaving out those off the canvas or of another cell."""
+    """Add amounts to pixels on the canvas that belong to the owner."""
     height, width = cell.shape
     owner, rows, columns, amount = np.broadcast_arrays(owner, rows, columns, amount)
     on_canvas = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
@@ -163,7 +163,7 @@ def _stress_fibres(
 
 
 def _mitochondria(scene: Scene, generator: np.random.Generator) -> Floats:
-    """Worm-like filaments around the nucleus; the total length of a cell follows its area."""
+    """Worm-like filaments around the nucleus; their total length follows the cell's area."""
     cells = scene.cells
     length = np.maximum(cells.parameters["mitochondria_length"] / PIXEL_SIZE, 1)
     count = np.clip(np.round(0.24 * cells.area / length), 4, 200).astype(int)
@@ -192,7 +192,7 @@ def _mitochondria(scene: Scene, generator: np.random.Generator) -> Floats:
 def _line(
     cell: NDArray[np.int32], owner: NDArray[np.intp], row: Floats, column: Floats, bright: float
 ) -> Floats:
-    """Lines through points less than a pixel apart, spread over the four pixels around each."""
+    """Anti-aliased lines through points less than a pixel apart."""
     top, left = np.floor(row).astype(int), np.floor(column).astype(int)
     lower, right = row - top, column - left
     lines = np.zeros(cell.shape, np.float32)
@@ -204,7 +204,7 @@ def _line(
 
 
 def _golgi_ribbons(scene: Scene, generator: np.random.Generator) -> Floats:
-    """Draw stacks in a ribbon beside each nucleus, over the arc that `Golgi_spread` gives."""
+    """Draw stacks in a ribbon next to each nucleus, over the arc `Golgi_spread`."""
     cells = scene.cells
     stacks = 12
     owner = np.repeat(np.arange(len(cells)), stacks)
@@ -214,7 +214,7 @@ def _golgi_ribbons(scene: Scene, generator: np.random.Generator) -> Floats:
     jitter = generator.standard_normal((2, len(owner)))
     radius = np.sqrt(cells.nuclear_area / np.pi)[owner] * 1.12 + 1.4 + 0.7 * np.abs(jitter[0])
     angle = angle + 0.10 * jitter[1]
-    # A ribbon over a longer arc is thinner: the same membrane spread out.
+    # A longer ribbon is thinner: the membrane is conserved.
     height = np.clip(0.52 / np.sqrt(spread), 0.12, 0.55)
     return _spots(
         scene.cell,

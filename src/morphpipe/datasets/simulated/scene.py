@@ -1,4 +1,4 @@
-"""Where cells lie in a field: centres that crowd, outlines that touch, nuclei inside them."""
+"""Layout of cells in a field: positions, outlines and nuclei."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ PIXEL_SIZE = 1.2
 
 Floats = NDArray[np.float32]
 
-_SURROUNDINGS = 26  # pixels around the canvas where cells lie that reach into it
-_FREE_PLACES = 5  # places a cell that stands alone chooses from
-_OUTSIDE = 9.0  # relative distance from a cell's centre that stands for "no cell"
-_CYTOPLASM_AROUND_NUCLEUS = 0.80  # a cell reaches at least to the nuclear outline over this
-_NUCLEUS_OF_CELL = 0.42  # a nucleus takes at most this part of the area of its cell
+_SURROUNDINGS = 26  # margin of the canvas in which cells are placed, pixels
+_FREE_PLACES = 5  # candidate places of a lone cell
+_OUTSIDE = 9.0  # relative distance that means "no cell"
+_CYTOPLASM_AROUND_NUCLEUS = 0.80  # minimum ratio of nuclear to cell outline, inverted
+_NUCLEUS_OF_CELL = 0.42  # maximum fraction of a cell's area covered by its nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +32,30 @@ class Cells:
     nucleus_row: Floats
     nucleus_column: Floats
     dna_content: Floats
-    """2 in G1 to 4 in G2, over 2: from 1 to 2."""
+    """DNA content relative to G1, from 1 to 2 (G2)."""
     outline: NDArray[np.complex64]
     """[n, 4] Fourier coefficients (orders 2 to 5) of the relative radius of the cell."""
     nuclear_outline: NDArray[np.complex64]
-    """[n, 2] the same of the nucleus (orders 2 and 3)."""
+    """[n, 2] the same for the nucleus (orders 2 and 3)."""
     parameters: Mapping[str, Floats]
-    """Value of every parameter in every cell, in the parameter's unit."""
+    """Value of each parameter per cell, in the parameter's unit."""
 
     def __len__(self) -> int:
-        """Return the number of cells."""
+        """Number of cells."""
         return len(self.row)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Which pixel belongs to what; maps are [H, W] over the canvas."""
+    """Pixel maps [H, W] of the canvas."""
 
     cells: Cells
     cell: NDArray[np.int32]
-    """Index of the cell a pixel belongs to; -1 for background."""
+    """Index of the pixel's cell; -1 for background."""
     depth: Floats
-    """Pixels to the cell's border, positive inside, towards neighbours as towards background."""
+    """Distance to the cell's border in pixels, positive inside."""
     nuclear_depth: Floats
-    """Pixels to the nuclear outline of the pixel's own cell, positive inside the nucleus."""
+    """Distance to the cell's nuclear outline in pixels, positive inside."""
     along: Floats
     """Position along the long axis of the pixel's cell, from its centre."""
     across: Floats
@@ -65,7 +65,7 @@ class Scene:
 def sample_parameters(
     medians: Mapping[str, float], count: int, generator: np.random.Generator
 ) -> dict[str, Floats]:
-    """Draw every parameter of `count` cells of a well, lognormally around the well's medians."""
+    """Draw the parameters of `count` cells lognormally around the well's medians."""
     noise = generator.standard_normal((len(PARAMETERS), count))
     return {
         name: np.float32(medians[name]) * np.exp(parameter.between_cells * z).astype(np.float32)
@@ -78,9 +78,9 @@ def place_cells(
 ) -> Cells:
     """Place the cells of a field on a canvas of `size` times `size` pixels and around it.
 
-    Cells are set down one by one, beside another one with the cell type's cohesion, and then push
-    each other apart until their bodies fit (an inhibited point process). Their number over the
-    canvas and its surroundings is the expected one; a field is a window on them, so counts vary.
+    Cells are placed one by one, next to another one with the cell type's cohesion, and then pushed
+    apart until their bodies fit (an inhibited point process). Their number on the canvas and its
+    surroundings is fixed; a field is a window on them, so counts vary.
     """
     extent = size + 2 * _SURROUNDINGS
     expected = medians["cell_density"] * 1e-6 * (extent * PIXEL_SIZE) ** 2
@@ -89,7 +89,7 @@ def place_cells(
     area = parameters["cell_area"] / PIXEL_SIZE**2
     nuclear_area = parameters["nuclear_area"] / PIXEL_SIZE**2
 
-    # A nucleus doubles its DNA and grows; most cells of a culture are in G1.
+    # Nuclei double their DNA and grow; most cells are in G1.
     dna_content = (1 + generator.beta(0.35, 0.9, count)).astype(np.float32)
     nuclear_area = nuclear_area * dna_content**0.35
     nuclear_area = np.minimum(nuclear_area, _NUCLEUS_OF_CELL * area)
@@ -125,7 +125,7 @@ def place_cells(
 
 
 def _reach(area: Floats, elongation: Floats) -> Floats:
-    """Farthest that an outline comes from the centre, in pixels."""
+    """Maximum distance of an outline from the centre, in pixels."""
     return 1.35 * np.sqrt(area / np.pi * np.clip(elongation, 1, 5))
 
 
@@ -139,7 +139,7 @@ def _fourier(
 def _set_down(
     cohesion: float, radius: Floats, extent: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Centres one by one: beside an earlier one, or the loneliest of a few free places."""
+    """Place centres one by one: next to an earlier one, or at the emptiest of a few places."""
     count = len(radius)
     beside = generator.random(count) < cohesion
     neighbour = (generator.random(count) * np.arange(count)).astype(int)
@@ -182,11 +182,10 @@ def _push_apart(
 
 
 def draw_scene(cells: Cells, size: int) -> Scene:
-    """Divide the canvas between cells: each pixel goes to the cell relatively nearest to it.
+    """Assign each pixel of the canvas to the relatively nearest cell.
 
-    A cell is its Fourier-perturbed ellipse joined with a rim around its nucleus; where two
-    cells meet, the border runs where they are equally near (a weighted Voronoi border), so cells
-    touch and do not overlap.
+    A cell is a Fourier-perturbed ellipse joined with a rim around its nucleus; borders between
+    cells are weighted Voronoi borders, so cells touch without overlap.
     """
     nearest = np.full((size, size), _OUTSIDE, np.float32)
     second = nearest.copy()
@@ -252,7 +251,7 @@ def _relative(
     semi_minor: np.float32,
     outline: NDArray[np.complex64],
 ) -> Floats:
-    """Distance from the centre over the outline's distance in that direction: 1 on the outline."""
+    """Distance from the centre relative to the outline: 1 on the outline."""
     scaled = own.real / semi_major + np.complex64(1j) * (own.imag / semi_minor)
     distance = np.sqrt(scaled.real**2 + scaled.imag**2)  # faster than abs, and no overflow here
     unit = scaled / np.maximum(distance, 1e-6)

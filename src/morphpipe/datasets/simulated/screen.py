@@ -1,4 +1,4 @@
-"""The simulated screen: which wells a plate has, and the image of each field of view."""
+"""Simulated screen: plate layout and images of fields of view."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from morphpipe.datasets.simulated.phenotype import PARAMETERS, cell_type_named
 from morphpipe.datasets.simulated.render import render_stains
 from morphpipe.datasets.simulated.scene import Scene, draw_scene, place_cells
 
-# A 384-well plate without its edge: rows B to O, columns 2 to 23.
+# 384-well plate without edge wells: rows B to O, columns 2 to 23.
 _ROWS = "BCDEFGHIJKLMNO"
 _COLUMNS = range(2, 24)
 _SMALLEST_FIELD = 32
@@ -26,21 +26,21 @@ class ScreenDesign:
     Attributes
     ----------
     seed
-        At least 0; all images follow from it.
+        At least 0; determines all images.
     field_size
         Pixels along each side of a field of view.
     cell_types, perturbations
         Names in `CELL_TYPES` and `PERTURBATIONS`.
     plates, replicates, sites
-        Number of plates, of wells per condition and plate, of fields per well.
+        Numbers of plates, wells per condition and plate, and fields per well.
     density
-        Cells per area, as a multiple of what each cell type has; above 0.
+        Cells per area relative to the cell type's density; positive.
 
     Raises
     ------
     ConfigError
-        If a name is unknown or given twice, a number is too small, or the conditions do not fit
-        on a plate.
+        If a name is unknown or repeated, a number is too small, or the conditions do not fit on a
+        plate.
     """
 
     seed: int
@@ -53,7 +53,7 @@ class ScreenDesign:
     density: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check that the screen can be."""
+        """Validate the design."""
         for cell_type in self.cell_types:
             cell_type_named(cell_type)
         for perturbation in self.perturbations:
@@ -62,7 +62,8 @@ class ScreenDesign:
             names = getattr(self, key)
             if not names or len(set(names)) < len(names):
                 raise ConfigError(
-                    f"{key} of the simulated screen must name at least one, each once; got {names}."
+                    f"{key} of the simulated screen must have at least one entry and no "
+                    f"duplicates; got {names}."
                 )
         for key, least in (
             ("seed", 0),
@@ -81,8 +82,8 @@ class ScreenDesign:
         wells, room = self.wells_per_plate, len(_ROWS) * len(_COLUMNS)
         if wells > room:
             raise ConfigError(
-                f"The simulated screen needs {wells} wells a plate and a plate has {room}; "
-                "use fewer replicates and more plates."
+                f"The simulated screen needs {wells} wells per plate, but a plate has {room}; use "
+                "fewer replicates and more plates."
             )
 
     @property
@@ -102,17 +103,12 @@ class Well:
 
 
 def plate_layout(design: ScreenDesign, plate: int) -> list[Well]:
-    """Lay out one plate: each condition in `replicates` wells, at positions drawn from the seed.
-
-    Parameters
-    ----------
-    plate
-        Number of the plate, from 1 to `design.plates`.
+    """Lay out plate number `plate` (from 1): each condition in `replicates` random wells.
 
     Returns
     -------
     list of Well
-        Ordered by the name of the well.
+        Sorted by name.
 
     Raises
     ------
@@ -140,15 +136,9 @@ def plate_layout(design: ScreenDesign, plate: int) -> list[Well]:
 
 
 def simulate_field(design: ScreenDesign, well: Well, site: int) -> NDArray[np.uint8]:
-    """Image one field of view.
+    """Simulate the image of field `site` (from 1) of a well.
 
-    The image depends on the seed, the field's size, the well and the site only: not on what was
-    simulated before, nor in which process.
-
-    Parameters
-    ----------
-    site
-        Number of the field in its well, from 1 to `design.sites`.
+    The image depends only on the seed, field size, well and site.
 
     Returns
     -------
@@ -158,7 +148,7 @@ def simulate_field(design: ScreenDesign, well: Well, site: int) -> NDArray[np.ui
     Raises
     ------
     ConfigError
-        If the design has no such site, or the well names an unknown condition.
+        If the design has no such site, or the well has an unknown condition.
     """
     scene = simulate_scene(design, well, site)
     generator = _generator(design.seed, "image", well.plate, well.well, str(site))
@@ -169,7 +159,8 @@ def simulate_field(design: ScreenDesign, well: Well, site: int) -> NDArray[np.ui
 def simulate_scene(design: ScreenDesign, well: Well, site: int) -> Scene:
     """Lay out the cells of a field; the canvas is `MARGIN` pixels wider on each side.
 
-    The geometry behind `simulate_field`: a ground truth of cells and nuclei. Raises as it does.
+    The geometry behind `simulate_field`, as ground truth of cells and nuclei; raises the same
+    errors.
     """
     if not 1 <= site <= design.sites:
         raise ConfigError(
@@ -184,7 +175,7 @@ def simulate_scene(design: ScreenDesign, well: Well, site: int) -> Scene:
 
 
 def _well_medians(design: ScreenDesign, well: Well) -> dict[str, float]:
-    """Medians of all parameters in a well: cell type, perturbation, and the well's own shift."""
+    """Medians of all parameters in a well, from cell type, perturbation and a random shift."""
     shifts = perturbation_named(well.perturbation).shifts_in(well.cell_type)
     noise = _generator(design.seed, "well", well.plate, well.well).standard_normal(len(PARAMETERS))
     medians = dict(cell_type_named(well.cell_type).medians)
@@ -196,7 +187,7 @@ def _well_medians(design: ScreenDesign, well: Well) -> dict[str, float]:
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a random source of its own for each thing that a seed and names identify."""
+    """Return an independent random generator for a seed and names."""
     digest = hashlib.blake2b("/".join(names).encode(), digest_size=16).digest()
     entropy = [seed, int.from_bytes(digest, "little")]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

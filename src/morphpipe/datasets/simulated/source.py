@@ -1,4 +1,4 @@
-"""From a simulated screen to image archives, one a plate."""
+"""Image archives of a simulated screen, one per plate."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from morphpipe.tables.manifest import Channel, ChannelManifest
 
 
 def screen_design(dataset: SimulatedDataset) -> ScreenDesign:
-    """The screen that a configuration describes."""
+    """Build the screen of a configuration."""
     return ScreenDesign(
         seed=dataset.seed,
         cell_types=tuple(dataset.cell_types),
@@ -37,7 +37,7 @@ def screen_design(dataset: SimulatedDataset) -> ScreenDesign:
 
 
 def manifest(design: ScreenDesign, rgb: tuple[str, str, str] | None = None) -> ChannelManifest:
-    """Channels of a simulated screen: RxRx1's stains in RxRx1's order, and which are its RGB."""
+    """Channel manifest of a simulated screen: RxRx1's stains in order, and its RGB channels."""
     return ChannelManifest(
         channels=tuple(Channel(name, stain) for name, stain in zip(CHANNELS, STAINS, strict=True)),
         pixel_size=(PIXEL_SIZE, PIXEL_SIZE),
@@ -49,7 +49,7 @@ def manifest(design: ScreenDesign, rgb: tuple[str, str, str] | None = None) -> C
 
 
 def field_row(dataset: str, well: Well, site: int) -> dict[str, Any]:
-    """The row of a simulated field in the field table."""
+    """Build the field-table row of a simulated field."""
     perturbation = PERTURBATIONS[well.perturbation]
     return {
         "field_id": f"{dataset}_{well.plate}_{well.well}_s{site}",
@@ -86,7 +86,7 @@ def simulate_plate(
     path
         The archive.
     rgb
-        Channels shown as red, green and blue; None leaves that to whoever shows them.
+        Channels shown as red, green and blue; None for no preference.
     """
 
     def sites() -> Iterator[tuple[Well, int]]:

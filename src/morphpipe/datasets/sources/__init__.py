@@ -1,1 +1,1 @@
-"""RxRx1, BBBC021, the Cell Painting Gallery, and one's own plates."""
+"""Sources of datasets: RxRx1, BBBC021, the Cell Painting Gallery, and user plates."""

@@ -19,14 +19,14 @@ IMAGE_TABLE = "BBBC021_v1_image.csv"
 MOA_TABLE = "BBBC021_v1_moa.csv"
 COMPOUND_TABLE = "BBBC021_v1_compound.csv"
 
-# In the order of acquisition: w1, w2, w4. What the image table calls each channel stands beside.
+# In the order of acquisition: w1, w2, w4, with their names in the image table.
 CHANNELS = (
     Channel("DNA", "DAPI (nuclei)"),
     Channel("tubulin", "anti-tubulin antibody (microtubules)"),
     Channel("actin", "phalloidin (actin cytoskeleton)"),
 )
 _TABLE_NAMES = {"DNA": ("DAPI", 1), "tubulin": ("Tubulin", 2), "actin": ("Actin", 4)}
-# The collection's page and image table give no pixel size; it is not known to this project.
+# Neither the collection's page nor the image table gives the pixel size.
 PIXEL_SIZE = None
 LICENCE = "AstraZeneca / Broad Bioimage Benchmark Collection terms"
 SOURCE = (
@@ -107,12 +107,12 @@ _MEMBER_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeEr
 
 
 def archive_name(plate: str) -> str:
-    """The official archive of a plate, such as `BBBC021_v1_images_Week1_22123.zip`.
+    """Name the official archive of a plate, such as `BBBC021_v1_images_Week1_22123.zip`.
 
     Raises
     ------
     DataError
-        When BBBC021 has no such plate.
+        If BBBC021 has no such plate.
     """
     if plate not in PLATES:
         raise DataError(
@@ -124,12 +124,12 @@ def archive_name(plate: str) -> str:
 def _read(path: str | Path, columns: Sequence[str], numbers: Sequence[str] = ()) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"There is no table {path}: fetch it again.")
+        raise DataError(f"{path} does not exist: download it again.")
     types = {column: float if column in numbers else str for column in columns}
     try:
         content = io.BytesIO(read_table_bytes(path, "table of BBBC021"))
         table = pd.read_csv(content, dtype=types, usecols=lambda column: column in types)
-    except ValueError as error:  # also of the parser and of the encoding
+    except ValueError as error:  # includes parser and encoding errors
         raise DataError(f"{path} cannot be read as a table of BBBC021 ({error}).") from None
     missing = [column for column in columns if column not in table]
     if missing:
@@ -138,7 +138,7 @@ def _read(path: str | Path, columns: Sequence[str], numbers: Sequence[str] = ())
 
 
 def _read_images(path: str | Path) -> pd.DataFrame:
-    """The image table, checked, with the sites that stand in its file names."""
+    """Read and validate the image table, with sites from its file names."""
     columns = [*_FILES, *_FOLDERS, _PLATE, _WELL, _COMPOUND, _DOSE]
     table = _read(path, columns, [_DOSE])
     wrong = table.isna().any(axis=1)
@@ -160,14 +160,14 @@ def _read_images(path: str | Path) -> pd.DataFrame:
 
 
 def compounds_on_plate(image_table: str | Path, plate: str) -> set[str]:
-    """Normalised names of all that stands on a plate, DMSO among them.
+    """List the normalised names of all compounds on a plate, including DMSO.
 
     Parameters
     ----------
     image_table
         BBBC021_v1_image.csv.
     plate
-        For instance `Week1_22123`.
+        For example `Week1_22123`.
     """
     table = _read_images(image_table)
     names = table.loc[table[_PLATE] == plate, _COMPOUND].unique()
@@ -213,13 +213,13 @@ def _mechanisms(path: str | Path) -> pd.DataFrame:
 
 
 def _absent_members(path: Path, names: pd.Series) -> dict[str, str]:
-    """Members that an archive lacks, or that do not begin where its directory says: why."""
+    """Reasons why members are missing or misplaced in an archive."""
     reasons = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for name in names:
                 try:
-                    # Reads the member's own header, and compares it with the directory.
+                    # Reads the member's header and compares it with the directory.
                     archive.open(name).close()
                 except KeyError:
                     reasons[name] = f"{name} is not in {path.name}"
@@ -227,7 +227,7 @@ def _absent_members(path: Path, names: pd.Series) -> dict[str, str]:
                     reasons[name] = f"{name} is damaged in {path.name} ({error})"
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
-            f"{path} cannot be read as a zip archive ({error}): it may be cut short. Fetch it "
+            f"{path} cannot be read as a zip archive ({error}): it may be truncated. Download it "
             "again."
         ) from None
     return reasons
@@ -243,44 +243,43 @@ def bbbc021_sheet(
     plates: Sequence[str] | None = None,
     compounds: Sequence[str] | None = None,
 ) -> tuple[SampleSheet, pd.DataFrame]:
-    """The sample sheet of BBBC021's plates; images stay in their archives.
+    """Build the sample sheet of BBBC021's plates; images stay in their archives.
 
-    Perturbations are normalised names without the dose (see `normalise_compound`), DMSO among
-    them as negative control of the kind "none", without a concentration or a mechanism. A
-    mechanism is given at exactly those doses for which BBBC021_v1_moa.csv has one: at others the
-    compound need not act, and it is missing. The batch is the week. Sites (1 to 4) are read from
-    the file names. `unknown` and `tkk` are taken as compounds by these names.
+    Perturbations are normalised names without the dose (see `normalise_compound`); DMSO is the
+    negative control, of kind "none", without concentration and mechanism. A mechanism is given only
+    at doses listed in BBBC021_v1_moa.csv, since compounds may be inactive at others. The batch is
+    the week. Sites (1 to 4) come from the file names. `unknown` and `tkk` count as compounds.
 
     Parameters
     ----------
     image_table
         BBBC021_v1_image.csv, also gzipped.
     moa_table
-        BBBC021_v1_moa.csv; none leaves mechanisms missing.
+        BBBC021_v1_moa.csv; None leaves mechanisms missing.
     compound_table
-        BBBC021_v1_compound.csv; none leaves SMILES missing.
+        BBBC021_v1_compound.csv; None leaves SMILES missing.
     archives
-        By plate: the official zip.
+        The official zip of each plate.
     folder
-        What the sheet's locations are relative to.
+        Base of the sheet's locations.
     plates
-        What to take; none means all plates of `archives`.
+        Plates to use; None for all plates of `archives`.
     compounds
-        Names, normalised or not; none means all. For controls, name DMSO too.
+        Names, normalised or not; None for all. Include DMSO for controls.
 
     Returns
     -------
     sheet : SampleSheet
-        One row per field whose three images stand in its archive, in the table's order.
+        One row per field with all three images in its archive, in the table's order.
     left_out : pandas.DataFrame
-        `field_id` and `reason` of the fields of the chosen plates and compounds of which an image
-        is not in the archive, or is not where the archive's directory says.
+        `field_id` and `reason` of selected fields with an image that is missing from the archive or
+        not where its directory says.
 
     Raises
     ------
     DataError
-        When a table is not BBBC021's, a plate or compound is unknown or has no archive, an archive
-        is no zip, or no field is left.
+        If a table is not BBBC021's, a plate or compound is unknown or has no archive, an archive is
+        not a zip, or no field is left.
     """
     folder = Path(folder)
     chosen = list(archives if plates is None else plates)
@@ -289,7 +288,7 @@ def bbbc021_sheet(
         raise DataError(f"There is no archive of the plate {', '.join(without)}.")
     table = _read_images(image_table)
     table = _choose_rows(table, image_table, _PLATE, chosen, "plate")
-    # One name at a time is enough: there are 113.
+    # Cached per name: there are 113.
     names = {name: normalise_compound(name) for name in table[_COMPOUND].unique()}
     table = table.assign(perturbation=table[_COMPOUND].map(names))
     if compounds is not None:
@@ -353,22 +352,16 @@ def bbbc021_sheet(
 
 
 def control_statement(sheet: SampleSheet) -> str:
-    """What a sheet's DMSO fields allow, in words for a log or a report.
-
-    Parameters
-    ----------
-    sheet
-        See `bbbc021_sheet`.
-    """
+    """Describe which comparisons a sheet's DMSO fields allow, for a log or a report."""
     control = sheet.frame["control"] == "negative"
     fields, plates = len(sheet), len(sheet.plates)
     if not control.any():
         return (
-            f"There are no DMSO fields among these {fields} fields of {plates} plates. Nothing "
-            "that compares with the negative control can be computed from them: no effect of a "
-            "compound against DMSO (CATE), no floor of control against control, no correction of "
-            "plates or batches on controls. Distances between generated and real images, and "
-            "comparisons between compounds, can."
+            f"There are no DMSO fields among these {fields} fields of {plates} plates. Comparisons "
+            "with the negative control are impossible: effects of compounds against DMSO (CATE), "
+            "the floor of control against control, and plate or batch correction on controls. "
+            "Distances between generated and real images, and comparisons between compounds, are "
+            "possible."
         )
     covered = set(sheet.frame.loc[control, "plate"])
     bare = [plate for plate in sheet.plates if plate not in covered]
@@ -378,7 +371,7 @@ def control_statement(sheet: SampleSheet) -> str:
     )
     if bare:
         statement += (
-            f" The plates without any are {', '.join(bare)}: there, compounds can be compared "
-            "with DMSO of other plates only, and controls correct no plate effect."
+            f" The plates {', '.join(bare)} have none: their compounds can only be compared with "
+            "DMSO of other plates, and plate effects cannot be corrected."
         )
     return statement

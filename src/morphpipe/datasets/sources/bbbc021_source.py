@@ -22,7 +22,7 @@ from morphpipe.datasets.sources.source import Download, RawSource
 
 
 class BBBC021Source(RawSource[BBBC021Dataset]):
-    """BBBC021: an official archive for each plate, and tables."""
+    """BBBC021: tables, and an official archive per plate."""
 
     fields_per_plate = 240
 
@@ -32,7 +32,7 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
         return len(CHANNELS)
 
     def plates(self) -> Sequence[str]:
-        """Names of the plates in the order of the shards."""
+        """Names of the plates, in the order of the shards."""
         return PLATES if self.settings.plates is None else self.settings.plates
 
     def archive_address(self, shard: int) -> str:
@@ -57,7 +57,7 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
     def plate_sheet(
         self, plate: str, files: Mapping[str, Sequence[Path]], folder: Path
     ) -> tuple[SampleSheet, pd.DataFrame]:
-        """The fields of a plate, and those whose images are not in its archive.
+        """The fields of a plate, and those with images missing from its archive.
 
         Parameters
         ----------
@@ -80,11 +80,11 @@ class BBBC021Source(RawSource[BBBC021Dataset]):
             lists = {"14": COMPOUNDS_14, "98": COMPOUNDS_98}
             chosen = [*lists[self.settings.compounds], NEGATIVE_CONTROL]
         if chosen is not None:
-            # No plate holds all compounds; one that holds none of the chosen is a mistake.
+            # No plate has all compounds, but each should have one of the selected.
             chosen = sorted(set(chosen) & compounds_on_plate(image, plate))
             if not chosen:
                 raise DataError(
-                    f"Plate {plate} of BBBC021 holds none of the chosen compounds: leave it out of "
+                    f"Plate {plate} of BBBC021 has none of the selected compounds: remove it from "
                     "the dataset's `plates`."
                 )
         return bbbc021_sheet(

@@ -1,4 +1,4 @@
-"""What locations alone say about the order of channels, before an image is opened."""
+"""Hints about the order of channels from file names, before any image is opened."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pandas as pd
 from morphpipe.core.errors import DataError
 from morphpipe.datasets.preparation.plane_files import RawPlane, parse_location
 
-# How many rows or files one sentence names.
+# Maximum rows or files listed in a message.
 SHOWN = 20
 # ImageXpress: _w2 before the end or before the file's 36-digit id; Operetta and Phenix: -ch2.
 _CHANNEL_NUMBER = re.compile(
@@ -24,7 +24,7 @@ WARNING = "Warning: "
 
 
 def listed(items: Iterable[Any]) -> str:
-    """Items for a sentence, at most `SHOWN` of them."""
+    """Join up to `SHOWN` items for a message."""
     items = [str(item) for item in items]
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
@@ -33,7 +33,7 @@ def listed(items: Iterable[Any]) -> str:
 def parse_planes(
     rows: pd.DataFrame, names: Sequence[str]
 ) -> tuple[dict[str, dict[int, RawPlane]], list[str]]:
-    """Locations by channel and row, and what is wrong with the others."""
+    """Parse locations by channel and row; also return faults."""
     planes: dict[str, dict[int, RawPlane]] = {}
     faults = []
     for name in names:
@@ -52,7 +52,7 @@ def parse_planes(
 def repeated_planes(
     planes: Mapping[str, Mapping[int, RawPlane]], rows: pd.DataFrame
 ) -> Iterator[str]:
-    """Planes that stand in several cells."""
+    """Report planes that are used in several cells."""
     users: dict[tuple[str, str | None, int], list[tuple[int, str]]] = defaultdict(list)
     for name, column in planes.items():
         for row, plane in column.items():
@@ -74,7 +74,7 @@ def repeated_planes(
 
 
 def _channel_number(name: str) -> str | None:
-    """The last channel number in a name, such as w2 or ch5, or none."""
+    """Return the last channel number in a name, such as w2 or ch5, or None."""
     found = _CHANNEL_NUMBER.findall(name)
     if not found:
         return None
@@ -87,21 +87,20 @@ def hint_faults(
     rows: pd.DataFrame,
     labels: Mapping[str, set[str]],
 ) -> Iterator[str]:
-    """File names that speak against the channel map: hints warn, and contradictions are faults.
+    """Report file names that contradict the channel map, or give warnings on weaker hints.
 
-    A contradiction is a number in a file's name (`_w2`, `-ch2`) that tells the channels of a field
-    apart, and is another than that of the sheet's own column or channel (`w1`, `ch1`), or stands
-    in another column in other rows of the batch.
+    A contradiction is a channel number in a file's name (`_w2`, `-ch2`) that distinguishes the
+    channels of a field but differs from that of the column or channel (`w1`, `ch1`), or is in
+    another column in other rows of the batch.
 
     Parameters
     ----------
     planes
-        Locations by channel and row. Planes named by page are passed over: their file's name
-        cannot tell them apart.
+        Locations by channel and row. Pages of multi-page files are skipped: they share a file name.
     rows
-        For the batches: another batch may have been imaged with channels in another order.
+        Used for batches, which may differ in channel order.
     labels
-        Names that each channel goes by.
+        Names of each channel.
     """
     words = {name: {label.lower() for label in own} for name, own in labels.items()}
     numbers = {
@@ -135,14 +134,14 @@ def hint_faults(
                 doubtful[name].append(f"row {row + 1} {file}")
     for name, found in contradicting.items():
         yield (
-            f"Channel {name} holds planes whose numbers contradict the column that they stand in: "
-            f"{listed(found)}. Correct the cells, or give the column and the channel names without "
-            "a number if that in the files is no channel's."
+            f"Channel {name} has planes whose numbers contradict their column: {listed(found)}. "
+            "Correct the cells, or rename the column and channel without a number if the number in "
+            "the files is not a channel."
         )
     for name, found in doubtful.items():
         yield (
-            f"{WARNING}Channel {name} holds planes whose names say another channel: "
-            f"{listed(found)}. That is right only if the word means something else there."
+            f"{WARNING}Channel {name} has planes named like another channel: {listed(found)}. "
+            "Ignore this only if the word has another meaning there."
         )
     for number, users in sorted(seen.items()):
         if len({name for _, name in users}) == 1:
@@ -152,11 +151,11 @@ def hint_faults(
             for (batch, name), numbered in list(users.items())[:SHOWN]
         )
         if len({batch for batch, _ in users}) < len(users):
-            yield f"Planes named {number} stand in the columns of several channels: {text}."
+            yield f"Planes named {number} are in the columns of several channels: {text}."
         else:
             yield (
                 f"{WARNING}planes named {number} are another channel in another batch: {text}. "
-                "That is right only if the batches were imaged in different orders."
+                "Ignore this only if the batches were imaged in different channel orders."
             )
 
 
@@ -165,7 +164,7 @@ def _words(file: str) -> set[str]:
 
 
 def _shared_words(files: Mapping[str, Mapping[int, str]]) -> dict[int, set[str]]:
-    """Words that all files of a field have in their names, such as `ER` of `ER-stress`, by row."""
+    """Words in all file names of a field, such as `ER` of `ER-stress`, by row."""
     by_row: dict[int, list[set[str]]] = defaultdict(list)
     for column in files.values():
         for row, file in column.items():
@@ -178,7 +177,7 @@ def _shared_words(files: Mapping[str, Mapping[int, str]]) -> dict[int, set[str]]
 def _channel_numbers(files: Mapping[str, Mapping[int, str]]) -> dict[tuple[int, str], str]:
     """Channel numbers in file names by row and channel.
 
-    What all channels of a field have in their names is no channel's number: `w1` may be a well.
+    Numbers shared by all channels of a field are ignored: `w1` may be a well.
     """
     by_row: dict[int, dict[str, str]] = defaultdict(dict)
     for name, column in files.items():

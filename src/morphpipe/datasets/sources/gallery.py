@@ -1,9 +1,9 @@
-"""The Cell Painting Gallery: which files a plate has there, and its sample sheet.
+"""Cell Painting Gallery: files and sample sheet of a plate.
 
 Layout (the gallery's documentation, broadinstitute.github.io/cellpainting-gallery): a project has
-`<project>/<institution>/images/<batch>/images/...` with the planes, `.../illum/<plate>/` beside it
-with illumination functions, and `<project>/<institution>/workspace/load_data_csv/<batch>/<plate>/`
-with a table of both for CellProfiler.
+`<project>/<institution>/images/<batch>/images/...` with the planes, `.../illum/<plate>/` with
+illumination functions, and `<project>/<institution>/workspace/load_data_csv/<batch>/<plate>/` with
+a table of both for CellProfiler.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,16 +31,16 @@ _IMAGE, _CORRECTION = "Orig", "Illum"
 
 @dataclass(frozen=True)
 class GalleryBatch:
-    """Where a batch of plates lies in the gallery.
+    """Location of a batch of plates in the gallery.
 
     Attributes
     ----------
     project
-        For instance `cpg0017-rohban-pathways`.
+        For example `cpg0017-rohban-pathways`.
     institution
-        The folder below it, for instance `broad` or `source_4`.
+        The folder below it, for example `broad` or `source_4`.
     batch
-        For instance `2013_10_11_SIGMA2_Pilot`.
+        For example `2013_10_11_SIGMA2_Pilot`.
     """
 
     project: str
@@ -53,23 +53,23 @@ class GalleryBatch:
         return f"{folder}/{self.batch}/{plate}/{name}"
 
     def image_key(self, location: str, path_prefix: str | None = None) -> str | None:
-        """Key in the bucket of a file that a table names by its path on another machine.
+        """Translate a table's path on another machine to a key in the bucket.
 
-        The path is understood when the project's name is a part of it (also in an `s3:` address),
-        or else the batch's: what stands before the batch differs among the older projects.
+        The path must contain the name of the project (also in an `s3:` address), or else of the
+        batch, whose prefix differs among older projects.
 
         Parameters
         ----------
         location
             As in the table, with forward slashes.
         path_prefix
-            What stands in the table's paths for `<project>/<institution>/images/`, or for the
+            Prefix of the table's paths that stands for `<project>/<institution>/images/` or the
             bucket.
 
         Returns
         -------
         str or None
-            None where the path cannot be understood, or does not begin with `path_prefix`.
+            None if the path is not understood or does not start with `path_prefix`.
         """
         images = f"{self.project}/{self.institution}/images/"
         if path_prefix is not None:
@@ -92,8 +92,8 @@ class LoadData:
     Attributes
     ----------
     frame
-        `plate`, `well` (`B02`), `site`, and for every channel that is wanted its key and, where
-        there is one, that of its illumination function as `illumination:<channel>`.
+        `plate`, `well` (`B02`), `site`, and for each channel its key and, if any, that of its
+        illumination function as `illumination:<channel>`.
     channels
         In the table's order.
     place
@@ -105,25 +105,25 @@ class LoadData:
     place: str
 
     def of_wells(self, wells: Collection[str]) -> "LoadData":
-        """The fields of some wells.
+        """Select the fields of some wells.
 
         Raises
         ------
         DataError
-            When the table has none of them.
+            If the table has none of them.
         """
         chosen = self.frame[self.frame["well"].isin(list(wells))].reset_index(drop=True)
         if chosen.empty:
-            raise DataError(f"{self.place} has a field of none of the {len(wells)} chosen wells.")
+            raise DataError(f"{self.place} has no field in the {len(wells)} selected wells.")
         return replace(self, frame=chosen)
 
     def keys(self, channels: Sequence[str]) -> list[str]:
-        """Keys of all files of some channels: field by field, then illumination functions.
+        """List the keys of all files of some channels: by field, then illumination functions.
 
         Raises
         ------
         DataError
-            When the table has no such channel.
+            If the table has no such channel.
         """
         self.require(channels)
         planes = self.frame[list(channels)].to_numpy().ravel().tolist()
@@ -133,7 +133,7 @@ class LoadData:
         return planes
 
     def require(self, channels: Sequence[str]) -> None:
-        """Stop when the table lacks a channel."""
+        """Raise DataError if the table lacks a channel."""
         for name in channels:
             if name not in self.channels:
                 raise DataError(
@@ -148,24 +148,24 @@ def read_load_data(
     channels: Collection[str] | None = None,
     path_prefix: str | None = None,
 ) -> LoadData:
-    """Read `load_data.csv` or `load_data_with_illum.csv` of a plate, or the same as Parquet.
+    """Read `load_data.csv` or `load_data_with_illum.csv` of a plate, or its Parquet version.
 
     Parameters
     ----------
     path
         The table.
     batch
-        Where the plate lies, to make keys of the table's paths.
+        Location of the plate, to translate the table's paths to keys.
     channels
-        Those that are wanted, whose columns alone are looked at; None: all.
+        The channels to read; None for all.
     path_prefix
         See `GalleryBatch.image_key`.
 
     Raises
     ------
     DataError
-        When columns or cells are missing, a path cannot be understood, a field stands there
-        twice, or one file serves two channels or fields.
+        If columns or cells are missing, a path is not understood, a field is repeated, or one file
+        is used for two channels or fields.
     """
     path = Path(path)
     table = read_user_table(path, "table of planes", text=True)
@@ -173,17 +173,20 @@ def read_load_data(
     images = _channels(table, _IMAGE)
     if missing or not images or table.empty:
         lacks = ", ".join(missing) or ("FileName_Orig<channel>" if not images else "rows")
-        raise DataError(f"{path} is no table of a plate for CellProfiler: it lacks {lacks}.")
+        raise DataError(f"{path} is not a CellProfiler table of a plate: it lacks {lacks}.")
     wanted = [name for name in images if channels is None or name in channels]
     frame = table[list(_KEYS)].rename(columns=_KEYS)
     frame["well"] = [normalise_well(text) for text in frame["well"]]
     frame["site"] = pd.to_numeric(frame["site"], errors="coerce")
-    _refuse(path, frame["well"].isna(), table, "Metadata_Well is no well")
+    _refuse(path, frame["well"].isna(), table, "Metadata_Well is not a well")
     _refuse(
-        path, frame["site"].isna() | (frame["site"] % 1 != 0), table, "Metadata_Site is no number"
+        path,
+        frame["site"].isna() | (frame["site"] % 1 != 0),
+        table,
+        "Metadata_Site is not a number",
     )
     frame["site"] = frame["site"].astype("int64")
-    _refuse(path, frame.duplicated(), table, "the same plate, well and site stands there before")
+    _refuse(path, frame.duplicated(), table, "plate, well and site are repeated")
     for kind, prefix in ((_IMAGE, ""), (_CORRECTION, ILLUMINATION)):
         for name in _channels(table, kind):
             if name in wanted:
@@ -198,7 +201,7 @@ def read_load_data(
 
 
 def _channels(table: pd.DataFrame, kind: str) -> list[str]:
-    """Channels that have a file name or an address, in the table's order."""
+    """Channels with a file name or an address, in the table's order."""
     names = [
         column.removeprefix(prefix + kind)
         for column in table
@@ -235,30 +238,30 @@ def _keys(
     if None in found:
         seen = locations[found.index(None)]
         raise DataError(
-            f"{path} names the file {seen}, and it cannot be told where {batch.project} has it: "
-            "set the dataset's `path_prefix` to what stands there for "
+            f"{path} names the file {seen}, whose location in {batch.project} is unknown: set the "
+            "dataset's `path_prefix` to the prefix that stands for "
             f"{batch.project}/{batch.institution}/images/."
             if path_prefix is None
-            else f"{path} names the file {seen}, which does not begin with the dataset's "
+            else f"{path} names the file {seen}, which does not start with the dataset's "
             f"`path_prefix` {path_prefix}."
         )
     return [key for key in found if key is not None]
 
 
 def select_perturbations(annotation: pd.DataFrame, perturbations: Collection[str]) -> pd.DataFrame:
-    """The wells of some perturbations, and all negative controls.
+    """Select the wells of some perturbations, and all negative controls.
 
     Parameters
     ----------
     annotation
         `well`, `perturbation`, `control` and other columns.
     perturbations
-        What to take.
+        Perturbations to select.
 
     Raises
     ------
     DataError
-        When a perturbation is not in the table.
+        If a perturbation is not in the table.
     """
     present = set(annotation["perturbation"])
     unknown = [name for name in perturbations if name not in present]
@@ -281,35 +284,35 @@ def gallery_sheet(
     licence: str = "CC0 1.0",
     source: str,
 ) -> SampleSheet:
-    """The sample sheet of a plate whose files lie in one archive under their keys.
+    """Build the sample sheet of a plate whose files are in one archive, named by keys.
 
     Parameters
     ----------
     load_data
         The plate's fields.
     archive
-        See `morphpipe.datasets.fetch.many_files.fetch_plate`; the sheet's folder is its folder.
+        See `morphpipe.datasets.fetch.many_files.fetch_plate`; its folder is the sheet's folder.
     annotation
         One row per well, or per plate and well where it has a column `plate`: `well`,
-        `perturbation`, and of `control`, `perturbation_kind`, `concentration`, `gene`, `smiles`,
-        `moa` what is known.
+        `perturbation`, and optionally `control`, `perturbation_kind`, `concentration`, `gene`,
+        `smiles`, `moa`.
     channels
-        Names as in `load_data`, in the order that all that follows shall have.
+        Names as in `load_data`, in the output order.
     batch, cell_type
         Of all fields.
     perturbation_kind
-        Of wells without one that are no negative control.
+        Default for wells other than negative controls.
     pixel_size
-        Micrometres (y, x), or none where it is not known.
+        Micrometres (y, x), or None if unknown.
     licence, source
-        Of the images.
+        Licence and source of the images.
 
     Raises
     ------
     DataError
-        When a well is not annotated or is annotated twice, or the sheet would have faults.
+        If a well is not annotated or annotated twice, or the sheet would be invalid.
     """
-    # Slow to import, and a dry run needs no more than the names of the gallery's files.
+    # Slow to import, and not needed for a dry run.
     from morphpipe.datasets.sources.sheet_faults import sheet_faults
 
     names = [channel.name for channel in channels]
@@ -324,7 +327,7 @@ def gallery_sheet(
     found = sheet_faults(table, columns, cell_type=cell_type, perturbation_kind=perturbation_kind)
     faults = [fault for fault in found if not fault.startswith(WARNING)]
     if faults:
-        raise DataError(f"{load_data.place} makes no sample sheet: {' '.join(faults)}")
+        raise DataError(f"{load_data.place} does not give a valid sample sheet: {' '.join(faults)}")
     frame = normalise_frame(
         table, columns, cell_type=cell_type, perturbation_kind=perturbation_kind
     )
@@ -339,7 +342,6 @@ def gallery_sheet(
 
 
 def _annotated(load_data: LoadData, annotation: pd.DataFrame) -> pd.DataFrame:
-    """The fields with the columns of their well's annotation."""
     keys = ["plate", "well"] if "plate" in annotation else ["well"]
     wells = annotation.copy()
     wells["well"] = [normalise_well(str(text)) for text in annotation["well"]]
@@ -347,7 +349,7 @@ def _annotated(load_data: LoadData, annotation: pd.DataFrame) -> pd.DataFrame:
         wells["plate"] = wells["plate"].astype(str)
     if wells["well"].isna().any():
         text = annotation["well"][wells["well"].isna()].iloc[0]
-        raise DataError(f"The annotation of the wells holds {text!r}, which is no well like B02.")
+        raise DataError(f"The annotation of the wells has {text!r}, which is not a well like B02.")
     twice = wells.duplicated(keys)
     if twice.any():
         place = " ".join(wells.loc[twice, keys].iloc[0])
@@ -361,6 +363,6 @@ def _annotated(load_data: LoadData, annotation: pd.DataFrame) -> pd.DataFrame:
         places = absent[["plate", "well"]].drop_duplicates().agg(" ".join, axis=1)
         raise DataError(
             f"{len(places)} wells of {load_data.place} are not annotated, the first one "
-            f"{places.iloc[0]}: add them to the annotation, or choose the wells to take."
+            f"{places.iloc[0]}: add them to the annotation, or select wells."
         )
     return joined.drop(columns="_merge")

@@ -1,4 +1,4 @@
-"""The Cell Painting Gallery as a source of datasets: fetching a plate, and its sample sheet."""
+"""The Cell Painting Gallery as a source of datasets."""
 
 import hashlib
 import zipfile
@@ -38,7 +38,7 @@ _GENES = {"5": ROHBAN_GENES_5, "12": ROHBAN_GENES_12}
 
 
 class GallerySource(RawSource[GalleryDataset]):
-    """A project of the gallery: single planes, and tables of them."""
+    """A project of the gallery: single planes, listed in tables."""
 
     # Plates of 384 wells with nine sites each.
     fields_per_plate = 384 * 9
@@ -49,11 +49,11 @@ class GallerySource(RawSource[GalleryDataset]):
         return len(self.settings.channels)
 
     def plates(self) -> Sequence[str]:
-        """Names of the plates in the order of the shards."""
+        """Names of the plates, in the order of the shards."""
         return self.settings.plates
 
     def downloads(self, what: str, folder: str) -> Iterator[Download]:
-        """The table of wells, and of each plate its table and its planes."""
+        """The table of wells, and each plate's table and planes."""
         settings = self.settings
         place = f"{folder}/annotation.csv"
         yield Download(f"{what}.annotation", settings.annotation, place, None, note=NO_LICENCE)
@@ -75,22 +75,22 @@ class GallerySource(RawSource[GalleryDataset]):
         return f"{self.settings.address.rstrip('/')}/{key}"
 
     def read_wells(self, annotation: str | Path) -> pd.DataFrame:
-        """The wells to take, and what was done to them.
+        """Read the wells to use and their treatments.
 
         Parameters
         ----------
         annotation
-            The table; its layout, genes, perturbations and controls are configured.
+            The table, in the configured layout.
 
         Returns
         -------
         pandas.DataFrame
-            `well`, `perturbation`, `control`, where plates differ `plate`, and what else is known.
+            `well`, `perturbation`, `control`, `plate` if plates differ, and further annotations.
 
         Raises
         ------
         DataError
-            When the table lacks a column or a perturbation.
+            If the table lacks a column or a perturbation.
         """
         settings = self.settings
         if settings.layout == "rohban":
@@ -129,7 +129,7 @@ class GallerySource(RawSource[GalleryDataset]):
         load_data: str | Path,
         lock: str | Path | None,
     ) -> None:
-        """Fetch a plate's table and the planes of the chosen wells, into one archive.
+        """Download a plate's table, and the planes of the selected wells into one archive.
 
         Parameters
         ----------
@@ -141,9 +141,9 @@ class GallerySource(RawSource[GalleryDataset]):
             The two files to write.
         lock
             See `morphpipe.datasets.fetch.download.fetch`. The planes have no published checksums:
-            what the first time gave is demanded from then on.
+            those of the first download are verified.
         """
-        # What it needs of the network is slow to import, and no dry run needs it.
+        # Slow to import, and not needed for a dry run.
         from morphpipe.datasets.fetch.many_files import fetch_plate
         from morphpipe.datasets.fetch.obtain import obtain, obtain_made
 
@@ -195,12 +195,12 @@ class GallerySource(RawSource[GalleryDataset]):
 
 
 def _require_planes(archive: Path, keys: Sequence[str], lock: str | Path | None) -> None:
-    """Make room for another selection of planes than an earlier run has fetched.
+    """Remove an archive with a different selection of planes from an earlier run.
 
     Raises
     ------
     DataError
-        When the archive was put there by hand and lacks planes.
+        If the archive was put there by hand and lacks planes.
     """
     if not archive.is_file():
         return
@@ -209,14 +209,14 @@ def _require_planes(archive: Path, keys: Sequence[str], lock: str | Path | None)
             missing = [key for key in keys if key not in content.NameToInfo]
     except ZIP_ERRORS as error:
         raise DataError(
-            f"{archive} cannot be read as a zip archive ({error}): move it away to have its planes "
-            "fetched again."
+            f"{archive} cannot be read as a zip archive ({error}): move it away to download its "
+            "planes again."
         ) from None
     if not missing:
         return
     if lock is None or address_of_checksum(lock, sha256_of_file(archive)) is None:
         raise DataError(
-            f"{archive} was put there by hand and lacks {len(missing)} of {len(keys)} planes that "
-            f"are wanted, the first {missing[0]}: add them, or move it away to have all fetched."
+            f"{archive} was put there by hand and lacks {len(missing)} of {len(keys)} required "
+            f"planes, e.g. {missing[0]}: add them, or move it away to download all."
         )
     archive.unlink()

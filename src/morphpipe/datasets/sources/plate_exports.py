@@ -1,4 +1,4 @@
-"""Sample sheets from the folders that Operetta, Phenix and ImageXpress instruments export."""
+"""Sample sheets from folders exported by Operetta, Phenix and ImageXpress instruments."""
 
 import os
 import re
@@ -17,14 +17,14 @@ Layout = Literal["auto", "operetta", "imagexpress"]
 _IMAGES = (".tif", ".tiff", ".png")
 _NAMES = {
     # Harmony (Revvity): row, column, field, plane, channel, then the timepoint (sk; from Harmony
-    # 5.3 on t alone). Older Operettas write the record (rc), which is the channel, before a ch1.
+    # 5.3 only t). Older Operettas write the record (rc), i.e. the channel, before a ch1.
     "operetta": re.compile(
         r"r(?P<row>\d{2})c(?P<column>\d{2})f(?P<site>\d+)p(?P<plane>\d+)(?:rc(?P<record>\d+))?"
         r"-ch(?P<channel>\d+)(?:sk(?P<timepoint>\d+)fk\d+fl\d+|t(?P<time>\d+))\.tiff?",
         re.IGNORECASE,
     ),
-    # MetaXpress (Molecular Devices): well, site where there are several, wavelength where there
-    # are several, and in databases a 36-digit id without anything before it. A small s is no row.
+    # MetaXpress (Molecular Devices): well, site and wavelength if there are several, and in
+    # databases a 36-digit id without separator. A lower-case s is not a row.
     "imagexpress": re.compile(
         r"(?:.+_)?(?P<well>(?-i:A[A-F]|[A-Z])\d{2})(?:_s(?P<site>\d+))?"
         r"(?:_w(?P<channel>\d(?=[0-9A-F]{8}-)|\d{1,2}(?=\.)))?"
@@ -35,7 +35,7 @@ _NAMES = {
 _PREFIX = {"operetta": "ch", "imagexpress": "w"}
 _FOLDER = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>\d+)", re.IGNORECASE)
 _FOLDER_MEANS = {"timepoint": "timepoint", "zstep": "plane"}
-# The plane of ImageXpress's images outside the folders ZStep_*, where there are such folders.
+# Plane number of ImageXpress images outside existing ZStep_* folders.
 _PROJECTION = 0
 _SHOWN = 20
 _SITE = ["plate", "well", "site"]
@@ -48,10 +48,7 @@ def _some(items: Iterable[object], separator: str = ", ") -> str:
 
 
 def _image_files(folder: Path) -> list[str]:
-    """Images below a folder, relative to it, in order.
-
-    Without what macOS leaves beside them: `._<name>`, and the folder `__MACOSX` of its archives.
-    """
+    """Images below a folder, relative and sorted, without macOS's `._<name>` and `__MACOSX`."""
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__MACOSX"]
@@ -62,7 +59,7 @@ def _image_files(folder: Path) -> list[str]:
 
 
 def _plate_of(location: PurePosixPath, folder: Path) -> str:
-    """The nearest folder that is not one of the instrument's own subfolders."""
+    """The nearest folder that is not one of the instrument's subfolders."""
     for part in reversed(location.parts[:-1]):
         if part.lower() != "images" and not _FOLDER.fullmatch(part):
             return part
@@ -75,7 +72,7 @@ def _row_letters(number: int) -> str:
 
 
 def _plane_row(location: str, layout: str, folder: Path) -> dict[str, Any] | None:
-    """What a file's name says, or none if it is not named like this."""
+    """Parse a file name; None if it does not fit the layout."""
     path = PurePosixPath(location)
     match = _NAMES[layout].fullmatch(path.name)
     if match is None:
@@ -104,7 +101,7 @@ def _plane_row(location: str, layout: str, folder: Path) -> dict[str, Any] | Non
 
 def _choose_layout(files: list[str], layout: str, folder: Path) -> str:
     if layout not in get_args(Layout):
-        raise DataError(f"There is no layout {layout!r}: choose {', '.join(get_args(Layout))}.")
+        raise DataError(f"Unknown layout {layout!r}; choose from {', '.join(get_args(Layout))}.")
     if layout != "auto":
         return layout
     fitting = [name for name in _NAMES if any(_plane_row(file, name, folder) for file in files)]
@@ -112,26 +109,26 @@ def _choose_layout(files: list[str], layout: str, folder: Path) -> str:
         return fitting[0]
     if fitting:
         raise DataError(
-            f"{folder} holds files named as by {' and by '.join(fitting)}: choose the layout."
+            f"{folder} has files named as by {' and by '.join(fitting)}: choose the layout."
         )
     raise DataError(
         f"No image below {folder} is named as by an Operetta, Phenix or ImageXpress "
         f"({_some(files) if files else 'there are no TIFF or PNG files'}): write the sample sheet "
-        "by hand, or with another program."
+        "by hand or with another tool."
     )
 
 
 def _choose(planes: pd.DataFrame, column: str, wanted: int | None, folder: Path) -> pd.DataFrame:
-    """Only one z-plane, or only one timepoint."""
+    """Select one z-plane or timepoint."""
     present = sorted(planes[column].unique().tolist())
     if wanted is None and len(present) > 1:
-        projected = " 0 are the images outside the folders ZStep_*, projections for instance."
+        projected = " 0 stands for images outside the folders ZStep_*, e.g. projections."
         raise DataError(
-            f"{folder} holds several values of {column} ({_some(present)}): choose one with "
+            f"{folder} has several values of {column} ({_some(present)}): choose one with "
             f"`{column}`.{projected if _PROJECTION in present else ''}"
         )
     if wanted is not None and wanted not in present:
-        raise DataError(f"{folder} holds no {column} {wanted}; it has {_some(present)}.")
+        raise DataError(f"{folder} has no {column} {wanted}; it has {_some(present)}.")
     return planes if wanted is None else planes[planes[column] == wanted]
 
 
@@ -143,42 +140,42 @@ def sheet_from_folder(
     plane: int | None = None,
     timepoint: int | None = None,
 ) -> pd.DataFrame:
-    """The fields of an instrument's export, as the beginning of a sample sheet.
+    """Start a sample sheet from the fields of an instrument's export.
 
-    File names are understood as Harmony's (Operetta, Phenix; `r03c03f03p01-ch5sk1fk1fl1.tiff`, from
-    Harmony 5.3 on `r01c03f02p01-ch01t01.tiff`) or MetaXpress's (ImageXpress; `A01_s1_w1.tif`, with
-    anything and `_` before the well, and with or without an id at the end; `TimePoint_1` and
-    `ZStep_1` folders).
+    File names are parsed as Harmony's (Operetta, Phenix; `r03c03f03p01-ch5sk1fk1fl1.tiff`, from
+    Harmony 5.3 `r01c03f02p01-ch01t01.tiff`) or MetaXpress's (ImageXpress; `A01_s1_w1.tif`, with an
+    optional prefix ending in `_` and an optional id at the end; `TimePoint_1` and `ZStep_1`
+    folders).
 
     Parameters
     ----------
     folder
-        With the images, also in subfolders. Save the sheet into this folder.
+        Folder of the images, searched recursively. Save the sheet in this folder.
     layout
-        Whose file names; "auto" takes the one that fits.
+        Layout of the file names; "auto" detects it.
     plate
-        The plate's name; none takes the name of the folder that each image is in (not `Images`,
-        `TimePoint_*` or `ZStep_*`, but the one above).
+        The plate's name; None uses the name of each image's folder (above `Images`, `TimePoint_*`
+        and `ZStep_*`).
     plane, timepoint
-        Which z-plane and timepoint to take where there are several. Of an ImageXpress, plane 0 are
-        the images beside the folders `ZStep_*`.
+        The z-plane and timepoint to use if there are several. For ImageXpress, plane 0 stands for
+        the images next to the folders `ZStep_*`.
 
     Returns
     -------
     pandas.DataFrame
         One row per field: `plate`, `well` (as A01), `site`, one column per channel (`ch1` ... or
-        `w1` ...) with locations relative to `folder`, and an empty `perturbation` to be filled
-        in, by hand or by `add_layout`. Images with other names are listed in a Python warning.
+        `w1` ...) with locations relative to `folder`, and an empty `perturbation` to fill in, by
+        hand or with `add_layout`. A Python warning lists images with other names.
 
     Raises
     ------
     DataError
-        When no image fits, several planes or timepoints are there and none is chosen, a field
-        lacks a channel that others have, or two images claim the same channel of the same field.
+        If no image fits, a choice among several planes or timepoints is missing, a field lacks a
+        channel that others have, or two images have the same channel and field.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
+        raise DataError(f"The folder {folder} does not exist.")
     files = _image_files(folder)
     layout_name = _choose_layout(files, layout, folder)
     found = [(file, _plane_row(file, layout_name, folder)) for file in files]
@@ -196,9 +193,9 @@ def sheet_from_folder(
     repeated = planes[planes.duplicated([*_SITE, "channel"], keep=False)]
     if len(repeated):
         raise DataError(
-            f"Several images below {folder} are of the same channel of the same plate, well and "
-            f"site: {_some(repeated['location'])}. Move one plate into a folder of its own, or "
-            "leave out the copies."
+            f"Several images below {folder} have the same channel, plate, well and site: "
+            f"{_some(repeated['location'])}. Move each plate to its own folder, or remove the "
+            "copies."
         )
     sheet = planes.pivot(index=_SITE, columns="channel", values="location").sort_index()
     sheet = sheet.rename(columns=lambda number: f"{_PREFIX[layout_name]}{number}")
@@ -210,12 +207,12 @@ def sheet_from_folder(
     if lacking:
         raise DataError(
             f"{len(lacking)} fields below {folder} lack a channel that others have: "
-            f"{_some(lacking, '; ')}. Export them again, or move what is incomplete away."
+            f"{_some(lacking, '; ')}. Export them again, or move incomplete fields away."
         )
     if unmatched:
         warnings.warn(
             f"{len(unmatched)} images below {folder} are not named as by {layout_name} and are "
-            f"left out: {_some(unmatched)}",
+            f"ignored: {_some(unmatched)}",
             stacklevel=2,
         )
     sheet = sheet.rename_axis(columns=None).reset_index()
@@ -223,27 +220,27 @@ def sheet_from_folder(
 
 
 def add_layout(frame: pd.DataFrame, layout_table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in what stands in each well, from a plate map.
+    """Fill in the perturbations of wells from a plate map.
 
     Parameters
     ----------
     frame
         See `sheet_from_folder`.
     layout_table
-        One row per well: `well`, `perturbation`, any further column of a sample sheet, and where
-        plates differ `plate`. Without it, every plate has this map.
+        One row per well: `well`, `perturbation`, any further column of a sample sheet, and `plate`
+        if plates differ; otherwise the map holds for every plate.
 
     Returns
     -------
     pandas.DataFrame
-        The rows of `frame`, with the map's columns. Wells of the map without an image are listed
-        in a Python warning.
+        The rows of `frame`, with the map's columns. A Python warning lists wells of the map without
+        an image.
 
     Raises
     ------
     DataError
-        When the map lacks a column, names a well twice or in another way than A01, has a column
-        that `frame` has too, or does not have all wells of `frame`.
+        If the map lacks a column, has duplicate or malformed wells (not like A01), shares a column
+        with `frame`, or lacks wells of `frame`.
     """
     missing = [column for column in ("well", "perturbation") if column not in layout_table]
     if missing:
@@ -253,8 +250,8 @@ def add_layout(frame: pd.DataFrame, layout_table: pd.DataFrame) -> pd.DataFrame:
     wells = known["well"].astype("string").fillna("").map(normalise_well)
     if wells.isna().any():
         raise DataError(
-            f"The plate map names the wells {_some(known.loc[wells.isna(), 'well'])}, which are "
-            "not wells like A01."
+            f"The plate map has the wells {_some(known.loc[wells.isna(), 'well'])}, which are not "
+            "wells like A01."
         )
     known = known.assign(well=wells)
     if "plate" in keys:
@@ -264,7 +261,7 @@ def add_layout(frame: pd.DataFrame, layout_table: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"The plate map has no perturbation for {_some(known['well'][empty])}.")
     repeated = known.loc[known.duplicated(keys), keys].agg(" ".join, axis=1)
     if len(repeated):
-        raise DataError(f"The plate map names more than once: {_some(repeated)}.")
+        raise DataError(f"The plate map has duplicates: {_some(repeated)}.")
     rest = frame.drop(columns="perturbation", errors="ignore")
     both = [column for column in known if column in rest and column not in keys]
     if both:
@@ -276,8 +273,8 @@ def add_layout(frame: pd.DataFrame, layout_table: pd.DataFrame) -> pd.DataFrame:
     lone = joined.loc[joined["origin"] == "left_only", ["plate", "well"]].drop_duplicates()
     if len(lone):
         raise DataError(
-            f"The plate map does not say what is in {_some(lone.agg(' '.join, axis=1))}: add them, "
-            "or take their fields out of the sheet."
+            f"The plate map lacks {_some(lone.agg(' '.join, axis=1))}: add them, or remove their "
+            "fields from the sheet."
         )
     imaged = set(joined[keys].itertuples(index=False, name=None))
     without = [key for key in known[keys].itertuples(index=False, name=None) if key not in imaged]

@@ -1,4 +1,4 @@
-"""The sources of datasets: by the `source` of their settings, the class that knows the rest."""
+"""Registry of dataset sources, by the `source` of their settings."""
 
 from importlib import import_module
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from morphpipe.config.datasets import Dataset
 from morphpipe.datasets.sources.source import Source
 
-# Imported when one is asked, since what reads sheets takes long to import.
+# Imported lazily: readers of sheets are slow to import.
 SOURCES = {
     "simulated": "simulated_source.SimulatedSource",
     "rxrx1": "rxrx1_source.RxRx1Source",
@@ -18,7 +18,7 @@ SOURCES = {
 
 
 def source_of(settings: Dataset) -> Source[Any]:
-    """The source of a dataset."""
+    """Return the source of a dataset."""
     module, _, name = SOURCES[settings.source].partition(".")
     source: Source[Any] = getattr(import_module(f"{__package__}.{module}"), name)(settings)
     return source

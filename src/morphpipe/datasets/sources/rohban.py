@@ -1,7 +1,7 @@
-"""Rohban et al. 2017 (cpg0017-rohban-pathways): which construct a well holds.
+"""Rohban et al. 2017 (cpg0017-rohban-pathways): constructs of the wells.
 
-U2OS cells under overexpressed genes (open reading frames), plates 41744, 41754, 41755, 41756 and
-41757 of the batch 2013_10_11_SIGMA2_Pilot, one layout for all of them.
+U2OS cells overexpressing genes (open reading frames), plates 41744, 41754, 41755, 41756 and 41757
+of the batch 2013_10_11_SIGMA2_Pilot, all with the same layout.
 """
 
 import io
@@ -32,7 +32,7 @@ ROHBAN_GENES_12 = (
 
 NEGATIVE_CONTROL = "EMPTY"
 _COLUMNS = ("PUBLICID", "Well", "TARGETGENE", "TARGETTRANS", "ISMUTANT")
-# PUBLICID of the wells without a construct.
+# PUBLICID of wells without a construct.
 _NOTHING = "0"
 
 
@@ -54,15 +54,15 @@ def rohban_annotation(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When columns are missing, a well is none or stands there twice, or a well has a construct
-        and no gene, or a gene and no construct.
+        If columns are missing, a well is malformed or repeated, or a well has a construct without a
+        gene or vice versa.
     """
     path = Path(path)
     try:
-        # As text: PUBLICID 0 is a mark, and a gene may be called NA in no other way than "NA".
+        # As text: PUBLICID 0 is a marker, and a gene may be called "NA".
         table = pd.read_csv(io.BytesIO(read_table_bytes(path, "annotation")), dtype=str)
     except ValueError as error:
-        raise DataError(f"{path} cannot be read as CSV ({error}): fetch it again.") from None
+        raise DataError(f"{path} cannot be read as CSV ({error}): download it again.") from None
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}.")

@@ -32,18 +32,18 @@ MANIFEST = ChannelManifest(
     source="RxRx1, Recursion (Sypetkowski et al. 2023)",
 )
 
-# sirna_id of the wells without siRNA, and of the 30 positive controls
-# (RxRx1's metadata; 0 to 1107 are the treatments).
+# sirna_id of wells without siRNA, and of the 30 positive controls (RxRx1's metadata; 0 to 1107 are
+# treatments).
 NEGATIVE_CONTROL = 1138
 POSITIVE_CONTROLS = range(1108, 1138)
 
-# Every published field has this height and width, in pixels; reading checks each plane.
+# Height and width of all published fields, in pixels; verified on reading.
 SIZE = 512
 
-# How the archive names its planes.
+# Names of planes in the archive.
 MEMBERS = "rxrx1/images/{batch}/Plate{plate}/{well}_s{site}_w{channel}.png"
 
-# The published one has 11 MB.
+# The published file has 11 MB.
 _LARGEST_TABLE = 1 << 28
 _COLUMNS = (
     "site_id",
@@ -57,22 +57,22 @@ _COLUMNS = (
 
 
 def read_metadata(path: str | Path) -> pd.DataFrame:
-    """RxRx1's metadata.csv, from the official zip or on its own.
+    """Read RxRx1's metadata.csv, from the official zip or as a file.
 
     Raises
     ------
     DataError
-        When the table is missing, cannot be read or lacks a column.
+        If the table is missing, unreadable or lacks a column.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"There is no metadata {path}: fetch it again.")
+        raise DataError(f"The metadata {path} do not exist: download them again.")
     data = path.read_bytes()
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             tables = [name for name in archive.namelist() if name.endswith("metadata.csv")]
             if len(tables) != 1:
-                raise DataError(f"{path} holds {len(tables)} files metadata.csv; one is expected.")
+                raise DataError(f"{path} has {len(tables)} files metadata.csv; one is expected.")
             size = archive.getinfo(tables[0]).file_size
             if size > _LARGEST_TABLE:
                 raise DataError(f"{path}: metadata.csv has {size} bytes, too many for RxRx1's.")
@@ -80,7 +80,7 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
                 data = stream.read(size + 1)
     try:
         table = pd.read_csv(io.BytesIO(data), dtype={"plate": int, "site": int, "sirna_id": int})
-    except ValueError as error:  # also of the parser, of the encoding and of empty cells
+    except ValueError as error:  # includes parser and encoding errors and empty cells
         raise DataError(
             f"{path}: metadata.csv cannot be read as RxRx1's table ({error})."
         ) from None
@@ -91,10 +91,10 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
 
 
 def _sirna_names(table: pd.DataFrame, metadata: str | Path) -> pd.Series:
-    """Thermo Fisher's name of every row's siRNA, without which genes cannot be told."""
+    """Thermo Fisher's siRNA names, which identify genes."""
     if "sirna" not in table:
         raise DataError(
-            f"{metadata} has no column sirna, by which siRNAs and genes are found: fetch the "
+            f"{metadata} has no column sirna, which identifies siRNAs and genes: download the "
             "official metadata again."
         )
     return table["sirna"].astype("string").fillna("")
@@ -113,10 +113,9 @@ def build_fields(
     genes: Mapping[str, str] | None = None,
     quarantine: bool = False,
 ) -> tuple[FieldTable, pd.DataFrame]:
-    """The field table of RxRx1 beside its archive.
+    """Build the field table of RxRx1 for its archive.
 
-    The archive's directory is read once; no image is unpacked. Every plane is decoded only when
-    it is used.
+    The archive's directory is read once; planes are decoded only when used.
 
     Parameters
     ----------
@@ -125,30 +124,30 @@ def build_fields(
     metadata
         rxrx1-metadata.zip, or metadata.csv.
     folder
-        Where the table will be written: the archive is named relative to it.
+        Folder of the table, to which the archive's path is relative.
     dataset
         The dataset's name in the configuration.
     cell_types, batches, perturbations
-        What to take; none means all. Batches are the metadata's experiments, perturbations
+        Values to select; None for all. Batches are the metadata's experiments, perturbations
         sirna_ids as strings.
     sirnas
-        Names of the siRNAs to take (the metadata's column `sirna`); the negative control stays.
+        Names of the siRNAs to select (the metadata's column `sirna`), besides the negative control.
     genes
-        Gene of each siRNA by its name; what is not in it has no gene.
+        Gene of each siRNA by name; others have no gene.
     quarantine
-        False: a row without all its planes stops. True: it goes into the quarantine table.
+        Whether rows with missing planes go to the quarantine table; otherwise they are errors.
 
     Returns
     -------
     fields : FieldTable
         One row per site, in the metadata's order.
     quarantine : pandas.DataFrame
-        `field_id` and `reason` of the rows left out.
+        `field_id` and `reason` of excluded rows.
 
     Raises
     ------
     DataError
-        When nothing remains, or a plane is missing and `quarantine` is false.
+        If no row remains, or a plane is missing and `quarantine` is false.
     """
     images, folder = Path(images), Path(folder)
     table = read_metadata(metadata)
@@ -173,8 +172,8 @@ def build_fields(
         wanted = _sirna_names(table, metadata).isin(list(sirnas))
         if not wanted.any():
             raise DataError(
-                f"None of the {len(sirnas)} chosen siRNAs is named in the column sirna of "
-                f"{metadata}: fetch the official metadata again, or choose by `perturbations`."
+                f"None of the {len(sirnas)} selected siRNAs is in the column sirna of {metadata}: "
+                "download the official metadata again, or select by `perturbations`."
             )
         table = table[control | wanted]
     if table.empty:
@@ -196,9 +195,9 @@ def build_fields(
             reason = f"{absent[0]} is not in {images.name}"
             if not quarantine:
                 raise DataError(
-                    f"Site {site.site_id} of the metadata has no image: {reason}. Fetch the "
+                    f"Site {site.site_id} of the metadata has no image: {reason}. Download the "
                     "archive again, or set the dataset's `quality: {unreadable: quarantine}` to "
-                    "leave such sites out and have them listed in the report."
+                    "exclude such sites and list them in the report."
                 )
             left_out.append({"field_id": str(site.site_id), "reason": reason})
             continue

@@ -1,4 +1,4 @@
-"""RxRx1 as a source of datasets: its download, whole or in part, and its fields."""
+"""RxRx1 as a source of datasets, downloaded in whole or in part."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
     """RxRx1: two archives for all plates."""
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
-        """Shards that can hold fields of these cell types (None: of any)."""
+        """Shards with fields of these cell types (None for any)."""
         return self.settings.shards_with(None if cell_types is None else list(cell_types))
 
     def fields(self) -> tuple[int, int]:
@@ -33,7 +33,7 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
         yield Work("download", 2, 0.0, _BYTES)
 
     def downloads(self, what: str, folder: str) -> Iterator[Download]:
-        """The archive of planes, the metadata, and the table of genes where one is configured."""
+        """The archive of planes, the metadata, and the table of genes if configured."""
         settings, whole = self.settings, self.settings.fetch == "whole"
         yield Download(
             what,
@@ -56,26 +56,25 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
             yield Download(f"{what}.genes", settings.genes, place, None, note=NO_LICENCE)
 
     def download(self, images: str | Path, metadata: str | Path, lock: str | Path | None) -> None:
-        """Bring the archive of planes and the metadata to where they are configured to be.
+        """Download the archive of planes and the metadata to their configured paths.
 
-        With `fetch: selected`, only the planes of the selected experiments are fetched, by range
-        requests (MorphoDiff's HUVEC-01, say, is about a gigabyte of 47).
+        With `fetch: selected`, only planes of the selected experiments are downloaded, by range
+        requests (e.g. for MorphoDiff's HUVEC-01 about one of 47 gigabytes).
 
         Parameters
         ----------
         images, metadata
-            The two files; one that is there already is kept, see
-            `morphpipe.datasets.fetch.obtain`.
+            The two files; existing ones are kept, see `morphpipe.datasets.fetch.obtain`.
         lock
-            See `morphpipe.datasets.fetch.download.fetch`. Every plane of a selection is checked
-            against the archive's directory, and the whole against what the first time gave.
+            See `morphpipe.datasets.fetch.download.fetch`. Planes of a selection are verified by the
+            archive's directory, and the result by the checksum of the first download.
 
         Raises
         ------
         DataError
-            When something cannot be had, or an experiment or cell type is not in the metadata.
+            If a download fails, or an experiment or cell type is not in the metadata.
         """
-        # What it needs of the network is slow to import, and no dry run needs it.
+        # Slow to import, and not needed for a dry run.
         from morphpipe.datasets.fetch.obtain import obtain, obtain_made
         from morphpipe.datasets.fetch.remote_zip import fetch_members
 
@@ -95,12 +94,12 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
         )
 
     def selected_experiments(self, metadata: str | Path) -> set[str]:
-        """Experiments that the configured cell types and batches leave.
+        """Select the experiments with the configured cell types and batches.
 
         Raises
         ------
         DataError
-            When a name is not in the metadata.
+            If a name is not in the metadata.
         """
         table = read_metadata(metadata)[["cell_type", "experiment"]].drop_duplicates()
         chosen = pd.Series(True, index=table.index)
@@ -114,7 +113,7 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
                 chosen &= table[column].isin(list(names))
         if not chosen.any():
             raise DataError(
-                "No experiment of RxRx1 has both a chosen cell type and a chosen batch."
+                "No experiment of RxRx1 has both a selected cell type and a selected batch."
             )
         return set(table.loc[chosen, "experiment"])
 
@@ -124,12 +123,12 @@ class RxRx1Source(InPlaceSource[RxRx1Dataset]):
         files: Mapping[str, Sequence[Path]],
         folder: Path,
     ) -> tuple[FieldTable, pd.DataFrame]:
-        """The fields as configured, and those whose planes are not in the archive.
+        """Return the configured fields, and those with planes missing from the archive.
 
         Parameters
         ----------
         name
-            Of the dataset.
+            Name of the dataset.
         files
             `images`, `metadata` and, for the column `gene`, Thermo Fisher's table `genes`.
         folder

@@ -1,8 +1,8 @@
-"""Which gene a siRNA of RxRx1 silences, and the siRNAs that MorphoDiff takes.
+"""Genes of RxRx1's siRNAs, and MorphoDiff's subset of siRNAs.
 
-RxRx1's metadata name a siRNA twice: by Thermo Fisher's name in the column `sirna` (EMPTY for the
-negative control) and by a number in `sirna_id`. Only the official metadata join the two: the
-competition's tables (`train.csv`, `test.csv`) hold numbers alone.
+RxRx1's metadata identify a siRNA by Thermo Fisher's name (column `sirna`; EMPTY for the negative
+control) and by a number (`sirna_id`). Only the official metadata have both: the competition's
+tables (`train.csv`, `test.csv`) have only numbers.
 """
 
 import io
@@ -18,9 +18,9 @@ _NAME, _GENE = "siRNA ID", "Gene Symbol"
 
 
 def genes_of_sirnas(path: str | Path) -> dict[str, str]:
-    """The gene of every siRNA in Thermo Fisher's export.
+    """Read the gene of every siRNA from Thermo Fisher's export.
 
-    Where several symbols are listed ("MTHFS;ST20-MTHFS"), the first one is meant.
+    Of several symbols ("MTHFS;ST20-MTHFS"), the first is used.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def genes_of_sirnas(path: str | Path) -> dict[str, str]:
     Returns
     -------
     dict
-        Gene by siRNA; siRNAs without a symbol (s21506 in the published export) are not in it.
+        Gene by siRNA, without siRNAs that have no symbol (s21506 in the published export).
 
     Raises
     ------
     DataError
-        When the table cannot be read, or a siRNA stands there without a name or with two genes.
+        If the table is unreadable, or a siRNA has no name or two genes.
     """
     try:
         table = pd.read_csv(
@@ -46,8 +46,8 @@ def genes_of_sirnas(path: str | Path) -> dict[str, str]:
         )
     except ValueError as error:
         raise DataError(
-            f"{path} cannot be read as Thermo Fisher's table of siRNAs ({error}): it has to be a "
-            f"CSV with the columns {_NAME!r} and {_GENE!r}."
+            f"{path} cannot be read as Thermo Fisher's table of siRNAs ({error}): it must be a CSV "
+            f"with the columns {_NAME!r} and {_GENE!r}."
         ) from None
     genes: dict[str, str] = {}
     for row, (text, symbols) in enumerate(zip(table[_NAME], table[_GENE], strict=True)):
@@ -60,11 +60,11 @@ def genes_of_sirnas(path: str | Path) -> dict[str, str]:
 
 
 def morphodiff_huvec() -> tuple[str, ...]:
-    """The 1,061 siRNAs of MorphoDiff's HUVEC experiments, by Thermo Fisher's names.
+    """List the 1,061 siRNAs of MorphoDiff's HUVEC experiments, by Thermo Fisher's names.
 
-    They are names in the column `sirna` of RxRx1's official metadata. The experiments have the
-    negative control EMPTY besides. MorphoDiff's lists flag none of them as out of distribution,
-    and those of "Single Batch" and of all batches hold the same names.
+    Names as in the column `sirna` of RxRx1's official metadata; the experiments also have the
+    negative control EMPTY. MorphoDiff's lists flag none as out of distribution; those of "Single
+    Batch" and of all batches are identical.
     """
     text = resources.files("morphpipe.datasets").joinpath("resources/morphodiff_huvec.txt")
     return tuple(line for line in text.read_text("utf-8").splitlines() if not line.startswith("#"))

@@ -32,10 +32,10 @@ KEY_COLUMNS = (
 )
 REQUIRED_COLUMNS = ("plate", "well", "perturbation")
 ILLUMINATION = "illumination:"
-# Starts what `sheet_faults` lists without stopping anyone.
+# Prefix of non-fatal entries of `sheet_faults`.
 
 _METADATA_KEY = b"morphpipe"
-# Rows A to AF and columns 1 to 48: plates of up to 1,536 wells.
+# Rows A to AF, columns 1 to 48: plates of up to 1,536 wells.
 _WELL = re.compile(r"(A?[A-F]|[G-Z])([0-9]{1,2})")
 
 
@@ -48,7 +48,7 @@ class SheetChannel:
     name
         Short name, also the plane's name in an image archive.
     stain
-        The dye, and what it stains.
+        The dye and its target.
     column
         The column that holds the locations of its planes.
     """
@@ -65,19 +65,18 @@ class SampleSheet:
     Attributes
     ----------
     frame
-        `KEY_COLUMNS`, then one column per channel name with locations (see
-        `morphpipe.datasets.preparation.planes`), then where there are any `illumination:<channel
-        name>` with the locations of illumination functions (`.npy`). `site` is int64,
-        `concentration` float64 (micromolar, NaN where there is none), everything else a string or
-        missing.
+        `KEY_COLUMNS`, one column per channel name with locations (see
+        `morphpipe.datasets.preparation.planes`), and optionally `illumination:<channel name>` with
+        the locations of illumination functions (`.npy`). `site` is int64, `concentration` float64
+        (micromolar, NaN if none), everything else a string or missing.
     channels
         In order.
     pixel_size
-        Micrometres per pixel (y, x), or none where it is not known.
+        Micrometres per pixel (y, x), or None if unknown.
     licence, source
-        Of the images.
+        Licence and source of the images.
     folder
-        What the locations are relative to.
+        Base of the locations.
     """
 
     frame: pd.DataFrame
@@ -92,19 +91,16 @@ class SampleSheet:
 
     @property
     def plates(self) -> tuple[str, ...]:
-        """Plates in order of first appearance.
-
-        `batch/plate` where several batches have a plate of that name.
-        """
+        """Plates by first appearance; `batch/plate` if several batches have that plate name."""
         return tuple(plate_names(self.frame).unique())
 
     def of_plate(self, plate: str) -> "SampleSheet":
-        """The rows of one plate, named as in `plates`.
+        """Select the rows of one plate, named as in `plates`.
 
         Raises
         ------
         DataError
-            When there is no such plate.
+            If there is no such plate.
         """
         mask = plate_names(self.frame) == plate
         if not mask.any():
@@ -116,13 +112,13 @@ class SampleSheet:
 
 
 def plate_names(frame: pd.DataFrame) -> pd.Series:
-    """The plate of every row: `batch/plate` where several batches have a plate of that name."""
+    """Plate of every row: `batch/plate` if several batches have a plate of that name."""
     batches = frame.groupby("plate")["batch"].transform("nunique")
     return frame["plate"].where(batches == 1, frame["batch"] + "/" + frame["plate"])
 
 
 def normalise_well(text: str) -> str | None:
-    """A well as row letters and two digits (`b2` becomes `B02`), or none if it is no well."""
+    """Normalise a well to row letters and two digits (`b2` to `B02`), or return None."""
     match = _WELL.fullmatch(text.strip().upper())
     if match is None or not 1 <= int(match[2]) <= 48:
         return None
@@ -130,7 +126,7 @@ def normalise_well(text: str) -> str | None:
 
 
 def _text(frame: pd.DataFrame, column: str, absent: str | None = None) -> pd.Series:
-    """A column as stripped text, empty cells missing; all `absent` where there is no column."""
+    """A column as stripped text, empty cells missing; all `absent` without the column."""
     if column not in frame:
         return pd.Series([absent] * len(frame), dtype="string")
     values = frame[column].astype("string").str.strip()
@@ -138,7 +134,7 @@ def _text(frame: pd.DataFrame, column: str, absent: str | None = None) -> pd.Ser
 
 
 def _made_field_ids(frame: pd.DataFrame) -> pd.Series:
-    """Plate, well and site; with a hash of the plate where file names cannot hold its letters."""
+    """Plate, well and site; with a hash of the plate if its name is not path-safe."""
     names = plate_names(frame)
     plates = names.drop_duplicates().dropna()
     shown = plates.str.replace(r"[^A-Za-z0-9_]+", "-", regex=True).str.lstrip("-_")
@@ -165,10 +161,9 @@ def normalise_frame(
     negative_controls: Iterable[str] = (),
     positive_controls: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """A user's table in the columns of a sample sheet, row by row.
+    """Convert a user's table to the columns of a sample sheet, row by row.
 
-    What cannot be understood becomes missing; `sheet_faults` says what that was. Parameters as in
-    `read_sheet`.
+    Invalid values become missing; `sheet_faults` reports them. Parameters as in `read_sheet`.
 
     Returns
     -------
@@ -212,15 +207,15 @@ def normalise_frame(
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """A normalised sheet with the types of its columns."""
+    """Cast the columns of a normalised sheet."""
     types = {"site": "int64", "concentration": "float64"}
     return frame.astype({column: types.get(column, "string") for column in frame.columns})
 
 
 def write_sheet(sheet: SampleSheet, path: str | Path) -> None:
-    """Write a sample sheet to Parquet; the same sheet gives the same bytes.
+    """Write a sample sheet to Parquet, byte-reproducibly.
 
-    The folder is noted relative to that of `path`, so that the two can be moved together.
+    The folder is stored relative to that of `path`, so that both can be moved together.
     """
     path = Path(path)
     types = {"site": pa.int32(), "concentration": pa.float64()}
@@ -242,12 +237,12 @@ def write_sheet(sheet: SampleSheet, path: str | Path) -> None:
 
 
 def load_sheet(path: str | Path) -> SampleSheet:
-    """Read a sample sheet that `write_sheet` has written.
+    """Read a sample sheet from `write_sheet`.
 
     Raises
     ------
     DataError
-        When the file is missing, damaged or no such sheet.
+        If the file is missing, damaged or not such a sheet.
     """
     path = Path(path)
     table = read_parquet(path)

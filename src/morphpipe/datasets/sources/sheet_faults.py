@@ -1,4 +1,4 @@
-"""Everything that is wrong with a sample sheet, at once and in words."""
+"""Validation of a sample sheet, listing all faults at once."""
 
 import re
 import unicodedata
@@ -31,7 +31,7 @@ from morphpipe.datasets.sources.sheet import (
 )
 from morphpipe.tables.fields import CONTROLS, PERTURBATION_KINDS, name_fault
 
-# As in the field table, since ids and channel names become parts of file names.
+# As in the field table: ids and channel names become parts of file names.
 _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
 
 
@@ -49,20 +49,20 @@ def sheet_faults(
     negative_controls: Sequence[str] = (),
     positive_controls: Sequence[str] = (),
 ) -> list[str]:
-    """All faults of a user's table, without opening an image.
+    """List the faults of a user's table, without opening images.
 
     Parameters
     ----------
     frame
-        The table as it was read.
+        The table as read.
     channels, cell_type, perturbation_kind, negative_controls, positive_controls
         See `morphpipe.datasets.sources.user_sheet.read_sheet`.
 
     Returns
     -------
     list of str
-        One sentence per kind of fault, rows counted from 1 below the header, at most some 20
-        named. What is only doubtful begins with "Warning: ".
+        One sentence per kind of fault, with up to about 20 rows, counted from 1 below the header.
+        Non-fatal entries start with "Warning: ".
     """
     faults = list(
         _setting_faults(channels, perturbation_kind, negative_controls, positive_controls)
@@ -76,7 +76,7 @@ def sheet_faults(
         )
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
-        faults.append(f"The column {listed(repeated.unique())} stands there more than once.")
+        faults.append(f"The column {listed(repeated.unique())} is repeated.")
     if not len(frame):
         faults.append("The table has no rows.")
     if faults:
@@ -109,7 +109,7 @@ def _setting_faults(
     positive: Sequence[str],
 ) -> Iterator[str]:
     if not channels:
-        yield "The sheet has no channels: name at least one."
+        yield "The sheet has no channels: configure at least one."
     names = [channel.name for channel in channels]
     columns = [channel.column for channel in channels]
     for what, values in (("name", names), ("column", columns)):
@@ -126,7 +126,7 @@ def _setting_faults(
         yield f"perturbation_kind {kind!r} is not one of {listed(PERTURBATION_KINDS)}."
     both = sorted(set(negative) & set(positive))
     if both:
-        yield f"{listed(both)} is named as negative and as positive control."
+        yield f"{listed(both)} is both a negative and a positive control."
 
 
 def _cell_faults(
@@ -135,7 +135,6 @@ def _cell_faults(
     channels: Sequence[SheetChannel],
     cell_type: str | None,
 ) -> Iterator[str]:
-    """Cells that are empty or cannot be understood."""
     raw = frame.astype("string").apply(lambda column: column.str.strip()).reset_index(drop=True)
     empty = raw.isna() | (raw == "")
     filled = [*REQUIRED_COLUMNS, *(channel.column for channel in channels)]
@@ -151,8 +150,11 @@ def _cell_faults(
         )
     for column, expected in (
         ("well", "wells like A01 (rows A to AF, columns 1 to 48)"),
-        ("site", "whole numbers from 0 on"),
-        ("concentration", "numbers from 0 on (micromolar, with a decimal point; empty for none)"),
+        ("site", "non-negative integers"),
+        (
+            "concentration",
+            "numbers from 0 (micromolar, with a decimal point; empty for none)",
+        ),
     ):
         wrong = rows[column].isna() & ~empty[column] if column in raw else pd.Series(dtype=bool)
         if wrong.any():
@@ -171,8 +173,8 @@ def _cell_faults(
             wrong = (reasons == reason).reindex(rows.index, fill_value=False)
             values = rows.loc[wrong, column].unique()
             yield (
-                f"Column {column} has {listed(map(repr, values))} in {_rows(wrong)}, which cannot "
-                f"be a name, since {reason}: rename it."
+                f"Column {column} has {listed(map(repr, values))} in {_rows(wrong)}, which is not "
+                f"a valid name, since {reason}: rename it."
             )
     for column in [column for column in rows if column.startswith(ILLUMINATION)]:
         wrong = ~rows[column].str.lower().str.endswith(".npy").fillna(True).astype(bool)
@@ -182,7 +184,7 @@ def _cell_faults(
     unknown = [c for c in frame.columns if str(c).startswith(ILLUMINATION) and c not in known]
     if unknown:
         yield (
-            f"The column {listed(unknown)} is of no channel; there could be "
+            f"The column {listed(unknown)} belongs to no channel; possible are "
             f"{listed(sorted(known))}."
         )
 
@@ -200,20 +202,20 @@ def _control_faults(
 
 
 def _identity_faults(rows: pd.DataFrame) -> Iterator[str]:
-    """Rows that stand for the same field, and wells that hold several things."""
+    """Duplicate fields, and wells with several conditions."""
     ids = rows["field_id"]
     repeated = ids.duplicated(keep=False) & ids.notna()
     if repeated.any():
         yield (
-            f"The field_id {listed(ids[repeated].unique())} stands in {_rows(repeated)}: every "
-            "field needs one of its own (made of plate, well and site where there is no column)."
+            f"The field_id {listed(ids[repeated].unique())} is repeated in {_rows(repeated)}: ids "
+            "must be unique (without the column they are made of plate, well and site)."
         )
     names = ids.fillna("empty")
     unsafe = names.map(lambda i: not _PATH_SAFE.fullmatch(i) or ".." in i).astype(bool)
     if unsafe.any():
         yield (
-            f"The field_id {listed(ids[unsafe].unique())} in {_rows(unsafe)} cannot become a part "
-            "of file names: use letters, digits, _ . = + -, beginning with a letter or digit."
+            f"The field_id {listed(ids[unsafe].unique())} in {_rows(unsafe)} cannot be used in "
+            "file names: use letters, digits, _ . = + -, starting with a letter or digit."
         )
     site = ["batch", "plate", "well", "site"]
     twice = rows.duplicated(site, keep=False) & rows[site].notna().all(axis=1) & ~repeated
@@ -237,12 +239,12 @@ def _warnings(
 ) -> Iterator[str]:
     unused = [name for name in (*negative, *positive) if name not in set(rows["perturbation"])]
     if unused:
-        yield f"{WARNING}the control {listed(unused)} stands in no row."
+        yield f"{WARNING}the control {listed(unused)} is in no row."
     alike = _look_alike(rows["perturbation"].dropna().unique())
     if alike:
         yield (
-            f"{WARNING}the perturbations {listed(alike)} look alike and are taken for different "
-            "ones: write them in one way if they are not."
+            f"{WARNING}the perturbations {listed(alike)} look alike but are treated as different: "
+            "use one spelling if they are the same."
         )
     known = {*KEY_COLUMNS, *(channel.column for channel in channels)}
     known |= {ILLUMINATION + channel.name for channel in channels}
@@ -252,8 +254,8 @@ def _warnings(
     controls = rows["control"] == "negative"
     if not controls.any():
         yield (
-            f"{WARNING}there is no negative control: effects of perturbations cannot be measured "
-            "against one."
+            f"{WARNING}there is no negative control, so effects of perturbations cannot be "
+            "measured."
         )
         return
     plates = plate_names(rows)
@@ -263,7 +265,7 @@ def _warnings(
 
 
 def _look_alike(names: Iterable[str]) -> list[str]:
-    """Names that differ in case, blanks, invisible characters or Unicode's form alone, as pairs."""
+    """Pairs of names that differ only in case, blanks, invisible characters or Unicode form."""
     groups: dict[str, list[str]] = {}
     for name in names:
         plain = unicodedata.normalize("NFKC", name).casefold()
@@ -273,24 +275,22 @@ def _look_alike(names: Iterable[str]) -> list[str]:
 
 
 def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
-    """All faults of the images of a sample sheet.
+    """List the faults of a sample sheet's images.
 
     Parameters
     ----------
     sheet
         The sheet.
     every
-        True: decode every plane. False: read the header of every plane, and decode those of the
-        first field of each plate.
+        Decode every plane; otherwise read all headers, and decode the first field of each plate.
 
     Returns
     -------
     list of str
-        One sentence per kind of fault: planes that are missing or cannot be read, channels of a
-        field, and fields of a plate, that differ in size or depth, channels of a field that have
-        the same pixels (where planes are decoded), illumination functions that are missing or of
-        another size, and file names that speak against the channel map. What is only doubtful
-        begins with "Warning: ".
+        One sentence per kind of fault: missing or unreadable planes, channels of a field or fields
+        of a plate that differ in size or depth, identical channels (of decoded planes),
+        illumination functions that are missing or of another size, and file names that contradict
+        the channel map. Non-fatal entries start with "Warning: ".
     """
     frame = sheet.frame.reset_index(drop=True)
     names = [channel.name for channel in sheet.channels]
@@ -350,7 +350,7 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
         ("cannot be read", unreadable),
         ("differ in size or depth between their channels", differing),
         ("differ in size or depth from the others of their plate", odd),
-        ("have the same pixels in two channels, one plane under two names", same),
+        ("have the same pixels in two channels (one plane under two names)", same),
         ("have no illumination function of their size", uncorrected),
     ):
         if found:
@@ -360,7 +360,7 @@ def plane_faults(sheet: SampleSheet, *, every: bool) -> list[str]:
 
 
 def _array_shape(reader: PlaneReader, file: str, place: str) -> tuple[int, ...] | str:
-    """The shape of an illumination function, or why there is none."""
+    """The shape of an illumination function, or an error message."""
     try:
         return tuple(reader.read_array(file, place).shape)
     except DataError as error:

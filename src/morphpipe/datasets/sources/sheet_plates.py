@@ -1,4 +1,4 @@
-"""The plates of a user's sample sheet, as the graph of jobs needs them before any job runs."""
+"""Plates of a user's sample sheet, as needed for the graph of jobs."""
 
 import hashlib
 import os
@@ -16,18 +16,18 @@ from morphpipe.tables.user_tables import read_user_table
 
 
 def sheet_plates(path: str | Path) -> tuple[str, ...]:
-    """Plates of a sheet in the order of their first rows, named as in `SampleSheet.plates`.
+    """List the plates of a sheet by first row, named as in `SampleSheet.plates`.
 
     Raises
     ------
     DataError
-        When the sheet cannot be read, has no column `plate` or no rows.
+        If the sheet is unreadable, has no column `plate` or no rows.
     """
     return tuple(_plates(Path(path)).unique())
 
 
 def rows_sha256(path: str | Path, plate: str) -> str:
-    """Hash of a plate's own rows: it changes when one of them does, and not with other plates."""
+    """Hash the rows of a plate, independent of other plates."""
     path = Path(path)
     rows = _table(path, path.stat().st_mtime_ns)[(_plates(path) == plate).to_numpy()]
     ordered = rows.astype("string").fillna("").sort_index(axis=1)
@@ -35,17 +35,17 @@ def rows_sha256(path: str | Path, plate: str) -> str:
 
 
 def files_sha256(path: str | Path, plate: str, columns: Sequence[str]) -> str:
-    """Hash of the sizes and dates of a plate's files: it changes when one is exported again.
+    """Hash the sizes and dates of a plate's files, to detect new exports.
 
     Parameters
     ----------
     path
         The sheet.
     plate
-        As `sheet_plates` names it.
+        Name as in `sheet_plates`.
     columns
-        Those that hold locations of planes or of illumination functions. One that the sheet lacks,
-        a location that cannot be understood and a file that is missing are for the jobs to report.
+        Columns with locations of planes or illumination functions. Missing columns and files and
+        invalid locations are left for the jobs to report.
     """
     path = Path(path)
     rows = _table(path, path.stat().st_mtime_ns)[(_plates(path) == plate).to_numpy()]
@@ -56,19 +56,19 @@ def files_sha256(path: str | Path, plate: str, columns: Sequence[str]) -> str:
         except (OSError, ValueError):
             state = "missing"
         else:
-            # Whole seconds: not every file system that machines share has their fractions.
+            # Whole seconds: not all shared file systems store fractions.
             state = f"{found.st_size} {int(found.st_mtime)}"
         digest.update(f"{file}\0{state}\0".encode())
     return digest.hexdigest()
 
 
 def image_columns(table: pd.DataFrame) -> list[str]:
-    """Columns of a sheet whose first filled cell names an image, in order.
+    """List the columns of a sheet whose first non-empty cell is an image path.
 
     Raises
     ------
     DataError
-        When there is none.
+        If there is none.
     """
     found = []
     for column in table.columns:
@@ -83,13 +83,13 @@ def image_columns(table: pd.DataFrame) -> list[str]:
         found.append(str(column))
     if not found:
         raise DataError(
-            "No column of the sheet holds paths of images (.tif, .tiff, .png): add one per channel."
+            "No column of the sheet contains image paths (.tif, .tiff, .png): add one per channel."
         )
     return found
 
 
 def _named_files(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The files that some columns name, each once, an archive for all of its members."""
+    """Unique files in some columns; an archive stands for all of its members."""
     files: dict[str, None] = {}
     for column in columns:
         for location in rows[column].dropna().unique() if column in rows else []:
@@ -108,7 +108,7 @@ def _plates(path: Path) -> pd.Series:
     if "plate" not in table or table.empty:
         raise DataError(
             f"The sample sheet {path} has no column `plate`, or no rows: see `morphpipe datasets "
-            "check --help` for what a sheet holds."
+            "check --help` for the format."
         )
     frame = pd.DataFrame({"plate": table["plate"].astype("string").str.strip()})
     frame["batch"] = table["batch"].astype("string").str.strip() if "batch" in table else "1"
@@ -117,5 +117,5 @@ def _plates(path: Path) -> pd.Series:
 
 @lru_cache(maxsize=8)
 def _table(path: Path, changed: int) -> pd.DataFrame:
-    """The sheet as it is; `changed` is its date, so that a new one is read anew."""
+    """Read the sheet; `changed` is its date, to invalidate the cache."""
     return read_user_table(path, "sample sheet")

@@ -15,7 +15,7 @@ from morphpipe.tables.user_tables import read_user_table
 
 
 class SheetSource(RawSource[SheetDataset]):
-    """One's own plates: the files are where the sheet says, and nothing is downloaded."""
+    """User plates: the sheet locates the files, and nothing is downloaded."""
 
     checked = ".sheet"
 
@@ -33,12 +33,12 @@ class SheetSource(RawSource[SheetDataset]):
         return len(self.settings.channels)
 
     def plates(self) -> Sequence[str]:
-        """Plates of the sheet in the order of their first rows: a new one is the last.
+        """Plates of the sheet by first row, so that a new plate comes last.
 
         Raises
         ------
         DataError
-            When the sheet cannot be read.
+            If the sheet cannot be read.
         """
         return sheet_plates(self.settings.sheet)
 
@@ -48,11 +48,11 @@ class SheetSource(RawSource[SheetDataset]):
         return len(rows), self.settings.preprocessing.size
 
     def rows_sha256(self, shard: int) -> str:
-        """Hash of a plate's own rows in the sheet."""
+        """Hash of a plate's rows in the sheet."""
         return rows_sha256(self.settings.sheet, self.plates()[shard])
 
     def files_sha256(self, shard: int) -> str:
-        """Hash of the sizes and dates of a plate's files, too many to be inputs of a job."""
+        """Hash of the sizes and dates of a plate's files, which are too many for job inputs."""
         columns = [channel.column for channel in self.planes]
         if self.settings.preprocessing.illumination == "given":
             columns += [f"{ILLUMINATION}{channel.name}" for channel in self.planes]
@@ -70,7 +70,7 @@ class SheetSource(RawSource[SheetDataset]):
         Raises
         ------
         DataError
-            When the sheet cannot be read, or the plate holds none of the chosen perturbations.
+            If the sheet is unreadable, or the plate has none of the selected perturbations.
         """
         from morphpipe.datasets.sources.user_sheet import read_sheet
 
@@ -91,7 +91,7 @@ class SheetSource(RawSource[SheetDataset]):
         rows = sheet.frame["perturbation"].isin(list(settings.perturbations))
         if not rows.any():
             raise DataError(
-                f"Plate {plate} holds none of the chosen perturbations: leave it out of the "
+                f"Plate {plate} has none of the selected perturbations: remove it from the "
                 "dataset's `plates`."
             )
         return replace(sheet, frame=sheet.frame[rows].reset_index(drop=True)), pd.DataFrame()

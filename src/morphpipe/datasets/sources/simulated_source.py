@@ -7,7 +7,7 @@ from morphpipe.datasets.sources.source import Source, Work
 
 
 class SimulatedSource(Source[SimulatedDataset]):
-    """A simulated screen: nothing is downloaded, and all sizes are known."""
+    """A simulated screen: no downloads, known sizes."""
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
         """Shards, one per plate, each with fields of all cell types."""
@@ -23,17 +23,17 @@ class SimulatedSource(Source[SimulatedDataset]):
     def work(self) -> Iterator[Work]:
         """The simulation, for the estimate of a run."""
         fields, size = self.fields()
-        # 12 ms a field of 96x96 were measured on one core.
+        # 12 ms per field of 96x96, measured on one core.
         seconds = fields * 0.006 * (size / 96) ** 2
         yield Work("simulate", self.number_of_shards, seconds, fields * size**2 * 5.0)
 
     def check(self) -> None:
-        """Check that the screen can be made.
+        """Validate the design of the screen.
 
         Raises
         ------
         ConfigError
-            When there is no such cell type or perturbation, or a number is too small.
+            If a cell type or perturbation is unknown, or a number is too small.
         """
         from morphpipe.datasets.simulated.source import screen_design
 

@@ -1,4 +1,4 @@
-"""What a source of datasets answers before any job runs: plates, downloads, size."""
+"""Interface of dataset sources: what is known before any job runs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +18,15 @@ if TYPE_CHECKING:  # reading sheets takes long to import
 Settings = TypeVar("Settings", bound=DatasetSettings)
 Raw = TypeVar("Raw", bound=RawDataset)
 
-PARTS = (
-    "many small parts, put together by the workflow's own rule: run that where there is a network"
-)
-NO_LICENCE = "the configuration names no licence of this table"
-# Of an official zip of BBBC021, and about of a plate of the Cell Painting Gallery.
+PARTS = "many small parts, assembled by the workflow's rule: run it on a machine with a network"
+NO_LICENCE = "the configuration gives no licence for this table"
+# Sizes of an official zip of BBBC021 and (roughly) of a plate of the Cell Painting Gallery.
 _PLATE_BYTES = 0.8e9
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file from outside.
+    """A file to download.
 
     Attributes
     ----------
@@ -37,15 +35,15 @@ class Download:
     source
         Address.
     path
-        Where the workflow looks for it.
+        Expected path.
     licence
-        Of the configuration; none where it does not say.
+        From the configuration; None if not given.
     size
-        Bytes, none where not known beforehand.
+        Bytes; None if unknown.
     sha256
-        Expected checksum, configured or recorded at an earlier download; none where not known.
+        Expected checksum, configured or recorded at an earlier download; None if unknown.
     note
-        What a person who fetches it by hand should know.
+        Advice for downloading it by hand.
     """
 
     what: str
@@ -58,12 +56,12 @@ class Download:
 
     @property
     def is_there(self) -> bool:
-        """Whether the file is in its place; whether it is the right one is not looked at."""
+        """Whether the file exists; its content is not checked."""
         return Path(self.path).exists()
 
 
 class Work(NamedTuple):
-    """A step on the way to a dataset: its name, jobs, seconds on two cores, bytes kept."""
+    """A preparation step: name, jobs, seconds on two cores, bytes kept."""
 
     what: str
     jobs: int
@@ -72,7 +70,7 @@ class Work(NamedTuple):
 
 
 class Source(ABC, Generic[Settings]):
-    """A dataset as its source knows it.
+    """A dataset with the knowledge of its source.
 
     Parameters
     ----------
@@ -82,7 +80,7 @@ class Source(ABC, Generic[Settings]):
     Attributes
     ----------
     checked
-        The key of the settings that `check` looks at, with a dot; empty for all of them.
+        Settings key that `check` validates, with a leading dot; empty for all.
     """
 
     checked: ClassVar[str] = ""
@@ -92,7 +90,7 @@ class Source(ABC, Generic[Settings]):
 
     @abstractmethod
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
-        """Shards, one per plate, that can hold fields of these cell types (None: of any)."""
+        """Shards, one per plate, with fields of these cell types (None for any)."""
 
     @property
     def number_of_shards(self) -> int:
@@ -110,31 +108,31 @@ class Source(ABC, Generic[Settings]):
 
     @abstractmethod
     def work(self) -> Iterator[Work]:
-        """The steps that lead to the field table, for the estimate of a run."""
+        """Steps to the field table, for the estimate of a run."""
 
     def downloads(self, what: str, folder: str) -> Iterator[Download]:
-        """Files that the dataset is downloaded as; none by default.
+        """Files to download; none by default.
 
         Parameters
         ----------
         what
-            The dataset's place in the configuration.
+            The dataset's key in the configuration.
         folder
-            Where the workflow looks for the files.
+            Folder of the files.
         """
         yield from ()
 
     def files_sha256(self, shard: int) -> str | None:
-        """Hash of the sizes and dates of a plate's own files; None where they are downloaded."""
+        """Hash of the sizes and dates of a plate's files; None for downloads."""
         return None
 
     def check(self) -> None:
-        """Check what can be known before a run; nothing by default.
+        """Validate the dataset before a run; nothing by default.
 
         Raises
         ------
         MorphpipeError
-            When the dataset cannot be used.
+            If the dataset cannot be used.
         """
         return
 
@@ -160,13 +158,13 @@ class InPlaceSource(Source[Settings]):
 
 
 class RawSource(Source[Raw]):
-    """A dataset whose planes are preprocessed, plate by plate."""
+    """A dataset whose planes are preprocessed per plate."""
 
     fields_per_plate: ClassVar[int]
 
     @abstractmethod
     def plates(self) -> Sequence[str]:
-        """Names of the plates in the order of the shards."""
+        """Names of the plates, in the order of the shards."""
 
     @abstractmethod
     def plate_sheet(
@@ -185,7 +183,7 @@ class RawSource(Source[Raw]):
         """
 
     def shards(self, cell_types: Sequence[str] | None = None) -> Sequence[int]:
-        """Shards, one per plate; any of them can hold fields of any cell type."""
+        """Shards, one per plate, with fields of any cell type."""
         return range(len(self.plates()))
 
     def fields(self) -> tuple[int, int]:
@@ -193,9 +191,9 @@ class RawSource(Source[Raw]):
         return self.fields_per_plate * self.number_of_shards, self.settings.preprocessing.size
 
     def work(self) -> Iterator[Work]:
-        """The steps that lead to the field table, for the estimate of a run."""
+        """Steps to the field table, for the estimate of a run."""
         plates, (fields, size) = self.number_of_shards, self.fields()
         if self.settings.plate_archives:
             yield Work("download", plates, 0.0, plates * _PLATE_BYTES)
-        # 0.5 s a field of 1280x1024 in three channels, with the reading.
+        # 0.5 s per field of 1280x1024 in three channels, including reading.
         yield Work("preprocess", plates, fields * 0.5, fields * size**2 * 3.0)

@@ -1,4 +1,4 @@
-"""A user's sample sheet, checked as a whole and read."""
+"""Read and validate a user's sample sheet."""
 
 import warnings
 from collections.abc import Sequence
@@ -27,33 +27,32 @@ def read_sheet(
 ) -> SampleSheet:
     """Read a user's sample sheet.
 
-    Needed columns: plate, well, perturbation and one per channel. Without their columns, `site`
-    is 1, `batch` is "1", `field_id` is made of plate, well and site, and control and kind follow
-    from the parameters.
+    Required columns: plate, well, perturbation and one per channel. By default `site` is 1, `batch`
+    is "1", `field_id` is made of plate, well and site, and control and kind follow from the
+    parameters.
 
     Parameters
     ----------
     path
         CSV (`.csv`, `.csv.gz`, UTF-8) or Parquet; locations in it are relative to its folder.
     channels
-        In the order that all that follows shall have.
+        In the output order.
     cell_type
-        Of rows without one.
+        Default cell type.
     perturbation_kind
-        Of rows without one, but for negative controls, whose kind is then "none".
+        Default kind, except for negative controls, whose kind is then "none".
     negative_controls, positive_controls
-        Perturbations that are controls; the column `control` can say so too.
+        Perturbations that are controls, besides those in the column `control`.
     pixel_size
-        Micrometres per pixel (y, x), or none where it is not known.
+        Micrometres per pixel (y, x), or None if unknown.
     licence, source
-        Of the images.
+        Licence and source of the images.
 
     Raises
     ------
     DataError
-        Listing all that is wrong at once, see
-        `morphpipe.datasets.sources.sheet_faults.sheet_faults`. What is only doubtful is issued as a
-        Python warning.
+        With all faults at once, see `morphpipe.datasets.sources.sheet_faults.sheet_faults`.
+        Non-fatal entries are issued as a Python warning.
     """
     path = Path(path)
     table = read_user_table(path, "sample sheet")

@@ -1,1 +1,1 @@
-"""Which field is trained on and which is judged on, and what leaks between them."""
+"""Splits of fields into training and test sets, and leakage between them."""

@@ -1,7 +1,7 @@
-"""Splitting fields of view by well, so that no well is on two sides.
+"""Split fields of view by well, so that no well is in two splits.
 
-Fields of one well share its cells' history, its position on the plate and its staining: with one
-on each side a classifier or a distance would recognise the well.
+Fields of one well share its cells' history, position on the plate and staining, by which a
+classifier or distance would otherwise recognise the well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ TooFew = Literal["error", "pool", "all-sides"]
 
 
 def well_index(fields: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Give each field the number of its well (batch, plate, well) in sorted order: intp [n].
+    """Number the well (batch, plate, well) of each field in sorted order: intp [n].
 
     Raises
     ------
@@ -29,20 +29,20 @@ def well_index(fields: pd.DataFrame) -> npt.NDArray[np.intp]:
     """
     missing = [column for column in WELL_COLUMNS if column not in fields]
     if missing:
-        raise DataError(f"the field table lacks the column {missing[0]}, which wells are told by")
+        raise DataError(f"the field table lacks the column {missing[0]}, which identifies wells")
     without = fields[WELL_COLUMNS].isna().any(axis=1).to_numpy()
     if without.any():
         name = fields["field_id"].iloc[int(without.argmax())] if "field_id" in fields else "?"
         raise DataError(
-            f"{int(without.sum())} fields have no batch, plate or well, first {name}; "
-            "only real fields can be split by well"
+            f"{int(without.sum())} fields have no batch, plate or well, e.g. {name}; only real "
+            "fields can be split by well"
         )
     names = fields[WELL_COLUMNS].astype("string")
     return names.groupby(WELL_COLUMNS, sort=True).ngroup().to_numpy().astype(np.intp)
 
 
 def _wells(fields: pd.DataFrame) -> tuple[npt.NDArray[np.intp], pd.DataFrame]:
-    """Check the fields; give the well of each and one row per well with its condition."""
+    """Validate fields; return the well of each, and one row per well with its condition."""
     missing = [c for c in ["field_id", *CONDITION_COLUMNS] if c not in fields]
     if missing:
         raise DataError(f"the field table lacks the column {missing[0]}")
@@ -65,7 +65,7 @@ def _wells(fields: pd.DataFrame) -> tuple[npt.NDArray[np.intp], pd.DataFrame]:
 
 
 def _allocate(number: int, fractions: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Share out `number` wells by largest remainder, at least one to each split if they suffice."""
+    """Allocate `number` wells by largest remainder, at least one per split if possible."""
     exact = fractions * number
     shares = np.floor(exact).astype(np.intp)
     for split in np.argsort(shares - exact, kind="stable")[: number - int(shares.sum())]:
@@ -85,7 +85,7 @@ def _assign(
     result = np.empty(len(strata), dtype=np.intp)
     shuffled = order[np.argsort(strata[order], kind="stable")]
     for wells in np.split(shuffled, np.flatnonzero(np.diff(strata[shuffled])) + 1):
-        # Equal remainders go to another split in every stratum, so that they do not add up.
+        # Equal remainders rotate between splits over strata, so that they do not add up.
         turn = generator.permutation(len(fractions))
         shares = _allocate(len(wells), fractions[turn])
         result[wells] = np.repeat(turn, shares)
@@ -93,7 +93,7 @@ def _assign(
 
 
 def _strata(wells: pd.DataFrame, sides: int, too_few: TooFew) -> npt.NDArray[np.intp]:
-    """Give the stratum of each well: its condition, or a common one of all that are scarce."""
+    """Stratum of each well: its condition, or a common stratum of all scarce conditions."""
     grouped = wells.groupby(CONDITION_COLUMNS, sort=True)
     strata = grouped.ngroup().to_numpy().astype(np.intp)
     number = grouped["index"].transform("size").to_numpy()
@@ -105,21 +105,20 @@ def _strata(wells: pd.DataFrame, sides: int, too_few: TooFew) -> npt.NDArray[np.
             f"perturbation {well['perturbation']} of cell type {well['cell_type']} has "
             f"{number[scarce.argmax()]} well(s), too few to be on {sides} sides"
             + (f" (and so have {conditions - 1} more conditions)" if conditions > 1 else "")
-            + "; leave it out, use fewer splits or allow such wells to be pooled"
+            + "; exclude it, use fewer splits or allow such wells to be pooled"
         )
     return np.where(scarce, -1, strata)
 
 
 def _has_scarce(wells: pd.DataFrame, sides: int) -> bool:
-    """Tell whether a condition has fewer wells than there are sides."""
     return bool((wells.groupby(CONDITION_COLUMNS)["index"].size() < sides).any())
 
 
 def matching(fields: pd.DataFrame, column: str, values: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which fields a hold-out's column takes: bool [n].
+    """Find the fields that a hold-out's column selects: bool [n].
 
-    Of several mechanisms (`A|B`) each counts. With the column `structure` a perturbation takes
-    all those of its structures along, whatever their names.
+    Each of several mechanisms (`A|B`) counts. With the column `structure`, all perturbations with
+    the same structure are selected, whatever their names.
     """
     of = fields[column].astype("string")
     if column == "moa":
@@ -138,27 +137,26 @@ def matching(fields: pd.DataFrame, column: str, values: Sequence[str]) -> npt.ND
 def _held_out(
     fields: pd.DataFrame, index: npt.NDArray[np.intp], hold_outs: Sequence[Mapping[str, Any]]
 ) -> npt.NDArray[np.bool_]:
-    """Which fields one of the hold-outs takes: bool [n]."""
     held = np.zeros(len(fields), dtype=bool)
     for hold_out in hold_outs:
         chosen = np.ones(len(fields), dtype=bool)
         if not hold_out:
-            raise ConfigError("a hold-out is empty and would take every field; name a column")
+            raise ConfigError("a hold-out is empty and would select every field; give a column")
         for column, wanted in hold_out.items():
             if column not in fields:
-                raise ConfigError(f"a hold-out names the column {column}, which the fields lack")
+                raise ConfigError(f"a hold-out uses the column {column}, which the fields lack")
             values = [wanted] if isinstance(wanted, str) or np.isscalar(wanted) else list(wanted)
             chosen &= matching(fields, column, [str(value) for value in values])
         if not chosen.any():
             raise ConfigError(f"the hold-out {dict(hold_out)} matches no field; check its values")
         if np.isin(index[~chosen], index[chosen]).any():
-            raise ConfigError(f"the hold-out {dict(hold_out)} takes a part of a well only")
+            raise ConfigError(f"the hold-out {dict(hold_out)} selects only part of a well")
         held |= chosen
     return held
 
 
 def held_out(fields: pd.DataFrame, hold_outs: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.bool_]:
-    """Which fields some hold-out takes: bool [n]; see `split_by_well` for both arguments."""
+    """Find the fields that any hold-out selects: bool [n]; arguments as in `split_by_well`."""
     return _held_out(fields, well_index(fields), hold_outs)
 
 
@@ -177,33 +175,33 @@ def split_by_well(
     fields
         One row per real field with field_id, batch, plate, well, cell_type and perturbation.
     fractions
-        Share of the wells per split, for example ``{"train": 0.5, "encoder": 0.25, "test": 0.25}``;
-        they sum to 1. Each split gets at least one well of every condition. Without ``test``,
-        what is held out is all that is tested on.
+        Fraction of the wells per split, for example ``{"train": 0.5, "encoder": 0.25, "test":
+        0.25}``; they sum to 1. Each split gets at least one well of every condition. Without
+        ``test``, only held-out fields are tested on.
     seed
         Seed of the draws; the result does not depend on the order of the rows.
     hold_outs
-        Each maps columns to a value or several; fields that match all columns of one of them go
-        to the split ``test`` and to no other.
+        Each maps columns to one or several values; fields that match all columns of one of them go
+        to the split ``test`` only.
     too_few
-        What to do with a condition of fewer wells than splits: ``error``; ``pool`` such
-        conditions and split their wells together, so that some splits lack some of them; or
-        ``all-sides``: then every field is in every split, which tests the machinery on data too
-        small to be split and supports no claim.
+        Handling of conditions with fewer wells than splits: ``error``; ``pool`` them and split
+        their wells together, so that some splits lack some conditions; or ``all-sides``: every
+        field is in every split, for trial runs on data too small to be split, which support no
+        claim.
 
     Returns
     -------
     pandas.DataFrame
         field_id and split, sorted by both; a field is in one split, unless ``all-sides`` was
-        asked for and needed.
+        requested and needed.
 
     Raises
     ------
     ConfigError
-        If the fractions or hold-outs make no sense.
+        If the fractions or hold-outs are invalid.
     DataError
-        If fields lack columns or repeat, a well holds several conditions, or a condition has too
-        few wells.
+        If fields lack columns or are repeated, a well has several conditions, or a condition has
+        too few wells.
     """
     shares = np.array(list(fractions.values()), dtype=np.float64)
     if len(shares) == 0 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-9:
@@ -222,7 +220,7 @@ def split_by_well(
     if len(free):
         strata = _strata(free, len(names), too_few)
         split[~held_wells] = names[_assign(strata, shares, seed)]
-    # Wells are numbered 0 … W-1 in the order of `wells`, so the number is the row.
+    # Wells are numbered 0 … W-1 in the order of `wells`.
     result = pd.DataFrame({"field_id": fields["field_id"].to_numpy(), "split": split[index]})
     return result.sort_values("field_id", ignore_index=True)
 
@@ -230,16 +228,16 @@ def split_by_well(
 def halves(
     fields: pd.DataFrame, seeds: Sequence[int], *, too_few: Literal["error", "pool"] = "error"
 ) -> list[npt.NDArray[np.bool_]]:
-    """Split fields into two disjoint halves by well, every condition in half, once per seed.
+    """Split the fields of every condition into two halves by well, once per seed.
 
     Parameters
     ----------
     fields
-        As for `split_by_well`.
+        As in `split_by_well`.
     seeds
         Seeds of the draws; the results do not depend on the order of the rows.
     too_few
-        What to do with a condition of a single well: ``error``, or ``pool`` such conditions.
+        Handling of conditions with a single well: ``error``, or ``pool`` them.
 
     Returns
     -------
@@ -249,7 +247,7 @@ def halves(
     Raises
     ------
     DataError
-        If a condition has one well only (named), or all conditions together do.
+        If a condition, or all conditions together, has only one well.
     """
     index, wells = _wells(fields)
     if len(wells) < 2:

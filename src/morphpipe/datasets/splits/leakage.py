@@ -1,4 +1,4 @@
-"""Whether anything that is evaluated on has been seen in training."""
+"""Detect leakage between training and test fields."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,28 +20,27 @@ def find_leakage(
     hold_out: Sequence[Mapping[str, str | list[str]]],
     pixels: pd.Series,
 ) -> pd.DataFrame:
-    """List what stands on two sides of a split and must not.
+    """List fields and conditions that are on several sides of a split but must not be.
 
-    Works from the tables alone, whoever made the split.
+    Uses only the tables, whoever made the split.
 
     Parameters
     ----------
     split
         `field_id` and `split`.
     fields
-        One row per field, with the columns that wells are told by and that `hold_out` names.
+        One row per field, with the columns that identify wells and those of `hold_out`.
     hold_out
-        As in the configuration: what has to be in `test` only.
+        From the configuration: conditions that must be in `test` only.
     pixels
-        Hash of each field's pixels, by field_id; a field without one is not compared.
+        Hash of each field's pixels, by field_id; fields without one are not compared.
 
     Returns
     -------
     pandas.DataFrame
-        `LEAKAGE_COLUMNS`; a row per perturbation that is held out with another of the same
-        structure, per field of a held-out condition on another side than `test`,
-        and per pair of fields of one well, or of the same pixels, on different sides (of a group
-        of several, each is paired with the first on another side).
+        `LEAKAGE_COLUMNS`; one row per perturbation held out because of its structure, per field of
+        a held-out condition outside `test`, and per pair of fields of one well, or with the same
+        pixels, on different sides (in larger groups each is paired with the first on another side).
     """
     table = split.merge(fields, on="field_id", validate="many_to_one")
     found = [pd.DataFrame(columns=LEAKAGE_COLUMNS)]
@@ -61,7 +60,7 @@ def find_leakage(
 
 
 def _taken_along(table: pd.DataFrame, conditions: Mapping[str, str | list[str]]) -> pd.DataFrame:
-    """Perturbations of a held-out structure under other names, with their first field."""
+    """Other names of held-out structures, with their first field."""
     wanted = conditions.get("perturbation")
     if wanted is None or "structure" not in table:
         return pd.DataFrame(columns=LEAKAGE_COLUMNS)
@@ -94,7 +93,7 @@ def _pairs(table: pd.DataFrame, group: pd.Series, kind: str) -> pd.DataFrame:
 
 
 def pixel_hashes(fields: pd.DataFrame, quality: pd.DataFrame) -> pd.Series:
-    """Hash of each field's raw pixels, by field_id; a tile has that of its field and place."""
+    """Hash each field's raw pixels, by field_id; a tile has the hash of its field and position."""
     known = quality.dropna(subset=["pixels_sha256"]).set_index("field_id")["pixels_sha256"]
     ids = fields["field_id"].astype("string")
     tile = ids.str.extract(r"^(?P<field>.+)_(?P<place>r[0-9]+c[0-9]+)$")
@@ -107,7 +106,7 @@ def pixel_hashes(fields: pd.DataFrame, quality: pd.DataFrame) -> pd.Series:
 def check_leakage(
     split: pd.DataFrame, fields: pd.DataFrame, settings: Split, quality: pd.DataFrame
 ) -> pd.DataFrame:
-    """Stop when a split leaks.
+    """Raise DataError if a split leaks.
 
     Parameters
     ----------
@@ -123,9 +122,8 @@ def check_leakage(
     Returns
     -------
     pandas.DataFrame
-        See `find_leakage`: what is held out with what, identical pixels where the configuration
-        says to list them, and everything where the data were too small to be split
-        (`all-sides`); else empty.
+        The allowed rows of `find_leakage`: perturbations held out by structure, identical pixels if
+        the configuration lists them, and everything for `all-sides`.
 
     Raises
     ------
@@ -142,7 +140,7 @@ def check_leakage(
 
 
 def stop_at_leaks(found: pd.DataFrame, settings: Split) -> None:
-    """Stop when leaks that were found are not allowed by the configuration.
+    """Raise DataError with the first leak of each kind that the configuration does not allow.
 
     Parameters
     ----------
@@ -150,11 +148,6 @@ def stop_at_leaks(found: pd.DataFrame, settings: Split) -> None:
         See `find_leakage`.
     settings
         The split as configured.
-
-    Raises
-    ------
-    DataError
-        Naming the first leak of each kind.
     """
     allowed = {SAME_STRUCTURE} | ({SAME_PIXELS} if settings.duplicates == "list" else set())
     wrong = found[~found["kind"].isin(allowed)]

@@ -1,4 +1,4 @@
-"""The split table of a configuration: which field is on which side."""
+"""The split table: side of each field."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -21,21 +21,20 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     fields
         Real fields with `field_id`, `batch`, `plate`, `well`, `cell_type`, `perturbation`.
     split
-        Fractions, seed, hold-outs; and what to do when the data are too small.
+        Fractions, seed, hold-outs, and the handling of data too small to be split.
 
     Returns
     -------
     pandas.DataFrame
-        `field_id` and `split`. With `single_well: all-sides` every field stands on every side,
-        where a split by well is not possible.
+        `field_id` and `split`. With `single_well: all-sides` every field is on every side if a
+        split by well is impossible.
 
     Raises
     ------
     DataError
-        When a condition has too few wells and `single_well` says stop, or the fields are no
-        field table.
+        If a condition has too few wells and `single_well` is `stop`, or the fields are invalid.
     ConfigError
-        When a hold-out makes no sense.
+        If a hold-out is invalid.
     """
     fields = with_structures(fields, split)
     try:
@@ -45,7 +44,7 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
             return drawn[~held | (drawn["split"] == "test")].reset_index(drop=True)
         return split_by_well(fields, split.fractions, split.seed, hold_outs=split.hold_out)
     except DataError as error:
-        # Fails again where few wells are not the reason.
+        # Fails again unless few wells are the reason.
         everywhere = split_by_well(
             fields, split.fractions, split.seed, hold_outs=split.hold_out, too_few="all-sides"
         )
@@ -58,10 +57,10 @@ def make_split(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 
 def with_structures(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """Add what hold-outs compare compounds by; fields without SMILES have none of it.
+    """Add the columns by which hold-outs compare compounds; null without SMILES.
 
-    `scaffold` where a hold-out names one, and `structure`, the parent structure, where one names
-    a perturbation: it comes back as its salt, another drawing or another name otherwise.
+    These are `scaffold` if a hold-out uses it, and `structure` (the parent structure) if one names
+    a perturbation, which might otherwise return as a salt, another drawing or another name.
     """
     columns = {column for conditions in split.hold_out for column in conditions}
     if "smiles" not in fields or not columns & {"scaffold", "perturbation"}:
@@ -75,7 +74,7 @@ def with_structures(fields: pd.DataFrame, split: Split) -> pd.DataFrame:
     if "perturbation" in columns:
         parents = {}
         for smiles in known:
-            # A compound whose structure cannot be read is held out by its name alone.
+            # A compound with an invalid structure is held out by name only.
             with suppress(DataError):
                 parents[smiles] = parent_structure(smiles)
         fields = fields.assign(structure=fields["smiles"].map(parents))
@@ -93,12 +92,12 @@ def read_split(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When the file is missing, damaged or no split table.
+        If the file is missing, damaged or not a split table.
     """
     table = read_parquet(path).to_pandas()
     missing = {"field_id", "split"} - set(table.columns)
     if missing:
-        raise DataError(f"{path} is no split table: it lacks {', '.join(sorted(missing))}.")
+        raise DataError(f"{path} is not a split table: it lacks {', '.join(sorted(missing))}.")
     return table
 
 
@@ -108,12 +107,12 @@ def select_side(fields: FieldTable, split: str | Path, side: str) -> FieldTable:
 
 
 def fields_on(split: pd.DataFrame, side: str) -> list[str]:
-    """Ids of the fields on a side.
+    """Return the ids of the fields on a side.
 
     Raises
     ------
     DataError
-        When there are none.
+        If there are none.
     """
     chosen = split.loc[split["split"] == side, "field_id"].tolist()
     if not chosen:
