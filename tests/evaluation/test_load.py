@@ -69,7 +69,7 @@ def test_every_image_has_features(tables):
         load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f3"})
     assert len(load_feature_set(paths, [tables / "a.zip"], needed={"f0", "f2"})) == 2
     _features(tables / "none.parquet", [])
-    with pytest.raises(DataError, match=r"4 images have no features in .*none\.parquet, among"):
+    with pytest.raises(DataError, match=r"4 images .*.*none\.parquet, for example"):
         load_feature_set([tables / "none.parquet"], [tables / "a.zip"])
 
 

@@ -100,5 +100,5 @@ def test_what_diffusers_does_not_know_is_not_written_in_its_layout(tmp_path):
     network = build_generator(
         FAMILY["sit"](kind="sit", architecture="SiT-test/2"), VOCABULARY, SHAPE
     )
-    with pytest.raises(ConfigError, match="diffusers does not know this network"):
+    with pytest.raises(ConfigError, match="diffusers does not support this network"):
         network.save_diffusers(tmp_path / "out")

@@ -152,7 +152,7 @@ def test_the_released_layout_is_sampled_from_its_average(released):
 def test_a_broken_average_is_not_replaced_by_the_live_weights(released):
     folder = released[0]
     (folder / "unet_ema" / WEIGHTS).unlink()
-    with pytest.raises(WeightsError, match=r"unet_ema has a config\.json and no weights"):
+    with pytest.raises(WeightsError, match=r"unet_ema has a config\.json but no weights"):
         load_unet(folder)
     (folder / "unet_ema" / "config.json").unlink()
     with pytest.raises(WeightsError, match=r"unet_ema has no config\.json"):
@@ -205,7 +205,7 @@ def test_what_is_not_there_or_does_not_fit_stops_in_words(tmp_path):
         load_unet(tmp_path)
     config = tmp_path / "unet" / "config.json"
     config.write_text(config.read_text().replace("UNet2DConditionModel", "AutoencoderKL"))
-    with pytest.raises(WeightsError, match="holds a AutoencoderKL"):
+    with pytest.raises(WeightsError, match="contains a AutoencoderKL"):
         load_unet(tmp_path)
     config.write_text("{}")
     with pytest.raises(WeightsError, match="not the configuration"):

@@ -263,7 +263,7 @@ def test_one_set_is_generated_once_for_all_perturbations(told, run, tmp_path):
     # Each is stored once.
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert len(archive.namelist()) == 2 * len(found.manifest.channels) + 1
-    with pytest.raises(ConfigError, match="same condition for all"):
+    with pytest.raises(ConfigError, match="condition differs between perturbations"):
         run(generator=told, plan=plan, settings=settings)
 
 
@@ -312,7 +312,7 @@ def test_settings_that_do_not_suit_stop_before_the_first_image(run, weaker, monk
         ({"sampler": "ddpm"}, None, "sampling.sampler is 'ddpm'"),
         ({"sampler": "euler-maruyama", "grid": "edm"}, None, "sampling.grid is 'edm'"),
         ({"guidance": Guidance(scale=2.0, guide=0)}, None, "give the checkpoint .* with --guide"),
-        ({}, weaker, "scale of guidance is 1"),
+        ({}, weaker, "guidance scale is 1"),
     ):
         with pytest.raises(ConfigError, match=message):
             run(settings=SETTINGS.model_copy(update=settings), guide=guide)
@@ -472,7 +472,7 @@ def test_names_that_no_archive_takes_stop_before_the_first_image(run, plan, trai
     names = ("all", "p1")
     generator = replace(trained, vocabulary=replace(VOCABULARY, perturbations=names))
     plan = plan.replace({"perturbation": {"control": "all"}})
-    with pytest.raises(DataError, match="cannot be generated of 'all', since metric tables"):
+    with pytest.raises(DataError, match="'all' cannot be generated, since metric tables"):
         run(generator=generator, plan=plan)
     assert decoded == []
 

@@ -149,7 +149,7 @@ def test_slurm_training_over_nodes_is_put_back_into_the_queue_and_ends(over_node
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "2")
     assert (job["NumNodes"], job["NumTasks"], job["TresPerNode"]) == ("2", "2", "gres:gpu:1")
     (log,) = over_nodes.folder.glob("results/logs/train/tiny_0_0.log")
-    assert "Going on from" in log.read_text()
+    assert "Resuming from" in log.read_text()
 
 
 @pytest.mark.timeout(700)

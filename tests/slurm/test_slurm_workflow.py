@@ -171,7 +171,7 @@ def test_slurm_preempted_training_is_requeued_under_its_number(ended):
 @pytest.mark.parametrize("fault", SEEDS)
 def test_slurm_training_goes_on_and_ends_with_the_weights_of_one_left_alone(ended, fault):
     said = ended.folder / f"results/logs/train/tiny_{SEEDS[fault]}_0.log"
-    assert "Going on from" in said.read_text()
+    assert "Resuming from" in said.read_text()
     alone = ended.alone / CHECKPOINT(SEEDS[fault])
     files = [path.relative_to(ended.alone) for path in alone.rglob("*.safetensors")]
     assert files

@@ -50,7 +50,7 @@ def test_list_of_nodes_is_resolved_where_it_is_known(monkeypatch):
 
 
 def test_several_nodes_without_slurm_are_refused():
-    with pytest.raises(ConfigError, match=r"training\.nodes is 2.*inside a job of SLURM only"):
+    with pytest.raises(ConfigError, match=r"training\.nodes is 2.*need a SLURM job"):
         launch_command([], 1, 2, {})
 
 

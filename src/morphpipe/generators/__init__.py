@@ -1,1 +1,1 @@
-"""Generators: networks that turn noise into latents, given a condition."""
+"""Conditional generators: networks that turn noise into latents."""

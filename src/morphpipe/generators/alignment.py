@@ -1,4 +1,4 @@
-"""Representation alignment: hidden tokens of the generator follow those of a frozen encoder.
+"""Representation alignment of hidden tokens with a frozen encoder.
 
 REPA (Yu et al. 2024, arXiv:2410.06940), equations 7 and 8; MorphGen aligns with OpenPhenom.
 """
@@ -10,7 +10,7 @@ from morphpipe.core.errors import DataError
 
 
 class Projector(nn.Sequential):
-    """Three-layer perceptron from hidden tokens to the encoder's tokens, with SiLU between.
+    """Three-layer perceptron with SiLU, from hidden tokens to the encoder's tokens.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Projector(nn.Sequential):
     target_width
         Width of the encoder's tokens.
     hidden_width
-        Width in between; 2048 in REPA's code.
+        Width of the hidden layers; 2048 in REPA's code.
     """
 
     def __init__(self, width: int, target_width: int, *, hidden_width: int = 2048) -> None:
@@ -33,12 +33,12 @@ class Projector(nn.Sequential):
 
 
 def alignment_loss(projected: Tensor, targets: Tensor) -> Tensor:
-    """Negative cosine between tokens, averaged over tokens and samples.
+    """Compute the negative cosine similarity, averaged over tokens and samples.
 
     Parameters
     ----------
     projected, targets
-        [N, T, d], token by token of the same places. Computed in float32 whatever the precision.
+        [N, T, d], tokens at the same positions. Always computed in float32.
 
     Returns
     -------

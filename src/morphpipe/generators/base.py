@@ -1,4 +1,4 @@
-"""What every generator takes and answers."""
+"""The interface of generators."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,17 +17,16 @@ from morphpipe.transport.samplers import Velocity
 
 @dataclass(frozen=True)
 class Condition:
-    """What the images of a batch are of.
+    """Conditions of a batch of images.
 
     Attributes
     ----------
     perturbation, cell_type
         int64 [N], indices into the experiment's vocabularies.
     embedding
-        float32 [N, d]: what is known of the perturbations, see
-        `morphpipe.perturbations.condition_table`; None where the generator learns a table of its
-        own. A perturbation that the vocabulary does not know has an embedding all the same, and
-        an index that is not looked at.
+        float32 [N, d]: perturbation embeddings, see `morphpipe.perturbations.condition_table`; None
+        if the generator learns a table. With embeddings, indices are ignored, so that perturbations
+        outside the vocabulary are possible.
     """
 
     perturbation: Tensor
@@ -45,10 +44,9 @@ class Condition:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """All that a training step depends on: a generator draws nothing itself.
+    """All inputs of a training step, including random draws.
 
-    The caller draws noise, times and dropped labels, so that training that is resumed repeats
-    what training left alone would have done.
+    The caller draws them, so that resumed training is reproducible.
 
     Attributes
     ----------
@@ -64,8 +62,7 @@ class TrainingBatch:
         bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
         replaced by its null class.
     targets
-        float [N, T, d], tokens of the encoder that the hidden tokens are aligned with; None where
-        the generator is trained without alignment.
+        float [N, T, d], encoder tokens for alignment; None without alignment.
     """
 
     latents: Tensor
@@ -89,14 +86,14 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars of one training step; `total` is what is minimised.
+    """Losses of one training step; `total` is minimised.
 
     Attributes
     ----------
     total
         diffusion + weight * alignment.
     diffusion
-        Mean squared error of the velocity or of the noise, over all elements.
+        Mean squared error of the velocity or noise, over all elements.
     alignment
         Mean negative cosine over tokens, in [-1, 1]; None without alignment.
     """
@@ -107,36 +104,36 @@ class Losses:
 
 
 class Generator(nn.Module):
-    """A generator as training, sampling, the report and exports see it, whatever its family.
+    """Interface of all generator families.
 
-    A family is a subclass in a module of its own, with a function `build` that makes one from its
-    settings and a function `operations` that counts what one pass takes; its settings stand in
-    `config.generators`, and `generators.registry` names the module.
+    A family is a subclass in its own module, with a function `build` that creates it from its
+    settings and a function `operations` that counts the operations of one pass; its settings are in
+    `config.generators`, and `generators.registry` lists the module.
     """
 
     def forward(self, batch: TrainingBatch) -> Losses:
-        """Give the losses, so that a wrapper for several processes sees the whole step."""
+        """Return `losses`, so that a wrapper for several processes sees the whole step."""
         return self.losses(batch)
 
     def losses(self, batch: TrainingBatch) -> Losses:
-        """What training minimises, of one batch."""
+        """Compute the losses of a batch."""
         raise NotImplementedError
 
     def predict(
         self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
-        """What the network predicts at a state: a velocity, or the noise.
+        """Predict the velocity or noise at a state.
 
         Parameters
         ----------
         x
             float [N, C, h, w].
         time
-            [N], in the family's own unit.
+            [N], in the family's unit.
         condition
-            Of the N images.
+            Conditions of the N images.
         null
-            Whether the condition is replaced by its null class, as guidance needs it.
+            Replace the condition by its null class, for guidance.
 
         Returns
         -------
@@ -146,7 +143,7 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
-        """Sample along a field of predictions, which is guided already."""
+        """Sample with a field of (guided) predictions."""
         raise NotImplementedError
 
     def sample(
@@ -158,21 +155,21 @@ class Generator(nn.Module):
         guide: "Generator | None" = None,
         half: bool = False,
     ) -> Tensor:
-        """Samples of a batch of conditions.
+        """Sample a batch of conditions.
 
         Parameters
         ----------
         noise
-            Drawn for each sample by itself.
+            Noise, drawn per sample.
         condition
-            Of the N samples.
+            Conditions of the N samples.
         settings
             Sampler, steps, guidance.
         guide
-            Autoguidance: the same generator earlier in its training. None: where there is
-            guidance, it is classifier-free.
+            Autoguidance: the same generator earlier in its training. None for classifier-free
+            guidance, if any.
         half
-            Whether the network runs in bfloat16.
+            Run the network in bfloat16.
 
         Returns
         -------
@@ -196,7 +193,7 @@ class Generator(nn.Module):
             return self.solve(pushed, noise, settings)
 
     def compile_blocks(self) -> None:
-        """Compile what repeats with torch.compile."""
+        """Compile the repeated blocks with torch.compile."""
 
     def save_diffusers(self, folder: str | Path) -> None:
         """Write the weights in diffusers' layout.
@@ -204,9 +201,9 @@ class Generator(nn.Module):
         Raises
         ------
         ConfigError
-            When diffusers does not know the network.
+            If diffusers does not support the network.
         """
         raise ConfigError(
-            "diffusers does not know this network: only a U-Net of Stable Diffusion can be written "
-            "in its layout."
+            "diffusers does not support this network: only a U-Net of Stable Diffusion can be "
+            "written in its layout."
         )

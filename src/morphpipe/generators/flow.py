@@ -1,7 +1,7 @@
-"""Generators of flows: networks that predict the velocity, and their loss.
+"""Flow generators: networks that predict the velocity, and their loss.
 
 MorphGen is a SiT on latents of all channels, aligned with an encoder of cell images (section 3 of
-its paper); the loss is REPA's: the velocity's squared error plus a weight times the alignment.
+its paper); the loss is REPA's: the squared error of the velocity plus a weight times the alignment.
 """
 
 from collections.abc import Mapping
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 
 
 class FlowNetwork(nn.Module):
-    """Predicts the velocity of latents from their state, the time and the two labels.
+    """Predicts the velocity of latents from their state, the time and two labels.
 
-    What networks of flows share: the sum of the labels' and the time's vectors is the condition,
-    c = e_perturbation + e_celltype + e_t. Each label has a null class, learnt where labels are
-    dropped and used by guidance.
+    Shared by all flow networks: the condition is c = e_perturbation + e_celltype + e_t. Each label
+    has a null class, learnt by label dropout and used by guidance.
 
     Parameters
     ----------
@@ -71,21 +70,20 @@ class FlowNetwork(nn.Module):
         time_scale: float,
         normalise_labels: bool,
     ) -> None:
-        """Add the embeddings of time, perturbation and cell type.
+        """Create the embeddings of time, perturbation and cell type.
 
         Parameters
         ----------
         width
-            Of the condition.
+            Width of the condition.
         perturbations, cell_types
             Number of classes, without the null class.
         condition_width
-            Width of the perturbations' embeddings, which then take the place of a learnt table of
-            labels; None: the table, as in MorphGen.
+            Width of the perturbation embeddings; None for a learnt label table, as in MorphGen.
         time_scale
-            Factor on the time before its sines and cosines; 1 in SiT and REPA.
+            Factor on the time before the sines and cosines; 1 in SiT and REPA.
         normalise_labels
-            Divide the sum of the two labels' vectors by the square root of 2.
+            Divide the sum of the two label vectors by the square root of 2.
         """
         self.label_scale = 0.5**0.5 if normalise_labels else 1.0
         self.time = TimeEmbedding(width, scale=time_scale)
@@ -98,41 +96,34 @@ class FlowNetwork(nn.Module):
 
     @classmethod
     def from_preset(cls, name: str, **options: Any) -> Self:
-        """Build a named size of `presets`; `options` are the other parameters of the class.
+        """Build a size from `presets`; `options` are the other parameters of the class.
 
         Raises
         ------
         ConfigError
-            If there is no preset of that name, or the sizes do not fit together.
+            If the preset is unknown, or the sizes do not fit together.
         """
         if name not in cls.presets:
             raise ConfigError(
-                f'There is no preset "{name}" of a {cls.__name__}: choose one of '
-                f"{', '.join(cls.presets)}."
+                f'Unknown preset "{name}" of {cls.__name__}; choose from {", ".join(cls.presets)}.'
             )
         return cls(**asdict(cls.presets[name]), **options)
 
     @property
     def repeated(self) -> list[nn.Module]:
-        """The modules that the network consists of, to be compiled one by one."""
+        """The modules to be compiled one by one."""
         raise NotImplementedError
 
     def condition(
         self, time: Tensor, perturbation: Tensor, cell_type: Tensor, drop: Tensor | None
     ) -> Tensor:
-        """The condition [N, inner], activated (SiLU) as every modulation begins with it."""
+        """The condition [N, inner] after the SiLU that all modulations share."""
         dropped = (None, None) if drop is None else drop.unbind(1)
         labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
         return F.silu(self.time(time) + self.label_scale * labels)
 
     def check_latents(self, x: Tensor) -> None:
-        """Stop at latents of another size.
-
-        Raises
-        ------
-        ConfigError
-            Naming both sizes.
-        """
+        """Raise ConfigError for latents of another size."""
         if x.shape[1:] != (self.latent_channels, *self.latent_size):
             raise ConfigError(
                 f"This {type(self).__name__} was built for latents of {self.latent_channels} "
@@ -148,7 +139,7 @@ class FlowNetwork(nn.Module):
         cell_type: Tensor,
         drop: Tensor | None = None,
     ) -> Tensor:
-        """Velocity at a state.
+        """Predict the velocity at a state.
 
         Parameters
         ----------
@@ -162,8 +153,7 @@ class FlowNetwork(nn.Module):
             int64 [N].
         drop
             bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
-            replaced by its null class. Drawn by the caller, so that resumed training repeats
-            itself.
+            replaced by its null class.
 
         Returns
         -------
@@ -180,7 +170,7 @@ class FlowNetwork(nn.Module):
         cell_type: Tensor,
         drop: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Velocity, and the hidden tokens [N, T, width] that are aligned; see `forward`."""
+        """Velocity, and hidden tokens [N, T, width] for alignment; see `forward`."""
         raise NotImplementedError
 
 
@@ -190,7 +180,7 @@ class FlowGenerator(Generator):
     Parameters
     ----------
     network
-        With a projector where it is to be aligned.
+        With a projector if it is aligned.
     alignment_weight
         Weight of the alignment; 0.5 in MorphGen and REPA.
     """
@@ -201,27 +191,27 @@ class FlowGenerator(Generator):
         self.alignment_weight = alignment_weight
 
     def compile_blocks(self) -> None:
-        """Compile the blocks with torch.compile; equal ones share what is compiled."""
+        """Compile the blocks with torch.compile; equal blocks share code."""
         for block in self.network.repeated:
-            # Of fixed shapes: inductor fails on a network whose blocks see several grids otherwise.
+            # With fixed shapes: inductor fails if blocks see several grids.
             block.compile(dynamic=False)
 
     def losses(self, batch: TrainingBatch) -> Losses:
-        """Squared error of the velocity, and the alignment where the network has a projector.
+        """Squared error of the velocity, and alignment if the network has a projector.
 
         Raises
         ------
         ConfigError
-            If the batch has alignment targets and the network no projector, or the reverse.
+            If only one of alignment targets and projector is present.
         DataError
-            If the targets are not of the shape of the projected tokens.
+            If targets and projected tokens differ in shape.
         """
         projector = self.network.projector
         if (projector is None) != (batch.targets is None):
             raise ConfigError(
-                "Alignment needs both a generator with a projector and targets in the batch; "
-                "only one of the two is there: set the alignment in the configuration, or leave "
-                "it out of it altogether."
+                "Alignment needs both a generator with a projector and targets in the batch; only "
+                "one of them is present: set the alignment in the configuration, or remove it "
+                "altogether."
             )
         velocity, hidden = self.network.forward_with_hidden(
             interpolate(batch.latents, batch.noise, batch.time),
@@ -249,13 +239,13 @@ class FlowGenerator(Generator):
         return sample_flow(field, noise, settings)
 
     def _perturbation(self, condition: Condition) -> Tensor:
-        """The labels, or the embeddings where the network takes those."""
+        """The labels, or embeddings if the network uses them."""
         if isinstance(self.network.perturbation, LabelTable):
             return condition.perturbation
         if condition.embedding is None:
             raise ConfigError(
-                "This generator is conditioned on embeddings of the perturbations, and the batch "
-                "has none: give the table of conditions that it was trained with."
+                "This generator is conditioned on perturbation embeddings, but the batch has none: "
+                "pass the table of conditions that it was trained with."
             )
         return condition.embedding
 
@@ -289,7 +279,7 @@ def build_flow(
 def count_operations(
     network: type[FlowNetwork], architecture: str, channels: int, size: int
 ) -> tuple[float, float]:
-    """Operations of one forward pass over one latent, and parameters, without any content."""
+    """Count operations of one forward pass over one latent, and parameters, on meta tensors."""
     with torch.device("meta"):
         built = network.from_preset(
             architecture, latent_channels=channels, latent_size=size, perturbations=1, cell_types=1

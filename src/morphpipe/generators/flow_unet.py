@@ -3,8 +3,8 @@
 Residual blocks modulated by the condition and self-attention on the coarser grids, as in
 diffusion's U-Nets (Ho et al. 2020, arXiv:2006.11239; Dhariwal and Nichol 2021, arXiv:2105.05233,
 section 3), conditioned like MorphGen's SiT: c = e_perturbation + e_celltype + e_t. Convolutions
-know that neighbouring places belong together, which a transformer has to learn first: with some
-hundred fields and some minutes of training whole cells come out of this one earlier.
+have the locality that a transformer must learn: with a few hundred fields and minutes of training,
+this network generates whole cells earlier.
 """
 
 import itertools
@@ -23,18 +23,18 @@ from morphpipe.generators.flow import FlowGenerator, FlowNetwork, build_flow, co
 from morphpipe.generators.layers import LabelTable, attend
 from morphpipe.perturbations.vocabulary import Vocabulary
 
-# Channels of a group of GroupNorm.
+# Channels per group of GroupNorm.
 _GROUP = 16
 
 
 def optimal_linear(time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What is known of the velocity before any training, from variances alone.
+    """Preconditioning of the velocity by the optimal linear prediction.
 
     For data of unit variance, x_t = (1 - t) x + t eps has the variance s^2 = (1 - t)^2 + t^2, and
     the best linear prediction of v = eps - x is (2 t - 1) / s^2 times x_t, with the error 1 / s.
-    This is the preconditioning of EDM (Karras et al. 2022, arXiv:2206.00364, equation 7 and
-    appendix B.6) on the linear path: the network is left with a target of unit variance, instead
-    of learning first to hand the noise through.
+    This is EDM's preconditioning (Karras et al. 2022, arXiv:2206.00364, equation 7 and appendix
+    B.6) on the linear path: the network has a target of unit variance and need not learn to pass
+    the noise through.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def optimal_linear(time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns
     -------
     tuple of Tensor
-        [N] each: the factor of x_t in the velocity (c_skip), that of the network's output (c_out),
-        and that of x_t at the network's input (c_in).
+        [N] each: factors of x_t in the velocity (c_skip), of the network's output (c_out), and of
+        x_t at the network's input (c_in).
     """
     variance = (1 - time) ** 2 + time**2
     inverse = variance.rsqrt()
@@ -57,10 +57,10 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions whose second norm is scaled and shifted by the condition, and a skip.
+    """Two convolutions with a skip; the second norm is modulated by the condition.
 
-    The condition comes in activated (SiLU), once for all blocks. The last convolution starts at
-    zero, so that a new block is its skip.
+    The condition is already activated (SiLU), once for all blocks. The last convolution starts at
+    zero, so that a new block is the identity skip.
     """
 
     def __init__(self, inputs: int, outputs: int, condition_width: int) -> None:
@@ -82,7 +82,7 @@ class ResidualBlock(nn.Module):
 
 
 class GridAttention(nn.Module):
-    """Self-attention between the places of a grid, added to what comes in."""
+    """Residual self-attention between the positions of a grid."""
 
     def __init__(self, channels: int, head_width: int = 32) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class GridAttention(nn.Module):
         nn.init.zeros_(self.projection.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the places of [N, channels, h, w]."""
+        """Attend over the positions of [N, channels, h, w]."""
         n, channels, h, w = x.shape
         qkv = self.qkv(self.norm(x)).reshape(n, 3, self.heads, channels // self.heads, h * w)
         q, k, v = qkv.transpose(-1, -2).unbind(1)
@@ -102,7 +102,7 @@ class GridAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block, and attention where the grid is coarse enough for it."""
+    """A residual block, with attention on coarse grids."""
 
     def __init__(self, inputs: int, outputs: int, condition_width: int, attention: bool) -> None:
         super().__init__()
@@ -129,20 +129,18 @@ class FlowUNet(FlowNetwork):
     multipliers
         Channels of each level over `width`, from fine to coarse; each level halves the grid.
     blocks
-        Residual blocks of a level, on the way down and on the way up; each of the latter takes in
-        what one of the former gave.
+        Residual blocks per level, in the encoder and decoder, with skip connections between them.
     middle_blocks
-        Residual blocks on the coarsest grid, between the two ways.
+        Residual blocks on the coarsest grid.
     attention_levels
-        So many of the coarsest levels have attention behind each block.
+        Number of coarsest levels with attention after each block.
     alignment_width
-        Width of the encoder's tokens that the places of the coarsest grid are aligned with, after
-        the middle blocks; None: no projector.
+        Width of the tokens that the coarsest grid is aligned with, after the middle blocks; None
+        for no projector.
     projector_width
         Hidden width of the projector.
     time_scale
-        1000, as for the timesteps of diffusion: with times in [0, 1] most of the frequencies would
-        stay constant.
+        1000, as for diffusion timesteps: with times in [0, 1] most frequencies are nearly constant.
 
     Raises
     ------
@@ -225,18 +223,19 @@ class FlowUNet(FlowNetwork):
         self.final = nn.Conv2d(here, latent_channels, 3, padding=1)
         nn.init.zeros_(self.final.weight)
         nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
-        # Larger than SiT's 0.02, so that conditions act from the first steps (docs/training.md).
+        # Larger than SiT's 0.02, so that conditions have an effect from the first steps
+        # (docs/training.md).
         for table in self.modules():
             if isinstance(table, LabelTable):
                 nn.init.normal_(table.weight, std=0.5)
         if alignment_width is not None:
             self.projector = Projector(channels[-1], alignment_width, hidden_width=projector_width)
-        # The layout that convolutions are fastest in, on CPUs and on GPUs.
+        # The fastest layout for convolutions, on CPUs and GPUs.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def repeated(self) -> list[nn.Module]:
-        """The modules that the network consists of, to be compiled one by one."""
+        """The modules to be compiled one by one."""
         return [module for module in self.modules() if isinstance(module, Stage)]
 
     def forward_with_hidden(
@@ -247,7 +246,7 @@ class FlowUNet(FlowNetwork):
         cell_type: Tensor,
         drop: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Velocity [N, C, h, w], and the coarsest grid as tokens [N, T, channels], row by row."""
+        """Velocity [N, C, h, w], and the coarsest grid as tokens [N, T, channels] in row order."""
         self.check_latents(x)
         condition = self.condition(time, perturbation, cell_type, drop)
         skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
@@ -279,7 +278,7 @@ class FlowUNet(FlowNetwork):
 def build(
     settings: Settings, vocabulary: Vocabulary, latent_shape: tuple[int, int, int], **options: Any
 ) -> FlowGenerator:
-    """Build a generator of this network; see `registry.build_generator`."""
+    """Build a generator with this network; see `registry.build_generator`."""
     return build_flow(FlowUNet, settings, vocabulary, latent_shape, **options)
 
 

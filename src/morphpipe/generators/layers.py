@@ -1,4 +1,4 @@
-"""Layers of SiT: patches, the embedding of time, and blocks modulated by the condition."""
+"""Layers of SiT: patches, time embedding, and blocks modulated by the condition."""
 
 import math
 
@@ -29,8 +29,8 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 class TimeEmbedding(nn.Module):
     """Time in [0, 1] to [N, width]: 256 cosines and sines, then a two-layer perceptron.
 
-    `scale` multiplies the time first. SiT and REPA take the time as it is (scale 1), which leaves
-    most of the frequencies, 1 to 1e-4, almost constant.
+    `scale` multiplies the time first. SiT and REPA use scale 1, which leaves most of the
+    frequencies, 1 to 1e-4, almost constant.
     """
 
     def __init__(self, width: int, *, frequencies: int = 256, scale: float = 1.0) -> None:
@@ -50,9 +50,9 @@ class TimeEmbedding(nn.Module):
 
 
 class EmbeddingProjection(nn.Module):
-    """What is known of a perturbation, [N, d], to [N, width]: a two-layer perceptron.
+    """Perturbation embeddings [N, d] to [N, width]: a two-layer perceptron.
 
-    A learnt vector stands for the null class.
+    The null class has a learnt vector.
     """
 
     def __init__(self, embedding_width: int, width: int) -> None:
@@ -68,7 +68,7 @@ class EmbeddingProjection(nn.Module):
 
 
 class LabelTable(nn.Embedding):
-    """A learnt vector per label, and one more for the null class."""
+    """A learnt vector per label, and one for the null class."""
 
     def __init__(self, labels: int, width: int) -> None:
         super().__init__(labels + 1, width)
@@ -80,15 +80,15 @@ class LabelTable(nn.Embedding):
         return super().forward(labels)
 
 
-# Above it, all scores at once would take much memory for little time.
+# Above it, materialising all scores costs memory for little speed.
 FEW_TOKENS = 1024
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention of [N, heads, T, head width].
 
-    torch's fused attention, which on a CPU takes up to seven times as long in bfloat16, most of it
-    in the backward pass: there the matrices of few tokens are multiplied one by one
+    torch's fused attention, except for few tokens in bfloat16 on a CPU, where it takes up to seven
+    times as long, mostly in the backward pass: there matrices are multiplied one by one
     (docs/training.md).
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > FEW_TOKENS:
@@ -118,7 +118,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Transformer block whose norms and residuals are modulated by the condition (adaLN-Zero).
 
-    The condition comes in activated (SiLU), once for all blocks.
+    The condition is already activated (SiLU), once for all blocks.
     """
 
     def __init__(self, width: int, heads: int) -> None:

@@ -1,4 +1,4 @@
-"""The families of generators: by the `kind` of their settings, the module that has the rest."""
+"""Registry of generator families, by the `kind` of their settings."""
 
 from importlib import import_module
 from pathlib import Path
@@ -8,7 +8,7 @@ from morphpipe.config.generators import Generator as Settings
 from morphpipe.generators.base import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 
-# Imported when one is built, since diffusers takes seconds.
+# Imported lazily, since diffusers takes seconds.
 FAMILIES = {
     "sit": "morphpipe.generators.sit",
     "flow_unet": "morphpipe.generators.flow_unet",
@@ -30,24 +30,24 @@ def build_generator(
     gradient_checkpointing: bool = False,
     weights: str | Path | None = None,
 ) -> Generator:
-    """Build the generator of an experiment, with the weights that its training starts from.
+    """Build the generator of an experiment, with its initial weights.
 
     Parameters
     ----------
     settings
         The experiment's `generator`.
     vocabulary
-        Sizes the label tables.
+        Defines the sizes of the label tables.
     latent_shape
         [C', h, w].
     target_width
-        Width of the alignment's tokens; none without alignment, and for sampling.
+        Width of the alignment tokens; None without alignment, and for sampling.
     condition_width
-        Width of the perturbations' embeddings; none where the generator learns a table.
+        Width of the perturbation embeddings; None for a learnt table.
     gradient_checkpointing
         Recompute blocks in the backward pass.
     weights
-        Folder of weights to start from; none: fresh ones.
+        Folder of initial weights; None for random initialisation.
     """
     built: Generator = _family(settings).build(
         settings,
@@ -62,14 +62,14 @@ def build_generator(
 
 
 def operations(settings: Settings, channels: int, size: int) -> tuple[float, float]:
-    """Operations of one pass of a network over one latent, and its number of parameters.
+    """Count the operations of one pass over one latent, and the parameters.
 
     Parameters
     ----------
     settings
         The experiment's `generator`.
     channels, size
-        Of the latent.
+        Shape of the latent.
     """
     forward, parameters = _family(settings).operations(settings.architecture, channels, size)
     return float(forward), float(parameters)

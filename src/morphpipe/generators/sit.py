@@ -1,6 +1,6 @@
 """SiT: the scalable interpolant transformer, conditioned on perturbation, cell type and time.
 
-A transformer on patches of a latent whose every block is modulated by the condition (adaLN-Zero),
+A transformer on patches of a latent with modulation of every block by the condition (adaLN-Zero),
 as in DiT (Peebles and Xie 2023, arXiv:2212.09748) and SiT (Ma et al. 2024, arXiv:2401.08740).
 MorphGen's condition is the sum c = e_perturbation + e_celltype + e_t.
 """
@@ -33,9 +33,9 @@ class SiT(FlowNetwork):
     width, depth, heads, patch
         Size of the transformer, see `morphpipe.config.sit_presets`.
     alignment_width
-        Width of the encoder's tokens that hidden tokens are aligned with; None: no projector.
+        Width of the tokens that hidden tokens are aligned with; None for no projector.
     alignment_depth
-        Number of blocks after which the hidden tokens are taken; 8 in REPA and MorphGen.
+        Number of blocks before the aligned hidden tokens; 8 in REPA and MorphGen.
     projector_width
         Hidden width of the projector; 2048 in REPA's code.
 
@@ -76,7 +76,7 @@ class SiT(FlowNetwork):
         )
         if self.latent_size[0] % patch or self.latent_size[1] % patch:
             raise ConfigError(
-                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be cut into "
+                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be split into "
                 f"patches of {patch}x{patch}: choose an image size that is a multiple of the "
                 "codec's reduction times the patch."
             )
@@ -113,14 +113,14 @@ class SiT(FlowNetwork):
 
     @property
     def repeated(self) -> list[nn.Module]:
-        """The modules that the network consists of, to be compiled one by one."""
+        """The modules to be compiled one by one."""
         return list(self.blocks)
 
     def initialise(self) -> None:
         """Initialise as DiT, SiT and REPA's code do, so that every block starts as the identity.
 
-        Xavier-uniform linear layers without bias; label tables and the time's perceptron from
-        N(0, 0.02^2); modulations and the final layer zero.
+        Linear layers are Xavier-uniform with zero bias; label tables and the time embedding N(0,
+        0.02^2); modulations and the final layer zero.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -147,8 +147,8 @@ class SiT(FlowNetwork):
     ) -> tuple[Tensor, Tensor]:
         """Velocity, and the hidden tokens [N, T, width] after `depth` blocks.
 
-        `depth` is the alignment depth unless given, and all blocks without either. The other
-        parameters are those of `forward`.
+        `depth` defaults to the alignment depth, or else to all blocks; for other parameters see
+        `forward`.
         """
         self.check_latents(x)
         depth = depth or self.alignment_depth or len(self.blocks)
@@ -176,7 +176,7 @@ def build(
 
 
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
-    """Operations of one forward pass over one latent (a product and a sum are two), and parameters.
+    """Operations of one forward pass over one latent (multiply-adds count as two), and parameters.
 
     Per block and token 24 width^2 for the linear layers and 4 tokens width for attention; the
     modulation (12 width^2) counts once per image.

@@ -1,8 +1,8 @@
 """MorphoDiff: Stable Diffusion's U-Net on latents of RGB images, conditioned on a perturbation.
 
-The prompt's tokens are replaced by an embedding of the perturbation, padded in the centre to a
-token's width and repeated (MorphoDiff, section 3.1 and released code); the network predicts the
-noise. The paper's baseline ("Stable Diffusion") is the same network with a constant prompt.
+The prompt's tokens are replaced by a perturbation embedding, centre-padded to a token's width and
+repeated (MorphoDiff, section 3.1 and released code); the network predicts the noise. The paper's
+baseline ("Stable Diffusion") is the same network with a constant prompt.
 """
 
 from pathlib import Path
@@ -38,9 +38,9 @@ def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
     embedding
         [N, d], d at most `width`.
     width
-        Of a token.
+        Width of a token.
     value
-        What to pad with.
+        Padding value.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
 
 
 class UNetAttention:
-    """diffusers' attention, multiplied one by one where torch's is slow; see `layers.attend`."""
+    """diffusers' attention processor with `layers.attend`."""
 
     def __init__(self) -> None:
         self.fused = AttnProcessor2_0()
@@ -68,33 +68,32 @@ class UNetAttention:
 class UNetGenerator(Generator):
     """A conditional U-Net with its loss.
 
-    All copies of a token are equal, so that attention over them is uniform whatever the queries
-    and keys: 77 tokens, as in MorphoDiff, and one give the same outputs and gradients, and the
-    condition acts as a bias of each attention layer. The queries and keys of these layers are
-    used (and receive a gradient) with `cell_type_token` only.
+    All copies of a token are equal, so attention over them is uniform: 77 tokens, as in MorphoDiff,
+    and one give the same outputs and gradients, and the condition acts as a bias of each attention
+    layer. Queries and keys of these layers matter (and receive a gradient) only with
+    `cell_type_token`.
 
     Parameters
     ----------
     network
-        The U-Net. Its own `enable_gradient_checkpointing` saves memory in training.
+        The U-Net; its `enable_gradient_checkpointing` saves memory in training.
     perturbations, cell_types
         Number of classes.
     condition_width
-        Width of the embeddings that conditions carry, at most a token's. None: the generator
-        learns a token per perturbation. 0: the prompt is constant, which is the baseline.
+        Width of the condition embeddings, at most a token's. None: a learnt token per perturbation.
+        0: a constant prompt (the baseline).
     tokens
-        How often the condition's tokens are repeated; 77 in MorphoDiff.
+        Repetitions of the condition's tokens; 77 in MorphoDiff.
     padding
-        What embeddings are padded with; 1 in MorphoDiff's code. A token of this value alone is
-        the constant prompt, which stands for dropped labels as well.
+        Padding value of embeddings; 1 in MorphoDiff's code. A token of only this value is the
+        constant prompt, also used for dropped labels.
     cell_type_token
-        Whether a learnt token of the cell type follows, for data of several cell types; MorphoDiff
-        has none.
+        Append a learnt token of the cell type, for data with several cell types; not in MorphoDiff.
 
     Raises
     ------
     ConfigError
-        If an embedding is wider than a token, or there would be no token.
+        If an embedding is wider than a token, or there is no token.
     """
 
     def __init__(
@@ -116,15 +115,15 @@ class UNetGenerator(Generator):
                 f"{self.token_width}, which this U-Net attends to: choose a narrower condition."
             )
         if tokens < 1:
-            raise ConfigError(f"A U-Net attends to 1 token or more, not {tokens}.")
+            raise ConfigError(f"A U-Net needs at least 1 token, not {tokens}.")
         self.network = network
-        # diffusers names its own classes alone as allowed.
+        # diffusers' annotation allows only its own classes.
         self.network.set_attn_processor(UNetAttention())  # type: ignore[arg-type]
         self.condition_width = condition_width
         self.tokens = tokens
         self.padding = padding
         self.schedule = STABLE_DIFFUSION
-        # Tables from N(0, 1), the scale of the tokens that Stable Diffusion was trained on.
+        # Tables from N(0, 1), the scale of Stable Diffusion's tokens.
         self.perturbation: nn.Embedding | None = None
         if condition_width is None:
             self.perturbation = nn.Embedding(perturbations, self.token_width)
@@ -142,16 +141,16 @@ class UNetGenerator(Generator):
         gradient_checkpointing: bool = False,
         **options: Any,
     ) -> Self:
-        """Build a named size of `morphpipe.config.unet_presets`; `options` as of the class.
+        """Build a size from `morphpipe.config.unet_presets`; `options` as for the class.
 
         Raises
         ------
         ConfigError
-            If there is no preset of that name, or the sizes do not fit together.
+            If the preset is unknown, or the sizes do not fit together.
         """
         if name not in UNET_PRESETS:
             raise ConfigError(
-                f'There is no U-Net preset "{name}": choose one of {", ".join(UNET_PRESETS)}.'
+                f'Unknown U-Net preset "{name}"; choose from {", ".join(UNET_PRESETS)}.'
             )
         network = UNet2DConditionModel(
             sample_size=latent_size,
@@ -167,36 +166,35 @@ class UNetGenerator(Generator):
 
     @property
     def downsampling(self) -> int:
-        """What height and width of the latent must be multiples of."""
+        """Factor that must divide height and width of the latent."""
         return int(2 ** (len(self.network.config["block_out_channels"]) - 1))
 
     def check_latents(self, channels: int, height: int, width: int) -> None:
-        """Stop where latents do not fit the network.
+        """Check that latents fit the network.
 
         Raises
         ------
         ConfigError
-            If the channels are not the network's, or height or width is no multiple of the
-            network's downsampling.
+            If the channels differ, or height or width is not a multiple of the downsampling.
         """
         expected = self.network.config["in_channels"]
         if channels != expected:
             raise ConfigError(
-                f"This U-Net takes latents of {expected} channels, not {channels}: MorphoDiff "
-                "encodes an RGB image as one (image_mode rgb)."
+                f"This U-Net needs latents of {expected} channels, not {channels}: MorphoDiff "
+                "encodes RGB images (image_mode rgb)."
             )
         factor = self.downsampling
         if height % factor or width % factor:
             raise ConfigError(
-                f"Latents of {height}x{width} cannot be halved as often as this U-Net does: "
-                f"choose an image size whose latents are multiples of {factor}, or a U-Net of "
-                "fewer levels."
+                f"Latents of {height}x{width} cannot be halved as often as in this U-Net: choose "
+                f"an image size whose latents are multiples of {factor}, or a U-Net of fewer "
+                "levels."
             )
 
     def compile_blocks(self) -> None:
         """Compile the levels of the U-Net with torch.compile."""
         for block in (*self.network.down_blocks, self.network.mid_block, *self.network.up_blocks):
-            # Of fixed shapes, as `FlowGenerator` does.
+            # With fixed shapes, as in `FlowGenerator`.
             block.compile(dynamic=False)
 
     def losses(self, batch: TrainingBatch) -> Losses:
@@ -207,12 +205,10 @@ class UNetGenerator(Generator):
         ConfigError
             If the batch has alignment targets, or its latents do not fit the network.
         DataError
-            If the condition is not of the kind that the generator was built for.
+            If the condition does not match the generator.
         """
         if batch.targets is not None:
-            raise ConfigError(
-                "A U-Net has no tokens to align with an encoder's: leave generator.alignment out."
-            )
+            raise ConfigError("A U-Net has no tokens to align: remove generator.alignment.")
         timestep = self.schedule.timestep(batch.time)
         x = self.schedule.diffuse(batch.latents, batch.noise, timestep)
         predicted = self._predict(x, timestep, batch.condition, batch.drop)
@@ -222,7 +218,7 @@ class UNetGenerator(Generator):
     def predict(
         self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
-        """Predicted noise at a state and timestep.
+        """Predict the noise at a state and timestep.
 
         Parameters
         ----------
@@ -231,9 +227,9 @@ class UNetGenerator(Generator):
         time
             Timesteps [N], in [0, 1000): int64, or float between two timesteps.
         condition
-            Of the N images.
+            Conditions of the N images.
         null
-            Whether the constant prompt stands in for the condition, as guidance needs it.
+            Replace the condition by the constant prompt, for guidance.
 
         Returns
         -------
@@ -258,12 +254,12 @@ class UNetGenerator(Generator):
         save_unet(folder, self)
 
     def prompt(self, condition: Condition, drop: Tensor) -> Tensor:
-        """Tokens that the network attends to.
+        """Return the tokens that the network attends to.
 
         Parameters
         ----------
         condition
-            Of N images.
+            Conditions of N images.
         drop
             bool [N, 2]; where true, the token of the perturbation (first column) or of the cell
             type (second) is the constant prompt.
@@ -276,7 +272,7 @@ class UNetGenerator(Generator):
         Raises
         ------
         DataError
-            If the condition is not of the kind that the generator was built for.
+            If the condition does not match the generator.
         """
         parts = [self._perturbation_token(condition)]
         if self.cell_type is not None:
@@ -291,21 +287,21 @@ class UNetGenerator(Generator):
         if self.perturbation is not None:
             if embedding is not None:
                 raise DataError(
-                    "This U-Net has learnt a token per perturbation and takes no embeddings: "
-                    "leave the condition out, or train a U-Net with it."
+                    "This U-Net has learnt a token per perturbation and uses no embeddings: remove "
+                    "the condition, or train a U-Net with it."
                 )
             return self.perturbation(condition.perturbation)
         if embedding is None and self.condition_width == 0:
             embedding = condition.perturbation.new_empty((len(condition.perturbation), 0))
         if embedding is None:
             raise DataError(
-                f"This U-Net is conditioned on embeddings of {self.condition_width} numbers, and "
-                "the images come without: give it the condition that it was trained with."
+                f"This U-Net is conditioned on embeddings of {self.condition_width} numbers, but "
+                "got none: pass the condition that it was trained with."
             )
         if embedding.ndim != 2 or embedding.shape[1] != self.condition_width:
             raise DataError(
                 f"This U-Net is conditioned on embeddings [N, {self.condition_width}], not "
-                f"{list(embedding.shape)}: give it the condition that it was trained with."
+                f"{list(embedding.shape)}: pass the condition that it was trained with."
             )
         return pad_tokens(embedding, self.token_width, self.padding)
 
@@ -347,7 +343,7 @@ def build(
         network.enable_gradient_checkpointing()
     generator = UNetGenerator(network, **options)
     generator.check_latents(*latent_shape)
-    # A checkpoint is built again from the preset's name.
+    # Checkpoints are rebuilt from the preset's name.
     for key, value in UNET_PRESETS[settings.architecture].settings().items():
         found = network.config[key]
         if (list(found) if isinstance(found, list | tuple) else found) != (
@@ -355,7 +351,7 @@ def build(
         ):
             raise ConfigError(
                 f"The U-Net in {weights} has {key} {found}, but generator.architecture is "
-                f"{settings.architecture}, which has {value}: name the preset that it is of."
+                f"{settings.architecture}, which has {value}: configure the matching preset."
             )
     return generator
 
@@ -363,7 +359,7 @@ def build(
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
     """Operations of one forward pass over one latent, and parameters.
 
-    Counted by torch on tensors without content; of an RGB image, whatever the channels.
+    Counted by torch on meta tensors, for an RGB image whatever the channels.
     """
     preset = UNET_PRESETS[architecture]
     size = -(-size // preset.downsampling) * preset.downsampling

@@ -1,7 +1,4 @@
-"""U-Nets in diffusers' layout: what others have trained, and ours for others.
-
-No network is asked for: what is not in the folder is not had.
-"""
+"""Read and write U-Nets in diffusers' layout, without network access."""
 
 import inspect
 import pickle
@@ -31,55 +28,55 @@ _WEIGHTS = tuple(
 
 
 class ConditionalUNet(Protocol):
-    """What is written and read of a `morphpipe.generators.unet.UNetGenerator`."""
+    """Interface of `morphpipe.generators.unet.UNetGenerator` used here."""
 
     network: UNet2DConditionModel
     schedule: NoiseSchedule
 
     def state_dict(self) -> dict[str, Any]:
-        """All weights by name; those of the U-Net begin with `network.`."""
+        """All weights by name; those of the U-Net start with `network.`."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any:
-        """Take weights by name."""
+        """Load weights by name."""
 
 
 def save_unet(
     folder: str | Path, generator: ConditionalUNet, average: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write a generator so that diffusers loads it, as one folder in one step.
+    """Write a generator in diffusers' layout, as one folder, atomically.
 
-    `unet/` and `scheduler/` are what `UNet2DConditionModel.from_pretrained` and
-    `DDPMScheduler.from_pretrained` read. Learnt tokens, which diffusers does not know, stand
-    beside them in `condition.safetensors`: `perturbation.weight` [perturbations, width] and
-    `cell_type.weight` [cell types, width], each where the generator has it.
+    `unet/` and `scheduler/` can be read by `UNet2DConditionModel.from_pretrained` and
+    `DDPMScheduler.from_pretrained`. Learnt tokens are stored in `condition.safetensors`:
+    `perturbation.weight` [perturbations, width] and `cell_type.weight` [cell types, width], if the
+    generator has them.
 
     Parameters
     ----------
     folder
-        Where to write; replaced where it exists.
+        Output folder; replaced if it exists.
     generator
         The network and its tables.
     average
         Averaged weights by parameter name, see
-        `morphpipe.training.ema.ExponentialMovingAverage.state_dict`: what is to be sampled from,
-        so that they are written instead of the generator's own.
+        `morphpipe.training.ema.ExponentialMovingAverage.state_dict`, written instead of the
+        generator's own.
 
     Raises
     ------
     DataError
-        If the averaged weights are of another generator.
+        If the averaged weights belong to another generator.
     """
     weights = generator.state_dict() if average is None else dict(average)
     expected = generator.state_dict()
     shapes = {name: tensor.shape for name, tensor in weights.items()}
     if shapes != {name: tensor.shape for name, tensor in expected.items()}:
         raise DataError(
-            f"The averaged weights do not fit the generator that is to be written to {folder}: "
-            "give both from one checkpoint."
+            f"The averaged weights do not fit the generator to be written to {folder}: pass both "
+            "from one checkpoint."
         )
     weights = {name: tensor.detach().float().cpu() for name, tensor in weights.items()}
     tables = {k: v.contiguous() for k, v in weights.items() if not k.startswith("network.")}
-    # What else a configuration may hold, such as the place it was loaded from, is left behind.
+    # Drops other entries, such as the path it was loaded from.
     known = inspect.signature(UNet2DConditionModel.__init__).parameters
     settings = {k: v for k, v in generator.network.config.items() if k in known}
     with torch.device("meta"):
@@ -97,15 +94,14 @@ def save_unet(
 def load_unet(folder: str | Path) -> UNet2DConditionModel:
     """Load a U-Net in diffusers' layout.
 
-    It may lie in the folder itself, in `unet_ema/`, or in `unet/`. Checkpoints of MorphoDiff's
-    released code hold both of these, and the code samples from the averaged one, which is why it
-    is preferred.
+    It is searched in the folder itself, in `unet_ema/` and in `unet/`. Checkpoints of MorphoDiff's
+    released code have both; like that code, the averaged one is preferred.
 
     Parameters
     ----------
     folder
-        With a `config.json` and the weights beside it, as safetensors or as a pickle of tensors
-        (`.bin`, which is read with `weights_only`).
+        Folder with `config.json` and the weights, as safetensors or a pickle of tensors (`.bin`,
+        read with `weights_only`).
 
     Returns
     -------
@@ -117,13 +113,13 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
     WeightsError
         If there is none, a file is missing or damaged, or the weights do not fit `config.json`.
     DataError
-        If a file is another than the record of its download says.
+        If a file differs from the record of its download.
     """
     place = _place(Path(folder))
     weights = next((name for name in _WEIGHTS if (place / name).is_file()), None)
     if weights is None:
         raise WeightsError(
-            f"{place} has a config.json and no weights: put one of {', '.join(_WEIGHTS)} there."
+            f"{place} has a config.json but no weights: put one of {', '.join(_WEIGHTS)} there."
         )
     for file in sorted(place.iterdir()):
         check_recorded(file)
@@ -151,19 +147,19 @@ def load_unet(folder: str | Path) -> UNet2DConditionModel:
     if faults:
         raise WeightsError(
             f"The weights in {place} do not fit their config.json: {len(faults)} tensors are "
-            f"missing, unknown or of another shape, among them {faults[0]}."
+            f"missing, unknown or of another shape, e.g. {faults[0]}."
         )
     check_finite(network.state_dict(), place / weights)
     return network.float()
 
 
 def load_tables(folder: str | Path, generator: ConditionalUNet) -> None:
-    """Put the learnt tokens that `save_unet` wrote into a generator, which may have none.
+    """Load the learnt tokens written by `save_unet` into a generator (if it has any).
 
     Raises
     ------
     WeightsError
-        If they are missing, damaged, or of other vocabularies.
+        If they are missing, damaged, or belong to other vocabularies.
     """
     tables = {k: v for k, v in generator.state_dict().items() if not k.startswith("network.")}
     if not tables:
@@ -188,20 +184,20 @@ def load_tables(folder: str | Path, generator: ConditionalUNet) -> None:
 
 
 def _place(folder: Path) -> Path:
-    """Folder that the U-Net lies in."""
+    """Folder that contains the U-Net."""
     place = folder
     if not (folder / "config.json").is_file():
-        # A folder that is there is taken, and must then be whole: nothing stands in for it.
+        # An existing folder is used and must be complete: there is no fallback.
         places = [folder / name for name in (_AVERAGE, _UNET) if (folder / name).is_dir()]
         place = places[0] if places else folder
     try:
         kind = read_json(place / "config.json")["_class_name"]
     except FileNotFoundError:
         raise WeightsError(
-            f"There is no U-Net in diffusers' layout in {folder}: looked for config.json in it, "
-            f"in {_AVERAGE}/ and in {_UNET}/. Name the folder that holds one of these."
+            f"There is no U-Net in diffusers' layout in {folder}: looked for config.json in it, in "
+            f"{_AVERAGE}/ and in {_UNET}/. Pass the folder that contains one of these."
             if place == folder
-            else f"{place} has no config.json, which a U-Net in diffusers' layout has."
+            else f"{place} has no config.json, which diffusers' layout requires."
         ) from None
     except (ValueError, KeyError, TypeError):
         raise WeightsError(
@@ -209,7 +205,7 @@ def _place(folder: Path) -> Path:
         ) from None
     if kind != UNet2DConditionModel.__name__:
         raise WeightsError(
-            f"{place} holds a {kind}, not a {UNet2DConditionModel.__name__}: name the U-Net's "
-            "folder or the one above it."
+            f"{place} contains a {kind}, not a {UNet2DConditionModel.__name__}: pass the U-Net's "
+            "folder or its parent."
         )
     return place

@@ -1,1 +1,1 @@
-"""What is generated, and generating it."""
+"""Sampling plans, and generation of images."""

@@ -1,4 +1,4 @@
-"""Generating images: sampler and decoder, resumable within a shard."""
+"""Generate images with sampler and decoder, resumable within a shard."""
 
 import hashlib
 import shutil
@@ -35,24 +35,24 @@ def sample_latents(
     sampling_seed: int,
     guide: TrainedGenerator | None = None,
 ) -> torch.Tensor:
-    """Latents of the rows of a plan, as one batch.
+    """Sample the latents of a plan's rows as one batch.
 
-    Every image's noise depends on (experiment, training seed, sampling seed, its number, step)
-    alone: the batch it stands in changes nothing but rounding.
+    An image's noise depends only on (experiment, training seed, sampling seed, index, step): its
+    batch affects nothing but rounding.
 
     Parameters
     ----------
     generator
-        What is sampled.
+        The generator to sample.
     plan
-        See `morphpipe.sampling.plan.sampling_plan`; a row for each image.
+        See `morphpipe.sampling.plan.sampling_plan`; one row per image.
     settings
         Sampler, steps, guidance.
     sampling_seed
         One of `settings.seeds`.
     guide
-        Autoguidance: an earlier checkpoint of the same training, see `load_guide`. None: where
-        there is guidance, it is classifier-free.
+        Autoguidance: an earlier checkpoint of the same training, see `load_guide`. None for
+        classifier-free guidance, if any.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def sample_latents(
     """
     device = next(generator.network.parameters()).device
     condition = generator.condition(plan).to(device)
-    # The released code of MorphoDiff begins the noise anew for each perturbation.
+    # MorphoDiff's released code restarts the noise for each perturbation.
     anew = generator.settings.fidelity.sampling_noise == "released_code"
     noise = SampleNoise(
         generator.settings.experiment, generator.settings.seed, sampling_seed
@@ -94,12 +94,12 @@ def generate(
 ) -> None:
     """Generate the images of a plan into an image archive.
 
-    Finished batches wait in `work`; a run that was killed goes on behind them.
+    Finished batches are kept in `work`, from which a killed run resumes.
 
     Parameters
     ----------
     generator, codec
-        What turns noise into latents, and those into images.
+        Generator of latents, and decoder.
     plan
         See `morphpipe.sampling.plan.sampling_plan`.
     settings
@@ -109,33 +109,33 @@ def generate(
     sampling_seed
         One of `settings.seeds`.
     manifest
-        Of the generated images.
+        Manifest of the generated images.
     path
         The archive.
     work
-        Folder for finished batches, which are deleted at the end. One job at a time uses it.
+        Folder for finished batches, deleted at the end; used by one job at a time.
     guide
         See `sample_latents`.
 
     Raises
     ------
     ConfigError
-        When the settings do not suit the generator, or ask for a guide that is not given.
+        If the settings do not suit the generator, or a required guide is missing.
     DataError
-        When a label is unknown, an image is not finite, or another job works in the folder.
+        If a label is unknown, an image is not finite, or another job uses the folder.
     """
     _check_settings(generator, settings, guide)
-    # All labels are looked up before the first image: an archive would be refused at its end.
+    # Check all labels before the first image, not when the archive is written.
     condition = generator.condition(plan)
     for name in pd.unique(plan[["cell_type", "perturbation"]].to_numpy().ravel()):
         fault = name_fault(name)
         if fault is not None:
-            raise DataError(f"Images cannot be generated of {name!r}, since {fault}: rename it.")
+            raise DataError(f"Images of {name!r} cannot be generated, since {fault}: rename it.")
     images = plan.drop_duplicates("image", ignore_index=True)
     if len(images) < len(plan) and not _alike(condition):
         raise ConfigError(
-            "sampling.one_set is true, but the generator does not take the same condition for all "
-            "perturbations, which then have images of their own: leave it out."
+            "sampling.one_set is true, but the generator's condition differs between "
+            "perturbations, each of which needs its own images: remove it."
         )
     rows_of = {image: rows for image, rows in plan.groupby("image", sort=False)}
     finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed, guide)
@@ -178,7 +178,7 @@ def generate(
 
 
 def _alike(condition: Condition) -> bool:
-    """Whether all have the same embedding; the labels of perturbations are not looked at then."""
+    """Whether all conditions have the same embedding."""
     embedding = condition.embedding
     return embedding is not None and bool((embedding == embedding[:1]).all())
 
@@ -186,7 +186,6 @@ def _alike(condition: Condition) -> bool:
 def _check_settings(
     generator: TrainedGenerator, settings: Sampling, guide: TrainedGenerator | None
 ) -> None:
-    """Raise ConfigError unless the settings suit the generator and its guide is at hand."""
     unsuited = settings.unsuited_to(generator.settings.generator.path)
     if unsuited is not None:
         raise ConfigError(f"{unsuited}.")
@@ -197,28 +196,28 @@ def _check_settings(
         )
     if guide is not None and settings.guidance.scale == 1:
         raise ConfigError(
-            "A guide is given, but the scale of guidance is 1, which switches it off: give a "
-            "scale, or leave the guide out."
+            "A guide is given, but the guidance scale is 1, which disables guidance: set a scale, "
+            "or remove the guide."
         )
 
 
 def _finished_batch(file: Path) -> NDArray[np.uint8] | None:
-    """Images of a batch from before, checked (a zip carries CRC-32); none where they are to do."""
+    """Verified images of an earlier batch (a zip has CRC-32), or None."""
     try:
         with np.load(file) as content:
             return np.asarray(content["images"])
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        tqdm.write(f"{file} is damaged: making its images again.")
+        tqdm.write(f"{file} is damaged: generating its images again.")
     return None
 
 
 def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> ChannelManifest:
-    """The manifest of images that a generator trained on `real` makes."""
+    """Derive the manifest of generated images from that of the training images."""
     channels, rgb = real.channels, real.rgb
     if settings.image_mode == "rgb" and rgb is not None:
-        # Three stains, one a colour: each generated plane is that stain's.
+        # Three stains, one per colour: each generated plane is one stain.
         known = {channel.name: channel for channel in real.channels}
         channels = tuple(known[name] for name in rgb)
     elif settings.image_mode == "rgb":
@@ -235,7 +234,7 @@ def generated_manifest(real: ChannelManifest, settings: TrainingSettings) -> Cha
 
 
 def manifest_without_data(settings: TrainingSettings) -> ChannelManifest:
-    """The manifest of generated images where the real ones are not at hand."""
+    """Manifest of generated images when the real images are not available."""
     unknown = ChannelManifest(
         channels=tuple(Channel(name, "as in the training images") for name in settings.channels),
         pixel_size=None,
@@ -275,7 +274,7 @@ def _fingerprint(
     sampling_seed: int,
     guide: TrainedGenerator | None,
 ) -> str:
-    """Name of the folder for finished batches: other weights or settings, another folder."""
+    """Name of the folder for finished batches, specific to weights and settings."""
     digest = hashlib.sha256(generator.checksum.encode())
     digest.update(codec.fingerprint().encode())
     digest.update(str(generator.latent_shape).encode())

@@ -1,4 +1,4 @@
-"""Trained generators, loaded from checkpoints."""
+"""Load trained generators from checkpoints."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,15 +32,15 @@ class TrainedGenerator:
     vocabulary
         Its labels.
     settings
-        How it was trained.
+        Its training settings.
     step
-        Optimizer steps it has seen.
+        Number of optimizer steps.
     latent_shape
         [C', h, w].
     checksum
-        Of the averaged weights.
+        Checksum of the averaged weights.
     conditions
-        Embeddings of perturbations; None where the generator learnt a table.
+        Embeddings of perturbations; None for a learnt table.
     """
 
     network: Generator
@@ -52,18 +52,17 @@ class TrainedGenerator:
     conditions: ConditionTable | None = None
 
     def with_noise(self, reading: Reading) -> "TrainedGenerator":
-        """The same generator, sampled with another reading of `fidelity.sampling_noise`."""
+        """Copy with another value of `fidelity.sampling_noise`."""
         fidelity = self.settings.fidelity.model_copy(update={"sampling_noise": reading})
         return replace(self, settings=replace(self.settings, fidelity=fidelity))
 
     def condition(self, plan: pd.DataFrame) -> Condition:
-        """What the rows of a plan are of.
+        """Condition of a plan's rows.
 
         Raises
         ------
         DataError
-            Naming what the generator does not know: a cell type, a perturbation, or one without
-            an embedding.
+            If a cell type or perturbation is unknown, or a perturbation has no embedding.
         """
         cell_types = torch.from_numpy(self.vocabulary.cell_type_indices(plan["cell_type"]))
         if self.conditions is None:
@@ -87,17 +86,16 @@ def load_generator(
     Parameters
     ----------
     checkpoint
-        As training writes it.
+        A checkpoint folder.
     latent_shape
         [C', h, w].
     conditions
-        Embeddings, for instance of perturbations that training never saw; none takes the table
-        that it was trained with, which stands in the checkpoint.
+        Embeddings, e.g. of perturbations unseen in training; None uses the table in the checkpoint.
 
     Raises
     ------
     DataError
-        When the checkpoint is damaged or of another latent size.
+        If the checkpoint is damaged or has another latent size.
     """
     checkpoint = Path(checkpoint)
     state = read_state(checkpoint)
@@ -146,24 +144,24 @@ def load_generator(
 def load_guide(
     checkpoint: str | Path, generator: TrainedGenerator, number: int | None = None
 ) -> TrainedGenerator:
-    """Load an earlier checkpoint of the training of a generator, to guide it.
+    """Load an earlier checkpoint of a generator's training as its guide.
 
-    Karras et al. 2024 (arXiv:2406.02507): the guide makes the same errors as the generator, only
-    larger ones, so that what leads away from it leads towards the data.
+    Karras et al. 2024 (arXiv:2406.02507): the guide makes the generator's errors, only larger, so
+    that moving away from it leads towards the data.
 
     Parameters
     ----------
     checkpoint
-        As training writes it at the end of a slice.
+        The checkpoint of a slice.
     generator
-        The generator that is to be guided; the guide gets the conditions in the same way.
+        The generator to guide; the guide has the same conditions.
     number
-        Number of the slice, from 0; none: any earlier one.
+        Number of the slice, from 0; None for any earlier one.
 
     Raises
     ------
     ConfigError
-        When it is of another training, no earlier checkpoint, or that of another slice.
+        If it belongs to another training, is not earlier, or belongs to another slice.
     """
     guide = load_generator(
         checkpoint,
@@ -174,8 +172,8 @@ def load_guide(
     same = (generator.settings.experiment, generator.settings.seed, generator.settings.generator)
     if (guide.settings.experiment, guide.settings.seed, guide.settings.generator) != same:
         raise ConfigError(
-            f"The guide {checkpoint} is of the training {guide.settings.experiment}, seed "
-            f"{guide.settings.seed}; a guide of {same[0]}, seed {same[1]}, is an earlier "
+            f"The guide {checkpoint} belongs to the training {guide.settings.experiment}, seed "
+            f"{guide.settings.seed}; a guide for {same[0]}, seed {same[1]}, must be an earlier "
             "checkpoint of that training."
         )
     training = generator.settings.training
@@ -184,7 +182,7 @@ def load_guide(
         raise ConfigError(
             f"The guide {checkpoint} is of step {guide.step:,}, but is to be "
             + (f"earlier than {generator.step:,}" if expected is None else f"of step {expected:,}")
-            + ": name the checkpoint of another slice."
+            + ": use the checkpoint of another slice."
         )
     return guide
 
@@ -198,28 +196,28 @@ def load_with_codec(
     conditions: ConditionTable | None = None,
     finished: bool = False,
 ) -> tuple[TrainedGenerator, Codec]:
-    """Load a generator and the codec that its latents belong to, on the best device.
+    """Load a generator and the codec of its latents, on the best device.
 
     Parameters
     ----------
     checkpoint
-        As training writes it.
+        A checkpoint folder.
     codec
         Folder of the AutoencoderKL.
     size
-        Height and width of the images, pixels; none: those that it was trained on.
+        Height and width of the images, pixels; None for those of training.
     scaling_factor
-        Of the latents; none takes the codec's own.
+        Scaling factor of the latents; None for the codec's own.
     conditions
         See `load_generator`.
     finished
-        Whether the training has to have come to its end.
+        Whether to require a finished training.
 
     Raises
     ------
     DataError
-        When the generator was trained on latents of another autoencoder, or has not been trained
-        to its end. See also `load_generator`.
+        If the generator was trained on latents of another autoencoder, or its training is
+        unfinished. See also `load_generator`.
     """
     state = read_state(checkpoint)
     settings = TrainingSettings.from_dict(state.settings)
@@ -228,8 +226,8 @@ def load_with_codec(
     if finished and state.step != steps:
         raise DataError(
             f"The checkpoint {checkpoint} is of step {state.step:,}, but its training ends at "
-            f"{steps:,}: it is that of an earlier slice. Delete it and let the workflow train it "
-            "again; `morphpipe generate` samples from checkpoints on the way."
+            f"{steps:,}: it belongs to an earlier slice. Delete it and rerun the workflow; "
+            "`morphpipe generate` can sample from intermediate checkpoints."
         )
     decoder = load_codec(codec, settings.image_mode, scaling_factor=scaling_factor, device=device)
     found = decoder.fingerprint()
@@ -237,7 +235,7 @@ def load_with_codec(
         raise DataError(
             f"The generator {checkpoint} was trained on latents of another autoencoder than "
             f"{codec}, or with another scaling factor (fingerprints {state.codec} and {found}): "
-            f"give it the one that its settings call {settings.codec!r}."
+            f"use the autoencoder {settings.codec!r} of its settings."
         )
     channels = len(settings.channels) if settings.image_mode == "channels" else 3
     latent_shape = state.latent_shape

@@ -1,4 +1,4 @@
-"""The sampling plan: which images are generated, numbered once and for all."""
+"""The sampling plan: a fixed, numbered list of images to generate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,25 +25,24 @@ def sampling_plan(
         Real fields of the split, with `cell_type`, `perturbation`, `perturbation_kind`,
         `control`.
     settings
-        Which conditions, and how many images of each.
+        Conditions, and images per condition.
     conditions
-        Embeddings that the generator is conditioned on, if any. A perturbation without one is
-        not generated; one that is not in the data, but has an embedding, may be named in
-        `settings.perturbations`. Where embeddings depend on the concentration, each concentration
-        is a condition of its own.
+        Conditioning embeddings, if any. Perturbations without one are skipped;
+        `settings.perturbations` may include perturbations that have an embedding but no data. If
+        embeddings depend on the concentration, each concentration is a separate condition.
 
     Returns
     -------
     pandas.DataFrame
         `sample_index`, `image` and `index_in_condition` (from 0), `cell_type`, `perturbation`,
         `perturbation_kind`, `control`, `concentration` (NaN unless the embeddings depend on it);
-        condition by condition. Rows of one image have the same number in `image`: with `one_set`
-        those of all perturbations, otherwise every row has its own.
+        grouped by condition. Rows with the same `image` share one image: with `one_set` those of
+        all perturbations, otherwise every row has its own.
 
     Raises
     ------
     DataError
-        When a cell type or perturbation is not in the data.
+        If a cell type or perturbation is not in the data.
     """
     cell_types = _chosen(settings.cell_types, sorted(fields["cell_type"].unique()), "cell type")
     in_data = set(fields["perturbation"])
@@ -72,7 +71,7 @@ def sampling_plan(
     plan.insert(1, "image", np.arange(number) // shared)
     plan.insert(2, "index_in_condition", index)
     known = fields.drop_duplicates("perturbation").set_index("perturbation")
-    # One that is not in the data is of the kind of most that are.
+    # One that is not in the data gets the most common kind.
     kinds = fields.loc[fields["control"] != "negative", "perturbation_kind"]
     usual = kinds.mode().iloc[0] if len(kinds) else "none"
     plan["perturbation_kind"] = plan["perturbation"].map(known["perturbation_kind"]).fillna(usual)
@@ -81,7 +80,7 @@ def sampling_plan(
 
 
 def _perturbations(settings: Sampling, usual: list[str], possible: list[str]) -> list[str]:
-    """The perturbations that are generated: those named and those drawn, or all usual ones."""
+    """The perturbations to generate: named and randomly drawn ones, or all usual ones."""
     if settings.perturbations is None and settings.random_perturbations is None:
         return usual
     named = _chosen(settings.perturbations or [], possible, "perturbation")
@@ -93,19 +92,19 @@ def _perturbations(settings: Sampling, usual: list[str], possible: list[str]) ->
             f"sampling.random_perturbations is {settings.random_perturbations}, but only "
             f"{len(others)} perturbations are left to draw from."
         )
-    # One draw for all seeds, so that generated sets of several seeds can be compared.
+    # The same draw for all seeds, so that their generated sets are comparable.
     random = np.random.default_rng(settings.seeds[0])
     drawn = random.choice(others, settings.random_perturbations, replace=False)
     return [*named, *sorted(map(str, drawn))]
 
 
 def plan_shard(plan: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """The rows of one shard: an equal run of images.
+    """Select the rows of one shard, a contiguous block of images.
 
     Raises
     ------
     DataError
-        When there are more shards than images.
+        If there are more shards than images.
     """
     images = plan["image"].nunique()
     if shards > images:
@@ -124,8 +123,8 @@ def _chosen(wanted: Sequence[str] | None, known: list[str], kind: str) -> list[s
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise DataError(
-            f"The sampling plan asks for the {kind} {unknown[0]!r}, which the data do not have; "
-            f"they have {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}."
+            f"The sampling plan has the {kind} {unknown[0]!r}, which is not in the data; they have "
+            f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}."
         )
     return list(wanted)
 
@@ -136,29 +135,27 @@ _COLUMNS = ("cell_type", "perturbation", "images", "concentration")
 def read_conditions(
     path: str | Path, vocabulary: Vocabulary, conditions: ConditionTable | None = None
 ) -> pd.DataFrame:
-    """A sampling plan from a list of conditions.
+    """Read a sampling plan from a list of conditions.
 
     Parameters
     ----------
     path
-        CSV with the columns `cell_type`, `perturbation`, `images`, and `concentration` (uM) where
-        the generator takes that.
+        CSV with the columns `cell_type`, `perturbation`, `images`, and `concentration` (uM) if the
+        generator uses it.
     vocabulary
-        What the generator knows.
+        Labels of the generator.
     conditions
-        Embeddings that the generator is conditioned on, if any: then these say which
-        perturbations it knows.
+        Conditioning embeddings, if any, which then define the known perturbations.
 
     Raises
     ------
     DataError
-        When a column is missing or looks like a misspelt one, a label is unknown, or a number
-        cannot be read or makes no sense.
+        If a column is missing or looks misspelt, a label is unknown, or a number is invalid.
     """
     table = _read_list(path)
     table["concentration"] = _concentrations(table, path)
     if conditions is None and table["concentration"].notna().any():
-        tqdm.write(f"{path}: the generator takes no concentrations, they are ignored.")
+        tqdm.write(f"{path}: concentrations are ignored, since the generator does not use them.")
     vocabulary.cell_type_indices(table["cell_type"])
     if conditions is None:
         vocabulary.perturbation_indices(table["perturbation"])
@@ -166,7 +163,7 @@ def read_conditions(
         conditions.rows(table["perturbation"], table["concentration"])
     counts = pd.to_numeric(table["images"], errors="coerce")
     if counts.isna().any() or (counts < 1).any() or (counts % 1 != 0).any():
-        raise DataError(f"{path}: `images` has to be a whole number of at least 1 in every row.")
+        raise DataError(f"{path}: `images` must be a positive integer in every row.")
     columns = ["cell_type", "perturbation", "concentration"]
     plan = table.loc[table.index.repeat(counts.astype(int)), columns]
     plan = plan.reset_index(drop=True)
@@ -187,7 +184,7 @@ def read_conditions(
 
 
 def read_cell_types(path: str | Path) -> list[str]:
-    """The cell types that a list of conditions names, see `read_conditions`."""
+    """List the cell types of a list of conditions, see `read_conditions`."""
     return sorted(_read_list(path)["cell_type"].unique())
 
 
@@ -200,8 +197,8 @@ def _read_list(path: str | Path) -> pd.DataFrame:
     for name in further:
         if any(word in name.lower() for word in ("conc", "dose")):
             raise DataError(
-                f"{path} has a column {name!r}, which is not read: call it `concentration`, in "
-                "micromolar, or leave it out."
+                f"{path} has an unknown column {name!r}: rename it to `concentration` (in "
+                "micromolar), or remove it."
             )
     if further:
         tqdm.write(f"{path}: the columns {', '.join(map(repr, further))} are ignored.")
@@ -209,7 +206,7 @@ def _read_list(path: str | Path) -> pd.DataFrame:
 
 
 def _concentrations(table: pd.DataFrame, path: str | Path) -> pd.Series:
-    """Concentrations in micromolar; NaN where none is given."""
+    """Concentrations in micromolar; NaN if not given."""
     if "concentration" not in table:
         return pd.Series(np.nan, index=table.index)
     given = table["concentration"].str.strip()
@@ -218,7 +215,7 @@ def _concentrations(table: pd.DataFrame, path: str | Path) -> pd.Series:
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise DataError(
-            f"{path}, row {row + 1}: the concentration {given.iloc[row]!r} is no number of "
-            "micromolar: write it without a unit and with a point, for instance 10 or 1.5."
+            f"{path}, row {row + 1}: the concentration {given.iloc[row]!r} is not a number in "
+            "micromolar: write it without a unit and with a decimal point, e.g. 10 or 1.5."
         )
     return numbers

@@ -1,4 +1,4 @@
-"""Sampling from U-Nets that others have trained, MorphoDiff's released checkpoints among them."""
+"""Sampling from U-Nets trained elsewhere, such as MorphoDiff's released checkpoints."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from morphpipe.training.settings import TrainingSettings
 
 
 def is_released(folder: str | Path) -> bool:
-    """Whether a folder is no checkpoint of morphpipe's, which `state.json` would tell."""
+    """Whether a folder is not a checkpoint of morphpipe (it has no `state.json`)."""
     return Path(folder).is_dir() and not (Path(folder) / "state.json").exists()
 
 
@@ -40,14 +40,14 @@ def load_released(
     codec
         Folder of the AutoencoderKL.
     conditions
-        Embeddings as the U-Net was trained with: scGPT's 512 or RDKit's 173 numbers for
-        MorphoDiff's, which are padded with 1.
+        Embeddings like those in training: for MorphoDiff scGPT's 512 or RDKit's 173 numbers, padded
+        with 1.
     cell_types
-        What the images are labelled as: the network does not know cell types.
+        Labels of the images; the network has no cell types.
     size
         Height and width of the images, pixels; MorphoDiff's are 512x512.
     scaling_factor
-        Of the latents; none takes the codec's own.
+        Scaling factor of the latents; None for the codec's own.
     """
     device = best_device()
     decoder = load_codec(codec, "rgb", scaling_factor=scaling_factor, device=device)

@@ -1,1 +1,1 @@
-"""Training a generator: data, loop, checkpoints."""
+"""Training of generators: data, loop, checkpoints."""

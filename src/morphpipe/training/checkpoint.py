@@ -1,4 +1,4 @@
-"""Checkpoints: complete, checked, and written so that a kill leaves the last one whole."""
+"""Complete, checksummed checkpoints, written atomically."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.sa
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors, which safetensors can hold."""
+    """An optimizer's state as named tensors for safetensors."""
     state = optimizer.state_dict()["state"]
     tensors = {}
     for number, values in state.items():
@@ -40,9 +40,9 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder atomically.
 
-    It holds `model.safetensors`, `ema.safetensors`, `optimizer.safetensors` and `state.json`,
-    and beside them `notes` by file name: texts such as the model card, or files to copy.
-    `state.json` holds the checksums of all others and its own.
+    It contains `model.safetensors`, `ema.safetensors`, `optimizer.safetensors`, `state.json` (with
+    the checksums of all files) and `notes` by file name: texts such as the model card, or files to
+    copy.
     """
     names = [name for name, _ in model.named_parameters()]
     with atomic_path(folder) as temporary:
@@ -71,12 +71,12 @@ def save_checkpoint(
 
 
 def load_weights(folder: str | Path, model: nn.Module) -> CheckpointState:
-    """Put a checkpoint's weights into a model, and nothing else.
+    """Load only the model weights of a checkpoint.
 
     Raises
     ------
     DataError
-        See `read_state`; or when the weights do not fit the model.
+        See `read_state`; or if the weights do not fit the model.
     """
     folder = Path(folder)
     state = read_state(folder)
@@ -96,12 +96,12 @@ def load_checkpoint(
     ema: ExponentialMovingAverage,
     optimizer: torch.optim.Optimizer,
 ) -> CheckpointState:
-    """Put a checkpoint's content into model, average and optimizer.
+    """Load a checkpoint into model, average and optimizer.
 
     Raises
     ------
     DataError
-        See `read_state`; or when the weights do not fit the model.
+        See `read_state`; or if the weights do not fit the model.
     """
     folder = Path(folder)
     state = load_weights(folder, model)
@@ -112,7 +112,7 @@ def load_checkpoint(
     for key, tensor in load_file(folder / _OPTIMIZER).items():
         kind, name = key.split("/", 1)
         if tensor.shape == parameters[name].shape:
-            # In the parameter's own memory format: fused optimizers go through memory, not places.
+            # In the parameter's memory format, as fused optimizers require.
             tensor = torch.empty_like(parameters[name], dtype=tensor.dtype).copy_(tensor)
         values.setdefault(numbers[name], {})[kind] = tensor
     optimizer.load_state_dict(
@@ -122,27 +122,26 @@ def load_checkpoint(
 
 
 def load_average(folder: str | Path) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint, for sampling."""
+    """Load the averaged weights of a checkpoint, for sampling."""
     read_state(folder)
     return _finite(Path(folder) / _EMA)
 
 
 def _finite(path: Path) -> dict[str, Tensor]:
-    """The weights of a file, all of them numbers."""
     content = load_file(path)
     check_finite(content, path)
     return content
 
 
 def checkpoints(work: str | Path) -> Iterator[Path]:
-    """Checkpoint folders inside a working folder, the newest first."""
+    """Iterate over the checkpoint folders in a working folder, newest first."""
     work = Path(work)
     if work.is_dir():
         yield from sorted(work.glob("step-*"), reverse=True)
 
 
 def checkpoint_path(work: str | Path, step: int) -> Path:
-    """Where the checkpoint of a step is kept while training goes on."""
+    """Return the path of a step's checkpoint in a working folder."""
     return Path(work) / f"step-{step:09d}"
 
 
@@ -153,6 +152,6 @@ def remove_older(work: str | Path, keep: int = 2) -> None:
 
 
 def remove_partial(work: str | Path) -> None:
-    """Delete what a kill left half-written in a working folder that nobody else works in."""
+    """Delete partially written files of a killed job; the working folder must be locked."""
     for leftover in Path(work).glob(".*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)

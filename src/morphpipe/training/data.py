@@ -1,7 +1,6 @@
-"""Batches of cached latents, as a function of seed and step alone.
+"""Batches of cached latents, determined by seed and step.
 
-Because a batch depends on nothing but (seed, step), a training that is resumed at a step sees
-exactly what it would have seen, and the number of devices changes nothing.
+A resumed training therefore sees the same batches, and so does any number of devices.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.array_shards import ArrayShards, sample_latents
 from morphpipe.transport.interpolant import draw_time
 
-# Purposes of random draws, so that no two of them share a stream.
+# Purposes of random draws, each with its own stream.
 _ORDER, _SAMPLE = 1, 2
 
 
@@ -35,15 +34,9 @@ def _permutation(seed: int, epoch: int, number: int) -> NDArray[np.int64]:
 
 
 def batch_members(seed: int, step: int, batch_size: int, number: int) -> NDArray[np.int64]:
-    """Which of `number` training fields stand in the global batch of a step.
+    """Select the fields (of `number`) in the global batch of a step: int64 [batch_size].
 
-    Every field comes once an epoch, in an order drawn anew for each; batches run on over the
-    border of epochs.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 [batch_size].
+    Every field appears once per epoch, in a new random order; batches may span epochs.
     """
     places = step * batch_size + np.arange(batch_size, dtype=np.int64)
     epochs = places // number
@@ -63,15 +56,15 @@ class TrainingData:
     moments
         Rows [2, C', h, w].
     targets
-        Rows [tokens, width], or none without alignment.
+        Rows [tokens, width]; None without alignment.
     positions
         int64 [fields, transforms]: rows of `moments`.
     target_positions
-        Likewise for `targets`, which are cached for the same transforms.
+        The same for `targets`.
     perturbations, cell_types
         int64 [fields]: indices into the vocabulary.
     embeddings
-        float32 [rows, d]: what the generator is conditioned on; none where it learns a table.
+        float32 [rows, d]: conditioning embeddings; None for a learnt table.
     embedding_rows
         int64 [fields]: rows of `embeddings`.
     """
@@ -89,7 +82,7 @@ class TrainingData:
         return len(self.positions)
 
     def fingerprint(self) -> str:
-        """Hash of which fields are trained on, in which orientations, with which labels."""
+        """Hash of the training fields, their transforms and labels."""
         digest = hashlib.sha256()
         arrays: list[NDArray[Any]] = [self.positions, self.perturbations, self.cell_types]
         if self.embeddings is not None and self.embedding_rows is not None:
@@ -108,7 +101,7 @@ class TrainingData:
         time_sampling: str = "uniform",
         label_dropout_mode: str = "joint",
     ) -> TrainingBatch:
-        """A part of the global batch of a step.
+        """Assemble part of the global batch of a step.
 
         Parameters
         ----------
@@ -117,16 +110,15 @@ class TrainingData:
         step
             From 0.
         rows
-            Which places of the global batch this device takes.
+            Positions in the global batch for this device.
         batch_size
-            Of the global batch.
+            Size of the global batch.
         label_dropout
-            Share of labels replaced by the null class.
+            Fraction of labels replaced by the null class.
         time_sampling
             See `morphpipe.transport.interpolant.draw_time`.
         label_dropout_mode
-            Whether perturbation and cell type are dropped together (`joint`), or each by a draw
-            of its own (`independent`).
+            Drop perturbation and cell type together (`joint`) or independently (`independent`).
         """
         members = batch_members(seed, step, batch_size, len(self))[rows.start : rows.stop]
         shape = self.moments.shape[1:]
@@ -169,20 +161,7 @@ class TrainingData:
         )
 
     def not_finite(self, seed: int, steps: range, batch_size: int) -> str | None:
-        """What of the cached arrays behind some steps is infinite or not a number.
-
-        Parameters
-        ----------
-        seed, batch_size
-            See `batch`.
-        steps
-            Which steps.
-
-        Returns
-        -------
-        str or None
-            The first such array, for a message; none where all are finite.
-        """
+        """Describe the first cached array of some steps that is not finite, or return None."""
         for step in steps:
             fields = np.unique(batch_members(seed, step, batch_size, len(self)))
             for what, shards, positions in (
@@ -212,16 +191,16 @@ class TrainingData:
         time_sampling: str = "uniform",
         label_dropout_mode: str = "joint",
     ) -> Iterator[list[TrainingBatch]]:
-        """The batches of many steps, made ahead by a thread.
+        """Yield the batches of many steps, prefetched by a thread.
 
         Parameters
         ----------
         seed, batch_size, label_dropout, time_sampling, label_dropout_mode
             See `batch`.
         steps
-            Which steps.
+            Steps to prefetch.
         rows
-            One range for each accumulated part.
+            One range per accumulated part.
 
         Yields
         ------
@@ -279,15 +258,15 @@ def _positions(
         field_id, transform = places.index[places.index.duplicated()][0]
         raise DataError(
             f"Field {field_id!r} in orientation {transform} is cached more than once: delete the "
-            "cached shards and let the workflow make them again."
+            "cached shards and rerun the workflow."
         )
     missing = wanted.difference(places.index)
     if len(missing):
         field_id, transform = missing[0]
         raise DataError(
-            f"{len(missing)} cached arrays are missing for training, among them that of field "
-            f"{field_id!r} in orientation {transform}: delete the cached shards and let the "
-            "workflow make them again."
+            f"{len(missing)} cached arrays are missing for training, for example field "
+            f"{field_id!r} in orientation {transform}: delete the cached shards and rerun the "
+            "workflow."
         )
     return places.loc[wanted].to_numpy(np.int64).reshape(len(field_ids), len(transforms))
 
@@ -302,36 +281,36 @@ def open_training_data(
     *,
     verify: bool = True,
 ) -> TrainingData:
-    """Find the cached arrays of the training fields.
+    """Open the cached arrays of the training fields.
 
     Parameters
     ----------
     fields
-        `field_id`, `perturbation`, `cell_type`, `concentration` of the training side.
+        `field_id`, `perturbation`, `cell_type`, `concentration` of the training fields.
     moments, targets
         Indices of the array shards.
     vocabulary
-        Labels to indices.
+        Indices of labels.
     transforms
         Dihedral transforms to draw from.
     conditions
-        Embeddings of the perturbations. Fields of a perturbation that has none, and whose
-        condition says so (`missing: leave_out`), are not trained on.
+        Embeddings of the perturbations. With `missing: leave_out`, fields of perturbations without
+        an embedding are excluded.
     verify
-        Compare every shard with its checksum; one of several processes does it for all.
+        Verify the checksum of every shard; one of several processes does it for all.
 
     Raises
     ------
     DataError
-        When there are no fields, an array is missing, or a label is not in the vocabulary.
+        If there are no fields, an array is missing, or a label is not in the vocabulary.
     """
     if fields.empty:
         raise DataError("The split leaves no field for training: raise its `train` fraction.")
     if conditions is not None:
         fields = fields[~fields["perturbation"].isin(conditions.missing["perturbation"])]
         if fields.empty:
-            raise DataError("None of the fields to train on has an embedding of its perturbation.")
-    # The order of rows must not depend on that of a file.
+            raise DataError("None of the training fields has an embedding of its perturbation.")
+    # Sort, so that the order of rows does not depend on files.
     fields = fields.sort_values("field_id", ignore_index=True)
     shards = ArrayShards(moments, verify=verify)
     target_shards = ArrayShards(targets, verify=verify) if targets else None

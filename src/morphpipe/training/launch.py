@@ -1,6 +1,6 @@
-"""Starting a training as several processes: torchrun on a node, and srun over the nodes of a job.
+"""Launch a training as several processes: torchrun on each node, srun across nodes.
 
-All of it is one command that takes this process's place, so that the scheduler's signals arrive.
+A single command replaces this process, so that it receives the scheduler's signals.
 """
 
 import os
@@ -12,26 +12,26 @@ from typing import NoReturn
 
 from morphpipe.core.errors import ConfigError
 
-# How long processes may take to save after a SIGTERM, and then wait for the end, seconds: torchrun
-# would kill them after 30. Where one has failed, it ends the others after 30 s all the same.
+# Seconds for processes to save after a SIGTERM: torchrun would kill them after 30. If one fails, it
+# still ends the others after 30 s.
 PATIENCE = 3600
 
 
 def is_started() -> bool:
-    """Whether this is one of several processes already, or the only one of torchrun's."""
+    """Whether this process was started by torchrun."""
     return "LOCAL_RANK" in os.environ
 
 
 def rank() -> int:
-    """The number of this process among all of the training's, from 0."""
+    """Rank of this process in the training, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def first_host(environment: Mapping[str, str]) -> str:
-    """The host where the processes of a SLURM job meet.
+    """Rendezvous host of a SLURM job's processes.
 
-    Snakemake's SLURM plugin takes the list of nodes out of the environment, but then we are
-    called on the first of them.
+    Snakemake's SLURM plugin removes the list of nodes from the environment, but then this process
+    runs on the first node.
     """
     nodes = environment.get("SLURM_JOB_NODELIST")
     if nodes is None:
@@ -49,39 +49,38 @@ def launch_command(
     environment: Mapping[str, str],
     threads: int | None = None,
 ) -> list[str]:
-    """The command that runs `python -m morphpipe <arguments>` as several processes.
+    """Build the command that runs `python -m morphpipe <arguments>` as several processes.
 
     Parameters
     ----------
     arguments
-        Of `morphpipe`.
+        Arguments of `morphpipe`.
     devices
-        Processes a node.
+        Processes per node.
     nodes
-        Of the SLURM job; 1 needs no SLURM.
+        Nodes of the SLURM job; 1 needs no SLURM.
     environment
-        Variables of this process.
+        Environment variables of this process.
     threads
-        Cores a node.
+        Cores per node.
 
     Raises
     ------
     ConfigError
-        When there are several nodes, and this is no job of SLURM.
+        If there are several nodes outside a SLURM job.
     """
     run = [sys.executable, "-m", "morphpipe.training.torchrun", f"--nproc-per-node={devices}"]
-    # Behind "--", or torchrun would take our options for its own abbreviated.
+    # After "--", or torchrun would parse our options as abbreviations of its own.
     program = ["-m", "--", "morphpipe", *arguments]
     if nodes == 1:
         return [*run, "--standalone", *program]
     job = environment.get("SLURM_JOB_ID")
     if job is None:
         raise ConfigError(
-            f"training.nodes is {nodes}, but several nodes are used inside a job of SLURM only: "
-            "run the workflow with profiles/slurm, or set training.nodes to 1."
+            f"training.nodes is {nodes}, but several nodes need a SLURM job: run the workflow with "
+            "profiles/slurm, or set training.nodes to 1."
         )
-    # A port of the job's own, since two trainings may meet on one host, and below those that
-    # systems give out by themselves.
+    # A port per job, since two trainings may share a host, below the ephemeral ports.
     port = 15000 + int(job) % 10000
     tasks = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     if threads is not None:
@@ -99,12 +98,12 @@ def launch_command(
 
 
 def launch(arguments: Sequence[str], devices: int, nodes: int, threads: int | None) -> NoReturn:
-    """Let several processes run `morphpipe <arguments>` in the place of this one.
+    """Replace this process by several processes that run `morphpipe <arguments>`.
 
     Raises
     ------
     ConfigError
-        See `launch_command`; or when srun is not there.
+        See `launch_command`; or if srun is not found.
     """
     command = launch_command(arguments, devices, nodes, os.environ, threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (threads or devices) // devices)))
@@ -114,4 +113,4 @@ def launch(arguments: Sequence[str], devices: int, nodes: int, threads: int | No
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
-        raise ConfigError(f"{command[0]} is needed for several nodes, and is not there.") from None
+        raise ConfigError(f"{command[0]} is needed for several nodes but was not found.") from None

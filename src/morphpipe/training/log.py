@@ -1,4 +1,4 @@
-"""The training log: a CSV file for tables and figures, TensorBoard for looking on."""
+"""The training log: a CSV file and TensorBoard."""
 
 import time
 from collections.abc import Callable
@@ -16,20 +16,20 @@ COLUMNS = ("step", "loss", "diffusion", "alignment", "gradient_norm", "learning_
 
 
 class TrainingLog:
-    """Averages of what was measured since the last entry.
+    """Running averages of losses since the last entry.
 
     Parameters
     ----------
     work
         Folder for `log.csv` and TensorBoard's files.
     first_step
-        Where training goes on; later entries of a run that was killed are dropped.
+        Step to resume from; later entries of a killed run are dropped.
     earlier
-        A `log.csv` to begin with when `work` has none.
+        A `log.csv` to start from if `work` has none.
     main
-        Whether this process writes the files; one of several does.
+        Whether this process writes the files (one of several).
     mean
-        Averages a tensor over all processes; each calls it. None: there is one only.
+        Collective that averages a tensor over all processes; None for a single one.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TrainingLog:
         self._started = time.monotonic()
 
     def add(self, losses: Losses, gradient_norm: torch.Tensor) -> None:
-        """Take in one step; nothing is moved off the device."""
+        """Add one step, without synchronising the device."""
         alignment = losses.alignment
         values = torch.stack(
             [
@@ -74,12 +74,12 @@ class TrainingLog:
         self._count += 1
 
     def write(self, step: int, learning_rate: float) -> dict[str, float]:
-        """Close the window at a step and write it.
+        """Write the averages up to a step.
 
         Raises
         ------
         TrainingError
-            When the loss or the gradient was not finite since the last entry.
+            If the loss or gradient was not finite since the last entry.
         """
         if self._sums is None:
             return {}
@@ -91,7 +91,7 @@ class TrainingLog:
             raise TrainingError(
                 f"The loss or its gradient is no longer finite in the {self._count} batches before "
                 f"step {step} (loss {loss}, gradient norm {norm}): lower the learning rate, or "
-                "train in fp32; the last checkpoint is from before."
+                "train in fp32; the last checkpoint is not affected."
             )
         now = time.monotonic()
         entry = dict(

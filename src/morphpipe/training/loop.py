@@ -39,7 +39,7 @@ _LOG_EVERY = 20
 
 
 def learning_rate_at(step: int, training: Training) -> float:
-    """Learning rate of a step: linear warm-up, then a cosine to its final share.
+    """Learning rate of a step: linear warm-up, then cosine decay to its final fraction.
 
     With `final_learning_rate` 1 it stays constant after the warm-up.
     """
@@ -52,18 +52,18 @@ def learning_rate_at(step: int, training: Training) -> float:
 
 
 def device_rows(batch_size: int, accumulation: int, processes: int, process: int) -> list[range]:
-    """Which places of the global batch a process takes, part by part.
+    """Split the global batch: positions of a process, per accumulated part.
 
     Raises
     ------
     ConfigError
-        When the global batch cannot be divided evenly.
+        If the global batch cannot be divided evenly.
     """
     parts = accumulation * processes
     if batch_size % parts:
         raise ConfigError(
-            f"training.batch_size is {batch_size}, which {processes} devices times "
-            f"{accumulation} accumulated parts do not divide: choose a multiple of {parts}."
+            f"training.batch_size is {batch_size}, which is not divisible by {processes} devices "
+            f"times {accumulation} accumulated parts: choose a multiple of {parts}."
         )
     size = batch_size // parts
     first = process * accumulation
@@ -71,7 +71,7 @@ def device_rows(batch_size: int, accumulation: int, processes: int, process: int
 
 
 def _slice_before(training: Training, until: int) -> int | None:
-    """Steps done where the slice before ends; none where `until` is not the end of a slice."""
+    """Steps at the end of the previous slice; None if `until` is not the end of a slice."""
     length = training.steps // training.slices
     return until - length if training.slices > 1 and until % length == 0 else None
 
@@ -79,35 +79,36 @@ def _slice_before(training: Training, until: int) -> int | None:
 def _newest(
     work: Path, earlier: Path | None, identity: str, until: int, before: int | None
 ) -> Path | None:
-    """The checkpoint to go on from: the newest in `work` that fits, or that of the slice before.
+    """The checkpoint to resume from: the newest that fits in `work`, or the previous slice's.
 
-    One process looks for all: they must not choose differently, and need not all read it through.
+    One process searches for all, so that they agree.
     """
     candidates: list[tuple[int, Path]] = []
     if earlier is not None:
         state = read_state(earlier)
         if state.identity != identity:
             raise DataError(
-                f"The checkpoint {earlier} was trained with other settings or data: delete it, "
-                "and let the workflow train it again."
+                f"The checkpoint {earlier} was trained with other settings or data: delete it, and "
+                "rerun the workflow to train it again."
             )
         if state.step > until or before not in (None, state.step):
             raise DataError(
                 f"The checkpoint {earlier} is of step {state.step:,}, but the slice to step "
-                f"{until:,} goes on from {'an earlier one' if before is None else f'{before:,}'}: "
-                "it is that of another slice. Delete it, and let the workflow train it again."
+                f"{until:,} continues from "
+                f"{'an earlier one' if before is None else f'{before:,}'}: it belongs to another "
+                "slice. Delete it, and rerun the workflow to train it again."
             )
         candidates.append((state.step, earlier))
     for folder in checkpoints(work):
         try:
             state = read_state(folder)
         except DataError as error:
-            tqdm.write(f"Passing over a checkpoint: {error}")
+            tqdm.write(f"Skipping a checkpoint: {error}")
             continue
         if state.identity == identity and state.step <= until:
             candidates.append((state.step, folder))
         else:
-            tqdm.write(f"Passing over {folder}: it belongs to other settings or a later slice.")
+            tqdm.write(f"Skipping {folder}: it belongs to other settings or a later slice.")
     return max(candidates, default=(0, None))[1]
 
 
@@ -125,66 +126,64 @@ def train(
 ) -> None:
     """Train up to a step and write the checkpoint of that step.
 
-    Killed at any time and called again, it goes on from its last checkpoint and ends with the
-    same weights as a run left alone (bit for bit on the same hardware and number of processes; on
+    Killed at any time and called again, it resumes from its last checkpoint and ends with the same
+    weights as an uninterrupted run (bit for bit on the same hardware and number of processes; on
     GPUs with `training.deterministic`).
 
-    Several processes, as torchrun starts them, share the global batch: data, order and random
-    draws stay, and one of them writes. The sum of their gradients rounds otherwise than that of
-    one process, and training magnifies it like any rounding. Measured with 1, 2 and 4 processes
-    (SiT-test/2, fp32, learning rate 1e-3; distance of all weights over their norm): 4e-7 after 20
-    steps, 9e-5 after 200 and 3e-4 after 1,000, of the averaged weights 2e-9, 6e-7 and 2e-5. Tests
-    hold it below 1e-6 after 20 steps.
+    Several processes (started by torchrun) share the global batch: data, order and random draws are
+    the same, and one process writes. The sum of gradients is rounded differently, which training
+    amplifies. Measured with 1, 2 and 4 processes (SiT-test/2, fp32, learning rate 1e-3; distance of
+    all weights over their norm): 4e-7 after 20 steps, 9e-5 after 200 and 3e-4 after 1,000; for the
+    averaged weights 2e-9, 6e-7 and 2e-5. Tests require less than 1e-6 after 20 steps.
 
     Parameters
     ----------
     settings
-        What to train.
+        Settings of the training.
     data
         See `morphpipe.training.data.open_training_data`.
     vocabulary
         Labels of the data.
     work
-        Folder for checkpoints on the way, the log and TensorBoard's files.
+        Folder for intermediate checkpoints, the log and TensorBoard files.
     output
-        The checkpoint's folder, with `log.csv`, `vocabulary.json`, the table of conditions and the
-        model card.
+        The final checkpoint's folder, with `log.csv`, `vocabulary.json`, the table of conditions
+        and the model card.
     until
-        Number of steps done at the end.
+        Number of steps at the end.
     earlier
-        The checkpoint of the slice before.
+        The checkpoint of the previous slice.
     weights
-        Folder of pretrained weights to start from, where `generator.weights` names some.
+        Folder of pretrained weights to start from, if `generator.weights` names any.
     conditions
-        File of the table that the data's embeddings come from: it is kept in the checkpoint.
+        File of the data's embedding table, copied into the checkpoint.
 
     Raises
     ------
     TrainingError
-        When the loss is no longer finite, though the data are.
+        If the loss is no longer finite although the data are.
     DataError
-        When a checkpoint belongs to other settings or data, the one to go on from belongs to
-        another slice, or cached arrays are not finite.
+        If a checkpoint belongs to other settings, data or another slice, or cached arrays are not
+        finite.
     ConfigError
-        When the global batch cannot be divided evenly, or alignment and its targets do not come
-        together.
+        If the global batch cannot be divided evenly, or only one of alignment and targets is given.
     """
     if (settings.generator.alignment is None) != (data.targets is None):
         raise ConfigError(
-            f"generator.alignment of {settings.experiment} and cached alignment targets have to "
-            "come together: give both to the training, or none."
+            f"generator.alignment of {settings.experiment} and cached alignment targets belong "
+            "together: give both to the training, or neither."
         )
     if (settings.generator.condition is None) != (data.embeddings is None):
         raise ConfigError(
-            f"generator.condition of {settings.experiment} and a table of conditions have to come "
-            "together: give both to the training, or none."
+            f"generator.condition of {settings.experiment} and a table of conditions belong "
+            "together: give both to the training, or neither."
         )
     if settings.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     half = uses_bfloat16(settings.training.precision, best_device())
     join_processes()
-    # Accelerate keeps the precision of a process's first training, and refuses another one.
+    # Accelerate keeps the precision of a process's first training and rejects another.
     AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision="bf16" if half else "no")
     termination = Termination()
@@ -221,7 +220,6 @@ def _train(
     weights: str | Path | None,
     conditions: str | Path | None,
 ) -> None:
-    """See `train`."""
     training, main = settings.training, accelerator.is_main_process
     if main:
         remove_partial(work)
@@ -251,7 +249,7 @@ def _train(
         fused=True,
     )
     average = ExponentialMovingAverage(generator, training.ema_decay, warmup=training.ema_warmup)
-    # Where the optimizer and the average began, in steps.
+    # Step at which optimizer and average started.
     beginning = 0
 
     checksums = sorted(set(data.moments.index["sha256"]))
@@ -273,7 +271,7 @@ def _train(
             step = load_checkpoint(start, generator, average, optimizer).step
             beginning = 0 if earlier is None else read_state(earlier).step
         if main:
-            tqdm.write(f"Going on from {start} (step {step}).")
+            tqdm.write(f"Resuming from {start} (step {step}).")
     if training.compile:
         generator.compile_blocks()
     model, prepared = accelerator.prepare(generator, optimizer)
@@ -287,7 +285,7 @@ def _train(
 
     def save(folder: Path, notes: dict[str, str | Path] | None = None) -> None:
         accelerator.wait_for_everyone()
-        # At the steps that the settings name alone, whenever the training was interrupted.
+        # Only at the steps in the settings, independent of interruptions.
         regular = step % training.checkpoint_every == 0 or step == training.steps
         if settings.fidelity.average == "released_code" and regular:
             average.copy_to(generator)
@@ -295,7 +293,7 @@ def _train(
             shape = (channels, height, width)
             state = CheckpointState(step, identity, settings.to_dict(), shape, data.moments.made_by)
             save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
-        # A process that ends before the one that writes would take it along.
+        # A process that exits early would take the writing process along.
         accelerator.wait_for_everyone()
 
     batches = data.prefetched(
@@ -343,15 +341,15 @@ def _train(
                 try:
                     entry = log.write(step, rate)
                 except TrainingError:
-                    # Before the last entry all was finite.
+                    # Everything was finite up to the last entry.
                     since = range(max(step - _LOG_EVERY, 0), step)
                     fault = data.not_finite(settings.seed, since, training.batch_size)
                     if fault is None:
                         raise
                     raise DataError(
                         f"The loss is not finite at step {step} because the data are not: {fault} "
-                        "hold infinities, or what is not a number (NaN). Delete what is cached, "
-                        "and look at the weights that it was made with and at the image."
+                        "contain infinities or NaN. Delete the cached arrays, and check the image "
+                        "and the weights that made them."
                     ) from None
                 progress.set_postfix(loss=f"{entry['loss']:.4f}")
             if due and step < until:
@@ -360,7 +358,7 @@ def _train(
                     remove_older(work)
                 if asked:
                     if main:
-                        tqdm.write(f"Asked to end: saved step {step}.")
+                        tqdm.write(f"Termination requested: saved step {step}.")
                     end()
     notes: dict[str, str | Path] = {
         "log.csv": log.text(),

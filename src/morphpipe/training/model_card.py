@@ -1,4 +1,4 @@
-"""The card beside every checkpoint: what was trained on what, and what for."""
+"""The model card of a checkpoint."""
 
 from importlib.metadata import version
 
@@ -29,8 +29,8 @@ Cell types: {cell_type_names}.
 
 ## Use
 
-Research on generative models of cell morphology. Generated images are no measurements: read the
-report's comparison with the real-vs-real floor before drawing a conclusion from them. The
+Research on generative models of cell morphology. Generated images are not measurements: read the
+report's comparison with the real-vs-real floor before drawing conclusions from them. The
 licence of the training images holds for the weights as far as it says so.
 
 ## Files
@@ -46,7 +46,7 @@ licence of the training images holds for the weights as far as it says so.
 def model_card(
     settings: TrainingSettings, vocabulary: Vocabulary, step: int, fields: int, model: nn.Module
 ) -> str:
-    """Markdown text of a checkpoint's card."""
+    """Render a checkpoint's model card as Markdown."""
     training, alignment = settings.training, settings.generator.alignment
     return _CARD.format(
         experiment=settings.experiment,

@@ -1,4 +1,4 @@
-"""The processes of one training: how they begin, and what one of them does for the others."""
+"""Processes of a distributed training: start-up and shared staging."""
 
 import os
 import shutil
@@ -17,18 +17,18 @@ from tqdm import tqdm
 from morphpipe.core.errors import ConfigError
 from morphpipe.tables.staging import stage_shards
 
-# Checking and copying shards may take long. Processes wait for it on the CPU: NCCL gives up after
-# ten minutes, and is to notice as soon as that when one of them is lost later on.
+# Checking and copying shards may take long. Processes wait on the CPU, since NCCL times out after
+# ten minutes, which should stay the limit for detecting lost processes.
 _PATIENCE = timedelta(hours=6)
 
 
 def join_processes() -> PartialState:
-    """Meet the other processes of this training, if there are any.
+    """Join the other processes of this training, if any.
 
     Raises
     ------
     ConfigError
-        When there are more processes on this node than GPUs.
+        If there are more processes than GPUs on this node.
     """
     several = "LOCAL_RANK" in os.environ
     gpus = torch.cuda.device_count()
@@ -36,22 +36,22 @@ def join_processes() -> PartialState:
     if several and 0 < gpus < here:
         raise ConfigError(
             f"training.devices is {here}, but this job sees {gpus} GPU{'s' if gpus > 1 else ''} on "
-            "a node: lower it, or ask for as many."
+            "a node: lower it, or request as many."
         )
-    # Without being told, accelerate lets processes without GPUs train each for itself.
+    # By default, accelerate lets processes without GPUs train independently.
     return PartialState(cpu=several and not gpus)
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Where a process reads shards.
+    """Shards as seen by one process.
 
     Attributes
     ----------
     indices
-        Indices of array shards, kind by kind, as they were asked for.
+        Indices of array shards, by kind.
     verify
-        Whether this process compares them with their checksums.
+        Whether this process verifies their checksums.
     """
 
     indices: list[list[Path]]
@@ -62,23 +62,23 @@ class Shards:
 def shared_shards(
     indices: Sequence[Sequence[str | Path]], staging: str | None = None
 ) -> Iterator[Shards]:
-    """Check shards once for all processes, and copy them to each node's disk where asked to.
+    """Verify shards once for all processes, and optionally copy them to each node's disk.
 
-    Shards are opened within the block. Copies are unlinked at its end: they last as long as a
-    process has them open, and nothing is left of them however it ends.
+    Shards must be opened within the block. Copies are unlinked at its end: they last as long as a
+    process has them open, and leave nothing behind.
 
     Parameters
     ----------
     indices
-        Indices of array shards, kind by kind.
+        Indices of array shards, by kind.
     staging
-        See `morphpipe.tables.staging.stage_shards`. Where that cannot be, shards are read where
-        they lie, and a message says so.
+        See `morphpipe.tables.staging.stage_shards`. If staging fails, a message is printed and
+        shards are read in place.
 
     Raises
     ------
     DataError
-        When a shard is missing or damaged.
+        If a shard is missing or damaged.
     """
     state = PartialState()
     group = None
@@ -88,7 +88,7 @@ def shared_shards(
     if staging is not None and state.is_local_main_process:
         staged = stage_shards(indices, staging)
         if isinstance(staged, str):
-            tqdm.write(f"{staged}: reading the shards where they lie.")
+            tqdm.write(f"{staged}: reading the shards in place.")
         else:
             copied = staged
     folder = None if copied is None else copied[0]

@@ -1,4 +1,4 @@
-"""All that a training's result depends on, in one object with a hash."""
+"""Settings that determine the result of a training, with a hash."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ class TrainingSettings:
     channels
         Channel names of the images, in order.
     generator, training, fidelity
-        As configured.
+        From the configuration.
     """
 
     experiment: str
@@ -73,9 +73,9 @@ class TrainingSettings:
         )
 
     def identity(self, vocabulary: Vocabulary, data: list[str]) -> str:
-        """Hash of the settings that matter, the labels, and the data's checksums.
+        """Hash of the relevant settings, the labels and the data's checksums.
 
-        A checkpoint of another identity is not taken up.
+        Checkpoints of another identity are not resumed.
         """
         content = self.to_dict()
         content["training"] = self.training.in_weights(self.fidelity)

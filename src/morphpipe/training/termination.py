@@ -1,4 +1,4 @@
-"""What happens at a SIGTERM: the time limit, a preemption, or somebody who asks politely."""
+"""Handling of SIGTERM (time limit, preemption, user)."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ _COMPARE_EVERY = 10
 
 
 class Termination:
-    """Notices SIGTERM, so that the loop can save before it ends."""
+    """Records SIGTERM, so that the loop can save before it exits."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -26,9 +26,9 @@ class Termination:
         self.asked = True
 
     def asked_of_any(self, accelerator: Accelerator, step: int) -> bool:
-        """Whether some process was asked to end: all of them have to save at the same step.
+        """Whether any process was asked to end: all must save at the same step.
 
-        Several processes compare every ten steps only, since comparing waits for the device.
+        Several processes synchronise every ten steps only, since it waits for the device.
         """
         if accelerator.num_processes == 1:
             return self.asked
@@ -38,15 +38,15 @@ class Termination:
         return bool(accelerator.reduce(asked, "sum").item())
 
     def restore(self) -> None:
-        """Let SIGTERM do what it did before."""
+        """Restore the previous SIGTERM handler."""
         signal.signal(signal.SIGTERM, self._before)
 
 
 def end() -> None:
-    """Leave after a SIGTERM, once everything is saved.
+    """Exit after a SIGTERM, once everything is saved.
 
-    Under SLURM a preempted job that ends by itself counts as failed, one that waits to be killed
-    is requeued and resumes. Each of several processes waits, or torchrun would end the others.
+    Under SLURM a preempted job that exits by itself counts as failed, while one that waits to be
+    killed is requeued and resumes. All processes wait, or torchrun would end the others.
     """
     if "SLURM_JOB_ID" in os.environ:
         time.sleep(PATIENCE)
@@ -55,7 +55,7 @@ def end() -> None:
 
 @contextmanager
 def ending_when_asked() -> Iterator[None]:
-    """Leave at once at a SIGTERM, see `end`: for what can be stopped anywhere."""
+    """Exit immediately on SIGTERM, see `end`: for work that may stop anywhere."""
     before = signal.signal(signal.SIGTERM, lambda *_: end())
     try:
         yield

@@ -1,4 +1,4 @@
-"""torchrun that waits for its processes after a SIGTERM; called as a module."""
+"""torchrun that waits for its processes after a SIGTERM; run as a module."""
 
 import os
 import signal
@@ -10,10 +10,9 @@ from torch.distributed.run import main
 def run(arguments: list[str]) -> None:
     """Start and watch the processes of this node.
 
-    torchrun passes a SIGTERM on to its processes and waits for them, but at a second one it ends
-    and leaves them alone. SLURM sends two where it preempts a job, each to every process of a job
-    step: there torchrun need not pass on anything, and takes no notice. (Processes begin with
-    SIGTERM ignored as well; training sets its own way with it.)
+    torchrun forwards a SIGTERM to its processes and waits for them, but exits on a second one.
+    SLURM sends two on preemption, each to every process of a job step, so torchrun ignores SIGTERM.
+    (Processes inherit this; training sets its own handler.)
     """
     if "SLURM_JOB_ID" in os.environ:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
