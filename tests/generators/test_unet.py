@@ -140,7 +140,7 @@ def test_the_prompt_is_the_padded_embedding_or_constant():
 
 
 def test_the_prompt_of_a_table_and_of_the_cell_type():
-    generator = build(condition_width=None, cell_type_token=True)
+    generator = build(condition_width=None, labels=("perturbation", "cell_type"))
     given = condition(width=None)
     prompt = generator.prompt(given, torch.tensor([[False] * 2, [False] * 2, [True] * 2]))
     assert torch.equal(prompt[:2, 0], generator.perturbation.weight[:2])
@@ -154,7 +154,11 @@ def test_77_tokens_are_one_token(cell_type_token):
     found = []
     for tokens in (1, 77):
         generator, data = double(
-            build(condition_width=None, tokens=tokens, cell_type_token=cell_type_token),
+            build(
+                condition_width=None,
+                tokens=tokens,
+                labels=("perturbation", "cell_type") if cell_type_token else ("perturbation",),
+            ),
             batch(width=None),
         )
         timestep = torch.tensor([1, 500, 999])
@@ -180,7 +184,11 @@ def test_77_tokens_are_one_token_in_the_precision_of_training():
 @pytest.mark.parametrize("cell_type_token", [False, True])
 def test_gradients_reach_all_that_equal_tokens_leave_to_learn(cell_type_token):
     generator, data = double(
-        build(condition_width=None, cell_type_token=cell_type_token), batch(4, width=None)
+        build(
+            condition_width=None,
+            labels=("perturbation", "cell_type") if cell_type_token else ("perturbation",),
+        ),
+        batch(4, width=None),
     )
     idle = set()
     for name, gradient in gradients(generator, data).items():
@@ -192,7 +200,7 @@ def test_gradients_reach_all_that_equal_tokens_leave_to_learn(cell_type_token):
 
 
 def test_one_token_can_be_dropped_without_the_other():
-    generator = build(cell_type_token=True)
+    generator = build(labels=("perturbation", "cell_type"))
     drop = torch.tensor([[True, False], [False, True], [False, False]])
     prompt, kept = (generator.prompt(condition(), d) for d in (drop, torch.zeros_like(drop)))
     assert (prompt[drop] == 1).all()

@@ -46,7 +46,7 @@ def output(network):
 
 
 def test_diffusers_loads_what_is_written(tmp_path):
-    generator = build(condition_width=None, cell_type_token=True)
+    generator = build(condition_width=None, labels=("perturbation", "cell_type"))
     save_unet(tmp_path / "out", generator)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"unet", "scheduler", "condition.safetensors"}
@@ -114,7 +114,9 @@ def test_tables_that_do_not_fit_stop(tmp_path):
     with pytest.raises(WeightsError, match="other perturbations"):
         load_tables(tmp_path / "out", build(condition_width=None, perturbations=4))
     with pytest.raises(WeightsError, match="other perturbations"):
-        load_tables(tmp_path / "out", build(condition_width=None, cell_type_token=True))
+        load_tables(
+            tmp_path / "out", build(condition_width=None, labels=("perturbation", "cell_type"))
+        )
     save_unet(tmp_path / "plain", build())
     assert not (tmp_path / "plain" / "condition.safetensors").exists()
     load_tables(tmp_path / "plain", build())

@@ -11,7 +11,7 @@ from morphpipe.config.conditions import MorganCondition
 from morphpipe.core.errors import DataError
 from morphpipe.perturbations.condition_table import build
 from morphpipe.tables.array_shards import write_shard
-from morphpipe.training.data import batch_members, open_training_data
+from morphpipe.training.data import Draws, batch_members, open_training_data
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,14 +61,14 @@ def _join(parts):
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 def test_batch_is_the_same_however_devices_share_it(make_data, size):
     data = make_data(transforms=(0, 4), targets=True)
-    whole = data.batch(7, 5, range(12), 12, 0.5)
-    parts = [data.batch(7, 5, range(i, i + size), 12, 0.5) for i in range(0, 12, size)]
+    whole = data.batch(7, 5, range(12), 12, Draws(0.5))
+    parts = [data.batch(7, 5, range(i, i + size), 12, Draws(0.5)) for i in range(0, 12, size)]
     _equal(_join(parts), whole)
 
 
 def test_batch_holds_the_fields_and_labels_it_says(make_data, vocabulary):
     data = make_data(transforms=(0, 4), targets=True)
-    batch = data.batch(1, 2, range(6), 6, 0.0)
+    batch = data.batch(1, 2, range(6), 6, Draws(0.0))
     members = batch_members(1, 2, 6, 10)
     np.testing.assert_array_equal(batch.condition.perturbation, members % 3)
     np.testing.assert_array_equal(batch.condition.cell_type, members % 2)
@@ -87,7 +87,7 @@ def test_batch_holds_the_fields_and_labels_it_says(make_data, vocabulary):
 
 def test_draws_are_of_their_distributions(make_data):
     data = make_data(transforms=(0, 4))
-    batches = [data.batch(3, step, range(10), 10, 0.3) for step in range(60)]
+    batches = [data.batch(3, step, range(10), 10, Draws(0.3)) for step in range(60)]
     noise = torch.cat([b.noise for b in batches])
     time = torch.cat([b.time for b in batches])
     drop = torch.cat([b.drop for b in batches]).float()
@@ -103,7 +103,7 @@ def test_draws_are_of_their_distributions(make_data):
 def test_labels_are_dropped_together_or_each_by_itself(make_data):
     data = make_data(4)
     batches = [
-        [data.batch(3, step, range(8), 8, 0.3, label_dropout_mode=mode) for step in range(100)]
+        [data.batch(3, step, range(8), 8, Draws(0.3, mode)) for step in range(100)]
         for mode in ("joint", "independent")
     ]
     for joint, independent in zip(*batches, strict=True):
@@ -120,7 +120,12 @@ def test_labels_are_dropped_together_or_each_by_itself(make_data):
 def test_times_are_drawn_as_configured(make_data):
     data = make_data(4)
     uniform, middle = (
-        torch.cat([data.batch(0, step, range(8), 8, 0.1, name).time for step in range(75)])
+        torch.cat(
+            [
+                data.batch(0, step, range(8), 8, Draws(0.1, time_sampling=name)).time
+                for step in range(75)
+            ]
+        )
         for name in ("uniform", "logit-normal")
     )
     assert (uniform - 0.5).abs().mean() == pytest.approx(1 / 4, abs=0.03)
@@ -131,17 +136,17 @@ def test_times_are_drawn_as_configured(make_data):
 def test_prefetched_batches_are_the_same(make_data):
     data = make_data(targets=True)
     rows = [range(2), range(2, 4)]
-    found = list(data.prefetched(5, range(3, 9), rows, 4, 0.1))
+    found = list(data.prefetched(5, range(3, 9), rows, 4, Draws(0.1)))
     assert len(found) == 6
     for step, parts in zip(range(3, 9), found, strict=True):
-        _equal(_join(parts), data.batch(5, step, range(4), 4, 0.1))
+        _equal(_join(parts), data.batch(5, step, range(4), 4, Draws(0.1)))
 
 
 def test_fault_of_the_reading_thread_reaches_the_loop(make_data):
     data = make_data()
     data.moments.close()
     with pytest.raises(IndexError):
-        list(data.prefetched(5, range(3), [range(4)], 4, 0.1))
+        list(data.prefetched(5, range(3), [range(4)], 4, Draws(0.1)))
 
 
 def test_order_of_rows_in_the_table_does_not_matter(make_data, tmp_path, vocabulary):
@@ -204,7 +209,7 @@ def _conditions(**settings):
 def test_batches_carry_the_embeddings_of_their_perturbations(make_data):
     conditions = _conditions(smiles={"p2": "CCN"})
     data = make_data(conditions=conditions)
-    batch = data.batch(0, 0, range(10), 10, 0.0)
+    batch = data.batch(0, 0, range(10), 10, Draws(0.0))
     names = [("control", "p1", "p2")[i] for i in batch.condition.perturbation]
     expected = conditions.matrix[conditions.rows(names, [None] * 10)]
     np.testing.assert_array_equal(batch.condition.embedding.numpy(), expected)

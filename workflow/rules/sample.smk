@@ -10,6 +10,7 @@ rule sample:
         guide=lambda w: PLAN.guide(w.experiment, w.training_seed),
         codec=lambda w: PLAN.codec_record(EXPERIMENTS[w.experiment].codec),
         conditions=lambda w: PLAN.conditions(w.experiment),
+        moments=lambda w: PLAN.start_latents(w.experiment),
     output:
         archive=f"{RESULTS}/experiments/{{experiment}}/samples/training-{{training_seed}}_sampling-{{sampling_seed}}/shard-{{shard}}.zip",
     log:
@@ -33,12 +34,13 @@ rule sample:
         ),
         conditions=lambda w, input: options("--conditions", input.conditions),
         guide=lambda w, input: options("--guide", input.guide),
+        moments=lambda w, input: options("--moments", list(input.moments)),
         work=lambda w, input: f"{SCRATCH}/samples/{w.experiment}/{w.training_seed}_{w.sampling_seed}_{w.shard}",
     message:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
     shell:
         "exec morphpipe sample --settings {params.settings:q} --fields {input.fields:q}"
         " --split {input.split:q} --checkpoint {input.checkpoint:q} --codec {params.codec:q}"
-        " {params.scaling} {params.conditions} {params.guide}"
+        " {params.scaling} {params.conditions} {params.guide} {params.moments}"
         " --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
         " --work {params.work:q} --threads {threads} --output {output.archive:q} --log {log:q}"

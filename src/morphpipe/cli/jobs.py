@@ -128,6 +128,13 @@ def sample(
     scaling_factor: ScalingFactor = None,
     conditions: Conditions = None,
     guide: Guide = None,
+    moments: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of latents, or index (.parquet) of each shard, for generators that start "
+            "from control images."
+        ),
+    ] = None,
     threads: Threads = None,
     log: Log = None,
 ) -> None:
@@ -164,6 +171,7 @@ def sample(
         scaling_factor=scaling_factor,
         conditions=conditions,
         guide=guide,
+        moments=expand_folders(moments or [], "shard-*.parquet"),
     )
 
 

@@ -10,6 +10,8 @@ from morphpipe.config.sampling import DIFFUSION, FLOW, Path
 from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, PRESETS
 from morphpipe.config.unet_presets import UNET_PRESETS
 
+Label = Literal["perturbation", "cell_type", "batch"]
+
 
 class Alignment(Model):
     """Representation alignment (REPA; MorphGen, section 3)."""
@@ -48,10 +50,18 @@ class _Generator(Model):
     kind: str
     architecture: str
 
-    label_dropout_mode: Literal["joint", "independent"] = Field(
+    labels: tuple[Label, ...] = Field(
+        ("perturbation", "cell_type"),
+        description="Which labels the generator is conditioned on: `perturbation` (or its "
+        "embedding, see `condition`), `cell_type`, `batch`. Without any it is unconditional.",
+    )
+    batch_by: Literal["batch", "plate"] = Field(
+        "batch", description="The column of the field table that is the batch."
+    )
+    label_dropout_mode: Literal["joint", "independent", "whole_batch"] = Field(
         "joint",
-        description="Whether perturbation and cell type are dropped together (`joint`), or each "
-        "by a draw of its own.",
+        description="Whether labels are dropped together (`joint`), each by a draw of its own, or "
+        "together for all images of a training batch (CellFlux's code).",
     )
 
     @property
@@ -59,21 +69,54 @@ class _Generator(Model):
         """Which of `weights` its training starts from; none from scratch."""
         return None
 
+    @property
+    def starts_from_controls(self) -> bool:
+        """Whether images are made from control images, and not from noise alone."""
+        return False
+
     def fault(self) -> str | None:
         """Say which setting cannot be; None where all can."""
         if self.architecture not in self.presets:
             return f"architecture is {self.architecture!r}; allowed: {', '.join(self.presets)}"
+        if len(set(self.labels)) < len(self.labels):
+            return f"labels are {', '.join(self.labels)}: name each once"
+        condition = getattr(self, "condition", None)
+        if condition is not None and "perturbation" not in self.labels:
+            return f"condition is {condition!r}, but labels are without perturbation: add it"
         return None
 
 
 class _Flow(_Generator):
     """What the networks of flows share."""
 
+    coupling: Literal["noise", "control"] = Field(
+        "noise",
+        description="What a flow leads to the data from: noise, or an image of a negative control "
+        "of the same batch and cell type (CellFlux).",
+    )
+    source_noise: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the training batches in which noise from N(0, 1) is added to the "
+        "controls of the coupling `control` (CellFlux); it always is in sampling.",
+    )
+    prediction: Literal["velocity", "data"] = Field(
+        "velocity",
+        description="What the network gives: the velocity, or the image, from which the velocity "
+        "follows. On raw pixels velocities leave grain (Li and He 2025, arXiv:2511.13720).",
+    )
+
     normalise_labels: bool = Field(
         False,
         description="Divide the sum of the labels' vectors by the square root of their number, "
         "t + (e_perturbation + e_cell_type) / √2, instead of adding them as they are (MorphGen).",
     )
+
+    @property
+    def starts_from_controls(self) -> bool:
+        """Whether images are made from control images, and not from noise alone."""
+        return self.coupling == "control"
 
 
 class SiT(_Flow):
@@ -148,10 +191,10 @@ class UNet(_Generator):
     padding: float = Field(
         1.0, description="What an embedding is padded with to the token's width (MorphoDiff)."
     )
-    cell_type_token: bool = Field(
-        False,
-        description="Add a token that says the cell type, for data of several; MorphoDiff has "
-        "none.",
+    labels: tuple[Label, ...] = Field(
+        ("perturbation",),
+        description="Labels with a token each; MorphoDiff has the perturbation alone. Add "
+        "`cell_type` for data of several cell types, or `batch`.",
     )
     label_dropout: float = Field(
         0.0, ge=0, le=1, description="Share of conditions replaced by the constant prompt."

@@ -127,6 +127,11 @@ class Sampling(Model):
         "released code has it for the baseline, instead of a set for each: a thousand times "
         "less work for a thousand perturbations. Of a condition of kind `constant` only.",
     )
+    batch: str | None = Field(
+        "real",
+        description="Batch label, for generators that have one: `real`, those of the real fields "
+        "of each condition in turn; a batch by name; null, none.",
+    )
     cell_types: list[str] | None = Field(None, description="None: all of the split.")
     perturbations: list[str] | None = Field(None, description="None: all of the split.")
     random_perturbations: int | None = Field(

@@ -27,11 +27,14 @@ class Condition:
         float32 [N, d]: perturbation embeddings, see `morphpipe.perturbations.condition_table`; None
         if the generator learns a table. With embeddings, indices are ignored, so that perturbations
         outside the vocabulary are possible.
+    batch
+        int64 [N], indices of batches; None for none.
     """
 
     perturbation: Tensor
     cell_type: Tensor
     embedding: Tensor | None = None
+    batch: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
@@ -39,6 +42,7 @@ class Condition:
             self.perturbation.to(device, non_blocking=True),
             self.cell_type.to(device, non_blocking=True),
             None if self.embedding is None else self.embedding.to(device, non_blocking=True),
+            None if self.batch is None else self.batch.to(device, non_blocking=True),
         )
 
 
@@ -53,14 +57,15 @@ class TrainingBatch:
     latents
         float [N, C, h, w], data (t = 0).
     noise
-        float [N, C, h, w], standard normal (t = 1).
+        float [N, C, h, w], the other end of the path (t = 1): standard normal, or controls of the
+        same batch, see `morphpipe.training.data`.
     time
         float [N], in [0, 1].
     condition
         Labels of the N latents.
     drop
-        bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
-        replaced by its null class.
+        bool [N, 3]; where true, the perturbation (first column), the cell type (second) or the
+        batch (third) is replaced by its null class.
     targets
         float [N, T, d], encoder tokens for alignment; None without alignment.
     """

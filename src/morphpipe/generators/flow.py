@@ -4,7 +4,7 @@ MorphGen is a SiT on latents of all channels, aligned with an encoder of cell im
 its paper); the loss is REPA's: the squared error of the velocity plus a weight times the alignment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,6 +27,10 @@ from morphpipe.transport.solve import sample_flow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+# Below it the velocity is not divided by the time (Li and He 2025, arXiv:2511.13720, section 4).
+_LEAST_TIME = 0.05
 
 
 class FlowNetwork(nn.Module):
@@ -66,33 +70,41 @@ class FlowNetwork(nn.Module):
         *,
         perturbations: int,
         cell_types: int,
-        condition_width: int | None,
         time_scale: float,
-        normalise_labels: bool,
+        condition_width: int | None = None,
+        normalise_labels: bool = False,
+        batches: int = 0,
+        labels: Sequence[str] = ("perturbation", "cell_type"),
     ) -> None:
-        """Create the embeddings of time, perturbation and cell type.
+        """Add the embeddings of time and labels.
 
         Parameters
         ----------
         width
             Width of the condition.
-        perturbations, cell_types
+        perturbations, cell_types, batches
             Number of classes, without the null class.
         condition_width
-            Width of the perturbation embeddings; None for a learnt label table, as in MorphGen.
+            Width of perturbation embeddings, which replace the learnt table; None for the table, as
+            in MorphGen.
         time_scale
-            Factor on the time before the sines and cosines; 1 in SiT and REPA.
+            Factor of the time in its sines and cosines; 1 in SiT and REPA.
         normalise_labels
-            Divide the sum of the two label vectors by the square root of 2.
+            Divide the sum of the labels' vectors by the square root of their number.
+        labels
+            Which of `perturbation`, `cell_type` and `batch` are part of the condition.
         """
-        self.label_scale = 0.5**0.5 if normalise_labels else 1.0
+        self.label_scale = len(labels) ** -0.5 if normalise_labels and labels else 1.0
         self.time = TimeEmbedding(width, scale=time_scale)
-        self.perturbation: LabelTable | EmbeddingProjection = (
-            LabelTable(perturbations, width)
-            if condition_width is None
-            else EmbeddingProjection(condition_width, width)
-        )
-        self.cell_type = LabelTable(cell_types, width)
+        self.perturbation: LabelTable | EmbeddingProjection | None = None
+        if "perturbation" in labels:
+            self.perturbation = (
+                LabelTable(perturbations, width)
+                if condition_width is None
+                else EmbeddingProjection(condition_width, width)
+            )
+        self.cell_type = LabelTable(cell_types, width) if "cell_type" in labels else None
+        self.batch = LabelTable(batches, width) if "batch" in labels else None
 
     @classmethod
     def from_preset(cls, name: str, **options: Any) -> Self:
@@ -115,12 +127,27 @@ class FlowNetwork(nn.Module):
         raise NotImplementedError
 
     def condition(
-        self, time: Tensor, perturbation: Tensor, cell_type: Tensor, drop: Tensor | None
+        self,
+        time: Tensor,
+        perturbation: Tensor,
+        cell_type: Tensor,
+        drop: Tensor | None,
+        batch: Tensor | None,
     ) -> Tensor:
-        """The condition [N, inner] after the SiLU that all modulations share."""
-        dropped = (None, None) if drop is None else drop.unbind(1)
-        labels = self.perturbation(perturbation, dropped[0]) + self.cell_type(cell_type, dropped[1])
-        return F.silu(self.time(time) + self.label_scale * labels)
+        """Return the condition [N, width], activated (SiLU) as every modulation begins with it."""
+        if self.batch is not None and batch is None:
+            batch = torch.full_like(cell_type, self.batch.num_embeddings - 1)
+        embedded = self.time(time)
+        labels: Tensor | None = None
+        for column, (table, values) in enumerate(
+            ((self.perturbation, perturbation), (self.cell_type, cell_type), (self.batch, batch))
+        ):
+            if table is not None and values is not None:
+                label = table(values, None if drop is None else drop[:, column])
+                labels = label if labels is None else labels + label
+        if labels is not None:
+            embedded = embedded + self.label_scale * labels
+        return F.silu(embedded)
 
     def check_latents(self, x: Tensor) -> None:
         """Raise ConfigError for latents of another size."""
@@ -138,6 +165,7 @@ class FlowNetwork(nn.Module):
         perturbation: Tensor,
         cell_type: Tensor,
         drop: Tensor | None = None,
+        batch: Tensor | None = None,
     ) -> Tensor:
         """Predict the velocity at a state.
 
@@ -152,15 +180,17 @@ class FlowNetwork(nn.Module):
         cell_type
             int64 [N].
         drop
-            bool [N, 2]; where true, the perturbation (first column) or the cell type (second) is
-            replaced by its null class.
+            bool [N, 3]; where true, the perturbation (first column), the cell type (second) or the
+            batch (third) is replaced by its null class.
+        batch
+            int64 [N]; None for the null class. Ignored without a table of batches.
 
         Returns
         -------
         Tensor
             [N, C, h, w].
         """
-        return self.forward_with_hidden(x, time, perturbation, cell_type, drop)[0]
+        return self.forward_with_hidden(x, time, perturbation, cell_type, drop, batch)[0]
 
     def forward_with_hidden(
         self,
@@ -169,6 +199,7 @@ class FlowNetwork(nn.Module):
         perturbation: Tensor,
         cell_type: Tensor,
         drop: Tensor | None = None,
+        batch: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Velocity, and hidden tokens [N, T, width] for alignment; see `forward`."""
         raise NotImplementedError
@@ -183,12 +214,17 @@ class FlowGenerator(Generator):
         With a projector if it is aligned.
     alignment_weight
         Weight of the alignment; 0.5 in MorphGen and REPA.
+    predicts_data
+        Whether the network gives the data, and not the velocity.
     """
 
-    def __init__(self, network: FlowNetwork, *, alignment_weight: float = 0.5) -> None:
+    def __init__(
+        self, network: FlowNetwork, *, alignment_weight: float = 0.5, predicts_data: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         self.alignment_weight = alignment_weight
+        self.predicts_data = predicts_data
 
     def compile_blocks(self) -> None:
         """Compile the blocks with torch.compile; equal blocks share code."""
@@ -213,15 +249,18 @@ class FlowGenerator(Generator):
                 "one of them is present: set the alignment in the configuration, or remove it "
                 "altogether."
             )
-        velocity, hidden = self.network.forward_with_hidden(
-            interpolate(batch.latents, batch.noise, batch.time),
+        x = interpolate(batch.latents, batch.noise, batch.time)
+        predicted, hidden = self.network.forward_with_hidden(
+            x,
             batch.time,
             self._perturbation(batch.condition),
             batch.condition.cell_type,
             batch.drop,
+            batch.condition.batch,
         )
         target = velocity_target(batch.latents, batch.noise)
-        diffusion = F.mse_loss(velocity.float(), target.float())
+        velocity = self._velocity(predicted.float(), x, batch.time)
+        diffusion = F.mse_loss(velocity, target.float())
         if projector is None or batch.targets is None:
             return Losses(diffusion, diffusion, None)
         alignment = alignment_loss(projector(hidden), batch.targets)
@@ -231,8 +270,17 @@ class FlowGenerator(Generator):
         self, x: Tensor, time: Tensor, condition: Condition, *, null: bool = False
     ) -> Tensor:
         """Velocity [N, C, h, w] at the state x and time [N], 1 is noise and 0 data."""
-        drop = torch.ones(len(x), 2, dtype=torch.bool, device=x.device) if null else None
-        return self.network(x, time, self._perturbation(condition), condition.cell_type, drop)
+        drop = torch.ones(len(x), 3, dtype=torch.bool, device=x.device) if null else None
+        perturbation = self._perturbation(condition)
+        predicted = self.network(x, time, perturbation, condition.cell_type, drop, condition.batch)
+        return self._velocity(predicted, x, time)
+
+    def _velocity(self, predicted: Tensor, x: Tensor, time: Tensor) -> Tensor:
+        """The velocity, from the predicted data where the network gives these."""
+        if not self.predicts_data:
+            return predicted
+        # At t = 0 the data are known, and the velocity is 0 divided by 0.
+        return (x - predicted) / time.clamp(min=_LEAST_TIME)[:, None, None, None]
 
     def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
         """Follow the velocity from noise to data."""
@@ -240,7 +288,7 @@ class FlowGenerator(Generator):
 
     def _perturbation(self, condition: Condition) -> Tensor:
         """The labels, or embeddings if the network uses them."""
-        if isinstance(self.network.perturbation, LabelTable):
+        if not isinstance(self.network.perturbation, EmbeddingProjection):
             return condition.perturbation
         if condition.embedding is None:
             raise ConfigError(
@@ -270,10 +318,16 @@ def build_flow(
         latent_size=latent_shape[1:],
         perturbations=len(vocabulary.perturbations),
         cell_types=len(vocabulary.cell_types),
+        batches=len(vocabulary.batches),
+        labels=settings.labels,
         normalise_labels=settings.normalise_labels,
         **options,
     )
-    return FlowGenerator(built, alignment_weight=0.0 if alignment is None else alignment.weight)
+    return FlowGenerator(
+        built,
+        alignment_weight=0.0 if alignment is None else alignment.weight,
+        predicts_data=settings.prediction == "data",
+    )
 
 
 def count_operations(

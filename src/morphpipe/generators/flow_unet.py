@@ -122,8 +122,6 @@ class FlowUNet(FlowNetwork):
     ----------
     latent_channels, latent_size, gradient_checkpointing
         See `FlowNetwork`; the size is a multiple of the network's downsampling, 2 ** (levels - 1).
-    perturbations, cell_types, condition_width, normalise_labels
-        See `FlowNetwork.embed_conditions`.
     width
         Channels at full resolution.
     multipliers
@@ -141,6 +139,11 @@ class FlowUNet(FlowNetwork):
         Hidden width of the projector.
     time_scale
         1000, as for diffusion timesteps: with times in [0, 1] most frequencies are nearly constant.
+    preconditioned
+        Whether the network predicts what `optimal_linear` leaves of the velocity of a path from
+        noise. It does not hold for paths from images, nor for predictions of the data.
+    conditioning
+        See `FlowNetwork.embed_conditions`.
 
     Raises
     ------
@@ -155,19 +158,17 @@ class FlowUNet(FlowNetwork):
         *,
         latent_channels: int,
         latent_size: int | tuple[int, int],
-        perturbations: int,
-        cell_types: int,
         width: int,
         multipliers: tuple[int, ...],
         blocks: int = 2,
         middle_blocks: int = 3,
         attention_levels: int = 2,
-        condition_width: int | None = None,
         alignment_width: int | None = None,
         projector_width: int = 2048,
         gradient_checkpointing: bool = False,
         time_scale: float = 1000.0,
-        normalise_labels: bool = False,
+        preconditioned: bool = True,
+        **conditioning: Any,
     ) -> None:
         inner = 2 * width
         super().__init__(
@@ -180,14 +181,8 @@ class FlowUNet(FlowNetwork):
                 f"{len(multipliers) - 1} times: choose an image size whose latents are multiples "
                 f"of {factor}, or a U-Net of fewer levels."
             )
-        self.embed_conditions(
-            inner,
-            perturbations=perturbations,
-            cell_types=cell_types,
-            condition_width=condition_width,
-            time_scale=time_scale,
-            normalise_labels=normalise_labels,
-        )
+        self.preconditioned = preconditioned
+        self.embed_conditions(inner, time_scale=time_scale, **conditioning)
         channels = [width * multiplier for multiplier in multipliers]
         attends = [
             level >= len(multipliers) - attention_levels for level in range(len(multipliers))
@@ -245,13 +240,17 @@ class FlowUNet(FlowNetwork):
         perturbation: Tensor,
         cell_type: Tensor,
         drop: Tensor | None = None,
+        batch: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Velocity [N, C, h, w], and the coarsest grid as tokens [N, T, channels] in row order."""
         self.check_latents(x)
-        condition = self.condition(time, perturbation, cell_type, drop)
-        skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
-        linear = skip * x
-        x = self.stem((into * x).contiguous(memory_format=torch.channels_last))
+        condition = self.condition(time, perturbation, cell_type, drop, batch)
+        linear: Tensor | float = 0.0
+        out: Tensor | float = 1.0
+        if self.preconditioned:
+            skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
+            linear, x = skip * x, into * x
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
         skips = []
         for stages, coarser in itertools.zip_longest(self.down, self.coarser):
             for stage in stages.children():
@@ -279,7 +278,10 @@ def build(
     settings: Settings, vocabulary: Vocabulary, latent_shape: tuple[int, int, int], **options: Any
 ) -> FlowGenerator:
     """Build a generator with this network; see `registry.build_generator`."""
-    return build_flow(FlowUNet, settings, vocabulary, latent_shape, **options)
+    preconditioned = settings.coupling == "noise" and settings.prediction == "velocity"
+    return build_flow(
+        FlowUNet, settings, vocabulary, latent_shape, preconditioned=preconditioned, **options
+    )
 
 
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:

@@ -28,7 +28,7 @@ class SiT(FlowNetwork):
     ----------
     latent_channels, latent_size, gradient_checkpointing
         See `FlowNetwork`; the size is a multiple of `patch`.
-    perturbations, cell_types, condition_width, time_scale, normalise_labels
+    time_scale, conditioning
         See `FlowNetwork.embed_conditions`.
     width, depth, heads, patch
         Size of the transformer, see `morphpipe.config.sit_presets`.
@@ -53,19 +53,16 @@ class SiT(FlowNetwork):
         *,
         latent_channels: int,
         latent_size: int | tuple[int, int],
-        perturbations: int,
-        cell_types: int,
         width: int,
         depth: int,
         heads: int,
         patch: int = 2,
-        condition_width: int | None = None,
         alignment_width: int | None = None,
         alignment_depth: int | None = None,
         projector_width: int = 2048,
         gradient_checkpointing: bool = False,
         time_scale: float = 1.0,
-        normalise_labels: bool = False,
+        **conditioning: Any,
     ) -> None:
         if width % heads or width % 4:
             raise ConfigError(
@@ -90,14 +87,7 @@ class SiT(FlowNetwork):
         self.patch = patch
         self.alignment_depth = alignment_depth
         self.patches = nn.Linear(patch * patch * latent_channels, width)
-        self.embed_conditions(
-            width,
-            perturbations=perturbations,
-            cell_types=cell_types,
-            condition_width=condition_width,
-            time_scale=time_scale,
-            normalise_labels=normalise_labels,
-        )
+        self.embed_conditions(width, time_scale=time_scale, **conditioning)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.final = FinalLayer(width, patch * patch * latent_channels)
         if alignment_width is not None:
@@ -142,6 +132,7 @@ class SiT(FlowNetwork):
         perturbation: Tensor,
         cell_type: Tensor,
         drop: Tensor | None = None,
+        batch: Tensor | None = None,
         *,
         depth: int | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -152,7 +143,7 @@ class SiT(FlowNetwork):
         """
         self.check_latents(x)
         depth = depth or self.alignment_depth or len(self.blocks)
-        condition = self.condition(time, perturbation, cell_type, drop)
+        condition = self.condition(time, perturbation, cell_type, drop, batch)
         tokens = self.patches(patchify(x, self.patch)) + self.positions
         hidden = tokens
         for number, block in enumerate(self.blocks, start=1):

@@ -5,6 +5,7 @@ repeated (MorphoDiff, section 3.1 and released code); the network predicts the n
 baseline ("Stable Diffusion") is the same network with a constant prompt.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,7 +72,7 @@ class UNetGenerator(Generator):
     All copies of a token are equal, so attention over them is uniform: 77 tokens, as in MorphoDiff,
     and one give the same outputs and gradients, and the condition acts as a bias of each attention
     layer. Queries and keys of these layers matter (and receive a gradient) only with
-    `cell_type_token`.
+    several labels.
 
     Parameters
     ----------
@@ -87,8 +88,11 @@ class UNetGenerator(Generator):
     padding
         Padding value of embeddings; 1 in MorphoDiff's code. A token of only this value is the
         constant prompt, also used for dropped labels.
-    cell_type_token
-        Append a learnt token of the cell type, for data with several cell types; not in MorphoDiff.
+    batches
+        Number of batches.
+    labels
+        Labels with a token each: `perturbation`, and `cell_type` and `batch`, which have learnt
+        ones; MorphoDiff has the perturbation alone. Without any there is the constant prompt.
 
     Raises
     ------
@@ -105,7 +109,8 @@ class UNetGenerator(Generator):
         condition_width: int | None,
         tokens: int = 1,
         padding: float = 1.0,
-        cell_type_token: bool = False,
+        batches: int = 0,
+        labels: Sequence[str] = ("perturbation",),
     ) -> None:
         super().__init__()
         self.token_width = int(network.config["cross_attention_dim"])
@@ -124,12 +129,17 @@ class UNetGenerator(Generator):
         self.padding = padding
         self.schedule = STABLE_DIFFUSION
         # Tables from N(0, 1), the scale of Stable Diffusion's tokens.
+        self.labels = tuple(labels)
         self.perturbation: nn.Embedding | None = None
-        if condition_width is None:
+        if condition_width is None and "perturbation" in labels:
             self.perturbation = nn.Embedding(perturbations, self.token_width)
         self.cell_type: nn.Embedding | None = None
-        if cell_type_token:
+        if "cell_type" in labels:
             self.cell_type = nn.Embedding(cell_types, self.token_width)
+        # One more, for batches that are not known.
+        self.batch: nn.Embedding | None = None
+        if "batch" in labels:
+            self.batch = nn.Embedding(batches + 1, self.token_width)
 
     @classmethod
     def from_preset(
@@ -241,7 +251,7 @@ class UNetGenerator(Generator):
         ConfigError, DataError
             See `losses`.
         """
-        drop = torch.full((len(x), 2), null, dtype=torch.bool, device=x.device)
+        drop = torch.full((len(x), 3), null, dtype=torch.bool, device=x.device)
         return self._predict(x, time, condition, drop)
 
     def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
@@ -261,8 +271,8 @@ class UNetGenerator(Generator):
         condition
             Conditions of N images.
         drop
-            bool [N, 2]; where true, the token of the perturbation (first column) or of the cell
-            type (second) is the constant prompt.
+            bool [N, 3]; where true, the token of the perturbation (first column), of the cell type
+            (second) or of the batch (third) is the constant prompt.
 
         Returns
         -------
@@ -274,11 +284,24 @@ class UNetGenerator(Generator):
         DataError
             If the condition does not match the generator.
         """
-        parts = [self._perturbation_token(condition)]
+        parts, dropped = [], []
+        if "perturbation" in self.labels:
+            parts.append(self._perturbation_token(condition))
+            dropped.append(drop[:, 0])
         if self.cell_type is not None:
             parts.append(self.cell_type(condition.cell_type))
-        dropped = drop[:, : len(parts), None]
-        tokens = torch.where(dropped, self.padding, torch.stack(parts, dim=1))
+            dropped.append(drop[:, 1])
+        if self.batch is not None:
+            unknown = torch.full_like(condition.cell_type, self.batch.num_embeddings - 1)
+            parts.append(self.batch(unknown if condition.batch is None else condition.batch))
+            dropped.append(drop[:, 2])
+        if not parts:
+            shape = (len(condition.cell_type), 1, self.token_width)
+            prompt = torch.full(shape, self.padding, device=condition.cell_type.device)
+            return prompt.repeat(1, self.tokens, 1)
+        tokens = torch.where(
+            torch.stack(dropped, dim=1)[:, :, None], self.padding, torch.stack(parts, dim=1)
+        )
         return tokens.repeat(1, self.tokens, 1)
 
     def _perturbation_token(self, condition: Condition) -> Tensor:
@@ -328,7 +351,8 @@ def build(
         "condition_width": condition_width,
         "tokens": settings.tokens,
         "padding": settings.padding,
-        "cell_type_token": settings.cell_type_token,
+        "batches": len(vocabulary.batches),
+        "labels": settings.labels,
     }
     if weights is None:
         return UNetGenerator.from_preset(

@@ -24,12 +24,15 @@ class Vocabulary:
         Of each perturbation: `sirna`, `compound`, ..., or `none`.
     negative_controls
         The perturbations that are controls.
+    batches
+        Batches that are trained on, sorted.
     """
 
     perturbations: tuple[str, ...]
     cell_types: tuple[str, ...]
     kinds: tuple[str, ...]
     negative_controls: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
 
     def perturbation_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Indices of perturbations, int64 [n].
@@ -45,6 +48,11 @@ class Vocabulary:
         """Indices of cell types, int64 [n]; raises like `perturbation_indices`."""
         return _indices(labels, self.cell_types, "cell type")
 
+    def batch_indices(self, labels: Iterable[str | None]) -> NDArray[np.int64]:
+        """Indices of batches, int64 [n]; that of the null class for any other."""
+        places: dict[str | None, int] = {label: i for i, label in enumerate(self.batches)}
+        return np.array([places.get(label, len(places)) for label in labels], dtype=np.int64)
+
     def to_json(self) -> str:
         """The vocabulary as JSON text."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -58,6 +66,7 @@ class Vocabulary:
             tuple(content["cell_types"]),
             tuple(content["kinds"]),
             tuple(content["negative_controls"]),
+            tuple(content["batches"]),
         )
 
 
@@ -73,13 +82,15 @@ def _indices(labels: Iterable[str], known: tuple[str, ...], kind: str) -> NDArra
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 
-def vocabulary_of(fields: pd.DataFrame) -> Vocabulary:
+def vocabulary_of(fields: pd.DataFrame, batches: Iterable[str] = ()) -> Vocabulary:
     """The vocabulary of real fields.
 
     Parameters
     ----------
     fields
         With `perturbation`, `perturbation_kind`, `cell_type` and `control`.
+    batches
+        Batches of the fields that are trained on: no other one can be learnt.
 
     Raises
     ------
@@ -102,4 +113,5 @@ def vocabulary_of(fields: pd.DataFrame) -> Vocabulary:
         tuple(sorted(fields["cell_type"].unique())),
         tuple(map(str, kind)),
         tuple(sorted(negative.unique())),
+        tuple(sorted(set(batches))),
     )

@@ -282,6 +282,11 @@ class Plan:
         folder = f"latents/{self._latents(experiment)}"
         return self.real(self.dataset_of(experiment), folder, ".parquet")
 
+    def start_latents(self, experiment: str) -> list[str]:
+        """Indices of the latents that generated images start from; empty where that is noise."""
+        starts = self._experiment(experiment).generator.starts_from_controls
+        return self.moments(experiment) if starts else []
+
     def targets(self, experiment: str) -> list[str]:
         """Indices of the cached alignment targets; empty without alignment."""
         generator = self._experiment(experiment).generator

@@ -21,6 +21,7 @@ from morphpipe.core.folder_lock import only_user
 from morphpipe.core.storage import atomic_path
 from morphpipe.generators.base import Condition
 from morphpipe.sampling.load import TrainedGenerator
+from morphpipe.sampling.start import StartImages
 from morphpipe.tables.archive import write_archive
 from morphpipe.tables.fields import name_fault
 from morphpipe.tables.manifest import Channel, ChannelManifest
@@ -34,6 +35,7 @@ def sample_latents(
     settings: Sampling,
     sampling_seed: int,
     guide: TrainedGenerator | None = None,
+    start: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Sample the latents of a plan's rows as one batch.
 
@@ -53,6 +55,9 @@ def sample_latents(
     guide
         Autoguidance: an earlier checkpoint of the same training, see `load_guide`. None for
         classifier-free guidance, if any.
+    start
+        float32 [n, C', h, w], latents that the images start from, to which the noise is added; None
+        for generators that start from noise.
 
     Returns
     -------
@@ -70,6 +75,12 @@ def sample_latents(
         generator.latent_shape,
         device=device,
     )
+    if start is not None:
+        moved, drawn = start.to(device), noise
+
+        def noise(step: int) -> torch.Tensor:
+            return drawn(step) + moved if step == 0 else drawn(step)
+
     return generator.network.sample(
         noise,
         condition,
@@ -91,6 +102,7 @@ def generate(
     path: str | Path,
     work: str | Path,
     guide: TrainedGenerator | None = None,
+    start: StartImages | None = None,
 ) -> None:
     """Generate the images of a plan into an image archive.
 
@@ -116,6 +128,8 @@ def generate(
         Folder for finished batches, deleted at the end; used by one job at a time.
     guide
         See `sample_latents`.
+    start
+        Images that the generated ones start from; None for generators that start from noise.
 
     Raises
     ------
@@ -125,6 +139,14 @@ def generate(
         If a label is unknown, an image is not finite, or another job uses the folder.
     """
     _check_settings(generator, settings, guide)
+    if (start is None) == generator.settings.generator.starts_from_controls:
+        raise ConfigError(
+            f"{generator.settings.experiment} starts from images of negative controls: give the "
+            "latents of its training fields."
+            if start is None
+            else f"{generator.settings.experiment} starts from noise: give it no images."
+        )
+    plan = plan.assign(start_field=None if start is None else start.choose(plan))
     # Check all labels before the first image, not when the archive is written.
     condition = generator.condition(plan)
     for name in pd.unique(plan[["cell_type", "perturbation"]].to_numpy().ravel()):
@@ -142,17 +164,18 @@ def generate(
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
-        for start in tqdm(
+        for begin in tqdm(
             range(0, len(images), settings.batch_size),
             desc=f"sample {generator.settings.experiment}",
             unit="batch",
             mininterval=5,
         ):
-            rows = images.iloc[start : start + settings.batch_size]
-            file = finished / f"batch-{start:08d}.npz"
+            rows = images.iloc[begin : begin + settings.batch_size]
+            file = finished / f"batch-{begin:08d}.npz"
             pixels = _finished_batch(file)
             if pixels is None:
-                latents = sample_latents(generator, rows, settings, sampling_seed, guide)
+                first = None if start is None else start.latents(rows["start_field"].tolist())
+                latents = sample_latents(generator, rows, settings, sampling_seed, guide, first)
                 if not torch.isfinite(latents).all():
                     raise DataError(
                         f"The generator {generator.settings.experiment} gave latents that are not "
@@ -263,6 +286,7 @@ def _field_row(
         "training_seed": settings.seed,
         "sampling_seed": sampling_seed,
         "sample_index": index,
+        "start_field": row["start_field"],
     }
 
 

@@ -65,13 +65,15 @@ class TrainedGenerator:
             If a cell type or perturbation is unknown, or a perturbation has no embedding.
         """
         cell_types = torch.from_numpy(self.vocabulary.cell_type_indices(plan["cell_type"]))
+        batches = None
+        if self.vocabulary.batches:
+            batches = torch.from_numpy(self.vocabulary.batch_indices(plan["batch"]))
         if self.conditions is None:
             perturbations = self.vocabulary.perturbation_indices(plan["perturbation"])
-            return Condition(torch.from_numpy(perturbations), cell_types)
+            return Condition(torch.from_numpy(perturbations), cell_types, batch=batches)
         rows = self.conditions.rows(plan["perturbation"], plan["concentration"])
-        return Condition(
-            torch.zeros_like(cell_types), cell_types, torch.from_numpy(self.conditions.matrix[rows])
-        )
+        embeddings = torch.from_numpy(self.conditions.matrix[rows])
+        return Condition(torch.zeros_like(cell_types), cell_types, embeddings, batches)
 
 
 def load_generator(

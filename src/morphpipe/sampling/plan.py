@@ -15,7 +15,12 @@ from morphpipe.tables.user_tables import read_user_table
 
 
 def sampling_plan(
-    fields: pd.DataFrame, settings: Sampling, conditions: ConditionTable | None = None
+    fields: pd.DataFrame,
+    settings: Sampling,
+    conditions: ConditionTable | None = None,
+    *,
+    batch_by: str = "batch",
+    batches: Sequence[str] = (),
 ) -> pd.DataFrame:
     """List the images of one sampling seed.
 
@@ -30,14 +35,16 @@ def sampling_plan(
         Conditioning embeddings, if any. Perturbations without one are skipped;
         `settings.perturbations` may include perturbations that have an embedding but no data. If
         embeddings depend on the concentration, each concentration is a separate condition.
+    batch_by, batches
+        Column of the batches, and those that the generator knows; see `Sampling.batch`.
 
     Returns
     -------
     pandas.DataFrame
         `sample_index`, `image` and `index_in_condition` (from 0), `cell_type`, `perturbation`,
-        `perturbation_kind`, `control`, `concentration` (NaN unless the embeddings depend on it);
-        grouped by condition. Rows with the same `image` share one image: with `one_set` those of
-        all perturbations, otherwise every row has its own.
+        `perturbation_kind`, `control`, `concentration` (NaN unless the embeddings depend on it),
+        `batch` (None for none); grouped by condition. Rows with the same `image` share one image:
+        with `one_set` those of all perturbations, otherwise every row has its own.
 
     Raises
     ------
@@ -76,7 +83,40 @@ def sampling_plan(
     usual = kinds.mode().iloc[0] if len(kinds) else "none"
     plan["perturbation_kind"] = plan["perturbation"].map(known["perturbation_kind"]).fillna(usual)
     plan["control"] = plan["perturbation"].map(known["control"]).fillna("none")
+    plan["batch"] = _batches(plan, fields, settings, batch_by, batches)
     return plan
+
+
+def _batches(
+    plan: pd.DataFrame,
+    fields: pd.DataFrame,
+    settings: Sampling,
+    batch_by: str,
+    known: Sequence[str],
+) -> Sequence[str | None]:
+    """The batch of each image: in turn those of the condition's real fields, or the named one.
+
+    Raises
+    ------
+    DataError
+        If the named batch is unknown.
+    """
+    if settings.batch is None or not known:
+        return [None] * len(plan)
+    if settings.batch != "real":
+        return [*_chosen([settings.batch], list(known), "batch")] * len(plan)
+    in_data = fields[fields[batch_by].isin(list(known))]
+    of_condition = {
+        key: sorted(part.unique())
+        for key, part in in_data.groupby(["cell_type", "perturbation"])[batch_by]
+    }
+    of_type = {key: sorted(part.unique()) for key, part in in_data.groupby("cell_type")[batch_by]}
+    chosen: list[str | None] = []
+    for row in plan.itertuples():
+        found = of_condition.get((row.cell_type, row.perturbation)) or of_type.get(row.cell_type)
+        # None where no batch of the cell type was trained on.
+        chosen.append(found[row.index_in_condition % len(found)] if found else None)
+    return chosen
 
 
 def _perturbations(settings: Sampling, usual: list[str], possible: list[str]) -> list[str]:
@@ -180,6 +220,7 @@ def read_conditions(
     plan["perturbation_kind"] = plan["perturbation"].map(kinds).fillna(usual)
     negative = plan["perturbation"].isin(vocabulary.negative_controls)
     plan["control"] = np.where(negative, "negative", "none")
+    plan["batch"] = None
     return plan
 
 

@@ -1,15 +1,17 @@
 """The job that generates a shard of an experiment's images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.sampling import Sampling
 from morphpipe.core.errors import ConfigError
-from morphpipe.datasets.splits.table import read_split
+from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.sampling.generate import generate, generated_manifest
 from morphpipe.sampling.load import load_guide, load_with_codec
 from morphpipe.sampling.plan import plan_shard, sampling_plan
+from morphpipe.sampling.start import StartImages
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.lineage import read_from
 from morphpipe.training.termination import ending_when_asked
@@ -30,6 +32,7 @@ def sample(
     scaling_factor: float | None = None,
     conditions: Path | None = None,
     guide: Path | None = None,
+    moments: Sequence[Path] = (),
 ) -> None:
     """Generate one shard of a sampling plan; killed and called again, go on.
 
@@ -51,6 +54,8 @@ def sample(
         Table of conditions.
     guide
         Checkpoint for autoguidance.
+    moments
+        Indices of the latents of real fields, for generators that start from controls.
 
     Raises
     ------
@@ -69,11 +74,12 @@ def sample(
             "--guide is given, but sampling.guidance.guide does not name the slice: set it, with "
             "a scale, or leave --guide out."
         )
-    inputs = (fields, split, checkpoint, codec, conditions, guide)
+    inputs = (fields, split, checkpoint, codec, conditions, guide, *moments)
     read_from(path for path in inputs if path is not None)
     with ending_when_asked():
         table = read_fields(fields)
-        chosen = table.select(read_split(split)["field_id"]).keys()
+        sides = read_split(split)
+        chosen = table.select(sides["field_id"]).keys()
         generator, decoder = load_with_codec(
             checkpoint,
             codec,
@@ -82,7 +88,20 @@ def sample(
             conditions=None if conditions is None else ConditionTable.read(conditions),
             finished=True,
         )
-        plan = sampling_plan(chosen, settings, generator.conditions)
+        of_generator = generator.settings.generator
+        start = None
+        trained_on = table.select(fields_on(sides, "train")).keys()
+        batches = generator.vocabulary.batches
+        if of_generator.starts_from_controls:
+            start = StartImages(moments, trained_on, generator, sampling_seed)
+            batches = batches or tuple(start.controls["batch"].dropna().unique())
+        plan = sampling_plan(
+            chosen,
+            settings,
+            generator.conditions,
+            batch_by=of_generator.batch_by,
+            batches=batches,
+        )
         generate(
             generator.with_noise(fidelity.sampling_noise),
             decoder,
@@ -94,4 +113,5 @@ def sample(
             path=output,
             work=work,
             guide=None if guide is None else load_guide(guide, generator, number),
+            start=start,
         )

@@ -94,15 +94,21 @@ def train(
     with ending_when_asked():
         join_processes()
         sides = read_split(split)
-        vocabulary = vocabulary_of(table.select(sides["field_id"]).keys().set_index("field_id"))
+        fields_of_split = table.select(sides["field_id"]).keys().set_index("field_id")
+        trained_on = table.select(fields_on(sides, "train")).keys()
+        by = wanted.generator.batch_by
+        labelled = "batch" in wanted.generator.labels
+        vocabulary = vocabulary_of(fields_of_split, trained_on[by].dropna() if labelled else ())
         with shared_shards(shards, staging or None) as shared:
             data = open_training_data(
-                table.select(fields_on(sides, "train")).keys(),
+                trained_on,
                 shared.indices[0],
                 shared.indices[1] if targets else None,
                 vocabulary,
                 training.transforms,
                 None if conditions is None else ConditionTable.read(conditions),
+                batch_by=by,
+                from_controls=wanted.generator.starts_from_controls,
                 verify=shared.verify,
             )
         train_generator(

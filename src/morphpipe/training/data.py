@@ -25,7 +25,7 @@ from morphpipe.tables.array_shards import ArrayShards, sample_latents
 from morphpipe.transport.interpolant import draw_time
 
 # Purposes of random draws, each with its own stream.
-_ORDER, _SAMPLE = 1, 2
+_ORDER, _SAMPLE, _SHARED = 1, 2, 3
 
 
 @lru_cache(maxsize=4)
@@ -48,6 +48,24 @@ def batch_members(seed: int, step: int, batch_size: int, number: int) -> NDArray
 
 
 @dataclass(frozen=True)
+class Draws:
+    """What is drawn for a training batch, beside its fields.
+
+    Attributes
+    ----------
+    label_dropout, label_dropout_mode, source_noise
+        See `morphpipe.config.generators`.
+    time_sampling
+        See `morphpipe.transport.interpolant.draw_time`.
+    """
+
+    label_dropout: float = 0.0
+    label_dropout_mode: str = "joint"
+    time_sampling: str = "uniform"
+    source_noise: float = 0.5
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Cached latents (and alignment targets) of the training fields.
 
@@ -67,6 +85,11 @@ class TrainingData:
         float32 [rows, d]: conditioning embeddings; None for a learnt table.
     embedding_rows
         int64 [fields]: rows of `embeddings`.
+    batches
+        int64 [fields]: indices of batches; None without such labels.
+    controls
+        For each field the fields whose images can be the source of its path: negative controls of
+        its batch and cell type. None where paths begin at noise.
     """
 
     moments: ArrayShards
@@ -77,6 +100,8 @@ class TrainingData:
     cell_types: NDArray[np.int64]
     embeddings: NDArray[np.float32] | None = None
     embedding_rows: NDArray[np.int64] | None = None
+    batches: NDArray[np.int64] | None = None
+    controls: Sequence[NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -87,6 +112,10 @@ class TrainingData:
         arrays: list[NDArray[Any]] = [self.positions, self.perturbations, self.cell_types]
         if self.embeddings is not None and self.embedding_rows is not None:
             arrays.append(self.embeddings[self.embedding_rows])
+        if self.batches is not None:
+            arrays.append(self.batches)
+        if self.controls is not None:
+            arrays += self.controls
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -97,9 +126,7 @@ class TrainingData:
         step: int,
         rows: range,
         batch_size: int,
-        label_dropout: float,
-        time_sampling: str = "uniform",
-        label_dropout_mode: str = "joint",
+        draws: Draws = Draws(),
     ) -> TrainingBatch:
         """Assemble part of the global batch of a step.
 
@@ -113,12 +140,8 @@ class TrainingData:
             Positions in the global batch for this device.
         batch_size
             Size of the global batch.
-        label_dropout
-            Fraction of labels replaced by the null class.
-        time_sampling
-            See `morphpipe.transport.interpolant.draw_time`.
-        label_dropout_mode
-            Drop perturbation and cell type together (`joint`) or independently (`independent`).
+        draws
+            What is drawn.
         """
         members = batch_members(seed, step, batch_size, len(self))[rows.start : rows.stop]
         shape = self.moments.shape[1:]
@@ -126,19 +149,33 @@ class TrainingData:
         noise = np.empty_like(posterior_noise)
         transforms = np.empty(len(members), np.int64)
         time = np.empty(len(members), np.float32)
-        drop = np.empty((len(members), 2), bool)
+        drop = np.empty((len(members), 3), bool)
+        sources = np.empty(len(members), np.int64)
+        # For the whole batch, wherever its parts are.
+        shared = np.random.Generator(
+            np.random.Philox(np.random.SeedSequence([_SHARED, seed, step]))
+        ).random(2)
         for i, place in enumerate(rows):
             random = np.random.Generator(
                 np.random.Philox(np.random.SeedSequence([_SAMPLE, seed, step, place]))
             )
             transforms[i] = random.integers(self.positions.shape[1])
-            time[i] = draw_time(random, time_sampling)
-            drop[i] = random.random() < label_dropout
+            time[i] = draw_time(random, draws.time_sampling)
+            drop[i] = random.random() < draws.label_dropout
             random.standard_normal(dtype=np.float32, out=posterior_noise[i])
             random.standard_normal(dtype=np.float32, out=noise[i])
-            if label_dropout_mode == "independent":
-                drop[i, 1] = random.random() < label_dropout
+            if draws.label_dropout_mode == "independent":
+                drop[i, 1] = random.random() < draws.label_dropout
+                drop[i, 2] = random.random() < draws.label_dropout
+            if self.controls is not None:
+                sources[i] = random.choice(self.controls[members[i]])
+        if draws.label_dropout_mode == "whole_batch":
+            drop[:] = shared[0] < draws.label_dropout
         moments = self.moments.read(self.positions[members, transforms])
+        if self.controls is not None:
+            # In the orientation of the image that the path leads to.
+            images = self.moments.read(self.positions[sources, transforms])[:, 0]
+            noise = images.astype(np.float32) + noise * (shared[1] < draws.source_noise)
         targets = None
         if self.targets is not None and self.target_positions is not None:
             targets = torch.from_numpy(
@@ -155,6 +192,7 @@ class TrainingData:
                 perturbation=torch.from_numpy(self.perturbations[members]),
                 cell_type=torch.from_numpy(self.cell_types[members]),
                 embedding=embedding,
+                batch=None if self.batches is None else torch.from_numpy(self.batches[members]),
             ),
             drop=torch.from_numpy(drop),
             targets=targets,
@@ -187,15 +225,13 @@ class TrainingData:
         steps: range,
         rows: Sequence[range],
         batch_size: int,
-        label_dropout: float,
-        time_sampling: str = "uniform",
-        label_dropout_mode: str = "joint",
+        draws: Draws = Draws(),
     ) -> Iterator[list[TrainingBatch]]:
         """Yield the batches of many steps, prefetched by a thread.
 
         Parameters
         ----------
-        seed, batch_size, label_dropout, time_sampling, label_dropout_mode
+        seed, batch_size, draws
             See `batch`.
         steps
             Steps to prefetch.
@@ -213,18 +249,7 @@ class TrainingData:
         def work() -> None:
             try:
                 for step in steps:
-                    parts = [
-                        self.batch(
-                            seed,
-                            step,
-                            part,
-                            batch_size,
-                            label_dropout,
-                            time_sampling,
-                            label_dropout_mode,
-                        )
-                        for part in rows
-                    ]
+                    parts = [self.batch(seed, step, part, batch_size, draws) for part in rows]
                     while not stopped.is_set():
                         try:
                             ready.put(parts, timeout=0.5)
@@ -279,6 +304,8 @@ def open_training_data(
     transforms: list[int],
     conditions: ConditionTable | None = None,
     *,
+    batch_by: str = "batch",
+    from_controls: bool = False,
     verify: bool = True,
 ) -> TrainingData:
     """Open the cached arrays of the training fields.
@@ -296,6 +323,10 @@ def open_training_data(
     conditions
         Embeddings of the perturbations. With `missing: leave_out`, fields of perturbations without
         an embedding are excluded.
+    batch_by
+        Column of the batches.
+    from_controls
+        Whether paths begin at images of controls of the same batch and cell type.
     verify
         Verify the checksum of every shard; one of several processes does it for all.
 
@@ -312,6 +343,7 @@ def open_training_data(
             raise DataError("None of the training fields has an embedding of its perturbation.")
     # Sort, so that the order of rows does not depend on files.
     fields = fields.sort_values("field_id", ignore_index=True)
+    batches = vocabulary.batch_indices(fields[batch_by]) if vocabulary.batches else None
     shards = ArrayShards(moments, verify=verify)
     target_shards = ArrayShards(targets, verify=verify) if targets else None
     return TrainingData(
@@ -327,4 +359,30 @@ def open_training_data(
         embedding_rows=None
         if conditions is None
         else conditions.rows(fields["perturbation"], fields["concentration"]),
+        batches=batches,
+        controls=control_fields(fields, batch_by) if from_controls else None,
     )
+
+
+def control_fields(fields: pd.DataFrame, batch_by: str) -> list[NDArray[np.int64]]:
+    """For each field the positions of the negative controls of its batch and cell type.
+
+    Raises
+    ------
+    DataError
+        If a batch has no control of a cell type.
+    """
+    groups = [fields["cell_type"], fields[batch_by].fillna("")]
+    negative = fields.index[fields["control"] == "negative"]
+    found: dict[Any, NDArray[np.int64]] = {
+        key: part.index.intersection(negative).to_numpy(np.int64)
+        for key, part in fields.groupby(groups)
+    }
+    for (cell_type, batch), controls in found.items():
+        if not len(controls):
+            raise DataError(
+                f"The {batch_by} {batch!r} has no negative control of the cell type {cell_type!r} "
+                "among the training fields, which the coupling `control` begins at: set "
+                "`batch_by`, leave the fields out, or use the coupling `noise`."
+            )
+    return [found[key] for key in zip(*groups, strict=True)]

@@ -301,9 +301,7 @@ def _train(
         range(step, until),
         rows,
         training.batch_size,
-        settings.generator.label_dropout,
-        training.time_sampling,
-        settings.generator.label_dropout_mode,
+        settings.draws,
     )
     with tqdm(
         total=until,

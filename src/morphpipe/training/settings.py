@@ -12,6 +12,7 @@ from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
+from morphpipe.training.data import Draws
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
 
@@ -44,6 +45,16 @@ class TrainingSettings:
     generator: Generator
     training: Training
     fidelity: Fidelity = field(default_factory=Fidelity)
+
+    @property
+    def draws(self) -> Draws:
+        """What is drawn for a training batch."""
+        return Draws(
+            self.generator.label_dropout,
+            self.generator.label_dropout_mode,
+            self.training.time_sampling,
+            getattr(self.generator, "source_noise", 0.0),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -80,6 +91,10 @@ class TrainingSettings:
         content = self.to_dict()
         content["training"] = self.training.in_weights(self.fidelity)
         content["fidelity"].pop("sampling_noise")
-        content["vocabulary"] = [vocabulary.perturbations, vocabulary.cell_types]
+        content["vocabulary"] = [
+            vocabulary.perturbations,
+            vocabulary.cell_types,
+            vocabulary.batches,
+        ]
         content["data"] = data
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
