@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
-from morphpipe.config.generators import Alignment, FlowUNet
+from morphpipe.config.generators import Alignment, CellFlux, FlowUNet
 from morphpipe.core import folder_lock
 from morphpipe.core.errors import ConfigError, DataError, StorageError, TrainingError
 from morphpipe.tables.checkpoint_state import read_state
@@ -125,6 +125,16 @@ def test_slices_give_the_weights_of_a_training_in_one_piece(
     pd.testing.assert_frame_equal(_columns(second), _columns(whole))
     weights = load_file(whole / "model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_dropout_is_repeated_by_resumed_training(make_settings, make_data, vocabulary, tmp_path):
+    generator = CellFlux(kind="cellflux", architecture="CellFlux-test", coupling="noise")
+    settings, data = make_settings(generator=generator, slices=3), make_data()
+    whole = _run(settings, data, vocabulary, tmp_path / "whole")
+    first = _run(settings, data, vocabulary, tmp_path / "first", until=4)
+    second = _run(settings, data, vocabulary, tmp_path / "second", until=8, earlier=first)
+    third = _run(settings, data, vocabulary, tmp_path / "third", earlier=second)
+    _assert_same(whole, third)
 
 
 def test_a_slice_goes_on_from_the_end_of_the_one_before(

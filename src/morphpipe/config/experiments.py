@@ -75,10 +75,10 @@ class Training(Model):
     ema_warmup: bool = Field(
         False, description="Cap the decay at (1+n)/(10+n), for short trainings."
     )
-    time_sampling: Literal["uniform", "logit-normal"] = Field(
+    time_sampling: Literal["uniform", "logit-normal", "near-data"] = Field(
         "uniform",
-        description="Training times: uniform (SiT, REPA), or more of them in the middle (Esser et "
-        "al. 2024, equation 19).",
+        description="Training times: uniform (SiT, REPA), more of them in the middle (Esser et al. "
+        "2024, equation 19), or near the data (CellFlux's code).",
     )
     augmentation: Literal["none", "flip", "dihedral"] = Field(
         "none", description="Orientations that are cached and drawn from: 1, 2 or 8."

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from morphpipe.config.base import Model, Name, PositiveInt
 from morphpipe.config.sampling import DIFFUSION, FLOW, Path
-from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, PRESETS
+from morphpipe.config.sit_presets import CELLFLUX_PRESETS, FLOW_UNET_PRESETS, PRESETS
 from morphpipe.config.unet_presets import UNET_PRESETS
 
 Label = Literal["perturbation", "cell_type", "batch"]
@@ -166,6 +166,29 @@ class FlowUNet(_Flow):
     )
 
 
+class CellFlux(_Flow):
+    """CellFlux: a flow from images of controls to images of treated cells."""
+
+    presets: ClassVar[Mapping[str, Any]] = CELLFLUX_PRESETS
+
+    kind: Literal["cellflux"]
+    architecture: str = Field("CellFlux", description="A preset's name.")
+    condition: Name | None = Field(
+        None,
+        description="One of `conditions`: Morgan fingerprints for BBBC021 in CellFlux; null: a "
+        "vector learnt per perturbation.",
+    )
+    labels: tuple[Label, ...] = ("perturbation",)
+    coupling: Literal["noise", "control"] = "control"
+    label_dropout: float = Field(
+        0.2, ge=0, le=1, description="Share of conditions replaced by the null class."
+    )
+    label_dropout_mode: Literal["joint", "independent", "whole_batch"] = Field(
+        "whole_batch", description="By training batch in CellFlux's code, by image in its paper."
+    )
+    alignment: None = Field(None, description="CellFlux aligns no tokens.")
+
+
 class UNet(_Generator):
     """MorphoDiff's U-Net of Stable Diffusion, which predicts the noise of a diffusion."""
 
@@ -207,4 +230,4 @@ class UNet(_Generator):
         return self.weights
 
 
-Generator = Annotated[SiT | FlowUNet | UNet, Field(discriminator="kind")]
+Generator = Annotated[SiT | FlowUNet | CellFlux | UNet, Field(discriminator="kind")]

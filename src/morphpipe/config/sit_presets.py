@@ -35,6 +35,14 @@ class FlowUNetPreset:
     blocks: int = 2
     middle_blocks: int = 3
     attention_levels: int = 2
+    # What CellFlux has otherwise, see the network's parameters.
+    attention_at: tuple[int, ...] | None = None
+    heads: int | None = None
+    dropout: float = 0.0
+    resample_convolutions: bool = True
+    all_skips: bool = False
+    condition_multiple: int = 2
+    time_scale: float = 1000.0
 
 
 FLOW_UNET_PRESETS = {
@@ -47,8 +55,34 @@ FLOW_UNET_PRESETS = {
 }
 
 
+def _cellflux(width: int, blocks: int) -> FlowUNetPreset:
+    """CellFlux's U-Net, that of ADM (Dhariwal and Nichol 2021), at some width and depth."""
+    return FlowUNetPreset(
+        width,
+        (2, 2, 2),
+        blocks=blocks,
+        middle_blocks=2,
+        attention_at=(1,),
+        heads=1,
+        dropout=0.3,
+        resample_convolutions=False,
+        all_skips=True,
+        condition_multiple=4,
+        time_scale=1.0,
+    )
+
+
+CELLFLUX_PRESETS = {
+    # CellFlux's released configuration; the others are ours, for a CPU and for tests.
+    "CellFlux": _cellflux(128, 4),
+    "CellFlux-S": _cellflux(32, 1),
+    "CellFlux-test": _cellflux(16, 1),
+}
+
+
 def token_stride(architecture: str) -> int:
     """Rows (and columns) of the latent that one hidden token of a flow's network stands for."""
     if architecture in PRESETS:
         return PRESETS[architecture].patch
-    return int(2 ** (len(FLOW_UNET_PRESETS[architecture].multipliers) - 1))
+    networks = FLOW_UNET_PRESETS | CELLFLUX_PRESETS
+    return int(2 ** (len(networks[architecture].multipliers) - 1))

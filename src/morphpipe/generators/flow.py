@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from morphpipe.config.generators import FlowUNet, SiT
+from morphpipe.config.generators import CellFlux, FlowUNet, SiT
 from morphpipe.config.sampling import Sampling
 from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector, alignment_loss
@@ -300,7 +300,7 @@ class FlowGenerator(Generator):
 
 def build_flow(
     network: type[FlowNetwork],
-    settings: SiT | FlowUNet,
+    settings: SiT | FlowUNet | CellFlux,
     vocabulary: Vocabulary,
     latent_shape: tuple[int, int, int],
     *,

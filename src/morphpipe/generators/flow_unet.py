@@ -63,8 +63,11 @@ class ResidualBlock(nn.Module):
     zero, so that a new block is the identity skip.
     """
 
-    def __init__(self, inputs: int, outputs: int, condition_width: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, condition_width: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.first_norm = _norm(inputs)
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.modulation = nn.Linear(condition_width, 2 * outputs)
@@ -77,16 +80,17 @@ class ResidualBlock(nn.Module):
         """Map [N, inputs, h, w] to [N, outputs, h, w] under the condition [N, width]."""
         y = self.first(F.silu(self.first_norm(x)))
         scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
-        y = self.second(F.silu(self.second_norm(y) * (1 + scale) + shift))
+        y = F.silu(self.second_norm(y) * (1 + scale) + shift)
+        y = self.second(F.dropout(y, self.dropout, self.training))
         return self.skip(x) + y
 
 
 class GridAttention(nn.Module):
     """Residual self-attention between the positions of a grid."""
 
-    def __init__(self, channels: int, head_width: int = 32) -> None:
+    def __init__(self, channels: int, heads: int | None = None, head_width: int = 32) -> None:
         super().__init__()
-        self.heads = max(channels // head_width, 1)
+        self.heads = heads or max(channels // head_width, 1)
         self.norm = _norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.projection = nn.Conv2d(channels, channels, 1)
@@ -104,15 +108,31 @@ class GridAttention(nn.Module):
 class Stage(nn.Module):
     """A residual block, with attention on coarse grids."""
 
-    def __init__(self, inputs: int, outputs: int, condition_width: int, attention: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        condition_width: int,
+        attention: bool,
+        heads: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.block = ResidualBlock(inputs, outputs, condition_width)
-        self.attention = GridAttention(outputs) if attention else None
+        self.block = ResidualBlock(inputs, outputs, condition_width, dropout)
+        self.attention = GridAttention(outputs, heads) if attention else None
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map [N, inputs, h, w] to [N, outputs, h, w] under the condition [N, width]."""
         x = self.block(x, condition)
         return x if self.attention is None else self.attention(x)
+
+
+class Halved(nn.Module):
+    """A grid of half the height and width, by means of four places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, C, h, w] to [N, C, h/2, w/2]."""
+        return F.avg_pool2d(x, 2)
 
 
 class FlowUNet(FlowNetwork):
@@ -132,6 +152,19 @@ class FlowUNet(FlowNetwork):
         Residual blocks on the coarsest grid.
     attention_levels
         Number of coarsest levels with attention after each block.
+    attention_at
+        The levels with attention, from 0, in place of the coarsest ones.
+    heads
+        Heads of attention; None for one per 32 channels.
+    dropout
+        Share of channels' values that training sets to zero before each block's last convolution.
+    resample_convolutions
+        Whether grids are halved and doubled with convolutions, or by means and repetition.
+    all_skips
+        Whether the stem and each halved grid have skip connections too, to one more block per level
+        of the decoder (ADM; CellFlux).
+    condition_multiple
+        Width of the condition over `width`.
     alignment_width
         Width of the tokens that the coarsest grid is aligned with, after the middle blocks; None
         for no projector.
@@ -163,6 +196,12 @@ class FlowUNet(FlowNetwork):
         blocks: int = 2,
         middle_blocks: int = 3,
         attention_levels: int = 2,
+        attention_at: tuple[int, ...] | None = None,
+        heads: int | None = None,
+        dropout: float = 0.0,
+        resample_convolutions: bool = True,
+        all_skips: bool = False,
+        condition_multiple: int = 2,
         alignment_width: int | None = None,
         projector_width: int = 2048,
         gradient_checkpointing: bool = False,
@@ -170,7 +209,9 @@ class FlowUNet(FlowNetwork):
         preconditioned: bool = True,
         **conditioning: Any,
     ) -> None:
-        inner = 2 * width
+        inner = condition_multiple * width
+        options: dict[str, Any] = {"heads": heads, "dropout": dropout}
+        self.all_skips = all_skips
         super().__init__(
             latent_channels, latent_size, gradient_checkpointing=gradient_checkpointing
         )
@@ -184,36 +225,45 @@ class FlowUNet(FlowNetwork):
         self.preconditioned = preconditioned
         self.embed_conditions(inner, time_scale=time_scale, **conditioning)
         channels = [width * multiplier for multiplier in multipliers]
-        attends = [
-            level >= len(multipliers) - attention_levels for level in range(len(multipliers))
-        ]
+        levels = range(len(multipliers))
+        if attention_at is None:
+            attention_at = tuple(levels[max(len(multipliers) - attention_levels, 0) :])
+        attends = [level in attention_at for level in levels]
         self.stem = nn.Conv2d(latent_channels, width, 3, padding=1)
         self.down = nn.ModuleList()
         self.coarser = nn.ModuleList()
         self.up = nn.ModuleList()
         self.finer = nn.ModuleList()
-        skips: list[int] = []
+        skips: list[int] = [width] if all_skips else []
         here = width
         for level, outputs in enumerate(channels):
             stages = nn.ModuleList()
             for _ in range(blocks):
-                stages.append(Stage(here, outputs, inner, attends[level]))
+                stages.append(Stage(here, outputs, inner, attends[level], **options))
                 here = outputs
                 skips.append(here)
             self.down.append(stages)
             if level < len(channels) - 1:
-                self.coarser.append(nn.Conv2d(here, here, 3, stride=2, padding=1))
+                self.coarser.append(
+                    nn.Conv2d(here, here, 3, stride=2, padding=1)
+                    if resample_convolutions
+                    else Halved()
+                )
+                skips += [here] * all_skips
         self.middle = nn.ModuleList(
-            Stage(here, here, inner, number < middle_blocks - 1) for number in range(middle_blocks)
+            Stage(here, here, inner, number < middle_blocks - 1, **options)
+            for number in range(middle_blocks)
         )
         for level, outputs in reversed(list(enumerate(channels))):
             stages = nn.ModuleList()
-            for _ in range(blocks):
-                stages.append(Stage(here + skips.pop(), outputs, inner, attends[level]))
+            for _ in range(blocks + all_skips):
+                stages.append(Stage(here + skips.pop(), outputs, inner, attends[level], **options))
                 here = outputs
             self.up.append(stages)
             if level:
-                self.finer.append(nn.Conv2d(here, here, 3, padding=1))
+                self.finer.append(
+                    nn.Conv2d(here, here, 3, padding=1) if resample_convolutions else nn.Identity()
+                )
         self.final_norm = _norm(here)
         self.final = nn.Conv2d(here, latent_channels, 3, padding=1)
         nn.init.zeros_(self.final.weight)
@@ -251,13 +301,15 @@ class FlowUNet(FlowNetwork):
             skip, out, into = (factor[:, None, None, None] for factor in optimal_linear(time))
             linear, x = skip * x, into * x
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        skips = []
+        skips = [x] if self.all_skips else []
         for stages, coarser in itertools.zip_longest(self.down, self.coarser):
             for stage in stages.children():
                 x = self._run(stage, x, condition)
                 skips.append(x)
             if coarser is not None:
                 x = coarser(x)
+                if self.all_skips:
+                    skips.append(x)
         for stage in self.middle:
             x = self._run(stage, x, condition)
         hidden = x.flatten(2).transpose(1, 2)

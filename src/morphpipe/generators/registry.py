@@ -12,6 +12,7 @@ from morphpipe.perturbations.vocabulary import Vocabulary
 FAMILIES = {
     "sit": "morphpipe.generators.sit",
     "flow_unet": "morphpipe.generators.flow_unet",
+    "cellflux": "morphpipe.generators.cellflux",
     "unet": "morphpipe.generators.unet",
 }
 

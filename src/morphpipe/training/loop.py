@@ -5,6 +5,7 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -68,6 +69,10 @@ def device_rows(batch_size: int, accumulation: int, processes: int, process: int
     size = batch_size // parts
     first = process * accumulation
     return [range((first + i) * size, (first + i + 1) * size) for i in range(accumulation)]
+
+
+def _seed_of(*place: int) -> int:
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _slice_before(training: Training, until: int) -> int | None:
@@ -318,6 +323,8 @@ def _train(
             prepared.zero_grad(set_to_none=True)
             losses = []
             for i, part in enumerate(parts):
+                # Dropout draws from it: by step and place, so that resumed training repeats them.
+                torch.manual_seed(_seed_of(settings.seed, step, rows[i].start))
                 last = i == len(parts) - 1
                 with (
                     nullcontext() if last else accelerator.no_sync(model),

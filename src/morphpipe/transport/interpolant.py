@@ -19,8 +19,13 @@ def draw_time(random: np.random.Generator, sampling: str = "uniform") -> float:
     sampling
         "uniform", as in SiT and REPA, or "logit-normal": 1 / (1 + exp(-u)) of a standard normal u
         (Esser et al. 2024, arXiv:2403.03206, equation 19 with m = 0 and s = 1), which has more
-        times in the middle, where the velocity is hardest to predict.
+        times in the middle, where the velocity is hardest to predict, or "near-data":
+        1 / (1 + exp(1.2 - 1.2 u)), at most 0.9999 (CellFlux's code, which counts time the other way
+        round).
     """
+    if sampling == "near-data":
+        near = 1 / (1 + np.exp(1.2 - 1.2 * random.standard_normal(dtype=np.float32)))
+        return float(min(near, 1 - 1e-4))
     if sampling == "logit-normal":
         return float(1 / (1 + np.exp(-random.standard_normal(dtype=np.float32))))
     return float(random.random(dtype=np.float32))
