@@ -101,7 +101,7 @@ def test_defaults_are_the_papers_but_for_sampling():
         (
             "experiments.one.generator",
             {"kind": "gan"},
-            "generator: .*'gan'.*'sit', 'flow_unet', 'unet'",
+            "generator: .*'gan'.*'sit', 'flow_unet', 'cellflux', 'unet'",
         ),
         ("experiments.one.sampling.sampler", "ddpm", "'ddpm', but a flow is sampled by euler-mar"),
         (
