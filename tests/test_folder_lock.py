@@ -27,7 +27,7 @@ def held(run_python, tmp_path):
 
 def test_second_user_is_told_who_is_there(held):
     folder, process = held
-    message = f"in use by process {process.pid} on .*, since 20.*wait for its end"
+    message = f"in use by process {process.pid} on .*, since 20.*wait until it ends"
     with pytest.raises(DataError, match=message), only_user(folder, patience=0):
         pytest.fail("both are in")
 
@@ -64,5 +64,5 @@ def test_file_system_without_locks_is_said(tmp_path, monkeypatch, capsys):
     with only_user(tmp_path):
         pass
     assert (
-        "cannot be locked (Function not implemented): going on without" in capsys.readouterr().err
+        "cannot be locked (Function not implemented): continuing without" in capsys.readouterr().err
     )

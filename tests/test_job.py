@@ -165,7 +165,7 @@ def test_an_input_that_was_edited_with_another_program(tmp_path):
     pq.write_table(pa.table({"value": [7]}), split)
     with pytest.raises(DataError, match=r"table\.parquet was made from another .*split\.parquet"):
         read_from([split, table])
-    with pytest.raises(DataError, match="carries no checksum: it was not written by morphpipe"):
+    with pytest.raises(DataError, match="has no checksum: it was not written by morphpipe"):
         read_parquet(split, own=True)
 
 

@@ -52,5 +52,5 @@ def test_deeply_nested_records_are_named(tmp_path):
     with pytest.raises(DataError, match=r"weights\.json cannot be read as JSON .*too deeply"):
         read_checked_json(path)
     for ask in (recorded_checksum, lambda lock, url: record_checksum(lock, url, "0" * 64)):
-        with pytest.raises(DataError, match=r"weights\.json is no JSON file of addresses"):
+        with pytest.raises(DataError, match=r"weights\.json is not a JSON file of addresses"):
             ask(path, "https://x")

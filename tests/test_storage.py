@@ -92,7 +92,7 @@ def test_parquet_survives_and_damage_is_noticed(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"a\.parquet (cannot be read|is damaged)"):
             read_parquet(path)
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         read_parquet(tmp_path / "b.parquet")
 
 

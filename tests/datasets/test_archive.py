@@ -323,7 +323,7 @@ def test_images_that_do_not_fit_the_manifest_leave_no_archive(
     make_manifest, make_row, tmp_path, image
 ):
     with (
-        pytest.raises(DataError, match=r"Field f0 is .* the manifest asks for 2 planes of uint8"),
+        pytest.raises(DataError, match=r"Field f0 is .* the manifest requires 2 planes of uint8"),
         write_archive(tmp_path / "a.zip", make_manifest()) as archive,
     ):
         archive.add(make_row("f0"), image)

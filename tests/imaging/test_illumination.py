@@ -143,7 +143,7 @@ def test_correction_refuses_functions_that_cannot_divide(function, message):
     [
         (np.zeros((4, 4)), "0 everywhere"),
         (np.full((4, 4), np.nan), "finite"),
-        (-np.ones((4, 4)), "not negative"),
+        (-np.ones((4, 4)), "non-negative"),
         (np.ones((1, 4, 4)), r"\[H, W\]"),
     ],
 )

@@ -46,7 +46,7 @@ def test_percentiles_of_fractions_are_within_half_a_grey_value():
 @pytest.mark.parametrize("values", [[-1], [65536], [np.nan, 1.0], [1.0, np.inf]])
 def test_histogram_refuses_what_no_grey_value_is(values):
     histogram = IntensityHistogram()
-    with pytest.raises(DataError, match="grey values go from 0"):
+    with pytest.raises(DataError, match="grey values must be from 0"):
         histogram.add(np.array(values))
     assert histogram.counts.sum() == 0
 

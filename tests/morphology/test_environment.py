@@ -67,8 +67,8 @@ def test_a_record_is_read_back(tmp_path):
     [
         ({"self_test": "failed"}, "did not pass its self-test"),
         ({"python": "/nowhere/python"}, "names /nowhere/python, which is gone"),
-        ({"colour": "red"}, "is no record of an environment"),
-        (None, "There is no CellProfiler environment"),
+        ({"colour": "red"}, "is not a record of an environment"),
+        (None, "does not exist: make it"),
     ],
 )
 def test_a_record_that_cannot_be_used_says_how_to_make_one(tmp_path, change, said):
@@ -139,7 +139,7 @@ def test_a_folder_that_is_something_else_is_not_touched(bad_lock, tmp_path):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter-1.txt").write_text("years of work")
-    with pytest.raises(DataError, match="is no virtual environment: remove it, or name another"):
+    with pytest.raises(DataError, match="is not a virtual environment: remove it"):
         make_environment(bad_lock, folder, tmp_path / "record.json")
     assert (folder / "chapter-1.txt").read_text() == "years of work"
 

@@ -174,7 +174,7 @@ def test_channels_that_do_not_fit_stop_before_the_first_module(
     pipeline = make_pipeline(tmp_path / "own.cppipe", "OrigBlue", "OrigGreen")
     result = measure(tmp_path / "screen.zip", pipeline, tmp_path)
     assert result.code == 1
-    assert "asks for OrigBlue, OrigGreen, and the fields have the channels DNA, ER" in result.said
+    assert "needs OrigBlue, OrigGreen, but the fields have the channels DNA, ER" in result.said
     assert "Traceback" not in result.said
     assert not result.scratch.exists()
     assert not result.image.exists()
@@ -187,9 +187,9 @@ def test_channels_that_do_not_fit_stop_before_the_first_module(
         ("--channel", "OrigBlue"),
     )
     expected = (
-        "asks for OrigGreen (channel Mito), and the fields",
-        "asks for no image 'OrigRed'",
-        "'OrigBlue' does not say which channel",
+        "needs OrigGreen (channel Mito), but the fields",
+        "has no image 'OrigRed'",
+        "'OrigBlue' does not map an image",
     )
     for (code, said), sentence in zip(ended, expected, strict=True):
         assert code == 1
@@ -231,7 +231,7 @@ def test_more_failed_fields_than_allowed_end_the_stage_after_all_were_tried(
     damage(archive, "f1/ER.png")
     result = measure(archive, pipeline, tmp_path, "--maximum-failed", 0.24, "--batch-size", 2)
     assert result.code == 1
-    assert "1 of 4 fields failed, and 0.24 is the largest share" in result.said
+    assert "1 of 4 fields failed, more than the maximum fraction 0.24" in result.said
     assert "f1: Field f1, channel ER" in result.said
     assert "Traceback" not in result.said
     assert not result.image.exists()
@@ -359,7 +359,7 @@ def test_settings_out_of_range_are_said(make_screen, measure_each, pipeline, tmp
         ("--maximum-failed", 1.5),
         ("--keep-labels", -1),
     )
-    expected = ("A batch has 1 field or more", "is 0 to 1, not 1.5", "of 0 fields or more")
+    expected = ("be at least 1, not 0", "from 0 to 1, not 1.5", "be at least 0, not -1")
     for (code, said), sentence in zip(ended, expected, strict=True):
         assert code == 1
         assert sentence in said

@@ -86,9 +86,9 @@ def test_what_cannot_be_used_is_said(run_cellprofiler, original, tmp_path):
 
     last = original.rindex("\nMeasureImageIntensity:")
     damaged = {
-        "text.cppipe": ("some text", "is no CellProfiler pipeline: a .cppipe file begins with"),
-        "empty.cppipe": ("", "is no CellProfiler pipeline"),
-        "cut.cppipe": (original[:last], "is cut short: it says that it has 16 modules, and has"),
+        "text.cppipe": ("some text", "is not a CellProfiler pipeline: a .cppipe file starts with"),
+        "empty.cppipe": ("", "is not a CellProfiler pipeline"),
+        "cut.cppipe": (original[:last], "is truncated: it declares 16 modules but has"),
         "unknown.cppipe": (
             original.replace("\nMeasureTexture:", "\nMeasureHappiness:"),
             "cannot be loaded by this CellProfiler",
@@ -126,7 +126,7 @@ def test_what_cannot_be_used_is_said(run_cellprofiler, original, tmp_path):
     for name, (_, expected) in damaged.items():
         assert expected in said[name], (name, said[name])
     assert "cannot be read as a text" in said["bytes.cppipe"]
-    assert "There is no pipeline" in said["missing.cppipe"]
+    assert "does not exist" in said["missing.cppipe"]
 
 
 # Divides every image by the mean of all: a module that has to see all of them first.

@@ -138,7 +138,7 @@ def test_tables_that_do_not_belong_together_are_refused(measured, tmp_path):
         field_profiles(images, [*objects, objects[0]], fields)
     other = tmp_path / "other"
     other.mkdir()
-    with pytest.raises(DataError, match="no field table"):
+    with pytest.raises(DataError, match="every field table"):
         field_profiles(images, objects, [write_field_table(other, ["f0"])])
 
 
@@ -160,7 +160,7 @@ def test_tables_of_profiles_are_joined_and_told_from_others(tmp_path):
     joined = read_profiles([tmp_path / "0.parquet", tmp_path / "1.parquet"])
     assert (len(joined), joined.failed) == (4, 1)
     write_parquet(pa.table({"a": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="no profiles"):
+    with pytest.raises(DataError, match="does not contain profiles"):
         read_profiles([tmp_path / "x.parquet"])
 
 

@@ -76,12 +76,12 @@ def test_damage_is_noticed(saved, name):
     with pytest.raises(DataError, match=rf"{name}\.safetensors is damaged"):
         read_state(folder)
     path.unlink()
-    with pytest.raises(DataError, match=rf"lacks {name}\.safetensors.*copy it once more"):
+    with pytest.raises(DataError, match=rf"lacks {name}\.safetensors.*copy it again"):
         read_state(folder)
 
 
 def test_missing_checkpoint_is_said_with_what_one_is(tmp_path):
-    with pytest.raises(DataError, match=r"There is no checkpoint .*nowhere\. A checkpoint is a"):
+    with pytest.raises(DataError, match=r"is not a checkpoint .*nowhere\. A checkpoint is a"):
         read_state(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"lacks state\.json"):
         read_state(tmp_path)

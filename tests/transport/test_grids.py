@@ -21,7 +21,7 @@ def test_grids_fall_from_exactly_one_to_exactly_zero(grid, steps):
     assert len(times) == steps + 1
     assert (times[0], times[-1]) == (1.0, 0.0)
     assert all(now > following for now, following in itertools.pairwise(times))
-    with pytest.raises(ConfigError, match="1 step or more, not 0"):
+    with pytest.raises(ConfigError, match="at least 1 step, not 0"):
         grid(0)
 
 

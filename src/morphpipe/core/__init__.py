@@ -1,1 +1,1 @@
-"""Files that survive kills, checksums, locks, errors, devices, the console."""
+"""Atomic files, checksums, locks, errors, devices, console."""

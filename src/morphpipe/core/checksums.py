@@ -1,4 +1,4 @@
-"""Checksums of what carries none of its own: JSON files, and the files of a network's folder."""
+"""Checksums for JSON files and folders of network weights."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ _CHECKSUM = "checksum"
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values as JSON, whatever the order of their keys."""
+    """SHA-256 of plain values as JSON, independent of the order of keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_checked_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write an object as indented JSON, atomically, with a checksum of its content in it."""
-    # As it will be read: tuples become lists, numbers that are keys become strings.
+    """Write an object as indented JSON, atomically, including a checksum of its content."""
+    # As it will be read: tuples become lists, numeric keys become strings.
     plain = json.loads(json.dumps(content))
     with atomic_path(path) as temporary:
         text = json.dumps(plain | {_CHECKSUM: checksum_of(plain)}, indent=2, ensure_ascii=False)
@@ -31,30 +31,30 @@ def write_checked_json(content: Mapping[str, Any], path: str | Path) -> None:
 
 
 def read_checked_json(path: str | Path) -> dict[str, Any]:
-    """Read what `write_checked_json` has written.
+    """Read a file of `write_checked_json`.
 
     Raises
     ------
     FileNotFoundError
         When there is no file.
     DataError
-        When it is damaged, or carries no checksum.
+        If it is damaged or has no checksum.
     """
     try:
         content = read_json(path)
         recorded = content.pop(_CHECKSUM, None)
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error!r}): make it again.") from None
+        raise DataError(f"{path} cannot be read as JSON ({error!r}): create it again.") from None
     if recorded != checksum_of(content):
         raise DataError(
-            f"{path} is damaged, or was written by another version of morphpipe: the checksum in "
-            "it is not that of its content. Make it again."
+            f"{path} is damaged, or was written by another version of morphpipe: its checksum does "
+            "not match its content. Create it again."
         )
     return dict(content)
 
 
 def record_files(folder: str | Path, files: Iterable[str], **about: Any) -> None:
-    """Write the checksums of files of a folder into its `weights.json`, and what else is known."""
+    """Write the checksums of a folder's files, and further information, to its `weights.json`."""
     folder = Path(folder)
     checksums = {name: sha256_of_file(folder / name) for name in files}
     content = about | {"sha256": checksums, "lineage": lineage_of(folder / RECORD)}
@@ -62,7 +62,7 @@ def record_files(folder: str | Path, files: Iterable[str], **about: Any) -> None
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
-    """What is recorded of a folder's weights, see `record_files` and `weights.fetch_weights`.
+    """Read the record of a folder's weights, see `record_files` and `weights.fetch_weights`.
 
     Raises
     ------
@@ -73,29 +73,28 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         return read_checked_json(Path(folder) / RECORD)
     except FileNotFoundError:
         raise WeightsError(
-            f"There is no {RECORD} in {folder}: fetch the weights first, which writes it."
+            f"{folder} has no {RECORD}: download the weights first, which writes it."
         ) from None
     except DataError as error:
         raise WeightsError(str(error)) from None
 
 
 def check_recorded(path: str | Path, record: str = RECORD) -> None:
-    """Compare a file with the checksum in the record beside it, or in the folder above.
+    """Verify a file by the record in its folder or the folder above.
 
-    A folder of one's own without a record, and a file that the record does not name, are taken as
-    they are.
+    Without a record, or if the record does not list the file, it is accepted.
 
     Parameters
     ----------
     path
         The file.
     record
-        Name of the JSON with a checksum file that holds `sha256` by file.
+        Name of the checksummed JSON file with `sha256` by file.
 
     Raises
     ------
     DataError
-        When the file is another than the one that was recorded, or the record is damaged.
+        If the file differs from the recorded one, or the record is damaged.
     """
     path = Path(path)
     for folder in list(path.parents)[:2]:
@@ -111,12 +110,12 @@ def check_recorded(path: str | Path, record: str = RECORD) -> None:
             if found != expected:
                 raise DataError(
                     f"{path} is damaged: its SHA-256 is {found}, {place} says {expected}. Delete "
-                    "the folder, and let the workflow fetch or make it again."
+                    "the folder and rerun the workflow."
                 )
         return
 
 
 @lru_cache(maxsize=256)
 def _sha256(path: str, *_: int) -> str:
-    """SHA-256 of a file, computed once as long as inode, size and time stay."""
+    """SHA-256 of a file, cached by inode, size and time."""
     return sha256_of_file(path)

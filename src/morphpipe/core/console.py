@@ -1,4 +1,4 @@
-"""What a job says: everything into its log file, errors of the user as one sentence."""
+"""Console output of jobs: log files, and user errors as one sentence."""
 
 import os
 import sys
@@ -33,28 +33,28 @@ class _Tee:
 
 
 def describe(error: BaseException) -> str:
-    """One sentence for a mistake of the user, a traceback for a fault of ours."""
+    """Describe an error: one sentence for user errors, a traceback for bugs."""
     if isinstance(error, MorphpipeError):
         return f"{type(error).__name__}: {error}"
     return "".join(traceback.format_exception(error)).rstrip()
 
 
 def log_to(path: str | Path, *, echo: bool = False) -> None:
-    """Send this process's messages to a log file, and say errors on the terminal too.
+    """Redirect this process's messages to a log file, and show errors on the terminal too.
 
     Parameters
     ----------
     path
         The log; overwritten.
     echo
-        Show the messages (progress bars) on the terminal as well.
+        Show messages (progress bars) on the terminal as well.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     log = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as we do
     terminal = sys.stderr
     sys.stderr = _Tee(terminal, log) if echo else log
     sys.stdout = log
-    # Libraries in C write to the descriptor itself.
+    # C libraries write to the descriptor directly.
     if not echo:
         keep = os.fdopen(os.dup(2), "w", buffering=1)
         os.dup2(log.fileno(), 2)

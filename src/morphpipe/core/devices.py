@@ -1,18 +1,18 @@
-"""Where to compute."""
+"""Selection of the compute device and precision."""
 
 import torch
 
 
 def best_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
+    """The first GPU, or else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 itself.
+    """Whether a device supports bfloat16 natively.
 
-    A CPU that has to emulate it is a hundred times slower at it than in float32 (measured on one
-    with AVX2: 0.52 s against 5 ms for a product of 1152x256 and 256x1024).
+    A CPU that emulates it is a hundred times slower than in float32 (measured with AVX2: 0.52 s
+    against 5 ms for a product of 1152x256 and 256x1024).
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

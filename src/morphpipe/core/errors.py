@@ -1,20 +1,20 @@
-"""Errors that a user can mend.
+"""Errors that a user can fix.
 
-The command line and the workflow's scripts print these as one sentence, without a traceback;
-anything else that is raised is a fault of morphpipe and keeps its traceback.
+The command line and the workflow's scripts print these as one sentence without a traceback; any
+other exception is a bug of morphpipe and keeps its traceback.
 """
 
 
 class MorphpipeError(Exception):
-    """Something the user can mend: the message says what is wrong, where, and what to do."""
+    """An error that the user can fix: the message says what is wrong, where, and what to do."""
 
 
 class ConfigError(MorphpipeError):
-    """The configuration asks for something that cannot be."""
+    """The configuration is invalid."""
 
 
 class DataError(MorphpipeError):
-    """A table, an archive or an image is not what it has to be."""
+    """A table, archive or image is invalid."""
 
 
 class WeightsError(MorphpipeError):
@@ -22,8 +22,8 @@ class WeightsError(MorphpipeError):
 
 
 class TrainingError(MorphpipeError):
-    """Training cannot go on, for instance because the loss is no longer finite."""
+    """Training cannot continue, e.g. because the loss is no longer finite."""
 
 
 class StorageError(MorphpipeError):
-    """A file cannot be written, for instance because the disk is full."""
+    """A file cannot be written, e.g. because the disk is full."""

@@ -1,4 +1,4 @@
-"""Weights that are numbers."""
+"""Check that weights are finite."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,28 +9,28 @@ from morphpipe.core.errors import WeightsError
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Stop at weights that are infinite or no number: all that is computed with them would be.
+    """Check that all weights are finite.
 
     Parameters
     ----------
     tensors
-        By name; whole numbers are passed over.
+        Tensors by name; integers are skipped.
     path
-        Where they come from, for the message.
+        Their file, for the message.
 
     Raises
     ------
     WeightsError
-        Naming the first such tensor.
+        With the first tensor that is not finite.
     """
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             continue
-        # Types of 8 bits have no such test of their own.
+        # 8-bit types have no such test.
         wrong = ~(tensor.float() if tensor.element_size() == 1 else tensor).isfinite()
         if wrong.any():
             raise WeightsError(
                 f"{path}: {int(wrong.sum())} of the {tensor.numel()} numbers of {name} are "
-                "infinite or not a number (NaN): the file is damaged, or comes from a training "
-                "that failed. Fetch or make it again."
+                "infinite or not a number (NaN): the file is damaged, or from a failed training. "
+                "Download or create it again."
             )

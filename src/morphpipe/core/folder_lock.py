@@ -1,4 +1,4 @@
-"""One job at a time in a working folder."""
+"""Exclusive use of a working folder."""
 
 import fcntl
 import os
@@ -12,30 +12,28 @@ from pathlib import Path
 from morphpipe.core.errors import DataError
 
 LOCK = "lock"
-# A job that was asked to end may still be saving, and a file server notices late that a process
-# was killed.
+# A terminated job may still be saving, and file servers notice killed processes late.
 PATIENCE = 120.0
 
 
 @contextmanager
 def only_user(folder: str | Path, patience: float | None = None) -> Iterator[None]:
-    """Be the only job that works in a folder.
+    """Lock a folder for exclusive use.
 
-    The lock is the kernel's (`flock` of the file `lock`, which Linux passes on to NFS servers as
-    well): it ends with the process, also by SIGKILL. The file itself stays, and says by whom the
-    folder was used last.
+    The lock is the kernel's (`flock` of the file `lock`, also on NFS): it ends with the process,
+    even on SIGKILL. The file remains and names the last user.
 
     Parameters
     ----------
     folder
-        Made where it is missing.
+        Created if missing.
     patience
-        How long to wait for another job to end, seconds; default: two minutes.
+        Seconds to wait for another job; default: two minutes.
 
     Raises
     ------
     DataError
-        When another job works in it after all that time; says which.
+        If another job (which is named) still uses it.
     """
     path = Path(folder) / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,12 +64,15 @@ def _acquire(descriptor: int, path: Path, patience: float) -> None:
             pass
         except OSError as error:
             # Some file systems are mounted without locks.
-            print(f"{path} cannot be locked ({error.strerror}): going on without.", file=sys.stderr)
+            print(
+                f"{path} cannot be locked ({error.strerror}): continuing without.",
+                file=sys.stderr,
+            )
             return
         if time.monotonic() >= deadline:
             raise DataError(
-                f"{path.parent} is in use by {_owner(path)}: wait for its end, or stop it. (If "
-                f"that node is lost for good, delete {path}.)"
+                f"{path.parent} is in use by {_owner(path)}: wait until it ends, or stop it. (If "
+                f"that node is permanently lost, delete {path}.)"
             )
         if not waiting:
             waiting = True

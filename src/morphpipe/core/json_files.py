@@ -1,4 +1,4 @@
-"""JSON that others may have written: bounded in size and depth."""
+"""Parse JSON from others, bounded in size and depth."""
 
 import json
 import stat
@@ -9,19 +9,19 @@ LARGEST = 1 << 26
 
 
 def parse_json(text: str | bytes, *, unique: bool = False) -> Any:
-    """Values of JSON text.
+    """Parse JSON text.
 
     Parameters
     ----------
     text
-        UTF-8 where it is bytes.
+        str, or bytes in UTF-8.
     unique
-        Refuse objects that have a key twice; otherwise its last value counts.
+        Reject objects with duplicate keys; otherwise the last value counts.
 
     Raises
     ------
     ValueError
-        When it is no JSON, is nested too deeply, or has a key twice.
+        If it is not JSON, is nested too deeply, or has duplicate keys.
     """
     try:
         content = text if isinstance(text, str) else text.decode("utf-8")
@@ -40,7 +40,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: str | Path, *, unique: bool = False) -> Any:
-    """Values of a JSON file, up to 64 MB of it.
+    """Read a JSON file of up to 64 MB.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def read_json(path: str | Path, *, unique: bool = False) -> Any:
     Raises
     ------
     FileNotFoundError
-        When there is no file.
+        If the file does not exist.
     ValueError
-        See `parse_json`; or when it is larger, or a pipe or a device, which may never end.
+        See `parse_json`; or if it is larger, or a pipe or device, which may never end.
     """
     path = Path(path)
     status = path.stat()

@@ -1,4 +1,4 @@
-"""What a job reads, recorded in what it writes: name, software, and identities of the inputs."""
+"""Lineage of files: name, software, and identities of the inputs, stored in every output."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import morphpipe
 
 LINEAGE = "morphpipe.lineage"
-# Numbers may change with these.
+# Libraries that may affect numbers.
 _LIBRARIES = (
     "cellprofiler",
     "diffusers",
@@ -29,16 +29,16 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class Lineage:
-    """How a file came about.
+    """Provenance of a file.
 
     Attributes
     ----------
     name
-        Of the file when it was written.
+        Name of the file when it was written.
     software
         Versions by library.
     inputs
-        Identity of every file that it was made from, directly or not, by absolute path.
+        Identity of every direct or indirect input, by absolute path.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Lineage:
     inputs: Mapping[str, str] = field(default_factory=dict)
 
 
-# What the job of this process reads, by absolute path: set by `job.read_from`.
+# Inputs of this process's job by absolute path, set by `read_from`.
 _inputs: dict[str, str] = {}
 
 
 def set_inputs(inputs: Mapping[str, str]) -> None:
-    """Set what everything that this process writes from now on is made from."""
+    """Set the inputs of everything that this process writes from now on."""
     _inputs.clear()
     _inputs.update(inputs)
 
@@ -67,15 +67,15 @@ def _installed() -> Iterator[tuple[str, str]]:
     for name in _LIBRARIES:
         try:
             yield name, version(name)
-        except PackageNotFoundError:  # CellProfiler has an environment of its own
+        except PackageNotFoundError:  # CellProfiler has a separate environment
             continue
 
 
 def lineage_of(path: str | Path) -> dict[str, Any]:
-    """The lineage of a file that this process is about to write, as plain values.
+    """Build the lineage of a file that this process will write, as plain values.
 
-    Paths are relative to the file's folder, so that a folder of results can be moved as a whole,
-    and sorted by folder, since there may be hundreds.
+    Paths are relative to the file's folder, so that results can be moved as a whole, and grouped by
+    folder, since there may be hundreds.
     """
     folder = os.path.dirname(os.path.abspath(path))
     made_from: dict[str, dict[str, str]] = {}
@@ -95,15 +95,7 @@ def lineage_metadata(path: str | Path) -> dict[bytes, bytes]:
 
 
 def parse_lineage(content: Mapping[str, Any] | None, path: str | Path) -> Lineage | None:
-    """Read the lineage that is recorded in the file at a path; none where there is none.
-
-    Parameters
-    ----------
-    content
-        What `lineage_of` gave when the file was written.
-    path
-        Where the file is now.
-    """
+    """Parse the output of `lineage_of` for the file that is now at `path`, or return None."""
     if content is None:
         return None
     folder = os.path.dirname(os.path.abspath(path))

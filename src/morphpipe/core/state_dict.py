@@ -1,4 +1,4 @@
-"""Reading files of pretrained weights that others have made."""
+"""Read pretrained weights of third parties."""
 
 import pickle
 import struct
@@ -16,7 +16,7 @@ from morphpipe.core.finite import check_finite
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file starts as the safetensors format does: a length and a JSON object."""
+    """Whether a file starts like safetensors, with a length and a JSON object."""
     with path.open("rb") as stream:
         start = stream.read(9)
     if len(start) < 9:
@@ -26,28 +26,27 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """First line of an error, or its kind where it says nothing."""
+    """First line of an error, or its type if empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors file or from a pickle, whatever its name says.
+    """Read a state dict from a safetensors file or a pickle, whatever its suffix.
 
-    A pickle is read with torch's restricted reader (`weights_only=True`), which runs no code. A
-    checkpoint that holds the state dict under the key "state_dict" is unwrapped.
+    Pickles are read with torch's restricted reader (`weights_only=True`), which runs no code. A
+    state dict under the key "state_dict" is unwrapped.
 
     Raises
     ------
     WeightsError
-        If there is no such file, it is of neither format, holds more than tensors, or holds
-        numbers that are not finite.
+        If the file is missing, has neither format, contains more than tensors, or is not finite.
     DataError
-        If it is another file than the record of its download says.
+        If it differs from the record of its download.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(
-            f"There is no weights file {path}: put it there by hand, or let the workflow "
+            f"The weights file {path} does not exist: put it there by hand, or let the workflow "
             "download it."
         )
     check_recorded(path)
@@ -56,7 +55,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         if _is_safetensors(path):
             content = load_file(path)
         else:
-            # A stream and not the path: torch takes any name in .safetensors for that format.
+            # A stream, since torch decides by the suffix .safetensors of a path.
             with path.open("rb") as stream:
                 content = torch.load(stream, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -67,6 +66,6 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path} does not hold a state dict, names with a tensor each.")
+        raise WeightsError(f"{path} does not contain a state dict (tensors by name).")
     check_finite(content, path)
     return dict(content)

@@ -1,4 +1,4 @@
-"""Writing files so that a killed job leaves nothing that looks finished."""
+"""Atomic file writing: a killed job leaves nothing that looks complete."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ from morphpipe.core.lineage import LINEAGE, lineage_metadata
 
 
 def _flush(path: Path) -> None:
-    """Force a file's or a directory's content to the disk."""
+    """Flush a file or directory to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -30,23 +30,23 @@ def _flush(path: Path) -> None:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether an error of some writer means that nothing more fits onto the disk."""
+    """Whether a writer's error means that the disk is full."""
     numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in numbers
-    # Safetensors and NumPy say it in words only.
+    # Safetensors and NumPy have only a message.
     said = str(error)
     return any(f"(os error {number})" in said for number in numbers) or (
         isinstance(error, OSError) and "requested and" in said and said.endswith("written")
     )
 
 
-# Two jobs may write one file at the same time on two machines: names tell whose a temporary one is.
+# Two jobs on different machines may write the same file: temporary names identify them.
 _HOST = socket.gethostname()
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete what killed processes of this machine left of their attempts to write a file."""
+    """Delete temporary files of killed processes on this machine."""
     start, end = f".{path.stem}.{_HOST}.", f".partial{path.suffix}"
     for leftover in os.listdir(path.parent):
         if not (leftover.startswith(start) and leftover.endswith(end)):
@@ -66,24 +66,24 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is there, and somebody else's
+    except OSError:  # it exists but belongs to another user
         pass
     return True
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place once the block has ended well.
+    """Yield a temporary path next to `path` that replaces it when the block succeeds.
 
-    The caller creates a file or a directory there. It is flushed to the disk and renamed on
-    success, and removed when the block raises. The suffix is kept, since some writers choose the
-    format by it. What a killed process has left of an earlier attempt is removed first.
+    The caller creates a file or directory there. It is flushed and renamed on success, and removed
+    if the block raises. The suffix is kept, since it may determine the format. Leftovers of killed
+    processes are removed first.
 
     Parameters
     ----------
     path
-        Where the result shall appear. Missing parent directories are made. An existing file is
-        replaced in one step; an existing directory is removed just before the rename.
+        Path of the result. Missing parent directories are created. An existing file is replaced
+        atomically; an existing directory is removed just before the rename.
 
     Yields
     ------
@@ -93,7 +93,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     StorageError
-        When the disk is full; what stood at `path` before still does.
+        If the disk is full; existing content of `path` is kept.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +113,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         if _is_full(error):
             raise StorageError(
-                f"{path} cannot be written: the disk is full, or a quota or a limit on the size "
-                "of files is used up. Make room, and start again."
+                f"{path} cannot be written: the disk is full, or a quota or file size limit is "
+                "reached. Free some space and rerun."
             ) from None
         raise
     finally:
@@ -124,9 +124,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-# A Parquet file's own checksums (CRC-32 of pages) leave out the headers of its pages and its
-# footer, where schema and metadata stand. So the footer carries SHA-256 of the whole file as it is
-# with zeros in the checksum's place. For every other reader it is a line of metadata.
+# Parquet's checksums (CRC-32 of pages) do not cover page headers and the footer with schema and
+# metadata. The footer therefore has the SHA-256 of the whole file, computed with zeros in its
+# place. For other readers it is ordinary metadata.
 CHECKSUM = b"morphpipe.sha256"
 _BLANK = b"0" * 64
 _CHUNK = 1 << 20
@@ -134,21 +134,21 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file atomically, with page checksums (CRC-32) and SHA-256 of the whole.
+    """Write a Parquet file atomically, with CRC-32 of pages and SHA-256 of the file.
 
-    It records its lineage, see `morphpipe.core.lineage`.
+    The lineage is stored too, see `morphpipe.core.lineage`.
 
     Parameters
     ----------
     path
-        Where the file shall appear.
+        Path of the file.
     schema
-        Of the rows, with the metadata that the file shall carry.
+        Schema of the rows, with metadata.
 
     Yields
     ------
     pyarrow.parquet.ParquetWriter
-        To write tables of this schema to.
+        Writer for tables of this schema.
     """
     with atomic_path(path) as temporary:
         with pq.ParquetWriter(
@@ -173,29 +173,28 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
 def read_parquet(
     path: str | Path, columns: list[str] | None = None, *, own: bool = False
 ) -> pa.Table:
-    """Read a Parquet file and verify the checksums that it carries.
+    """Read a Parquet file and verify its checksums.
 
-    Those of the pages that are read, and, in a file that `parquet_writer` has written, that of
-    the whole.
+    These are of the pages read, and of the whole file if it was written by `parquet_writer`.
 
     Parameters
     ----------
     path
         The file.
     columns
-        The columns to read; none: all.
+        The columns to read; None for all.
     own
-        Whether only `parquet_writer` can have written it, so that it has to carry its checksum.
+        Whether the checksum of `parquet_writer` is required.
 
     Raises
     ------
     DataError
-        When the file is missing, damaged or no Parquet file.
+        If the file is missing, damaged or not a Parquet file.
     """
     if own and os.path.exists(path) and _checksum_place(path) is None:
         raise DataError(
-            f"{path} carries no checksum: it was not written by morphpipe, or was edited since. "
-            "Delete it and make it again."
+            f"{path} has no checksum: it was not written by morphpipe, or was edited since. Delete "
+            "it and create it again."
         )
     with _reading(path):
         table = pq.read_table(path, columns=columns, page_checksum_verification=True)
@@ -203,13 +202,13 @@ def read_parquet(
 
 
 def parquet_rows(path: str | Path) -> int:
-    """Number of rows of a Parquet file, checked like the rows by `read_parquet`."""
+    """Read the number of rows of a Parquet file, verified as in `read_parquet`."""
     with _reading(path):
         return int(pq.read_metadata(path).num_rows)
 
 
 def read_parquet_schema(path: str | Path) -> pa.Schema:
-    """The schema of a Parquet file with its metadata, checked like the rows by `read_parquet`."""
+    """Read the schema and metadata of a Parquet file, verified as in `read_parquet`."""
     with _reading(path):
         schema = pq.read_schema(path)
         return schema.with_metadata(_own_metadata(schema.metadata))
@@ -217,23 +216,23 @@ def read_parquet_schema(path: str | Path) -> pa.Schema:
 
 @contextmanager
 def _reading(path: str | Path) -> Iterator[None]:
-    """Verify a file's checksum, and turn what goes wrong afterwards into a sentence."""
+    """Verify a file's checksum, and turn subsequent errors into a `DataError`."""
     try:
         status = os.stat(path)
         _verify_checksum(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
         yield
     except FileNotFoundError:
-        raise DataError(f"There is no file {path}: make it again.") from None
+        raise DataError(f"The file {path} does not exist: create it again.") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read as Parquet ({error}): it is damaged; delete it and make it "
+            f"{path} cannot be read as Parquet ({error}): it is damaged; delete it and create it "
             "again."
         ) from None
 
 
 @lru_cache(maxsize=4096)
 def _verify_checksum(path: str, *_: int) -> None:
-    """Compare a file with its checksum, once as long as inode, size and time stay."""
+    """Verify a file's checksum, cached by inode, size and time."""
     place = _checksum_place(path)
     if place is None:
         return
@@ -242,13 +241,13 @@ def _verify_checksum(path: str, *_: int) -> None:
         expected = stream.read(len(_BLANK))
     if _digest_around(path, place) != expected:
         raise DataError(
-            f"{path} is damaged: its content has another SHA-256 than it had when it was written; "
-            "delete it and make it again."
+            f"{path} is damaged: its SHA-256 has changed since it was written; delete it and "
+            "create it again."
         )
 
 
 def _checksum_place(path: str | Path) -> int | None:
-    """Where the checksum stands in the file; none where there is none."""
+    """Position of the checksum in the file, or None."""
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(size - 8, 0))
@@ -262,7 +261,7 @@ def _checksum_place(path: str | Path) -> int | None:
 
 
 def _digest_around(path: str | Path, place: int) -> bytes:
-    """Hexadecimal SHA-256 of a file with zeros at the place of its checksum."""
+    """Hexadecimal SHA-256 of a file with its checksum zeroed."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while at_most := min(_CHUNK, place - stream.tell()):
@@ -275,7 +274,7 @@ def _digest_around(path: str | Path, place: int) -> bytes:
 
 
 def _own_metadata(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes] | None:
-    """Metadata but for what `parquet_writer` has added."""
+    """Metadata without the additions of `parquet_writer`."""
     added = (CHECKSUM, LINEAGE.encode())
     kept = {key: value for key, value in (metadata or {}).items() if key not in added}
     return kept or None

@@ -1,1 +1,1 @@
-"""Pixels to pixels: illumination, scale, size, quality, nuclei, colour, orientation."""
+"""Image processing: illumination, scaling, resizing, quality, nuclei, RGB, orientation."""

@@ -1,10 +1,10 @@
-"""Orders of channels that single-cell crops can have, by name."""
+"""Named channel orders of single-cell crops."""
 
-# The channels as the fields have them.
+# The order of the fields.
 OWN_ORDER = "fields"
 
-# The orders that IMPA stores its channels in: RxRx1 from w6 to w1, BBBC021 as actin, tubulin,
-# nucleus, cpg0000 (JUMP's pilot) as Mito, AGP, ER, RNA, DNA.
+# Channel orders of IMPA: RxRx1 from w6 to w1, BBBC021 as actin, tubulin, nucleus, cpg0000 (JUMP's
+# pilot) as Mito, AGP, ER, RNA, DNA.
 CROP_ORDERS: dict[str, tuple[str, ...]] = {
     "impa-rxrx1": ("Golgi", "mito", "RNA", "actin", "ER", "DNA"),
     "impa-bbbc021": ("actin", "tubulin", "DNA"),

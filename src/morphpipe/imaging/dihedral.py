@@ -1,7 +1,7 @@
 """The eight flips and quarter turns of a square image (the dihedral group of order eight).
 
-Transform 0 to 7: `transform % 4` quarter turns counter-clockwise and then, from 4 on, a flip of
-left and right.
+Transform 0 to 7: `transform % 4` quarter turns counter-clockwise and then, from 4, a left-right
+flip.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ TRANSFORMS = range(8)
 
 def _check(transform: int) -> None:
     if transform not in TRANSFORMS:
-        raise DataError(f"a dihedral transform is a whole number from 0 to 7, not {transform!r}")
+        raise DataError(f"a dihedral transform is an integer from 0 to 7, not {transform!r}")
 
 
 def apply(images: npt.NDArray[Any], transform: int) -> npt.NDArray[Any]:
-    """Turn and flip images over their last two axes.
+    """Rotate and flip images over their last two axes.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def apply(images: npt.NDArray[Any], transform: int) -> npt.NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        [..., H, W] or [..., W, H], contiguous; a copy unless nothing had to be moved.
+        [..., H, W] or [..., W, H], contiguous; a copy only if necessary.
 
     Raises
     ------
@@ -48,6 +48,6 @@ def apply(images: npt.NDArray[Any], transform: int) -> npt.NDArray[Any]:
 
 
 def inverse(transform: int) -> int:
-    """Give the transform that undoes `transform`: every flip undoes itself."""
+    """Return the inverse transform: every flip is its own inverse."""
     _check(transform)
     return transform if transform >= 4 else -transform % 4

@@ -1,4 +1,4 @@
-"""Uneven illumination: the mean image of many fields, its smooth part, and division by it."""
+"""Illumination correction: mean image of many fields, smoothing, and division."""
 
 from typing import Any, Literal
 
@@ -14,12 +14,12 @@ FULL_WIDTH = 2.3548
 
 
 class MeanImage:
-    """Mean of planes that are added one by one: exact sums, memory of one plane.
+    """Running mean of planes, with exact sums.
 
     Attributes
     ----------
     count
-        How many planes were added.
+        Number of planes added.
     """
 
     def __init__(self) -> None:
@@ -32,8 +32,7 @@ class MeanImage:
         Raises
         ------
         DataError
-            If it is no plane, has another shape than those before, or holds values that are not
-            finite.
+            If it is not a plane, has another shape than earlier planes, or is not finite.
         """
         plane = np.asarray(plane)
         if plane.ndim != 2:
@@ -41,7 +40,7 @@ class MeanImage:
                 f"a mean image is made of planes [H, W], but the shape is {plane.shape}"
             )
         if not np.isfinite(plane).all():
-            raise DataError("a plane with values that are not finite has no place in a mean image")
+            raise DataError("a mean image needs planes with finite values")
         if self._total is None:
             self._total = np.zeros(plane.shape)
         if plane.shape != self._total.shape:
@@ -53,15 +52,9 @@ class MeanImage:
         self.count += 1
 
     def mean(self) -> npt.NDArray[np.float64]:
-        """Return the mean of the planes added so far, float64 [H, W].
-
-        Raises
-        ------
-        DataError
-            If none was added.
-        """
+        """Return the mean of the planes added so far, float64 [H, W]; DataError without any."""
         if self._total is None:
-            raise DataError("there is no mean image, for no plane was added")
+            raise DataError("there is no mean image, since no plane was added")
         return self._total / self.count
 
 
@@ -72,23 +65,23 @@ def illumination_function(
     floor_quantile: float = 0.02,
     method: Literal["gaussian", "median"] = "gaussian",
 ) -> npt.NDArray[np.float32]:
-    """Make the function that fields are divided by of their mean image.
+    """Compute the illumination function from the mean image of fields.
 
-    The mean image is smoothed, raised to its robust minimum where it is lower, and divided by
-    that minimum, as CellProfiler's CorrectIlluminationCalculate does when it rescales. The
-    function is therefore nowhere below 1, and corrected values never exceed the raw ones.
+    The mean image is smoothed, clipped below at its robust minimum, and divided by that minimum, as
+    in CellProfiler's CorrectIlluminationCalculate with rescaling. The function is therefore at
+    least 1, and corrected values never exceed the raw ones.
 
-    For BBBC021, pybbbc (github.com/giacomodeodato/pybbbc) makes one function a plate, channel and
-    site: Gaussian, sigma 500 px, "0.02 percentile". What is ambiguous there:
+    For BBBC021, pybbbc (github.com/giacomodeodato/pybbbc) makes one function per plate, channel and
+    site: Gaussian, sigma 500 px, "0.02 percentile". Ambiguities there:
 
     * CellProfiler's robust minimum is the quantile 0.02 (its constant says "2nd percentile").
       pybbbc passes 0.02 to `numpy.percentile`, which is the quantile 0.0002. The default here
       is CellProfiler's; `floor_quantile=0.0002` is pybbbc's.
-    * pybbbc's text takes the minimum from the mean image, its code from the smoothed one, over
-      the values above 0. Here as in its code.
-    * What lies beyond the border is not said. Here the field is mirrored there (the edge pixel
-      repeated), which is the default of the function that pybbbc calls.
-    * pybbbc rounds the smoothed image to half precision. Not done here.
+    * pybbbc's text takes the minimum of the mean image, its code that of the positive values of the
+      smoothed image, as here.
+    * The boundary condition is not given. Here the field is mirrored (with the edge pixel
+      repeated), which is the default of the function used by pybbbc.
+    * pybbbc rounds the smoothed image to half precision, unlike here.
 
     Parameters
     ----------
@@ -100,7 +93,7 @@ def illumination_function(
     floor_quantile
         The robust minimum as a quantile (0 to 1) of the smoothed image's positive values.
     method
-        `gaussian`, or `median`, which bright specks that stay in the mean move less.
+        `gaussian`, or `median`, which is more robust to bright specks.
 
     Returns
     -------
@@ -110,20 +103,20 @@ def illumination_function(
     Raises
     ------
     DataError
-        If the mean image is no plane, negative or not finite anywhere, or 0 everywhere.
+        If the mean image is not a plane, has negative or non-finite values, or is 0 everywhere.
     ConfigError
-        If a setting is out of its range.
+        If a setting is out of range.
     """
     mean = np.asarray(mean, dtype=np.float64)
     if mean.ndim != 2 or not np.isfinite(mean).all() or (mean < 0).any():
         raise DataError(
-            "an illumination function is made of a mean image [H, W] of finite values that are "
-            f"not negative, but this one of shape {mean.shape} is not that"
+            "an illumination function needs a mean image [H, W] of finite, non-negative values, "
+            "but this one of shape {mean.shape} is not"
         )
     if not mean.any():
         raise DataError(
-            "the mean image is 0 everywhere, so there is no illumination to correct; look whether "
-            "the channel holds any image"
+            "the mean image is 0 everywhere, so there is no illumination to correct; check that "
+            "the channel has images"
         )
     if not 0 < sigma < np.inf:
         raise ConfigError(f"the smoothing of a mean image needs a sigma above 0, not {sigma}")
@@ -134,11 +127,11 @@ def illumination_function(
     elif method == "median":
         smooth = _smooth_median(mean, sigma)
     else:
-        raise ConfigError(f"the smoothing is gaussian or median, not {method!r}")
+        raise ConfigError(f"the smoothing must be gaussian or median, not {method!r}")
     if not (smooth > 0).any():
         raise DataError(
-            "nothing is left of the mean image after the median filter, for more than half of it "
-            "is 0; use the Gaussian"
+            "the median-filtered mean image is 0, since more than half of the mean image is 0; use "
+            "the Gaussian"
         )
     floor = np.quantile(smooth[smooth > 0], floor_quantile)
     return (np.maximum(smooth, floor) / floor).astype(np.float32)
@@ -154,30 +147,29 @@ def correct_illumination(
     plane
         [H, W], in grey values.
     function
-        [H, W], positive. Functions of other makers, for instance the Cell Painting Gallery's
-        `.npy` files, need not have 1 as their minimum: where they are below 1, corrected values
-        exceed the raw ones.
+        [H, W], positive. Third-party functions, e.g. the Cell Painting Gallery's `.npy` files, need
+        not have a minimum of 1: below 1, corrected values exceed the raw ones.
 
     Returns
     -------
     numpy.ndarray
-        float32 [H, W], in grey values, not rounded and not clipped.
+        float32 [H, W], in grey values, neither rounded nor clipped.
 
     Raises
     ------
     DataError
-        If the shapes differ, or the function is anywhere 0, negative or not finite.
+        If the shapes differ, or the function is not positive and finite everywhere.
     """
     plane, function = np.asarray(plane), np.asarray(function)
     if plane.ndim != 2 or plane.shape != function.shape:
         raise DataError(
             f"a plane of shape {plane.shape} cannot be divided by an illumination function of "
-            f"shape {function.shape}; the function has to be made of fields of the same size"
+            f"shape {function.shape}; the function must be made from fields of the same size"
         )
     if not np.isfinite(function).all() or not (function > 0).all():
         raise DataError(
-            "the illumination function holds values that are not finite or not above 0, so "
-            "nothing can be divided by it; make it again"
+            "the illumination function has values that are not finite or not positive; compute it "
+            "again"
         )
     return (plane / function).astype(np.float32)
 
@@ -185,20 +177,20 @@ def correct_illumination(
 def _smooth_gaussian(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
     """Convolve the mirrored image with a Gaussian, by its cosine transform.
 
-    A direct convolution with sigma 500 takes seconds; the cosine transform, whose implied
-    continuation is the mirror, takes the same time for every sigma.
+    Unlike a direct convolution, which takes seconds for sigma 500, its time is independent of
+    sigma.
     """
     spectrum = scipy.fft.dctn(mean, type=2)
     for axis, length in enumerate(mean.shape):
         frequency = np.pi * np.arange(length) / length
         response = np.exp(-0.5 * (sigma * frequency) ** 2)
         spectrum *= np.expand_dims(response, 1 - axis)
-    # Rounding may leave a trace below zero where the image is 0.
+    # Rounding may give tiny negative values where the image is 0.
     return np.maximum(scipy.fft.idctn(spectrum, type=2), 0)
 
 
 def _smooth_median(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
-    """Take the median in a square of 2.35 sigma, on an image reduced to 8 pixels a sigma."""
+    """Median in a square of 2.35 sigma, on an image reduced to 8 pixels per sigma."""
     factor = max(1.0, sigma / 8)
     reduced_shape = tuple(max(1, round(length / factor)) for length in mean.shape)
     reduced = skimage.transform.resize_local_mean(mean, reduced_shape)

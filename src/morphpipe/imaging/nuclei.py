@@ -1,7 +1,7 @@
-"""Crops centred on nuclei, from real and generated fields alike.
+"""Crops centred on nuclei of real and generated fields.
 
-IMPA's protocol, which MorphGen's tables 8 and 9 follow: Otsu's threshold on the DNA channel, and
-a square of 96 x 96 pixels around each nucleus.
+IMPA's protocol, used in MorphGen's tables 8 and 9: Otsu's threshold on the DNA channel, and a
+square of 96 x 96 pixels around each nucleus.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from morphpipe.core.errors import DataError
 def segment_nuclei(
     dna: npt.NDArray[Any], *, sigma: float = 1.0, min_area: int = 40, max_area: int | None = None
 ) -> npt.NDArray[np.int32]:
-    """Find nuclei by Otsu's threshold.
+    """Segment nuclei by Otsu's threshold.
 
-    A Gaussian, Otsu's threshold (IEEE Trans. Syst. Man Cybern. 9:62, 1979) over the field, holes
-    filled, connected regions (8 neighbours) outside the range of areas removed. Nuclei that
-    touch are one region, as in the protocol: they are not separated.
+    Gaussian smoothing, a global Otsu threshold (IEEE Trans. Syst. Man Cybern. 9:62, 1979), hole
+    filling, and removal of connected regions (8 neighbours) outside the range of areas. As in the
+    protocol, touching nuclei are not separated.
 
-    Otsu's threshold splits any field in two, also one that holds nothing but noise: see
-    `morphpipe.imaging.quality` for telling such fields. A constant plane has no nuclei.
+    Otsu's threshold splits any field in two, even pure noise: see `morphpipe.imaging.quality` for
+    detecting such fields. A constant plane has no nuclei.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def segment_nuclei(
     sigma
         Standard deviation of the Gaussian in pixels; 0 for none.
     min_area, max_area
-        The smallest and the largest region that is kept, in pixels. The papers give neither;
-        without `max_area` clumps stay.
+        Minimum and maximum area of a region in pixels. The papers give neither; without `max_area`
+        clumps are kept.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def segment_nuclei(
     Raises
     ------
     DataError
-        If it is no plane or holds values that are not finite.
+        If it is not a plane or not finite.
     """
     dna = np.asarray(dna)
     if dna.ndim != 2 or not dna.size or not np.isfinite(dna).all():
         raise DataError(
-            f"nuclei are looked for in a plane [H, W] of finite values, but this one of shape "
-            f"{dna.shape} is not that"
+            "segmenting nuclei needs a plane [H, W] of finite values, but this one of shape "
+            f"{dna.shape} is not"
         )
     if dna.min() == dna.max():
         return np.zeros(dna.shape, dtype=np.int32)
@@ -68,7 +68,7 @@ def segment_nuclei(
 
 
 def nucleus_centres(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return the centroid of each nucleus, rounded to a pixel.
+    """Return the centroid of each nucleus, rounded to pixels.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def nucleus_centres(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def crop_nuclei(
     stack: npt.NDArray[Any], centres: npt.NDArray[np.int64], size: int = 96
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Cut a square around each centre out of all channels.
+    """Crop a square around each centre from all channels.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ def crop_nuclei(
     Returns
     -------
     crops : numpy.ndarray
-        [n, C, size, size] of the same type, in the centres' order, of those that are kept.
+        [n, C, size, size] of the same type: the kept crops, in the order of the centres.
     kept : numpy.ndarray
-        bool [m]: whether the square lies wholly inside the field. Nothing is padded.
+        bool [m]: whether the square lies completely inside the field; there is no padding.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def crop_nuclei(
 def in_order(
     stack: npt.NDArray[Any], names: Sequence[str], order: Sequence[str]
 ) -> npt.NDArray[Any]:
-    """Put channels into another order by their names.
+    """Reorder channels by name.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def in_order(
     names
         The C channels' names, in the stack's order.
     order
-        The names wanted, for instance one of `morphpipe.imaging.crop_orders.CROP_ORDERS`. Channels
-        that it does not name are left out.
+        The wanted names, e.g. one of `morphpipe.imaging.crop_orders.CROP_ORDERS`; other channels
+        are dropped.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def in_order(
     Raises
     ------
     DataError
-        If names are missing or repeated, or there are not as many as channels.
+        If names are missing or repeated, or their number differs from that of channels.
     """
     names = list(names)
     if stack.ndim < 3 or stack.shape[-3] != len(names) or len(set(names)) != len(names):

@@ -1,11 +1,11 @@
-"""Fixed embeddings of places on a grid, in the published orders of their columns."""
+"""Fixed positional embeddings of grids, in the published orders of columns."""
 
 import torch
 from torch import Tensor
 
 
 def grid_positions(grid: tuple[int, int], width: int, *, rows_first: bool) -> Tensor:
-    """Sines and cosines of the places of a grid, with frequencies from 1 down to nearly 1e-4.
+    """Compute sine-cosine embeddings of grid positions, with frequencies from 1 to nearly 1e-4.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""How good a raw field is: focus, saturation, contrast, debris, nuclei; and what to say of it.
+"""Quality of raw fields: focus, saturation, contrast, debris, nuclei; and reasons for rejection.
 
-The measures follow Bray et al., J. Biomol. Screen. 17:266 (2012), where they are defined there,
-and are of raw planes, before any correction or scaling.
+The measures follow Bray et al., J. Biomol. Screen. 17:266 (2012), where defined there, and apply to
+raw planes, before any correction or scaling.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from morphpipe.imaging.nuclei import nucleus_centres, segment_nuclei
 
 LIMITS = ("min_focus", "max_saturation", "min_contrast", "max_debris", "min_nuclei")
 
-# Below this side there are not two rings in the part of the spectrum that the slope is fitted to.
+# Below this side the fitted part of the spectrum has fewer than two rings.
 SMALLEST_SIDE = 32
-# Standard score of the 99.9th percentile of a normal distribution: what noise alone reaches.
+# Standard score of the 99.9th percentile of a normal distribution: the level of pure noise.
 NOISE_SCORE = 3.0902
-# Rounding to whole grey values leaves this much noise, so no plane is taken for less noisy.
+# Noise of rounding to grey values, the minimum for any plane.
 ROUNDING_NOISE = 12**-0.5
-# Contrast up to which a nuclear channel counts as empty. Skewed noise, of few photons, reaches 1.
+# Contrast below which a nuclear channel is empty. Skewed noise (few photons) reaches 1.
 EMPTY_CONTRAST = 3.0
-# The highest values of cameras of 10, 12 and 14 bits.
+# Maxima of cameras with 10, 12 and 14 bits.
 _CAMERA_MAXIMA = (1023, 4095, 16383)
-# Debris is this many times as far above the median as the upper quartile is.
+# Threshold of debris: distance from the median in units of that of the upper quartile.
 DEBRIS_FACTOR = 10
 
 
@@ -48,10 +48,10 @@ def measure_quality(
     channels
         Names of the C channels.
     nuclear
-        Name of the channel that nuclei are counted in, or None.
+        Name of the nuclear channel, or None.
     maximum
-        The grey value at which the camera saturates; None for the plane's own maximum where that
-        is the highest of 10, 12 or 14 bits, which cameras keep in 16, else the highest of the type.
+        The grey value at which the camera saturates; None for the plane's maximum if that is the
+        highest of 10, 12 or 14 bits, stored in 16, else the highest of the type.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def measure_quality(
     Raises
     ------
     DataError
-        If the stack is not as said, or names and channels do not match.
+        If the stack is invalid, or names and channels do not match.
     """
     stack = np.asarray(stack)
     if stack.dtype not in (np.uint8, np.uint16) or stack.ndim != 3:
@@ -135,7 +135,7 @@ def measure_quality(
 
 
 def _camera_maximum(plane: npt.NDArray[Any]) -> int:
-    """The grey value at which a plane is saturated, as far as it shows."""
+    """Estimate the grey value at which a plane is saturated."""
     highest = int(plane.max())
     if plane.dtype == np.uint16 and highest in _CAMERA_MAXIMA:
         return highest
@@ -143,14 +143,14 @@ def _camera_maximum(plane: npt.NDArray[Any]) -> int:
 
 
 def power_spectrum_slope(plane: npt.NDArray[Any]) -> float:
-    """Fit the slope of the power spectrum in logarithms, a measure of focus.
+    """Fit the log-log slope of the power spectrum, a measure of focus.
 
     CellProfiler's PowerLogLogSlope (MeasureImageQuality; Bray et al. 2012, after Field and Brady,
     Vision Res. 37:3367, 1997): the power in rings of one frequency step is summed, and its
     logarithm fitted over that of the ring's outer radius, for frequencies up to an eighth of the
-    sampling. Two departures: frequencies are mirrored about the zero frequency itself, where
-    CellProfiler is off by one step on half of the spectrum, and for fields that are not square
-    they are counted in cycles per shorter side along both axes.
+    sampling. Two departures: frequencies are mirrored about zero, where CellProfiler is off by one
+    step on half of the spectrum, and for non-square fields they are counted in cycles per shorter
+    side along both axes.
 
     Parameters
     ----------
@@ -160,11 +160,11 @@ def power_spectrum_slope(plane: npt.NDArray[Any]) -> float:
     Returns
     -------
     float
-        NaN for a plane with no power there, such as a constant one.
+        NaN for a plane without power there, such as a constant one.
     """
     plane = np.asarray(plane, dtype=np.float32)
     rings, weights = _rings(plane.shape)
-    # A field's mean is by far its largest term, and single precision keeps seven digits.
+    # Subtract the mean, by far the largest term: single precision has seven digits.
     spectrum = scipy.fft.rfft2(plane - plane.mean(dtype=np.float64).astype(np.float32))
     power = np.abs(spectrum[rings > 0]) ** 2
     total = np.bincount(rings[rings > 0], weights=power * weights[rings > 0])
@@ -176,7 +176,7 @@ def power_spectrum_slope(plane: npt.NDArray[Any]) -> float:
 
 
 def reasons(quality: Mapping[str, float], limits: Mapping[str, float]) -> list[str]:
-    """Say in words which limits a field is beyond.
+    """Describe which limits a field violates.
 
     Parameters
     ----------
@@ -189,18 +189,18 @@ def reasons(quality: Mapping[str, float], limits: Mapping[str, float]) -> list[s
     Returns
     -------
     list of str
-        A sentence each, empty for a good field. A focus that could not be measured (a constant
-        plane) is beyond any limit.
+        One sentence each, empty for a good field. A focus that could not be measured (a constant
+        plane) violates any limit.
 
     Raises
     ------
     ConfigError
-        If a limit has another name, or there is a limit of nuclei but they were not counted.
+        If a limit is unknown, or nuclei are limited but were not counted.
     """
     unknown = sorted(set(limits) - set(LIMITS))
     if unknown:
         raise ConfigError(
-            f"there is no quality limit {', '.join(unknown)}; the limits are {', '.join(LIMITS)}"
+            f"unknown quality limit {', '.join(unknown)}; choose from {', '.join(LIMITS)}"
         )
     if "min_nuclei" in limits and "nuclei" not in quality:
         raise ConfigError(
@@ -211,7 +211,7 @@ def reasons(quality: Mapping[str, float], limits: Mapping[str, float]) -> list[s
     for name, value in quality.items():
         measure, _, channel = name.partition("_")
         lower, upper = limits.get(f"min_{measure}"), limits.get(f"max_{measure}")
-        # Written so that NaN is beyond every limit.
+        # Written so that NaN violates every limit.
         if lower is not None and not value >= lower:
             found.append(_too_low(measure, channel, value, lower))
         if upper is not None and not value <= upper:
@@ -243,20 +243,20 @@ def _noise(values: npt.NDArray[np.float32]) -> float:
 
 
 def _largest_region(mask: npt.NDArray[np.bool_]) -> float:
-    """Return the share of the field that the largest connected region covers."""
+    """Fraction of the field covered by the largest connected region."""
     regions, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
     return float(np.bincount(regions.ravel())[1:].max() / mask.size) if count else 0.0
 
 
 @lru_cache(maxsize=8)
 def _rings(shape: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Number the rings of a half spectrum, 0 where it is not used, and weigh its columns."""
+    """Number the rings of a half spectrum (0 if unused), and weight its columns."""
     height, width = shape
     side = min(shape)
     rows, columns = scipy.fft.fftfreq(height) * side, scipy.fft.rfftfreq(width) * side
     rings = np.floor(np.hypot(rows[:, None], columns)).astype(np.int64) + 1
     rings[(rings < 2) | (rings >= side // 8)] = 0
-    # Columns but the first stand for their mirror images too; the last one is never used.
+    # All columns but the first also represent their mirror images; the last is never used.
     weights = np.full(rings.shape, 2.0)
     weights[:, 0] = 1
     return rings, weights

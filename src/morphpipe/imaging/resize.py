@@ -1,4 +1,4 @@
-"""From a field of any size to the size that a model takes: crop, squash or tiles."""
+"""Resize fields to a model's input size: crop, squash or tiles."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from morphpipe.core.errors import DataError
 
 
 def centre_crop(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Cut out the central square of a field.
+    """Crop the central square of a field.
 
     Parameters
     ----------
     stack
         [C, H, W], any type.
     size
-        Height and width of the square in pixels. Where the margin is odd, the smaller half is
-        above and to the left.
+        Height and width of the square in pixels. For odd margins, the smaller half is above and to
+        the left.
 
     Returns
     -------
@@ -37,11 +37,10 @@ def centre_crop(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Bring a whole field to a square, whatever its aspect.
+    """Resize a whole field to a square, whatever its aspect ratio.
 
-    Each new pixel is the mean of the area that it covers, which is free of aliasing and keeps
-    the mean of the field to rounding. A field that is smaller than the square is enlarged by
-    repeating pixels.
+    Each new pixel is the mean of the area it covers, which avoids aliasing and preserves the mean
+    of the field up to rounding. Smaller fields are enlarged by repeating pixels.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        [C, size, size], of the same type; whole numbers are rounded, halves to the even one.
+        [C, size, size], of the same type; integers are rounded half to even.
 
     Raises
     ------
@@ -62,9 +61,9 @@ def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     """
     _field_size(stack)
     if size < 1:
-        raise DataError(f"a field cannot be brought to {size} pixels")
+        raise DataError(f"a field cannot be resized to {size} pixels")
     if stack.dtype not in (np.uint8, np.uint16) and not np.issubdtype(stack.dtype, np.floating):
-        raise DataError(f"a field of 8 or 16 bits can be brought to a size, but not {stack.dtype}")
+        raise DataError(f"a field of 8 or 16 bits can be resized, but not {stack.dtype}")
     squashed = np.empty((len(stack), size, size), dtype=stack.dtype)
     for channel, plane in enumerate(stack):
         values = skimage.transform.resize_local_mean(plane.astype(np.float64), (size, size))
@@ -73,10 +72,10 @@ def squash(stack: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 def tiles(stack: npt.NDArray[Any], size: int) -> list[tuple[int, int, npt.NDArray[Any]]]:
-    """Cut a field into squares that do not overlap.
+    """Cut a field into non-overlapping squares.
 
-    As many as fit, as one centred grid. What is left over (H modulo size rows and W modulo size
-    columns) is a margin at the borders and appears in no tile.
+    As many as fit, in a centred grid. The remaining margin (H modulo size rows and W modulo size
+    columns) is in no tile.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def tiles(stack: npt.NDArray[Any], size: int) -> list[tuple[int, int, npt.NDArra
         for column in range(width // size):
             top = height % size // 2 + row * size
             left = width % size // 2 + column * size
-            # A copy, so that a kept tile does not keep the whole field in memory.
+            # A copy, so that a tile does not keep the whole field in memory.
             grid.append((row, column, stack[:, top : top + size, left : left + size].copy()))
     return grid
 

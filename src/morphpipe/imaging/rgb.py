@@ -1,4 +1,4 @@
-"""Stains shown as one RGB image: RxRx1's six by their published table, others by name."""
+"""RGB rendering of stains: RxRx1's six by their published table, others by name."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from morphpipe.core.errors import DataError
 
 
 class StainColour(NamedTuple):
-    """How one stain is shown: its colour, and the grey value that is shown at full brightness."""
+    """Display of one stain: its colour, and the grey value of full brightness."""
 
     channel: str
     red_green_blue: tuple[int, int, int]
@@ -29,24 +29,24 @@ RXRX1_COLOURS = (
 
 
 def _lookup_table(colour: StainColour) -> npt.NDArray[np.uint16]:
-    """Tabulate what each grey value adds to red, green and blue: uint16 [3, 256]."""
+    """Tabulate the contribution of each grey value to red, green and blue: uint16 [3, 256]."""
     grey = np.minimum(np.arange(256), colour.upper)
-    # Whole-number arithmetic is the truncation of min(t / upper, 1) * colour without rounding.
+    # Integer arithmetic is the exact truncation of min(t / upper, 1) * colour.
     return (np.array(colour.red_green_blue)[:, None] * grey // colour.upper).astype(np.uint16)
 
 
 RXRX1_CHANNELS = tuple(colour.channel for colour in RXRX1_COLOURS)
-# Of images that are RGB already.
+# Channels of RGB images.
 RGB_CHANNELS = ("red", "green", "blue")
 
 _LOOKUP_TABLES = tuple(_lookup_table(colour) for colour in RXRX1_COLOURS)
 
 
 def rxrx1_to_rgb(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Show RxRx1's six channels as RGB, as both papers do before Inception.
+    """Render RxRx1's six channels as RGB, as both papers do before Inception.
 
-    Per channel x = min(t / upper, 1); x times the stain's colour is truncated to whole numbers,
-    the six contributions are summed and clipped at 255.
+    Per channel x = min(t / upper, 1); x times the stain's colour is truncated to integers; the six
+    contributions are summed and clipped at 255.
 
     Parameters
     ----------
@@ -88,11 +88,10 @@ def rxrx1_to_rgb(stack: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def to_rgb(
     stack: npt.NDArray[Any], channels: Sequence[str], rgb: Sequence[str] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Show fields as RGB by the rule of their data.
+    """Render fields as RGB by the rule of their data.
 
-    Images of the channels red, green and blue stay as they are. Where `rgb` names three channels,
-    these are the planes (BBBC021: actin, tubulin, DNA). RxRx1's six channels follow
-    `rxrx1_to_rgb`.
+    Images of the channels red, green and blue are unchanged. If `rgb` names three channels, these
+    are the planes (BBBC021: actin, tubulin, DNA). RxRx1's six channels follow `rxrx1_to_rgb`.
 
     Parameters
     ----------
@@ -111,8 +110,7 @@ def to_rgb(
     Raises
     ------
     DataError
-        When the data have no rule, or a channel is missing or stands in another order than the
-        rule was published for.
+        If the data have no rule, or a channel is missing or in the wrong order for the rule.
     """
     stack = np.asarray(stack)
     names = tuple(channels)

@@ -1,4 +1,4 @@
-"""From the grey values of a camera to whole numbers of 8 or 16 bits."""
+"""Scale camera grey values to integers of 8 or 16 bits."""
 
 from typing import Any
 
@@ -11,15 +11,14 @@ HIGHEST = 65535
 
 
 class IntensityHistogram:
-    """Count grey values from 0 to 65535 as they stream by, for the percentiles of a whole plate.
+    """Streaming histogram of grey values from 0 to 65535, for the percentiles of a whole plate.
 
-    Values that are not whole are rounded to the nearest grey value, so memory does not grow with
-    what is added.
+    Values are rounded to the nearest grey value, so memory is constant.
 
     Attributes
     ----------
     counts
-        int64 [65536], how often each grey value was met.
+        int64 [65536], counts of grey values.
     """
 
     def __init__(self) -> None:
@@ -28,21 +27,21 @@ class IntensityHistogram:
         self._maximum = -np.inf
 
     def add(self, values: npt.NDArray[Any]) -> None:
-        """Count values of any shape, whole or not.
+        """Count values of any shape and type.
 
         Raises
         ------
         DataError
-            If one is below 0, above 65535 or not finite.
+            If a value is below 0, above 65535 or not finite.
         """
         values = np.asarray(values).ravel()
         if not values.size:
             return
         lowest, highest = float(values.min()), float(values.max())
-        # Written so that NaN, which no comparison holds for, is refused too.
+        # Written so that NaN is rejected too.
         if not (lowest >= 0 and highest <= HIGHEST):
             raise DataError(
-                f"grey values go from 0 to {HIGHEST}, but these go from {lowest} to {highest}"
+                f"grey values must be from 0 to {HIGHEST}, but these are from {lowest} to {highest}"
             )
         if not np.issubdtype(values.dtype, np.integer):
             values = np.rint(values).astype(np.int64)
@@ -52,21 +51,20 @@ class IntensityHistogram:
 
     @property
     def minimum(self) -> float:
-        """The lowest value added, not rounded; DataError when there is none."""
+        """The lowest value added, not rounded; DataError if empty."""
         self._require_values()
         return self._minimum
 
     @property
     def maximum(self) -> float:
-        """The highest value added, not rounded; DataError when there is none."""
+        """The highest value added, not rounded; DataError if empty."""
         self._require_values()
         return self._maximum
 
     def percentile(self, q: float) -> float:
         """Return the percentile `q` (0 to 100), linear between neighbouring values.
 
-        It equals `numpy.percentile` of all values where they are whole numbers, and is within
-        0.5 of it where they were rounded.
+        It equals `numpy.percentile` for integers, and is within 0.5 of it for rounded values.
 
         Raises
         ------
@@ -77,7 +75,7 @@ class IntensityHistogram:
         """
         self._require_values()
         if not 0 <= q <= 100:
-            raise ConfigError(f"a percentile lies between 0 and 100, not at {q}")
+            raise ConfigError(f"a percentile must be between 0 and 100, not {q}")
         cumulative = np.cumsum(self.counts)
         rank = q / 100 * (int(cumulative[-1]) - 1)
         below, above = np.searchsorted(cumulative, [np.floor(rank), np.ceil(rank)], side="right")
@@ -85,7 +83,7 @@ class IntensityHistogram:
 
     def _require_values(self) -> None:
         if not np.isfinite(self._minimum):
-            raise DataError("the histogram has no percentile and no range, for it is empty")
+            raise DataError("the histogram is empty and has no percentile or range")
 
 
 def scale_to_window(
@@ -93,15 +91,14 @@ def scale_to_window(
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Map an intensity window to the whole range of a bit depth.
 
-    clip((x - low) / (high - low), 0, 1) * (2^bits - 1), rounded to the nearest whole number
-    (halves to the even one).
+    clip((x - low) / (high - low), 0, 1) * (2^bits - 1), rounded half to even.
 
     Parameters
     ----------
     plane
         Any shape, in grey values.
     window
-        The grey values that become 0 and the highest value.
+        The grey values mapped to 0 and the maximum.
     bit_depth
         1 to 16.
 
@@ -123,7 +120,7 @@ def scale_to_window(
             f"the intensity window from {low} to {high} is empty; the channel may hold no signal"
         )
     if not 1 <= bit_depth <= 16:
-        raise ConfigError(f"a bit depth is 1 to 16, not {bit_depth}")
+        raise ConfigError(f"a bit depth must be from 1 to 16, not {bit_depth}")
     plane = np.asarray(plane)
     if not np.isfinite(plane).all():
         raise DataError("a plane with values that are not finite cannot be scaled")
@@ -133,16 +130,15 @@ def scale_to_window(
 
 
 def scale_minmax(plane: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Map a plane's own minimum and maximum to 0 and 255, rounded.
+    """Map a plane's minimum and maximum to 0 and 255, rounded.
 
-    MorphoDiff's notebook for Rohban et al. scales each image and channel so. It removes the
-    differences in brightness between fields, and is there to reproduce that paper.
+    MorphoDiff's notebook for Rohban et al. scales each image and channel this way. It removes
+    differences in brightness between fields, and is provided to reproduce that paper.
 
     Raises
     ------
     DataError
-        If the plane holds one value everywhere: an empty field has to be seen, and must not
-        become a picture.
+        If the plane is constant: an empty field must not become an image.
     """
     plane = np.asarray(plane)
     if not plane.size or plane.min() == plane.max():
@@ -154,7 +150,7 @@ def scale_minmax(plane: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def subtract_background(plane: npt.NDArray[Any], percentile: float) -> npt.NDArray[np.float32]:
-    """Subtract a percentile of the plane's values; what is below becomes 0.
+    """Subtract a percentile of the plane's values; negative results become 0.
 
     Parameters
     ----------
@@ -176,7 +172,7 @@ def subtract_background(plane: npt.NDArray[Any], percentile: float) -> npt.NDArr
         If the percentile is not between 0 and 100.
     """
     if not 0 <= percentile <= 100:
-        raise ConfigError(f"a percentile lies between 0 and 100, not at {percentile}")
+        raise ConfigError(f"a percentile must be between 0 and 100, not {percentile}")
     plane = np.asarray(plane, dtype=np.float64)
     if not np.isfinite(plane).all():
         raise DataError("a plane with values that are not finite has no background to subtract")

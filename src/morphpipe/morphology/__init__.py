@@ -1,1 +1,1 @@
-"""CellProfiler in process, and the profiles made of what it measures."""
+"""CellProfiler in process, and profiles of its measurements."""

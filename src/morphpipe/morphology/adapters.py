@@ -1,9 +1,9 @@
-"""What CellProfiler needs to run beside newer libraries, and without Java.
+"""Adapters to run CellProfiler with newer libraries and without Java.
 
-CellProfiler 4.2.8 asks for scikit-image 0.18.3, of which there are no wheels for Python 3.11, and
-for Java, wxPython and a MySQL client, which only its windows, its own image readers and its
-database export use. `install` has to be called before CellProfiler is imported; nothing of
-CellProfiler or scikit-image is changed on disk.
+CellProfiler 4.2.8 requires scikit-image 0.18.3, which has no wheels for Python 3.11, and Java,
+wxPython and a MySQL client, which only its windows, image readers and database export use.
+`install` must be called before CellProfiler is imported; nothing of CellProfiler or scikit-image is
+changed on disk.
 """
 
 import functools
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-# CellProfiler imports these on loading, and calls them only to read or write image files, to show
-# windows, and to write into a database; the first of each tuple is the package, the rest its parts.
+# CellProfiler imports these on loading, but calls them only for image files, windows and databases;
+# the first of each tuple is the package, the rest its submodules.
 _NOT_NEEDED = (
     ("javabridge", "javabridge.jutil", "javabridge.locate"),
     ("bioformats", "bioformats.formatreader", "bioformats.formatwriter", "bioformats.omexml"),
@@ -29,23 +29,21 @@ _installed = False
 
 
 def install() -> None:
-    """Make CellProfiler importable and ready to run in process, without a window.
+    """Make CellProfiler importable and ready to run in process, without windows.
 
-    - Functions of `skimage.morphology` take their `footprint` under its old name `selem` as well:
+    - Functions of `skimage.morphology` accept `footprint` under its old name `selem` as well:
       scikit-image 0.19 renamed it, 0.20 dropped the old name, and CellProfiler uses it
       (MeasureGranularity, EnhanceOrSuppressFeatures, IdentifyPrimaryObjects, FindMaxima).
-    - `multichannel` and, of `peak_local_max`, `indices=False`, which 0.20 dropped too, are
-      translated (Smooth, ReduceNoise, EnhanceOrSuppressFeatures, FindMaxima).
-    - `skimage.morphology.reconstruction` computes in float64, as it did in 0.18. It has kept
-      float32 since 0.19, and MeasureGranularity, which sums over its result, drifts by up to 9e-5.
-    - Where they are not installed, `javabridge`, `bioformats`, `prokaryote` (all for Java) and
-      `MySQLdb` are stand-ins that can be imported, and say what is missing when they are called.
-    - `mahotas.features.haralick` is that of `morphpipe.morphology.haralick`: the same bits, sooner.
-    - MeasureColocalization keeps Costes's thresholds of a pair of images, which are those of the
-      whole field, and which it would find anew for every kind of object.
-    - CellProfiler is told that there is no window, before it asks for one.
-
-    Safe to call more than once. Stand-ins are only installed for packages that are not there.
+    - `multichannel` and `indices=False` (of `peak_local_max`), also dropped in 0.20, are translated
+      (Smooth, ReduceNoise, EnhanceOrSuppressFeatures, FindMaxima).
+    - `skimage.morphology.reconstruction` computes in float64, as it did in 0.18. Since 0.19 it
+      keeps float32, and MeasureGranularity, which sums over its result, drifts by up to 9e-5.
+    - If not installed, `javabridge`, `bioformats`, `prokaryote` (all for Java) and `MySQLdb` are
+      replaced by stand-ins that can be imported and name the missing package when called.
+    - `mahotas.features.haralick` is replaced by the faster `morphpipe.morphology.haralick`.
+    - MeasureColocalization caches Costes's thresholds of an image pair, which it would otherwise
+      recompute for every kind of object.
+    - CellProfiler is run headless. Safe to call more than once.
     """
     global _installed
     if _installed:
@@ -57,7 +55,7 @@ def install() -> None:
     for names in _NOT_NEEDED:
         if names[0] not in sys.modules and importlib.util.find_spec(names[0]) is None:
             _stand_in(names)
-    # CellProfiler draws nothing here, but imports matplotlib, which looks for a display.
+    # CellProfiler imports matplotlib, which looks for a display.
     os.environ.setdefault("MPLBACKEND", "agg")
     from cellprofiler_core.preferences import (  # type: ignore[import-not-found]
         set_headless,
@@ -86,7 +84,7 @@ def _adapt_scikit_image() -> None:
 
 
 def with_selem(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of scikit-image that takes `footprint` under the name `selem` as well."""
+    """Wrap a function of scikit-image to accept `footprint` as `selem`."""
 
     @functools.wraps(function)
     def adapted(*arguments: Any, **named: Any) -> Any:
@@ -98,7 +96,7 @@ def with_selem(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_multichannel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of scikit-image that takes `multichannel` for `channel_axis` as well."""
+    """Wrap a function of scikit-image to accept `multichannel` for `channel_axis`."""
 
     @functools.wraps(function)
     def adapted(*arguments: Any, **named: Any) -> Any:
@@ -110,7 +108,7 @@ def with_multichannel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_indices(peak_local_max: Callable[..., Any]) -> Callable[..., Any]:
-    """`skimage.feature.peak_local_max` that can return a mask instead of coordinates."""
+    """Wrap `skimage.feature.peak_local_max` to optionally return a mask."""
 
     @functools.wraps(peak_local_max)
     def adapted(image: Any, *arguments: Any, indices: bool = True, **named: Any) -> Any:
@@ -125,7 +123,7 @@ def with_indices(peak_local_max: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_float64(reconstruction: Callable[..., Any]) -> Callable[..., Any]:
-    """`skimage.morphology.reconstruction` on float64, whatever it is given."""
+    """Wrap `skimage.morphology.reconstruction` to compute in float64."""
 
     @functools.wraps(reconstruction)
     def adapted(seed: Any, mask: Any, *arguments: Any, **named: Any) -> Any:
@@ -146,7 +144,7 @@ def _keep_thresholds() -> None:
 
 
 def of_last_pair(thresholds: Callable[..., Any]) -> Callable[..., Any]:
-    """Costes's thresholds of two images, kept until other images or settings come."""
+    """Cache Costes's thresholds of the last pair of images and settings."""
     last: tuple[Any, ...] | None = None
     found: Any = None
 
@@ -168,20 +166,20 @@ def of_last_pair(thresholds: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class StandIn(ModuleType):
-    """A module that can be imported, and whose functions say that it is not installed."""
+    """An importable module whose functions raise that it is not installed."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if name[0].isupper():
-            # A class, such as an exception of Java's: it can stand behind `except`.
+            # A class, such as a Java exception, which may follow `except`.
             return type(name, (Exception,), {})
 
         def missing(*arguments: Any, **named: Any) -> Any:
             raise RuntimeError(
-                f"{self.__name__}.{name} was called, and {self.__name__.partition('.')[0]} is not "
-                "installed: this environment measures images that it is given, and neither loads "
-                "images nor writes to databases."
+                f"{self.__name__}.{name} was called, but {self.__name__.partition('.')[0]} is not "
+                "installed: this environment measures given images, and neither loads images nor "
+                "writes to databases."
             )
 
         return missing
@@ -190,7 +188,7 @@ class StandIn(ModuleType):
 def _stand_in(names: tuple[str, ...]) -> None:
     for name in names:
         module = StandIn(name)
-        # Its own path is what makes a module a package.
+        # A path makes a module a package.
         module.__path__ = []
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""One batch of fields through CellProfiler's modules, in process."""
+"""Run CellProfiler's modules on one batch of fields, in process."""
 
 import time
 import traceback
@@ -41,18 +41,18 @@ from cellprofiler_core.workspace import Workspace  # type: ignore[import-not-fou
 
 
 class FieldImages:
-    """The images of some fields as a pipeline sees them.
+    """Images of fields as seen by a pipeline.
 
     Parameters
     ----------
     fields
-        The rows, counted from 1 as image sets are.
+        The rows, numbered from 1 like image sets.
     reader
-        Of these rows.
+        Reader of these rows.
     inputs
-        The pipeline's image name to a channel's place: in the manifest, or in red, green and blue.
+        Channel index (in the manifest, or in red, green and blue) by the pipeline's image name.
     rgb
-        Whether fields are rendered first, see `morphpipe.imaging.rgb.to_rgb`.
+        Render fields first, see `morphpipe.imaging.rgb.to_rgb`.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class FieldImages:
         self._reader = reader
         self._inputs = inputs
         self._rgb = rgb
-        # What an image of ones would be: CellProfiler's intensities are from 0 to 1.
+        # The value that becomes 1: CellProfiler's intensities are from 0 to 1.
         self._scale = 255 if rgb or fields.manifest.bit_depth == 8 else 65535
         self._last: tuple[int, NDArray[Any]] | None = None
 
     def planes(self, row: int) -> NDArray[Any]:
-        """All planes of a row, [C, H, W]; the last one is kept.
+        """All planes of a row, [C, H, W]; the last row is cached.
 
         Raises
         ------
         DataError
-            When a plane cannot be read, or is not what the field table says.
+            If a plane cannot be read, or contradicts the field table.
         """
         if self._last is None or self._last[0] != row:
             planes = self._reader.read(row)
@@ -83,13 +83,13 @@ class FieldImages:
         return self._last[1]
 
     def image(self, name: str, row: int) -> Any:
-        """One plane as CellProfiler's image, scaled to 0 to 1 by the type's largest number."""
+        """One plane as a CellProfiler image, scaled to [0, 1] by the type's maximum."""
         plane = np.ascontiguousarray(self.planes(row)[self._inputs[name]])
         return Image(plane, scale=self._scale)
 
 
 class _FieldImage(AbstractImage):
-    """Gives the image of a name for whichever image set is asked for, when it is asked for."""
+    """Provides an image lazily for any image set."""
 
     def __init__(self, name: str, images: FieldImages, rows: Mapping[int, int]) -> None:
         self._name, self._images, self._rows = name, images, rows
@@ -106,14 +106,14 @@ class _FieldImage(AbstractImage):
 
 @dataclass
 class Batch:
-    """What came of a batch.
+    """Result of a batch.
 
     Attributes
     ----------
     fields
         One entry per field, in order.
     labels
-        By field, by compartment: int32 [H, W], 0 where there is no object.
+        By field and compartment: int32 [H, W], 0 for background.
     """
 
     fields: list[FieldMeasurements]
@@ -121,7 +121,7 @@ class Batch:
 
 
 class ModuleError(Exception):
-    """A module of a pipeline could not do its work; the message names it."""
+    """A module of a pipeline failed; the message names it."""
 
 
 def measure_batch(
@@ -131,33 +131,27 @@ def measure_batch(
     keep_labels: frozenset[str] = frozenset(),
     done: Any = None,
 ) -> Batch:
-    """Run a pipeline over fields.
+    """Run a pipeline on fields.
 
-    A field that cannot be read, or in which a module fails, is an entry with a reason; the others
-    go on.
+    A field that cannot be read, or in which a module fails, becomes an entry with a reason.
 
     Parameters
     ----------
     loaded
         The pipeline.
     images
-        Of the fields.
+        Images of the fields.
     rows
         The fields' rows and their ids, in order.
     keep_labels
-        Ids of fields whose objects are returned as label images.
+        Ids of fields whose label images are returned.
     done
         Called after every field.
-
-    Returns
-    -------
-    Batch
-        The measurements.
 
     Raises
     ------
     DataError
-        When a module that works on all images together fails in preparing that.
+        If the preparation of a module that works on all images together fails.
     """
     # Image sets are counted from 1.
     numbers = dict(enumerate(rows, start=1))
@@ -166,7 +160,7 @@ def measure_batch(
     seconds: dict[int, float] = {}
     labels: dict[str, dict[str, NDArray[np.int32]]] = {}
     if loaded.aggregates:
-        # Preparing the group reads every image: those that cannot be read have to be out by then.
+        # Preparing the group reads every image: unreadable ones must be excluded before.
         for number, row in numbers.items():
             try:
                 images.planes(row)
@@ -198,7 +192,7 @@ def measure_batch(
 
 
 class _Run:
-    """CellProfiler's life cycle of a group of image sets, as its own runner goes through it."""
+    """CellProfiler's life cycle of a group of image sets."""
 
     def __init__(
         self, loaded: LoadedPipeline, images: FieldImages, numbers: Mapping[int, int]
@@ -214,7 +208,7 @@ class _Run:
         return Workspace(self._loaded.pipeline, None, m, objects, m, self._image_sets, None)
 
     def prepare(self, numbers: Sequence[int]) -> None:
-        """Tell every module of the group that comes."""
+        """Prepare every module for the group."""
         m = self._measurements
         self._numbers = list(numbers)
         for index, number in enumerate(numbers, start=1):
@@ -235,12 +229,12 @@ class _Run:
             self._hook(module, "prepare_group", workspace, {}, list(numbers))
 
     def image_set(self, number: int) -> Any:
-        """Run the modules on one image set; gives its objects.
+        """Run the modules on one image set and return its objects.
 
         Raises
         ------
         ModuleError
-            When a module fails, or sets the image set aside.
+            If a module fails or rejects the image set.
         """
         m = self._measurements
         m.clear_cache()
@@ -253,7 +247,7 @@ class _Run:
             try:
                 self._loaded.pipeline.run_module(module, workspace)
             except MemoryError:
-                # The job's fault, not the field's.
+                # A fault of the job, not of the field.
                 raise
             except Exception as error:
                 raise ModuleError(_describe(module, error)) from error
@@ -262,7 +256,7 @@ class _Run:
         return objects
 
     def finish(self) -> None:
-        """Tell every module that the group is over."""
+        """Finish the group in every module."""
         self._measurements.clear_cache()
         if not self._numbers:
             return
@@ -274,7 +268,7 @@ class _Run:
     def results(
         self, number: int
     ) -> tuple[dict[str, float], dict[str, dict[str, NDArray[np.float64]]]]:
-        """Numbers that were measured in an image set: of the image, and by compartment."""
+        """Measurements of an image set: of the image, and by compartment."""
         m = self._measurements
         image: dict[str, float] = {}
         compartments: dict[str, dict[str, NDArray[np.float64]]] = {}
@@ -291,13 +285,14 @@ class _Run:
                 elif value.dtype.kind in "biuf":
                     compartments.setdefault(name, {})[feature] = value.astype(np.float64)
         for name, features in compartments.items():
-            # Of no objects, some modules write one value; CellProfiler's own exports count too.
+            # Without objects some modules write one value; like CellProfiler's exports, rely on the
+            # count.
             number = int(image.get(f"Count_{name}", max(map(len, features.values()))))
             compartments[name] = {key: values[:number] for key, values in features.items()}
         return image, compartments
 
     def close(self) -> None:
-        """Give the memory back: CellProfiler's objects refer to each other, and would keep it."""
+        """Free memory: CellProfiler's objects have circular references."""
         self._measurements.hdf5_dict.clear()
         self._measurements.close()
 
@@ -327,14 +322,14 @@ def _name(module: Any) -> str:
 
 
 def _describe(module: Any, error: Exception) -> str:
-    """Which module failed, how, and in which line of which file."""
+    """Describe the failed module, error, file and line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
     return f"{_name(module)}: {type(error).__name__}: {error} ({place})"
 
 
 def _labels(objects: Any, loaded: LoadedPipeline) -> dict[str, NDArray[np.int32]]:
-    """Objects as label images, where no two of them overlap."""
+    """Label images of non-overlapping objects."""
     found = {}
     for name in objects.get_object_names():
         if name in loaded.compartments:

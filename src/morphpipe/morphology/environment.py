@@ -1,9 +1,9 @@
-"""CellProfiler's own environment: made from a lock, tested, and recorded.
+"""CellProfiler's environment: created from a lock file, tested, and recorded.
 
-CellProfiler 4 needs older libraries than the rest of morphpipe (numpy 1.23.5: from 1.25 on, ties in
-`argsort` fall otherwise and MeasureObjectIntensityDistribution gives other numbers), so that it
-lives in a virtual environment of its own. morphpipe is not installed there: the modules that run in
-it are found through PYTHONPATH, see `package_path`.
+CellProfiler 4 needs older libraries than the rest of morphpipe (numpy 1.23.5: from 1.25, ties in
+`argsort` are resolved differently and MeasureObjectIntensityDistribution changes), so it has its
+own virtual environment. morphpipe is not installed there: its modules are found through PYTHONPATH,
+see `package_path`.
 """
 
 import json
@@ -21,24 +21,24 @@ from morphpipe.core.storage import sha256_of_file, write_json
 
 PYTHON = (3, 11)
 PASSED = "passed"
-# The record's copy inside the environment, which no workflow deletes as an output.
+# Copy of the record inside the environment, where no workflow deletes it as an output.
 _COPY = "morphpipe.json"
-# How long another process may take to make it, seconds.
+# Maximum time for another process to create it, seconds.
 _MAKING = 1800.0
-# How much of a message of pip's is passed on.
+# Maximum length of pip's messages.
 _LINES = 15
 
 
 @dataclass(frozen=True)
 class CellProfilerEnvironment:
-    """An environment that was made and passed its self-test.
+    """An environment that passed its self-test.
 
     Attributes
     ----------
     python
         Absolute path of its interpreter.
     lock_sha256
-        Of the lock that it was made from.
+        Checksum of its lock file.
     cellprofiler
         Version of CellProfiler.
     packages
@@ -55,26 +55,26 @@ class CellProfilerEnvironment:
 
 
 def package_path() -> Path:
-    """The folder that holds the package, for the PYTHONPATH of CellProfiler's interpreter."""
+    """Folder of the package, for the PYTHONPATH of CellProfiler's interpreter."""
     return Path(__file__).resolve().parents[2]
 
 
 def folder_of(lock: Path, environments: Path) -> Path:
-    """Where the environment of a lock belongs: another lock, another folder."""
+    """Folder of a lock's environment, specific to the lock."""
     return environments / f"cellprofiler-{sha256_of_lock(lock)[:12]}"
 
 
 def record_of(lock: Path, environments: Path) -> Path:
-    """Where the record of a lock's environment belongs: beside its folder, under its name."""
+    """Path of the record of a lock's environment, next to its folder."""
     return folder_of(lock, environments).with_suffix(".json")
 
 
 def variables() -> dict[str, str]:
-    """The environment variables of a process that runs CellProfiler.
+    """Environment variables for running CellProfiler.
 
-    One thread: CellProfiler's arrays are small, and threads of OpenMP or OpenBLAS wait for each
-    other longer than they work (MeasureTexture takes three times as long with them). What the
-    caller's own Python is told does not hold for another Python.
+    Single-threaded: CellProfiler's arrays are small, and OpenMP or OpenBLAS threads mostly wait for
+    each other (MeasureTexture takes three times as long with them). Variables of the caller's
+    Python are removed.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return kept | {
@@ -92,58 +92,52 @@ def read_environment(record: str | Path) -> CellProfilerEnvironment:
     Raises
     ------
     DataError
-        When there is no record, it is damaged, its self-test did not pass, or its interpreter is
-        gone.
+        If the record is missing or damaged, the self-test did not pass, or the interpreter is gone.
     """
     again = "make it with `morphpipe environment cellprofiler`"
     try:
         content = read_json(record)
         environment = CellProfilerEnvironment(**content)
     except FileNotFoundError:
-        raise DataError(f"There is no CellProfiler environment {record}: {again}.") from None
+        raise DataError(f"The CellProfiler environment {record} does not exist: {again}.") from None
     except (ValueError, TypeError) as error:
-        raise DataError(f"{record} is no record of an environment ({error}): {again}.") from None
+        raise DataError(f"{record} is not a record of an environment ({error}): {again}.") from None
     if environment.self_test != PASSED:
-        raise DataError(f"The environment of {record} did not pass its self-test: {again} anew.")
+        raise DataError(f"The environment of {record} did not pass its self-test: {again} again.")
     if not os.access(environment.python, os.X_OK):
-        raise DataError(f"{record} names {environment.python}, which is gone: {again} anew.")
+        raise DataError(f"{record} names {environment.python}, which is gone: {again} again.")
     return environment
 
 
 def make_environment(lock: Path, folder: Path, record: Path) -> CellProfilerEnvironment:
-    """Make CellProfiler's virtual environment, test it, and record it.
+    """Create CellProfiler's virtual environment, test it, and record it.
 
-    An environment of this lock whose interpreter still answers is kept, whoever made it: others may
-    be measuring with it. One at a time makes an environment in a folder; the others wait.
+    A working environment of this lock is kept, since others may be using it. Only one process at a
+    time creates an environment in a folder; others wait.
 
     Parameters
     ----------
     lock
-        Requirements with a version and hashes each, see `workflow/envs/cellprofiler.lock`.
+        Pinned requirements with hashes, see `workflow/envs/cellprofiler.lock`.
     folder
-        Of the environment. What lies there half-made, from a job that was killed, is replaced.
+        Folder of the environment; a partial environment of a killed job is replaced.
     record
-        JSON file, written last, as is its copy in the folder: they stand for the environment being
-        complete.
+        JSON file, written last, like its copy in the folder: they mark a complete environment.
 
-    Returns
-    -------
-    CellProfilerEnvironment
-        What the record says.
+
 
     Raises
     ------
     ConfigError
-        When there is no Python 3.11, pip cannot install the lock, or the self-test fails.
+        If there is no Python 3.11, pip cannot install the lock, or the self-test fails.
     DataError
-        When there is no lock, or the folder holds something else.
+        If there is no lock, or the folder contains something else.
     """
     with only_user(folder.with_name(f".{folder.name}"), _MAKING):
         return _make(lock, folder, record)
 
 
 def _make(lock: Path, folder: Path, record: Path) -> CellProfilerEnvironment:
-    """See `make_environment`."""
     digest = sha256_of_lock(lock)
     python = folder.absolute() / "bin" / "python"
     for known in (record, folder / _COPY):
@@ -162,8 +156,8 @@ def _make(lock: Path, folder: Path, record: Path) -> CellProfilerEnvironment:
     _run(
         [str(python), "-m", "morphpipe.morphology.self_test"],
         "the self-test of CellProfiler",
-        "The environment installs, but does not measure as it has to: on another processor or "
-        f"system than {lock} was tested on, report this.",
+        "The environment is installed, but its measurements are wrong, possibly since this "
+        f"processor or system differs from those that {lock} was tested on: please report this.",
     )
     environment = CellProfilerEnvironment(
         python=str(python),
@@ -186,12 +180,12 @@ _PIP_ADVICE = (
 
 
 def sha256_of_lock(lock: Path) -> str:
-    """Checksum of a lock, by which its environment is known.
+    """Checksum of a lock file, which identifies its environment.
 
     Raises
     ------
     DataError
-        When it cannot be read.
+        If it cannot be read.
     """
     try:
         return sha256_of_file(lock)
@@ -200,12 +194,12 @@ def sha256_of_lock(lock: Path) -> str:
 
 
 def _ready(record: Path, digest: str, folder: Path) -> CellProfilerEnvironment | None:
-    """What the record says, if it is of this lock and place and the interpreter answers."""
+    """The recorded environment, if it has this lock and folder and its interpreter works."""
     try:
         environment = read_environment(record)
     except DataError:
         return None
-    # Under another path, or by a link, it is the same folder.
+    # Another path or link may refer to the same folder.
     place = Path(environment.python).parents[1]
     if environment.lock_sha256 != digest or place.resolve() != folder.resolve():
         return None
@@ -218,20 +212,21 @@ def _ready(record: Path, digest: str, folder: Path) -> CellProfilerEnvironment |
 
 
 def _clear(folder: Path) -> None:
-    """Remove a half-made or outdated environment, and nothing else.
+    """Remove a partial or outdated environment, and nothing else.
 
     Raises
     ------
     DataError
-        When the folder is there and is no virtual environment.
+        If the folder exists and is not a virtual environment.
     """
     if not folder.exists():
         return
-    # An interrupted `venv` has written pyvenv.cfg before anything else but empty folders.
+    # An interrupted `venv` has written pyvenv.cfg before anything but empty folders.
     strange = not folder.is_dir() or (any(folder.iterdir()) and not _is_environment(folder))
     if strange:
         raise DataError(
-            f"{folder} is there, and is no virtual environment: remove it, or name another folder."
+            f"{folder} exists and is not a virtual environment: remove it, or choose another "
+            "folder."
         )
     shutil.rmtree(folder)
 
@@ -243,7 +238,7 @@ def _is_environment(folder: Path) -> bool:
 
 
 def _find_python() -> str:
-    """A Python 3.11: the running one, or python3.11 on the path."""
+    """Find Python 3.11: the running one, or python3.11 on the path."""
     if sys.version_info[:2] == PYTHON:
         return sys.executable
     found = shutil.which("python3.11")
@@ -258,10 +253,10 @@ def _find_python() -> str:
 
 
 def _install(python: Path, lock: Path) -> None:
-    """Install the lock: wheels first, then the few packages that are published as source only.
+    """Install the lock: wheels first, then the few packages published only as source.
 
-    Dependencies are not followed: CellProfiler's own metadata ask for wxPython and a MySQL client,
-    for its windows and its database, neither of which is needed here.
+    Dependencies are ignored: CellProfiler's metadata require wxPython and a MySQL client, for
+    windows and a database that are not used here.
     """
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     exact = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement"]
@@ -269,7 +264,7 @@ def _install(python: Path, lock: Path) -> None:
 
 
 def _packages(python: Path) -> dict[str, str]:
-    """Name and version of what is installed."""
+    """Names and versions of installed packages."""
     script = (
         "import json, importlib.metadata as m\n"
         "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
@@ -278,14 +273,8 @@ def _packages(python: Path) -> dict[str, str]:
 
 
 def _run(command: list[str], what: str, advice: str) -> str:
-    """What a command prints.
-
-    Raises
-    ------
-    ConfigError
-        When it fails, with the end of what it said.
-    """
-    # Settings of the user's own pip that would put packages elsewhere.
+    """Run a command and return its output, or raise ConfigError with the end of it."""
+    # The user's pip settings might install packages elsewhere.
     kept = variables()
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT"):
         kept.pop(name, None)

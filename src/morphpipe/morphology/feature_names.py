@@ -1,4 +1,4 @@
-"""What the name of a CellProfiler measurement says: compartment, family of features, channels."""
+"""Parse names of CellProfiler measurements: compartment, feature family, channels."""
 
 import re
 from collections.abc import Iterable
@@ -8,25 +8,25 @@ METADATA = "Metadata_"
 IMAGE = "Image"
 CELL_COUNT = f"{IMAGE}_Count_Nuclei"
 
-# Numbers of objects, which say nothing of their morphology: a median of them is no measurement.
+# Object numbers, which are not morphology.
 _IDENTIFIERS = re.compile(r"(Parent_|Number_Object_Number|ObjectNumber|.*ClosestObjectNumber)")
-# Where in the field an object lies. A field of view is cut at random: no phenotype is a place.
+# Positions in the field, which are arbitrary and carry no phenotype.
 _POSITIONS = re.compile(r"(Location_|AreaShape_Center_|AreaShape_BoundingBox(Maximum|Minimum)_)")
 
 
 @dataclass(frozen=True)
 class FeatureName:
-    """A feature of a profile, such as ``Nuclei_Texture_Contrast_DNA_3_00_256``, in its parts.
+    """The parts of a profile feature such as ``Nuclei_Texture_Contrast_DNA_3_00_256``.
 
     Attributes
     ----------
     compartment
         ``Nuclei``, ``Cells``, ``Cytoplasm``, or ``Image`` for measurements of whole images.
     family
-        CellProfiler's name of what measured it: ``AreaShape``, ``Texture``, …
+        CellProfiler's family: ``AreaShape``, ``Texture``, …
     channel
-        The channels that it was measured on, joined by ``+`` in the order of the name (two for
-        colocalization); empty for shapes, counts and neighbours.
+        Its channels, joined by ``+`` in the order of the name (two for colocalization); empty for
+        shapes, counts and neighbours.
     """
 
     compartment: str
@@ -35,28 +35,28 @@ class FeatureName:
 
 
 def is_identifier(measurement: str) -> bool:
-    """Whether a measurement of objects (without its compartment) is the number of an object."""
+    """Whether an object measurement (without compartment) is an object number."""
     return _IDENTIFIERS.match(measurement) is not None
 
 
 def is_position(feature: str) -> bool:
-    """Whether a feature (with its compartment) tells where in the field objects lie."""
+    """Whether a feature (with compartment) is a position in the field."""
     return _POSITIONS.match(feature.partition("_")[2]) is not None
 
 
 def parse_feature(feature: str, channels: Iterable[str]) -> FeatureName:
-    """Take a feature's name apart.
+    """Split a feature's name into its parts.
 
     Parameters
     ----------
     feature
         Column of a profile: the compartment, then CellProfiler's own name.
     channels
-        The pipeline's names of its images.
+        The pipeline's image names.
     """
     compartment, _, measurement = feature.partition("_")
     family, _, rest = measurement.partition("_")
     names = "|".join(re.escape(name) for name in sorted(channels, key=len, reverse=True))
-    # The lookahead leaves the separator for a channel that follows directly.
+    # The lookahead keeps the separator for a directly following channel.
     found = re.findall(rf"(?:^|_)({names})(?=_|$)", rest) if names else []
     return FeatureName(compartment, family, "+".join(found))

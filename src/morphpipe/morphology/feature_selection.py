@@ -1,7 +1,7 @@
-"""Which features a set of profiles can do without: one operation at a time, on chosen rows.
+"""Feature selection, one operation at a time.
 
-Most operations are pycytominer's `feature_select`. A threshold on the absolute correlation is
-not, since pycytominer's lets a pair with r = -1 stand.
+Most operations are pycytominer's `feature_select`, except the threshold on the absolute
+correlation: pycytominer's keeps pairs with r = -1.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,17 @@ class Selection:
     Attributes
     ----------
     operation
-        pycytominer's: ``drop_na_columns`` (share of missing values above which a feature goes),
-        ``variance_threshold`` (smallest variance), ``frequency_threshold`` (hardly any different
-        values, by pycytominer's own two thresholds; its releases before July 2026 called this
-        variance_threshold), ``blocklist`` (features known as unstable, under the names that they
-        have with the stains DNA, RNA, ER, AGP and Mito: it finds few or none where channels are
-        called otherwise; no threshold), ``drop_outliers`` (largest absolute value),
-        ``correlation_threshold`` (of each pair with a greater r the one goes that is more
+        pycytominer's: ``drop_na_columns`` (maximum fraction of missing values),
+        ``variance_threshold`` (minimum variance), ``frequency_threshold`` (few distinct values, by
+        pycytominer's two thresholds; called variance_threshold in its releases before July 2026),
+        ``blocklist`` (features known as unstable, named by the stains DNA, RNA, ER, AGP and Mito,
+        so few or none with other channel names; no threshold), ``drop_outliers`` (maximum absolute
+        value), ``correlation_threshold`` (of each pair with a greater r, drops the one more
         correlated with all others), ``noise_removal`` (mean standard deviation within
-        perturbations).
-        Ours: ``absolute_correlation`` (as correlation_threshold, but of \|r\|), ``positions``
-        (where in the field objects lie; no threshold).
+        perturbations). Ours: ``absolute_correlation`` (like correlation_threshold, but of \|r\|),
+        ``positions`` (positions in the field; no threshold).
     threshold
-        See there.
+        See above.
     """
 
     operation: str
@@ -49,21 +47,21 @@ def select_features(rows: pd.DataFrame, features: list[str], selection: Selectio
     Parameters
     ----------
     rows
-        Profiles by which features are judged, normalised where the operation wants them so.
+        Profiles to judge features by, normalised if the operation requires it.
     features
-        Those that still stand.
+        The remaining features.
     selection
         The operation.
 
     Returns
     -------
     list of str
-        The features that remain, in their order.
+        The selected features, in order.
 
     Raises
     ------
     DataError
-        When the operation is not known, or nothing remains.
+        If the operation is unknown, or nothing remains.
     """
     if selection.operation in _OURS:
         kept = _OURS[selection.operation](rows, features, selection.threshold)
@@ -80,7 +78,7 @@ def select_features(rows: pd.DataFrame, features: list[str], selection: Selectio
     return kept
 
 
-# By operation, the name of its threshold among the arguments of `feature_select`.
+# Name of each operation's threshold in `feature_select`.
 _PYCYTOMINER = {
     "drop_na_columns": "na_cutoff",
     "variance_threshold": "min_variance",
@@ -102,12 +100,12 @@ def _by_pycytominer(rows: pd.DataFrame, features: list[str], selection: Selectio
         settings["noise_removal_perturb_groups"] = f"{METADATA}perturbation"
         profiles = rows[[f"{METADATA}perturbation", *features]]
     try:
-        # Named features: by itself pycytominer would leave those of whole images out.
+        # Explicit features: by default pycytominer omits those of whole images.
         selected = feature_select(
             profiles, features=features, operation=[selection.operation], **settings
         )
     except ValueError as error:
-        # What scikit-learn says where no variance exceeds the threshold.
+        # scikit-learn's message if no variance exceeds the threshold.
         if "meets the variance threshold" not in str(error):
             raise
         return []
@@ -123,7 +121,7 @@ def _absolute_correlation(
     norms = np.sqrt((centred**2).sum(axis=0))
     unit = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
     correlation = np.abs(unit.T @ unit)
-    # Rank by how much a feature has in common with all others, the least first.
+    # Rank by correlation with all others, lowest first.
     rank = np.empty(len(features), dtype=np.intp)
     rank[np.argsort(correlation.sum(axis=0), kind="stable")] = np.arange(len(features))
     beaten = (correlation > (threshold or 0.0)) & (rank[:, None] < rank[None, :])

@@ -1,10 +1,10 @@
-"""Haralick's texture features, bit for bit those of mahotas, in less time.
+"""Haralick's texture features, bit-identical to mahotas but faster.
 
-MeasureTexture calls `mahotas.features.haralick` once per object, image and scale. Nearly all of its
-time goes into matrices of all pairs of grey levels, of which an object has a few hundred: their
-logarithms, and constants that are the same at every call. Here constants are kept, pairs are
-counted where they are, and logarithms taken where there is something. Sums run over the same
-numbers in the same order, zeros included, so that nothing is rounded otherwise.
+MeasureTexture calls `mahotas.features.haralick` once per object, image and scale. Most of its time
+is spent on matrices of all pairs of grey levels, of which an object has a few hundred, on their
+logarithms, and on constants. Here constants are cached, pairs are counted sparsely, and logarithms
+are computed for non-zero entries only. Sums run over the same numbers in the same order, zeros
+included, so that rounding is the same.
 
 R. M. Haralick, K. Shanmugam and I. Dinstein, Textural Features for Image Classification, IEEE
 Transactions on Systems, Man, and Cybernetics 3 (1973), 610-621.
@@ -24,19 +24,19 @@ _STEPS = ((0, 1), (1, 1), (1, 0), (1, -1))
 
 
 class _Levels(NamedTuple):
-    """What depends on the number of grey levels n only."""
+    """Constants for n grey levels."""
 
-    # Grey levels and their squares, [n], and the same of sums of two of them, [2n].
+    # Grey levels and their squares, [n], and the same for sums of two levels, [2n].
     level: NDArray[np.float64]
     level_squared: NDArray[np.float64]
     total: NDArray[np.float64]
     total_squared: NDArray[np.float64]
-    # Of two levels, [n * n]: product and 1 / (1 + squared difference).
+    # For pairs of levels, [n * n]: product and 1 / (1 + squared difference).
     product: NDArray[np.float64]
     closeness: NDArray[np.float64]
 
 
-# Of all sizes, 1 to 256, some 90 MB.
+# About 90 MB for all sizes, 1 to 256.
 @lru_cache(maxsize=256)
 def _levels(number: int) -> _Levels:
     level = np.arange(number)
@@ -55,18 +55,18 @@ def _levels(number: int) -> _Levels:
 def haralick(
     image: NDArray[Any], ignore_zeros: bool = False, distance: int = 1, **others: Any
 ) -> NDArray[np.float64]:
-    """The 13 features in every direction, as `mahotas.features.haralick` gives them.
+    """Compute the 13 features in every direction, like `mahotas.features.haralick`.
 
     Parameters
     ----------
     image
-        uint8 [H, W]. Of anything else, mahotas's own function does the work.
+        uint8 [H, W]; anything else is passed to mahotas.
     ignore_zeros
-        Leave out pairs with a pixel of 0.
+        Ignore pairs with a zero pixel.
     distance
-        Between the two pixels of a pair.
+        Distance between the two pixels of a pair.
     others
-        Further settings of mahotas's function, which then does the work.
+        Further arguments, for which mahotas is called.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def haralick(
     Raises
     ------
     ValueError
-        When there is no pair in one of the directions.
+        If there is no pair in one of the directions.
     """
     if others or image.ndim != 2 or image.dtype != np.uint8 or not image.size:
         return _MAHOTAS(image, ignore_zeros=ignore_zeros, distance=distance, **others)
@@ -91,9 +91,9 @@ def haralick(
 def _pairs(
     image: NDArray[np.intp], number: int, y: int, x: int, ignore_zeros: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of grey levels that stand (y, x) apart, counted both ways.
+    """Count pairs of grey levels at offset (y, x), in both directions.
 
-    Places in the matrix of all pairs [n * n] that are not empty, in their order, and the counts.
+    Returns the non-empty places in the matrix of all pairs [n * n], in order, and the counts.
     """
     height, width = image.shape
     first = image[: max(height - y, 0), max(-x, 0) : max(width - max(x, 0), 0)].ravel()
@@ -115,10 +115,10 @@ def _sums(places: NDArray[np.intp], values: NDArray[np.float64], number: int) ->
 def _features(
     pairs: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], levels: _Levels
 ) -> NDArray[np.float64]:
-    """All features in the four directions, in mahotas's order of the sums."""
+    """All features in the four directions, with mahotas's order of summation."""
     number = len(levels.level)
     some = [counts / float(counts.sum()) for _, counts in pairs]
-    # What has one value per level is summed for all directions at once.
+    # Values per level are summed for all directions at once.
     there, values = np.concatenate([place for place, _ in pairs]), np.concatenate(some)
     step = np.repeat(np.arange(len(pairs)), [len(part) for part in some])
     rows = there // number
@@ -132,7 +132,7 @@ def _features(
     features = np.zeros((len(pairs), 13))
     features[:, 9] = minus.var(axis=1)
     for k, (found, (place, _), shares) in enumerate(zip(features, pairs, some, strict=True)):
-        # A matrix is filled where there is something, and emptied there for the next.
+        # One matrix is filled sparsely, and cleared for the next direction.
         p[place] = shares
         logarithm[place] = np.log2(shares)
         py[k] = p.reshape(number, number).sum(1)
@@ -141,10 +141,10 @@ def _features(
         found[4] = np.dot(levels.closeness, p)
         found[8] = -np.dot(logarithm, p)
         logarithm[place] = 0.0
-        # The measures of information: against the product of the margins.
+        # Information measures: relative to the product of the margins.
         rows = np.flatnonzero(px[k])
         product = np.multiply.outer(px[k, rows], py[k])
-        # Nothing, and products too small for a float64, count as mahotas counts them.
+        # Zeros and underflowing products are treated as in mahotas.
         product[product == 0] = 1.0
         cross[rows] = product
         logarithms[rows] = np.log2(product)
@@ -162,7 +162,7 @@ def _features(
 
 
 def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithms, and 0 of nothing."""
+    """Logarithm, with 0 for 0."""
     return np.log2(values, out=np.zeros(values.shape), where=values != 0)
 
 
@@ -175,7 +175,7 @@ def _finish(
     entropies: Sequence[float],
     levels: _Levels,
 ) -> None:
-    """What follows from the margins and from the sums over all pairs that `found` holds."""
+    """Features from the margins and the sums over all pairs in `found`."""
     mean_x, mean_y = np.dot(px, levels.level), np.dot(py, levels.level)
     variance_x = np.dot(px, levels.level_squared) - mean_x**2
     variance_y = np.dot(py, levels.level_squared) - mean_y**2
@@ -196,7 +196,7 @@ def _finish(
 
 
 def install() -> None:
-    """Have `mahotas.features.haralick`, and with it MeasureTexture, compute as here."""
+    """Replace `mahotas.features.haralick`, and thus speed up MeasureTexture."""
     import mahotas.features  # type: ignore[import-not-found]
 
     mahotas.features.haralick = haralick

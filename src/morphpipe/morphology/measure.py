@@ -1,6 +1,6 @@
 """Measure fields with a CellProfiler pipeline: `python -m morphpipe.morphology.measure`.
 
-Runs in CellProfiler's own environment, see `morphpipe.morphology.environment`.
+Runs in CellProfiler's environment, see `morphpipe.morphology.environment`.
 """
 
 import argparse
@@ -40,9 +40,9 @@ from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.lineage import read_from
 
 IMAGE_MODES = ("channels", "rgb")
-# Part of the names of finished batches: raise it where a batch of today would come out otherwise.
+# Part of the names of finished batches: increase it if results change.
 _BATCH_VERSION = 1
-# How many reasons of failed fields an error repeats.
+# Maximum number of failure reasons in an error.
 _REASONS = 3
 
 
@@ -60,33 +60,30 @@ def measure_fields(
     objects_path: Path,
     labels_path: Path,
 ) -> None:
-    """Measure fields, and write the tables of images and objects, and some label images.
+    """Measure fields, and write tables of images and objects, and some label images.
 
-    Works through the fields batch by batch in one thread. Finished batches stay in `scratch` under
-    a name that depends on the pipeline, the fields and their files: killed and started again, it
-    goes on behind the last of them. A field that cannot be read, or fails in a module, becomes a
-    row with its reason, and the others go on.
+    Fields are processed in batches by one thread. Finished batches are kept in `scratch`, named by
+    pipeline, fields and files, so that a killed job resumes. A field that cannot be read or fails
+    in a module becomes a row with a reason.
 
     Parameters
     ----------
     fields
-        The rows to measure; of none, there are tables without rows.
+        The rows to measure; may be empty.
     pipeline
         `.cppipe` file.
     channels
-        The pipeline's image name to a channel of the fields; those that are not named are the
-        channel of the same name.
+        Channel by the pipeline's image name; defaults to the channel of the same name.
     images
-        `channels`, or `rgb`: fields are rendered by the rule of their data, and the channels are
-        red, green and blue.
+        `channels`, or `rgb` for the red, green and blue of rendered fields.
     batch_size
-        Fields at once. A pipeline with a module that works on all images together takes all fields
-        as one batch, whatever is said here.
+        Fields per batch. A pipeline with a module that works on all images together always gets a
+        single batch.
     maximum_failed
-        The largest share of failed fields, 0 to 1, that is let through.
+        Maximum fraction of failed fields, 0 to 1.
     keep_labels
-        Of how many fields the objects are kept as label images: those with the smallest SHA-256 of
-        their id, which is a choice that does not depend on what is measured.
+        Number of fields with label images: those with the smallest SHA-256 of their id, a choice
+        independent of the measurements.
     scratch
         Folder for finished batches.
     image_path, objects_path
@@ -97,11 +94,10 @@ def measure_fields(
     Raises
     ------
     ConfigError
-        When a number is out of its range, or `channels` names an image that the pipeline does not
-        ask for.
+        If a number is out of range, or `channels` has an image that the pipeline does not use.
     DataError
-        When the pipeline cannot be used, the fields lack a channel, an archive is missing or has
-        changed; and, after everything was tried, when too many fields have failed.
+        If the pipeline cannot be used, the fields lack a channel, an archive is missing or has
+        changed, or (at the end) too many fields failed.
     """
     _check_settings(images, batch_size, maximum_failed, keep_labels)
     loaded = load_pipeline(pipeline)
@@ -126,7 +122,7 @@ def measure_fields(
     ):
         reader.open_archives()
         seen = FieldImages(fields, reader, inputs, rgb=images == "rgb")
-        # Of no field at all there are tables without rows: a plate may lack what is asked for.
+        # Tables may be empty: a plate may lack the selected fields.
         for start in range(0, max(1, len(fields)), batch_size):
             rows = range(start, min(start + batch_size, len(fields)))
             stem = scratch / _batch_name(fields, rows, source, kept)
@@ -139,9 +135,9 @@ def measure_fields(
     number_failed, reasons = _failures(stems)
     if number_failed > maximum_failed * len(fields):
         raise DataError(
-            f"{number_failed} of {len(fields)} fields failed, and {maximum_failed:.3g} is the "
-            f"largest share that is let through. The first reasons: {' | '.join(reasons)} Finished "
-            f"batches stay in {scratch}: mend the images or the pipeline, or raise the limit."
+            f"{number_failed} of {len(fields)} fields failed, more than the maximum fraction "
+            f"{maximum_failed:.3g}. The first reasons: {' | '.join(reasons)} Finished batches stay "
+            f"in {scratch}: fix the images or the pipeline, or raise the limit."
         )
     join([_part(stem, "objects") for stem in stems], objects_path, source)
     _join_labels([_part(stem, "labels") for stem in stems], labels_path)
@@ -151,22 +147,24 @@ def measure_fields(
 
 def _check_settings(images: str, batch_size: int, maximum_failed: float, keep_labels: int) -> None:
     if images not in IMAGE_MODES:
-        raise ConfigError(f"Images are {' or '.join(IMAGE_MODES)}, not {images!r}.")
+        raise ConfigError(f"Image mode must be {' or '.join(IMAGE_MODES)}, not {images!r}.")
     if batch_size < 1:
-        raise ConfigError(f"A batch has 1 field or more, not {batch_size}.")
+        raise ConfigError(f"The batch size must be at least 1, not {batch_size}.")
     if not 0 <= maximum_failed <= 1:
-        raise ConfigError(f"The largest share of failed fields is 0 to 1, not {maximum_failed}.")
+        raise ConfigError(
+            f"The maximum fraction of failed fields must be from 0 to 1, not {maximum_failed}."
+        )
     if keep_labels < 0:
-        raise ConfigError(f"Labels are kept of 0 fields or more, not of {keep_labels}.")
+        raise ConfigError(f"The number of labelled fields must be at least 0, not {keep_labels}.")
 
 
 def _available(fields: FieldTable, images: str) -> tuple[str, ...]:
-    """The channels that a pipeline can be given.
+    """The channels available to a pipeline.
 
     Raises
     ------
     DataError
-        When the fields have no rule how they become RGB.
+        If the fields have no RGB rule.
     """
     if images == "channels":
         return fields.manifest.names
@@ -179,12 +177,12 @@ def _available(fields: FieldTable, images: str) -> tuple[str, ...]:
 def _channel_map(
     loaded: LoadedPipeline, channels: Mapping[str, str], available: Sequence[str]
 ) -> dict[str, str]:
-    """Which channel each image of the pipeline is."""
+    """Channel of each image of the pipeline."""
     unknown = [name for name in channels if name not in loaded.images]
     if unknown:
         raise ConfigError(
-            f"{loaded.path} asks for no image {unknown[0]!r}, which the map of channels names; it "
-            f"asks for {', '.join(loaded.images)}."
+            f"{loaded.path} has no image {unknown[0]!r}, which is in the channel map; it has "
+            f"{', '.join(loaded.images)}."
         )
     chosen = {name: channels.get(name, name) for name in loaded.images}
     missing = {name: channel for name, channel in chosen.items() if channel not in available}
@@ -194,9 +192,9 @@ def _channel_map(
             for name, channel in missing.items()
         )
         raise DataError(
-            f"{loaded.path} asks for {named}, and the fields have the channels "
-            f"{', '.join(available)}: say which channel each image is, as IMAGE=CHANNEL, or take "
-            "the pipeline that belongs to these stains."
+            f"{loaded.path} needs {named}, but the fields have the channels "
+            f"{', '.join(available)}: map each image to a channel as IMAGE=CHANNEL, or use the "
+            "pipeline for these stains."
         )
     return chosen
 
@@ -208,7 +206,7 @@ def _smallest(field_ids: Sequence[str], number: int) -> list[str]:
 def _batch_name(
     fields: FieldTable, rows: range, source: MeasurementSource, kept: frozenset[str]
 ) -> str:
-    """A hash of all that the measurements of a batch depend on."""
+    """Hash of everything that the measurements of a batch depend on."""
     entries = fields.take(list(rows)).rows()
     files = {plane["file"] for entry in entries for plane in entry["channels"]}
     checksums: dict[str, list[Any] | None] = {}
@@ -216,7 +214,7 @@ def _batch_name(
         if file in fields.checksums:
             checksums[file] = [fields.checksums[file].size, fields.checksums[file].directory_sha256]
         else:
-            # A plane of its own: a file that is put right later is measured again.
+            # A plane in its own file: a file fixed later is measured again.
             path = fields.folder / file
             status = path.stat() if path.exists() else None
             checksums[file] = [status.st_size, status.st_mtime_ns] if status else None
@@ -244,7 +242,7 @@ def _measure_part(
     stem: Path,
     progress: Any,
 ) -> None:
-    """Measure a batch, and write its files; the table of images, written last, checksums it."""
+    """Measure a batch and write its files; the table of images comes last, with checksums."""
     named = dict(zip(rows, fields.take(list(rows)).field_ids, strict=True))
     batch = measure_batch(loaded, images, named, kept, progress.update)
     for field in batch.fields:
@@ -266,7 +264,7 @@ def _write_labels(labels: Mapping[str, NDArray[np.int32]], path: Path) -> None:
 
 
 def _join_labels(parts: Sequence[Path], output: Path) -> None:
-    """Put all label images into one file, without holding more than one of them."""
+    """Merge all label images into one file, with one in memory at a time."""
     with (
         atomic_path(output) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as joined,
@@ -282,7 +280,7 @@ def _join_labels(parts: Sequence[Path], output: Path) -> None:
 
 
 def _failures(stems: Sequence[Path]) -> tuple[int, list[str]]:
-    """How many fields failed, and the first reasons."""
+    """Number of failed fields, and the first reasons."""
     number = 0
     reasons: list[str] = []
     for stem in stems:
@@ -298,7 +296,7 @@ def _report(stems: Sequence[Path], failed: int) -> None:
     times = [read_parquet(_part(stem, "image"), [SECONDS])[SECONDS].to_numpy() for stem in stems]
     seconds = np.concatenate(times)
     if not len(seconds):
-        print("no field of those that were asked for is here: the tables are empty")
+        print("no selected field is present: the tables are empty")
         return
     print(
         f"{len(seconds) - failed} fields measured, {failed} failed; {np.median(seconds):.2f} s per "
@@ -312,8 +310,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         description="Measure fields with a CellProfiler pipeline.",
     )
     parser.add_argument("--fields", type=Path, required=True, help="field table or image archive")
-    parser.add_argument("--split", type=Path, help="split table: measure one of its sides only")
-    parser.add_argument("--side", default="test", help="of the split; default: test")
+    parser.add_argument("--split", type=Path, help="split table: measure only one of its sides")
+    parser.add_argument("--side", default="test", help="side of the split; default: test")
     parser.add_argument(
         "--cell-type", action="append", default=[], help="measure these only; may be repeated"
     )
@@ -326,7 +324,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="IMAGE=CHANNEL",
-        help="the channel that an image of the pipeline is; default: that of the same name",
+        help="channel of a pipeline image; default: the channel of the same name",
     )
     parser.add_argument("--images", choices=IMAGE_MODES, default="channels")
     parser.add_argument("--batch-size", type=int, default=25)
@@ -345,17 +343,17 @@ def _pairs(entries: Sequence[str]) -> dict[str, str]:
         image, mark, channel = entry.partition("=")
         if not (image and mark and channel) or image in pairs:
             raise ConfigError(
-                f"{entry!r} does not say which channel an image is: write IMAGE=CHANNEL, once for "
-                "each image."
+                f"{entry!r} does not map an image to a channel: write IMAGE=CHANNEL, once per "
+                "image."
             )
         pairs[image] = channel
     return pairs
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run from the command line; a mistake of the user ends in one sentence and the exit code 1."""
+    """Run from the command line; user errors end with one sentence and exit code 1."""
     arguments = _arguments(words)
-    # CellProfiler divides by the areas of objects that may be empty; what comes of it is NaN.
+    # CellProfiler divides by the areas of possibly empty objects, giving NaN.
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
     try:
@@ -388,8 +386,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def leave(code: int) -> NoReturn:
     """End this process at once.
 
-    pyarrow's threads, where they have only just started, abort a Python that ends in the usual way
-    ("terminate called without an active exception"), and a finished job would count as failed.
+    pyarrow's threads, if just started, abort a regular exit of Python ("terminate called without an
+    active exception"), and a finished job would count as failed.
     """
     sys.stdout.flush()
     sys.stderr.flush()

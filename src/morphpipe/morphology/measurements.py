@@ -1,7 +1,7 @@
-"""CellProfiler's measurements kept in a dictionary instead of HDF5.
+"""CellProfiler's measurements kept in memory instead of HDF5.
 
-CellProfiler writes every value into an HDF5 file, in memory or on disk: some 60,000 calls for a
-field with six channels, about 40 % of its time. What is stored and given back here is the same.
+CellProfiler writes every value to an HDF5 file, in memory or on disk: some 60,000 calls for a field
+with six channels, about 40 % of its time. This store returns the same values.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ _RELATION = np.dtype([(name, np.int32) for name in _RELATION_COLUMNS])
 
 
 def _vector(values: Any) -> NDArray[Any]:
-    """One image set's values of a feature as a vector of their own: modules reuse their arrays."""
+    """Copy one image set's values of a feature, since modules reuse their arrays."""
     if values is None:
         return np.zeros(0)
     if np.isscalar(values):
@@ -47,14 +47,14 @@ def _vector(values: Any) -> NDArray[Any]:
 
 
 class Store:
-    """Values by object, feature and image number: answers as CellProfiler's `HDF5Dict` does."""
+    """Values by object, feature and image number, with the interface of `HDF5Dict`."""
 
     def __init__(self, empty: Any) -> None:
-        # An `HDF5Dict` that stays empty: workspaces look into its file for a list of images.
+        # An `HDF5Dict` that stays empty: workspaces read a list of images from its file.
         self._empty = empty
         self.hdf5_file = empty.hdf5_file
         self._values: dict[str, dict[str, dict[int, NDArray[Any]]]] = {}
-        # CellProfiler takes it around what touches the file.
+        # CellProfiler locks it around file access.
         self.lock = nullcontext()
 
     def __getitem__(self, key: tuple[str, str, Any]) -> Any:
@@ -68,7 +68,7 @@ class Store:
     @staticmethod
     def _get(values: Mapping[int, NDArray[Any]], number: Any) -> NDArray[Any] | None:
         found = values.get(int(number))
-        # HDF5 has no vectors without elements: they come back as nothing at all.
+        # HDF5 has no empty vectors: they are returned as None.
         return None if found is None or not found.size else found.copy()
 
     def __setitem__(self, key: tuple[Any, ...], values: Any) -> None:
@@ -105,16 +105,16 @@ class Store:
         }
 
     def reorder(self, name: str, feature: str, numbers: Any) -> None:
-        """Give the image sets of a feature new numbers: `numbers` holds the new by the old."""
+        """Renumber the image sets of a feature: `numbers` maps old to new."""
         stored = self._values[name][feature]
         self._values[name][feature] = {int(numbers[n]): value for n, value in stored.items()}
 
     def get_indices(self, name: str, feature: str) -> dict[int, Any]:
-        """What there is of a feature, by image number."""
+        """Values of a feature by image number."""
         return self._values.get(name, {}).get(feature, {})
 
     def has_data(self, name: str, feature: str, number: int) -> bool:
-        """Whether a feature was stored for an image set, be it without elements."""
+        """Whether a feature was stored for an image set, even if empty."""
         return number in self.get_indices(name, feature)
 
     def has_object(self, name: str) -> bool:
@@ -134,7 +134,7 @@ class Store:
         self._values.setdefault(name, {}).setdefault(feature, {})
 
     def get_feature_dtype(self, name: str, feature: str) -> np.dtype[Any]:
-        """The type that holds the values of all image sets."""
+        """A type for the values of all image sets."""
         kinds = [values.dtype for values in self._values[name][feature].values() if values.size]
         return np.result_type(*kinds) if kinds else np.dtype(int)
 
@@ -151,7 +151,7 @@ class Store:
         self._values.clear()
 
     def flush(self) -> None:
-        """Nothing waits to be written."""
+        """Nothing to flush."""
 
     def close(self) -> None:
         """Close the empty file."""
@@ -159,10 +159,10 @@ class Store:
 
 
 class DictMeasurements(Measurements):
-    """Measurements, and the image set, of a run that are never written to a file.
+    """Measurements and image set of a run, in memory only.
 
-    A subclass, since CellProfiler asks for the class; all but the storage and the relations of
-    objects is its own code.
+    A subclass, since CellProfiler checks the class; only storage and object relations are
+    overridden.
     """
 
     hdf5_dict: Any
@@ -194,7 +194,7 @@ class DictMeasurements(Measurements):
         self._relations.setdefault(key, []).append(pairs)
 
     def get_relationship_groups(self) -> list[Any]:
-        """The kinds of relations that were stored."""
+        """The kinds of stored relations."""
         return [RelationshipKey(*key) for key in self._relations]
 
     def get_relationships(
@@ -205,7 +205,7 @@ class DictMeasurements(Measurements):
         object_name2: str,
         image_numbers: Any = None,
     ) -> Any:
-        """Pairs of one kind; with `image_numbers`, those with either object in these images."""
+        """Pairs of one kind; with `image_numbers` only those with an object in these images."""
         stored = self._relations.get((module_number, relationship, object_name1, object_name2), [])
         pairs = np.concatenate([np.zeros(0, _RELATION), *stored])
         if image_numbers is not None:

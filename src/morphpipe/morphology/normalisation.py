@@ -1,7 +1,7 @@
-"""Centring and scaling of features, fitted on chosen rows and applied to others.
+"""Centring and scaling of features, fitted on some rows and applied to others.
 
-The scalers are pycytominer's own (`normalize` with ``standardize`` and ``mad_robustize``); they
-stand here as an object with a fit and a transform, so that what was fitted on what can be seen.
+The scalers are pycytominer's (`normalize` with ``standardize`` and ``mad_robustize``), as an object
+with separate fit and transform.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from morphpipe.morphology.feature_names import METADATA
 
 Method = Literal["standardize", "mad_robustize"]
 
-# Objects are measured in float32: a smaller spread relative to the centre is rounding.
+# Objects are measured in float32: a smaller relative spread is rounding error.
 _RESOLUTION = 1e-7
 CELL_TYPE = (f"{METADATA}cell_type",)
 PLATE = (f"{METADATA}batch", f"{METADATA}plate")
@@ -31,10 +31,9 @@ class Level:
     Attributes
     ----------
     columns
-        What tells the groups, `CELL_TYPE` or `PLATE`.
+        Columns that define groups, `CELL_TYPE` or `PLATE`.
     fits
-        By values of these columns, the centre and the scale by feature; of those groups that had
-        enough rows.
+        Centre and scale by feature, for each group with enough rows.
     """
 
     columns: tuple[str, ...]
@@ -43,7 +42,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Centre and scale of every feature, of all rows together and of groups of them.
+    """Centre and scale of every feature, over all rows and by group.
 
     Attributes
     ----------
@@ -51,10 +50,10 @@ class Normaliser:
         ``standardize``: mean and standard deviation (ddof 0). ``mad_robustize``: median and
         1.4826 times the median absolute deviation.
     centre, scale
-        By feature, of all rows together. The scale is NaN where the rows show no spread: such a
-        feature has no unit, and normalised it is NaN throughout.
+        By feature, over all rows. The scale is NaN without spread: such a feature is NaN after
+        normalisation.
     levels
-        Groups; the last level that has a row's group normalises it.
+        Groups; the last level that contains a row's group is used.
     fitted_on
         Number of rows.
     """
@@ -71,11 +70,10 @@ class Normaliser:
         return list(self.scale.index[self.scale.isna()])
 
     def transform(self, profiles: pd.DataFrame) -> pd.DataFrame:
-        """Normalise the features that were fitted; other features are left out.
+        """Normalise the fitted features; others are dropped.
 
-        Rows of a group that was fitted are normalised by it, all other rows (of a plate with too
-        few rows to fit, and generated images where plates are concerned) by the level before, and
-        at last by all rows together.
+        Rows of a fitted group are normalised by it, other rows (of plates with too few rows, and
+        generated images, which have no plate) by the level before, and finally by all rows.
         """
         features = list(self.centre.index)
         raw = profiles[features].to_numpy(np.float64)
@@ -103,24 +101,23 @@ def fit_normaliser(
     Parameters
     ----------
     rows
-        The profiles to fit on, for instance the negative controls of the real fields.
+        The profiles to fit on, e.g. the negative controls of the real fields.
     features
         Columns.
     method
         See `Normaliser`.
     levels
-        Groups to fit on their own rows as well, the finer ones last: `CELL_TYPE`, `PLATE`. Only
-        real rows have plates: beside real images without the differences between plates stand
-        generated ones that still have them, which makes the generated ones look more spread.
-        Choose plates where they differ more than perturbations do, and read differences in
+        Groups to fit separately, finer ones last: `CELL_TYPE`, `PLATE`. Only real rows have plates:
+        generated images keep differences between plates that are removed from real ones, and look
+        more spread. Use plates if they differ more than perturbations do, and read differences in
         spread with care.
     minimum_rows
-        Of a group; smaller ones keep the fit of the level before.
+        Minimum rows of a group; smaller ones use the level before.
 
     Raises
     ------
     DataError
-        When there are fewer than two rows.
+        If there are fewer than two rows.
     """
     if len(rows) < 2:
         raise DataError(
@@ -134,7 +131,7 @@ def fit_normaliser(
         for key, part in rows.groupby(list(columns), sort=True):
             if len(part) >= max(minimum_rows, 2):
                 of_group = _fitted(part[features], method)
-                # A feature that is constant in one group only is scaled as in all of them.
+                # A feature that is constant in one group only is scaled as over all rows.
                 fits[key] = (of_group[0], of_group[1].fillna(scale))
         fitted.append(Level(tuple(columns), fits))
     return Normaliser(method, centre, scale, tuple(fitted), len(rows))
@@ -144,7 +141,7 @@ def _fitted(values: pd.DataFrame, method: Method) -> tuple[pd.Series, pd.Series]
     if method == "standardize":
         scaler = StandardScaler().fit(values.to_numpy())
         centre = pd.Series(scaler.mean_, index=values.columns)
-        # Not scale_, which is 1 where there is no variance.
+        # Not scale_, which is 1 without variance.
         scale = pd.Series(np.sqrt(scaler.var_), index=values.columns)
     elif method == "mad_robustize":
         robust = RobustMAD(epsilon=0).fit(values)

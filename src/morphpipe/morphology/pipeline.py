@@ -1,4 +1,4 @@
-"""CellProfiler pipelines, read without a window: what they ask for and what is run of them."""
+"""Read CellProfiler pipelines without a window, and determine their inputs and modules."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from cellprofiler_core.setting.subscriber import (  # type: ignore[import-not-fo
 )
 from cellprofiler_core.setting.text import ImageName  # type: ignore[import-not-found] # noqa: E402
 
-# Modules that find and load images, which the fields stand for, ...
+# Modules that find and load images, which fields replace, ...
 INPUT_MODULES = frozenset(
     {"Images", "Metadata", "NamesAndTypes", "Groups", "LoadData", "LoadImages", "LoadSingleImage"}
 )
-# ... and modules that write files, instead of which there are tables.
+# ... and modules that write files, which tables replace.
 OUTPUT_MODULES = frozenset(
     {
         "CreateBatchFiles",
@@ -41,11 +41,11 @@ OUTPUT_MODULES = frozenset(
     }
 )
 _HEADER = "CellProfiler Pipeline: http://www.cellprofiler.org"
-# What an image subscriber holds where it may stay empty.
+# Value of an empty optional image subscriber.
 _NO_IMAGE = frozenset({"", "None", "Leave blank", "Do not use"})
-# Settings of NamesAndTypes under which pixels are divided by what their type can hold.
+# Settings of NamesAndTypes that divide pixels by the maximum of their type.
 _FULL_SCALE = frozenset({"Image metadata", "Image bit-depth", "Yes"})
-# Measurements of files rather than of pixels.
+# Measurements of files, not of pixels.
 _NOT_MEASURED = (
     "ChannelType_",
     "ExecutionTime_",
@@ -69,45 +69,44 @@ _NOT_MEASURED = (
 
 
 def is_measurement(feature: str) -> bool:
-    """Whether a feature says something of the pixels, not of files, processing or names."""
+    """Whether a feature measures pixels, not files, processing or names."""
     return not feature.startswith(_NOT_MEASURED)
 
 
 class FieldPipeline(Pipeline):
-    """A pipeline whose images are given to it: modules that find, load or write files are not run.
+    """A pipeline with given images: modules that find, load or write files are not run.
 
-    They stay in the pipeline, since other modules look up in them where an image comes from.
+    They stay in the pipeline, where other modules look up the origin of images.
     """
 
     @staticmethod
     def run_module(module: Any, workspace: Any) -> None:
-        """Run one module, unless it is one of input or output."""
+        """Run one module, unless it is an input or output module."""
         if is_run(module):
             module.run(workspace)
 
 
 def is_run(module: Any) -> bool:
-    """Whether a module of a pipeline is run: it is switched on, and not one of input or output."""
+    """Whether a module is run: it is enabled and not an input or output module."""
     return module.enabled and module.module_name not in INPUT_MODULES | OUTPUT_MODULES
 
 
 @dataclass(frozen=True)
 class LoadedPipeline:
-    """A pipeline, and what it asks for.
+    """A pipeline with its inputs and measurements.
 
     Attributes
     ----------
     path
-        Of the file.
+        Path of the file.
     pipeline
-        With all of its modules.
+        The pipeline with all modules.
     modules
-        Those that are run, in order.
+        The modules that are run, in order.
     images
-        Names of the images that it has to be given, in the order in which they are met.
+        Names of the required images, in order of first use.
     features
-        By object name (`Image` among them), the measurements of the modules that are run, in the
-        order of the modules.
+        Measurements of the modules by object name (including `Image`), in the order of the modules.
     aggregates
         Whether a module works on all images together, as CorrectIlluminationCalculate can.
     """
@@ -121,27 +120,26 @@ class LoadedPipeline:
 
     @property
     def compartments(self) -> dict[str, tuple[str, ...]]:
-        """Measurements by the name of the objects, without those of whole images."""
+        """Measurements by object name, without those of whole images."""
         return {name: names for name, names in self.features.items() if name != IMAGE}
 
 
 def load_pipeline(path: Path) -> LoadedPipeline:
     """Read a `.cppipe` file.
 
-    A pipeline file is code, as a script is: CellProfiler evaluates its module attributes as Python
-    expressions. Read only files that you trust.
+    A pipeline file is code: CellProfiler evaluates its module attributes as Python expressions.
+    Read only files that you trust.
 
     Raises
     ------
     DataError
-        When the file is missing, is no pipeline, is cut short, names a module that CellProfiler
-        does not have or settings that it does not understand; and when the pipeline asks for
-        something that fields cannot give: colour images, masks or objects as input, intensities on
-        a scale of its own, volumes, groups.
+        If the file is missing, truncated or not a pipeline, has unknown modules or settings, or
+        needs something that fields cannot provide: colour images, masks or objects as input, custom
+        intensity scales, volumes, groups.
     """
     pipeline = _read(path)
     if pipeline.volumetric():
-        raise DataError(f"{path} processes volumes, and fields are planes: switch 3D off in it.")
+        raise DataError(f"{path} processes volumes, but fields are planes: disable 3D in it.")
     modules = tuple(module for module in pipeline.modules() if is_run(module))
     if not modules:
         raise DataError(f"{path} has no module that measures anything: add some and save it again.")
@@ -150,8 +148,8 @@ def load_pipeline(path: Path) -> LoadedPipeline:
     for module in pipeline.modules():
         if aggregates and module.module_name == "Groups" and module.wants_groups.value:
             raise DataError(
-                f"{path} groups images and has a module that works on groups. Switch grouping off "
-                "in Groups, and measure the fields of each group by themselves."
+                f"{path} groups images and has a module that works on groups. Disable grouping in "
+                "Groups, and measure the fields of each group separately."
             )
     return LoadedPipeline(path, pipeline, modules, images, _features(pipeline, modules), aggregates)
 
@@ -160,36 +158,35 @@ def _read(path: Path) -> FieldPipeline:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise DataError(f"There is no pipeline {path}.") from None
+        raise DataError(f"The pipeline {path} does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a text of CellProfiler ({error}).") from None
     if not text.startswith(_HEADER):
         raise DataError(
-            f"{path} is no CellProfiler pipeline: a .cppipe file begins with {_HEADER!r}. Of a "
-            "project (.cpproj), export the pipeline."
+            f"{path} is not a CellProfiler pipeline: a .cppipe file starts with {_HEADER!r}. From "
+            "a project (.cpproj), export the pipeline."
         )
     pipeline = FieldPipeline()
     try:
         with open(path, encoding="utf-8") as stream:
             pipeline.loadtxt(stream, raise_on_error=True)
-    except Exception as error:  # CellProfiler raises whatever a wrong setting makes it stumble over
+    except Exception as error:  # CellProfiler raises any exception on wrong settings
         said = str(error).replace("\n", " ").strip() or type(error).__name__
         raise DataError(
             f"{path} cannot be loaded by this CellProfiler ({said}): it is damaged, was written by "
-            "a newer version, or uses a module that is no part of CellProfiler."
+            "a newer version, or uses a module that is not part of CellProfiler."
         ) from None
     counts = [line for line in text.splitlines() if line.startswith("ModuleCount:")]
     found = len(pipeline.modules(exclude_disabled=False))
     if counts and int(counts[0].split(":")[1]) != found:
         raise DataError(
-            f"{path} is cut short: it says that it has {counts[0].split(':')[1]} modules, and has "
-            f"{found}."
+            f"{path} is truncated: it declares {counts[0].split(':')[1]} modules but has {found}."
         )
     return pipeline
 
 
 def _images(pipeline: Any, modules: tuple[Any, ...], path: Path) -> tuple[str, ...]:
-    """The images that have to be given: those that are loaded, and those that modules take."""
+    """The required images: those that are loaded, and those that modules use."""
     wanted: dict[str, None] = {}
     for module in pipeline.modules():
         if module.module_name == "NamesAndTypes":
@@ -203,7 +200,7 @@ def _images(pipeline: Any, modules: tuple[Any, ...], path: Path) -> tuple[str, .
             if isinstance(setting, ImageName):
                 provided.add(setting.value)
     if not wanted:
-        raise DataError(f"{path} asks for no image: name its images in NamesAndTypes.")
+        raise DataError(f"{path} uses no image: name its images in NamesAndTypes.")
     return tuple(wanted)
 
 
@@ -216,7 +213,7 @@ def _taken(module: Any) -> Iterator[str]:
 
 
 def _loaded(module: Any, path: Path) -> list[str]:
-    """Names that NamesAndTypes gives to images."""
+    """Image names in NamesAndTypes."""
     if module.assignment_method.value == "All images":
         entries = [
             (module.single_image_provider, module.single_load_as_choice, module.single_rescale)
@@ -229,8 +226,8 @@ def _loaded(module: Any, path: Path) -> list[str]:
     for name, kind, scale in entries:
         if kind.value != "Grayscale image":
             raise DataError(
-                f"{path} loads {name.value} as {kind.value.lower()!r}: fields are given as "
-                "greyscale images; change it in NamesAndTypes."
+                f"{path} loads {name.value} as {kind.value.lower()!r}: fields are greyscale "
+                "images; change it in NamesAndTypes."
             )
         if scale.value not in _FULL_SCALE:
             raise DataError(
@@ -241,7 +238,7 @@ def _loaded(module: Any, path: Path) -> list[str]:
 
 
 def _features(pipeline: Any, modules: tuple[Any, ...]) -> dict[str, tuple[str, ...]]:
-    """Numbers that the modules say they measure, by the name of the objects."""
+    """Numeric measurements of the modules, by object name."""
     found: dict[str, dict[str, None]] = {IMAGE: {}}
     for module in modules:
         for name, feature, kind, *_ in module.get_measurement_columns(pipeline):

@@ -1,8 +1,8 @@
-"""Profiles: what was measured of a field's cells, as one row of features per field or well.
+"""Profiles: measurements aggregated to one row of features per field or well.
 
-Columns are `Metadata_…` (what is known of the field), `<Compartment>_<measurement>` (the median
-over the field's objects) and `Image_<measurement>` (of the whole image), the names that
-pycytominer goes by. Fields without cells are rows whose object features are null.
+Columns are `Metadata_…` (of the field), `<Compartment>_<measurement>` (median over the field's
+objects) and `Image_<measurement>` (of the whole image), following pycytominer. Fields without cells
+have null object features.
 """
 
 import json
@@ -42,7 +42,7 @@ METADATA_COLUMNS = [
     "training_seed",
     "sampling_seed",
 ]
-# What fields of one well share.
+# Metadata shared by fields of a well.
 _WELL = [c for c in METADATA_COLUMNS if c not in ("field_id", "training_seed", "sampling_seed")]
 _PROFILES_KEY = b"morphpipe.profiles"
 
@@ -54,12 +54,12 @@ class Profiles:
     Attributes
     ----------
     table
-        One row per field that was measured: `METADATA_COLUMNS` with the prefix ``Metadata_``,
-        then float64 features; what could not be measured is NaN.
+        One row per measured field: `METADATA_COLUMNS` with the prefix ``Metadata_``, then float64
+        features; NaN if not measurable.
     source
-        What they were measured with.
+        Provenance of the measurements.
     failed
-        Number of fields that have no row, since measuring them failed.
+        Number of fields whose measurement failed and which have no row.
     """
 
     table: pd.DataFrame
@@ -67,7 +67,7 @@ class Profiles:
     failed: int = 0
 
     def __len__(self) -> int:
-        """Give the number of fields."""
+        """Number of fields."""
         return len(self.table)
 
 
@@ -82,11 +82,11 @@ def cell_counts(profiles: pd.DataFrame) -> pd.Series:
     Raises
     ------
     DataError
-        When they were not counted.
+        If nuclei were not counted.
     """
     if CELL_COUNT not in profiles or profiles[CELL_COUNT].isna().any():
         raise DataError(
-            f"the profiles lack {CELL_COUNT}: a pipeline has to identify objects named Nuclei."
+            f"the profiles lack {CELL_COUNT}: the pipeline must identify objects named Nuclei."
         )
     return profiles[CELL_COUNT].astype("int64")
 
@@ -99,20 +99,19 @@ def field_profiles(
     """Aggregate measurements to one profile per field.
 
     Objects are aggregated by their median (pycytominer's ``aggregate``), table by table, so that
-    memory grows with the fields and not with the cells. Numbers of objects (parents, closest
-    neighbours) are no morphology and left out.
+    memory grows with fields, not cells. Object numbers (parents, closest neighbours) are dropped.
 
     Parameters
     ----------
     images, objects
-        Tables of measurements of the same fields; a field's objects stand in one table.
+        Tables of measurements of the same fields; a field's objects must be in one table.
     fields
-        Field tables (Parquet or image archives) that hold these fields.
+        Field tables (Parquet or image archives) with these fields.
 
     Raises
     ------
     DataError
-        When tables do not belong together, or a field stands in no field table.
+        If tables do not match, or a field is missing from every field table.
     """
     source = common_source([*images, *objects])
     of_images = read_image_measurements(images)
@@ -121,24 +120,24 @@ def field_profiles(
     of_objects = pd.concat(parts) if parts else pd.DataFrame()
     if of_objects.index.has_duplicates:
         name = of_objects.index[of_objects.index.duplicated()][0]
-        raise DataError(f"objects of the field {name!r} stand in two tables: name each table once.")
+        raise DataError(f"objects of the field {name!r} are in two tables: pass each table once.")
     strange = of_objects.index.difference(pd.Index(measured["field_id"]))
     if len(strange):
         raise DataError(
-            f"{len(strange)} fields have objects but no measured image, first {strange[0]!r}: "
-            "give the tables of objects and of images of the same fields."
+            f"{len(strange)} fields have objects but no measured image, e.g. {strange[0]!r}: pass "
+            "tables of objects and images of the same fields."
         )
     keys = _keys(fields, measured["field_id"])
     whole = measured.drop(columns=IMAGE_KEYS.names).set_axis(keys.index).add_prefix(f"{IMAGE}_")
     features = pd.concat([of_objects.reindex(keys.index), whole.astype("float64")], axis=1)
-    # A measurement that no field has is one that the compartment lacks.
+    # The compartment lacks measurements that no field has.
     features = features.loc[:, features.notna().any()]
     table = pd.concat([keys.add_prefix(METADATA), features], axis=1).reset_index(drop=True)
     return Profiles(table, source, int(len(of_images) - len(measured)))
 
 
 def _aggregated(objects: pd.DataFrame) -> pd.DataFrame:
-    """Medians of each field's objects, one row per field, a column per compartment and feature."""
+    """Medians over each field's objects: one row per field, a column per feature."""
     measurements = [
         name for name in objects if name not in OBJECT_KEYS.names and not is_identifier(name)
     ]
@@ -152,48 +151,43 @@ def _aggregated(objects: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keys(paths: Sequence[str | Path], field_ids: pd.Series) -> pd.DataFrame:
-    """What is known of the fields, in their order, indexed by field_id."""
+    """Metadata of the fields, in their order, indexed by field_id."""
     tables = [read_fields(path).keys()[METADATA_COLUMNS] for path in paths]
     keys = pd.concat(tables, ignore_index=True).set_index("field_id", drop=False)
     missing = field_ids[~field_ids.isin(keys.index)]
     if len(missing):
         raise DataError(
-            f"{len(missing)} measured fields stand in no field table, first {missing.iloc[0]!r}: "
-            "measure again, or give the field tables that the measurements were made from."
+            f"{len(missing)} measured fields are missing from every field table, e.g. "
+            f"{missing.iloc[0]!r}: measure again, or pass the field tables of the measurements."
         )
     return keys.loc[field_ids]
 
 
 def well_profiles(profiles: pd.DataFrame) -> pd.DataFrame:
-    """Aggregate profiles of real fields to wells: the median over the fields of a well.
+    """Aggregate profiles of real fields to wells by the median.
 
-    Fields without cells do not count towards object features. Generated images have no wells.
-
-    Parameters
-    ----------
-    profiles
-        Profiles of fields.
+    Fields without cells do not contribute to object features. Generated images have no wells.
 
     Returns
     -------
     pandas.DataFrame
-        One row per well; of the metadata, what the fields of a well share, and
-        ``Metadata_fields``, their number.
+        One row per well, with the shared metadata of its fields and their number
+        ``Metadata_fields``.
 
     Raises
     ------
     DataError
-        When a field has no well, as generated ones have none.
+        If a field has no well, e.g. a generated one.
     """
     strata = [f"{METADATA}{name}" for name in _WELL]
     without = profiles[[f"{METADATA}{c}" for c in ("plate", "well")]].isna().any(axis=1)
     if without.any():
         raise DataError(
-            f"{int(without.sum())} fields have no well, first "
+            f"{int(without.sum())} fields have no well, e.g. "
             f"{profiles[f'{METADATA}field_id'][without].iloc[0]!r}: only real fields can be "
             "aggregated to wells; compare generated images field by field."
         )
-    # Nulls (no mechanism, no dose) are a value of their own here, whatever the column's type.
+    # Null (no mechanism, no dose) counts as a value, whatever the column's type.
     named = profiles.assign(**{name: profiles[name].astype("string").fillna("") for name in strata})
     features = feature_columns(profiles)
     wells = aggregate(named, strata=strata, features=features, operation="median")
@@ -205,7 +199,7 @@ def well_profiles(profiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_profiles(profiles: Profiles, path: str | Path) -> None:
-    """Write profiles to Parquet, with what they were measured with in the metadata."""
+    """Write profiles to Parquet, with their provenance in the metadata."""
     content = {"source": asdict(profiles.source), "failed": profiles.failed}
     table = pa.Table.from_pandas(profiles.table, preserve_index=False)
     metadata = {_PROFILES_KEY: json.dumps(content, sort_keys=True).encode()}
@@ -218,22 +212,22 @@ def read_profiles(paths: Sequence[str | Path]) -> Profiles:
     Raises
     ------
     DataError
-        When one is no table of profiles, they were measured differently, or a field stands in
-        two of them.
+        If one is not a table of profiles, they were measured differently, or a field is in two of
+        them.
     """
     parts: list[Profiles] = []
     for path in paths:
         table = read_parquet(path, own=True)
         content = (table.schema.metadata or {}).get(_PROFILES_KEY)
         if content is None:
-            raise DataError(f"{path} holds no profiles: let the workflow make them again.")
+            raise DataError(f"{path} does not contain profiles: delete it and rerun the workflow.")
         known = json.loads(content)
         part = Profiles(
             table.to_pandas(), MeasurementSource(**known["source"]), int(known["failed"])
         )
         if parts and part.source != parts[0].source:
             raise DataError(
-                f"{path} was measured otherwise than {paths[0]} (pipeline, channels or version "
+                f"{path} was measured differently from {paths[0]} (pipeline, channels or version "
                 "of CellProfiler): measure them alike."
             )
         parts.append(part)
@@ -244,6 +238,6 @@ def read_profiles(paths: Sequence[str | Path]) -> Profiles:
     if repeated.any():
         raise DataError(
             f"The field {table[f'{METADATA}field_id'][repeated].iloc[0]!r} has more than one "
-            "profile: name each table once."
+            "profile: pass each table once."
         )
     return Profiles(table, parts[0].source, sum(part.failed for part in parts))

@@ -1,16 +1,15 @@
-r"""Recipes: how profiles are normalised and features chosen before anything is compared.
+r"""Recipes: normalisation and feature selection of profiles before comparison.
 
-The two papers normalise over real and generated profiles pooled. That leaks the difference that
-is to be measured into the unit that it is measured in. Let a feature have the standard deviation
-s within each of two equally large sets, and let their means lie d apart: the pooled deviation is
-sqrt(s^2 + d^2/4), and in its units the means differ by d / sqrt(s^2 + d^2/4), which never exceeds
-2, however wrong the generated images are. Selecting features on the pooled rows goes the same
-way: features that are wrong together are correlated through the difference alone and go as
-redundant, and ``drop_outliers`` drops the most deviant. On a synthetic
-screen of 31 features, generated profiles that are off by 6 (by 24) deviations of the real controls
-are that far away by the recipe ``fixed``; by MorphoDiff's 1.7 (1.4), on the 10 (2) features that it
-leaves, and by MorphGen's 1.4 (1.4), on 3 (2). ``fixed`` fits everything on real images and applies
-it to both.
+Both papers normalise over pooled real and generated profiles, which leaks the difference into its
+unit. Let a feature have standard deviation s within each of two equally large sets, and means d
+apart: the pooled deviation is sqrt(s^2 + d^2/4), and in its units the means differ by d / sqrt(s^2
++ d^2/4), which never exceeds 2, however wrong the generated images are. Feature selection on pooled
+  rows has the same problem: features that are wrong together are correlated by the difference alone
+  and dropped as redundant, and ``drop_outliers`` drops the most deviant. On a synthetic screen of
+  31 features, generated profiles that are off by 6 (24) deviations of the real controls have that
+  distance with the recipe ``fixed``, but 1.7 (1.4) with MorphoDiff's, on the 10 (2) features that
+  it keeps, and 1.4 (1.4) with MorphGen's, on 3 (2). ``fixed`` fits everything on real images and
+  applies it to both.
 """
 
 from collections.abc import Mapping
@@ -34,13 +33,13 @@ from morphpipe.morphology.normalisation import (
 )
 from morphpipe.morphology.profiles import cell_counts, feature_columns
 
-# A median absolute deviation of fewer than these is too rough a unit: its relative standard
-# error is about 1.17 / sqrt(n), a quarter at twenty.
+# Minimum rows for a median absolute deviation: its relative standard error is about 1.17 / sqrt(n),
+# a quarter at twenty.
 MINIMUM_CONTROLS = 20
-# pycytominer's threshold of drop_outliers; values that images outside the fit have beyond it are
-# cut there, lest one field decide about a mean profile.
+# pycytominer's threshold of drop_outliers; larger values outside the fit are clipped, so that one
+# field cannot dominate a mean profile.
 _CUT = 500.0
-# Missing values that are tolerated in a feature, pycytominer's default.
+# Tolerated fraction of missing values, pycytominer's default.
 _MISSING = 0.05
 
 FittedOn = Literal["pooled", "controls"]
@@ -48,24 +47,23 @@ FittedOn = Literal["pooled", "controls"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How profiles are made comparable.
+    """Normalisation and feature selection of profiles.
 
     Attributes
     ----------
     name
-        In tables.
+        Name in tables.
     fitted_on
-        ``pooled``: everything on real and generated rows together, whatever their cell type.
+        ``pooled``: everything on real and generated rows together, over all cell types.
         ``controls``: centre and scale on the real negative controls of the same cell type (on all
-        real rows of it where they are too few), features and principal components on all real
-        rows.
+        its real rows if there are too few), features and principal components on all real rows.
     method
-        Of normalisation.
+        Normalisation method.
     before, after
         Selections on raw and on normalised features.
     components
-        Principal components that stand for the features in classification, clustering and
-        neighbours; None for the features themselves.
+        Number of principal components for classification, clustering and neighbours; None to use
+        features.
     """
 
     name: str
@@ -77,20 +75,20 @@ class Recipe:
 
 
 def morphgen_recipe(variance: Literal["before", "after"] = "before") -> Recipe:
-    r"""MorphGen's: z-score, variance above 1e-5, \|r\| below 0.7, 32 principal components.
+    r"""MorphGen's recipe: z-score, variance above 1e-5, \|r\| below 0.7, 32 principal components.
 
     Parameters
     ----------
     variance
-        Whether the threshold on the variance stands before standardising (the paper's section
-        4.4; 2,533 features became 878) or after it (its appendix G.2). After it every variance is
-        1, and the threshold removes nothing.
+        Apply the variance threshold before standardising (the paper's section 4.4; 2,533 features
+        became 878) or after it (its appendix G.2), where every variance is 1 and nothing is
+        removed.
 
     Notes
     -----
-    Over which rows the paper standardises is not said; its figures show both kinds in one space,
-    hence pooled. Which of two correlated features goes is not said either: as in pycytominer,
-    the one that is more correlated with all others.
+    The paper does not say over which rows it standardises; its figures show both kinds in one
+    space, hence pooled. Nor does it say which of two correlated features is dropped: as in
+    pycytominer, the one more correlated with all others.
     """
     if variance not in ("before", "after"):
         raise ConfigError(f"the variance threshold stands before or after, not {variance}")
@@ -104,7 +102,7 @@ def morphgen_recipe(variance: Literal["before", "after"] = "before") -> Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    # The released code of March 2026; its pycytominer called by variance_threshold what has become
+    # The released code of March 2026; its pycytominer's variance_threshold is now
     # frequency_threshold.
     "morphodiff": Recipe(
         "morphodiff",
@@ -132,12 +130,12 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     ),
 }
-"""By name: the papers' own, and the one that is right."""
+"""Recipes by name: the papers' and the unbiased one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How many features stood before and after a step of a recipe."""
+    """Number of features before and after a step."""
 
     name: str
     before: int
@@ -151,7 +149,7 @@ class Prepared:
     Attributes
     ----------
     keys
-        What is known of each field, without the prefix ``Metadata_``; [n] rows.
+        Metadata of each field, without the prefix ``Metadata_``; [n] rows.
     values
         float64 [n, d]: the selected features, normalised.
     features
@@ -161,11 +159,11 @@ class Prepared:
     counts
         int64 [n]: nuclei of each field.
     without_cells
-        Number of fields that were left out, since they have no cells.
+        Number of excluded fields without cells.
     imputed
-        Share of the values that could not be measured and were set to the centre.
+        Fraction of values that were missing and set to the centre.
     cut
-        Number of values beyond ±500 units, which were cut there.
+        Number of values clipped at ±500 units.
     """
 
     keys: pd.DataFrame
@@ -178,11 +176,11 @@ class Prepared:
     cut: int
 
     def __len__(self) -> int:
-        """Give the number of fields."""
+        """Number of fields."""
         return len(self.keys)
 
     def select(self, rows: npt.ArrayLike) -> "Prepared":
-        """Take rows by a boolean mask [n] or by positions."""
+        """Select rows by a boolean mask [n] or by position."""
         chosen: npt.NDArray[Any] = np.asarray(rows)
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
         return Prepared(
@@ -204,17 +202,17 @@ class FittedRecipe:
     Attributes
     ----------
     recipe
-        What was fitted.
+        The recipe.
     normaliser
-        Centre and scale of the features that stood when it was fitted.
+        Centre and scale of the features before the last selections.
     features
-        Those that were selected.
+        The selected features.
     pca
-        Principal components of the selected features of the rows that were fitted on.
+        Principal components of the selected features.
     steps
         Numbers of features before and after each step.
     fitted_on
-        In words: the rows that centre and scale come from, and how many they are.
+        Description and number of the rows behind centre and scale.
     """
 
     recipe: Recipe
@@ -225,7 +223,7 @@ class FittedRecipe:
     fitted_on: str
 
     def transform(self, profiles: pd.DataFrame) -> Prepared:
-        """Apply it to any profiles; fields without cells are left out."""
+        """Apply the recipe to profiles; fields without cells are excluded."""
         there = profiles[cell_counts(profiles) > 0].reset_index(drop=True)
         values = self.normaliser.transform(there)[self.features].to_numpy(np.float64)
         values, imputed, cut = _filled(values)
@@ -245,7 +243,7 @@ class FittedRecipe:
 def _filled(
     values: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], float, int]:
-    """Set missing values to the centre, cut extreme ones; with how many there were."""
+    """Set missing values to the centre and clip extreme ones; also return their numbers."""
     missing = np.isnan(values)
     cut = int((np.abs(values) > _CUT).sum())
     share = float(missing.mean()) if values.size else 0.0
@@ -265,23 +263,22 @@ def fit_recipe(
     Parameters
     ----------
     recipe
-        Says which rows of which kind are fitted on.
+        Defines the rows to fit on.
     real, generated
-        Profiles of fields. Of generated ones a recipe that fits on real images sees one thing
-        only: which features could not be measured, since those cannot be compared.
+        Profiles of fields. From generated ones, a recipe that fits on real images only uses which
+        features are missing.
     per_plate
-        Normalise real fields by their own plate, see
-        `morphpipe.morphology.normalisation.fit_normaliser`; only where a recipe fits on real
-        images.
+        Normalise real fields per plate, see `morphpipe.morphology.normalisation.fit_normaliser`;
+        only for recipes that fit on real images.
     minimum_controls
-        Fewer negative controls of a cell type than that are no basis for a scale.
+        Minimum negative controls per cell type for a scale.
 
     Raises
     ------
     ConfigError
-        When plates are asked for with a pooled recipe.
+        If plates are requested with a pooled recipe.
     DataError
-        When there are too few fields with cells, or no feature is left.
+        If there are too few fields with cells, or no feature is left.
     """
     pooled = recipe.fitted_on == "pooled"
     if per_plate and pooled:
@@ -328,13 +325,13 @@ def fit_recipe(
     apply(recipe.after, normalised)
     values, _, _ = _filled(normalised[features].to_numpy(np.float64))
     number = min(recipe.components or 32, len(values) - 1, len(features))
-    # A fixed solver: the choice of the default depends on the shape.
+    # A fixed solver: the default depends on the shape.
     pca = PCA(n_components=max(number, 1), svd_solver="full").fit(values)
     return FittedRecipe(recipe, normaliser, features, pca, steps, f"{len(basis)} {words}")
 
 
 def _basis(real: pd.DataFrame, minimum: int) -> tuple[pd.DataFrame, str]:
-    """The real rows that centre and scale come from."""
+    """The real rows for centre and scale."""
     controls = real[real[f"{METADATA}control"] == "negative"]
     number = controls.groupby(CELL_TYPE[0]).size()
     fewest = int(number.reindex(real[CELL_TYPE[0]].unique(), fill_value=0).min())

@@ -1,4 +1,4 @@
-"""Which fields of a table are measured: a side of a split, some cell types and perturbations."""
+"""Select the fields to measure: by side of a split, cell type and perturbation."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,20 +20,18 @@ def select_fields(
     cell_types: Collection[str] = (),
     perturbations: Collection[str] = (),
 ) -> FieldTable:
-    """Take the fields that are asked for, in their order.
-
-    A shard may hold none of them: then the table is empty.
+    """Select fields in their order; the result may be empty for a shard.
 
     Parameters
     ----------
     fields
         Real or generated fields.
     split
-        Split table (`field_id`, `split`); None takes both sides.
+        Split table (`field_id`, `split`); None for all sides.
     side
-        Of the split.
+        Side of the split.
     cell_types, perturbations
-        Names; empty takes all.
+        Names; empty for all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The self-test of CellProfiler's environment: discs of known number and size.
+"""Self-test of CellProfiler's environment on discs of known number and size.
 
 Run in that environment as `python -m morphpipe.morphology.self_test`.
 """
@@ -43,7 +43,7 @@ FOREGROUND, BACKGROUND = 180, 10
 
 
 def draw() -> NDArray[np.uint8]:
-    """The discs as an image, uint8 [SIDE, SIDE]."""
+    """Draw the discs as an image, uint8 [SIDE, SIDE]."""
     y, x = np.mgrid[:SIDE, :SIDE]
     image = np.full((SIDE, SIDE), BACKGROUND, np.uint8)
     for row, column, radius in DISCS:
@@ -57,7 +57,7 @@ def write_pipeline(path: Path) -> None:
     identify.x_name.value = "DNA"
     identify.y_name.value = "Nuclei"
     identify.size_range.value = (10, 60)
-    # Neither smoothed nor split, so that objects are the discs as they were drawn.
+    # Neither smoothed nor split, so that objects are exactly the discs.
     identify.use_advanced.value = True
     identify.unclump_method.value = "None"
     identify.threshold.threshold_smoothing_scale.value = 0.0
@@ -101,12 +101,12 @@ def measure(folder: Path) -> FieldMeasurements:
 
 
 def check(found: FieldMeasurements) -> None:
-    """Compare what was measured with what was drawn.
+    """Compare the measurements with the discs.
 
     Raises
     ------
     DataError
-        Naming what differs.
+        If they differ.
     """
     if found.reason is not None:
         raise DataError(f"the self-test failed: {found.reason}")
@@ -133,7 +133,7 @@ def check(found: FieldMeasurements) -> None:
 
 
 def main() -> int:
-    """Measure and compare; 0 where all is well."""
+    """Measure and compare; return 0 on success."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             check(measure(Path(folder)))

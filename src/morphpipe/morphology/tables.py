@@ -1,4 +1,4 @@
-"""The tables of measurements: what stands in them, how they are written and read back."""
+"""Tables of measurements: schemas, writing and reading."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,21 +17,21 @@ METADATA_KEY = b"morphpipe.morphology"
 MEASURED = "measured"
 FAILED = "failed"
 
-# What names a row; the columns behind these are measurements under CellProfiler's own names.
+# Row keys; the following columns are measurements under CellProfiler's names.
 IMAGE_KEYS = pa.schema(
     [
         pa.field("field_id", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
-        # Why a field failed; null where it was measured.
+        # Reason of a failure; null for measured fields.
         pa.field("reason", pa.string()),
     ]
 )
-# Wall-clock time of a field: in the tables of batches only, since two runs differ in it.
+# Wall-clock time of a field; only in tables of batches, since it differs between runs.
 SECONDS = "seconds"
 OBJECT_KEYS = pa.schema(
     [
         pa.field("field_id", pa.string(), nullable=False),
-        # The pipeline's own name of the objects, such as Nuclei, Cells or Cytoplasm.
+        # The pipeline's name of the objects, such as Nuclei, Cells or Cytoplasm.
         pa.field("compartment", pa.string(), nullable=False),
         # CellProfiler's object number, counted from 1: the value in the label image.
         pa.field("object", pa.int32(), nullable=False),
@@ -41,20 +41,20 @@ OBJECT_KEYS = pa.schema(
 
 @dataclass(frozen=True)
 class MeasurementSource:
-    """What a table was measured with. Tables of other sources cannot be put together.
+    """Provenance of a table; tables with different sources cannot be merged.
 
     Attributes
     ----------
     pipeline
         File name of the `.cppipe`.
     pipeline_sha256
-        Of its bytes.
+        SHA-256 of its content.
     cellprofiler
         Version.
     channels
-        The pipeline's image name to the channel of the fields that it was given.
+        Channel by the pipeline's image name.
     images
-        `channels`, or `rgb` where the channels are red, green and blue of the rendered fields.
+        `channels`, or `rgb` for red, green and blue of rendered fields.
     """
 
     pipeline: str
@@ -64,26 +64,26 @@ class MeasurementSource:
     images: str
 
     def metadata(self) -> dict[bytes, bytes]:
-        """The metadata of a Parquet schema that carries this."""
+        """As metadata of a Parquet schema."""
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
 
 
 @dataclass
 class FieldMeasurements:
-    """What came of one field.
+    """Result of one field.
 
     Attributes
     ----------
     field_id
         The field.
     reason
-        Why it failed, in one sentence, or none.
+        Reason of the failure, in one sentence, or None.
     seconds
         Wall-clock time.
     image
-        Measurements of the whole image; empty where it failed.
+        Measurements of the whole image; empty if it failed.
     objects
-        By compartment, by measurement: one value per object; empty where it failed.
+        One value per object, by compartment and measurement; empty if it failed.
     """
 
     field_id: str
@@ -94,15 +94,15 @@ class FieldMeasurements:
 
 
 def image_table(fields: Sequence[FieldMeasurements], features: Iterable[str]) -> pa.Table:
-    """The rows of some fields: `IMAGE_KEYS`, `SECONDS`, then a float64 column per measurement.
+    """Build the image table: `IMAGE_KEYS`, `SECONDS`, then a float64 column per measurement.
 
     Parameters
     ----------
     fields
         In the order of the rows.
     features
-        Columns that are there even where no field has them; those that fields have besides come
-        after them. What a field lacks, and NaN, is null.
+        Columns that are always present, followed by further measurements of fields. Missing values
+        and NaN are null.
     """
     columns: dict[str, pa.Array] = {
         "field_id": pa.array([field.field_id for field in fields], pa.string()),
@@ -123,16 +123,15 @@ def image_table(fields: Sequence[FieldMeasurements], features: Iterable[str]) ->
 def object_table(
     fields: Sequence[FieldMeasurements], features: Mapping[str, Iterable[str]]
 ) -> pa.Table:
-    """The rows of the objects of some fields: `OBJECT_KEYS`, then float32 measurements.
+    """Build the object table: `OBJECT_KEYS`, then float32 measurements.
 
     Parameters
     ----------
     fields
         In the order of the rows; within a field, compartments as in `features`.
     features
-        By compartment, its measurements: columns that are there even where no object is. Those
-        that fields have besides come after them. A compartment that lacks a measurement, and NaN,
-        is null.
+        Measurements by compartment: columns that are always present, followed by further
+        measurements. Missing values and NaN are null.
     """
     names = dict.fromkeys(name for declared in features.values() for name in declared)
     blocks: list[tuple[str, str, int, dict[str, NDArray[np.float64]]]] = []
@@ -144,7 +143,7 @@ def object_table(
             names |= dict.fromkeys(measured)
     places = {name: place for place, name in enumerate(names)}
     total = sum(number for _, _, number, _ in blocks)
-    # One measurement's values of a batch lie together, as its column wants them.
+    # One measurement's values of a batch are contiguous, as its column needs.
     matrix = np.full((len(places), total), np.nan, np.float32)
     start = 0
     for _, _, number, measured in blocks:
@@ -154,7 +153,7 @@ def object_table(
     counts = [number for _, _, number, _ in blocks]
 
     def repeated(values: list[str]) -> NDArray[np.object_]:
-        # Of objects, since an empty array of text has no type of its own.
+        # dtype object, since an empty array of text has no type.
         whole: NDArray[np.object_] = np.repeat(np.array(values, object), counts)
         return whole
 
@@ -172,14 +171,12 @@ def object_table(
 
 
 def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
-    """Put tables of batches below each other, a row group per batch, in bounded memory.
-
-    Times are left out.
+    """Concatenate tables of batches, one row group per batch, in bounded memory. Times are dropped.
 
     Parameters
     ----------
     parts
-        Parquet files in order; a column that some of them lack is null there.
+        Parquet files in order; missing columns are null.
     output
         Written atomically, with checksums.
     source
@@ -190,7 +187,7 @@ def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
     int
         The number of rows.
     """
-    # Columns keep the order in which they are first met.
+    # Columns keep the order of first occurrence.
     columns: dict[str, pa.Field] = {}
     for part in parts:
         columns |= {f.name: f for f in read_parquet_schema(part) if f.name not in columns}
@@ -214,12 +211,12 @@ def join(parts: Sequence[Path], output: Path, source: MeasurementSource) -> int:
 
 
 def read_source(path: str | Path) -> MeasurementSource:
-    """What a table of measurements was made with.
+    """Read the source of a table of measurements.
 
     Raises
     ------
     DataError
-        When the file is missing or is no such table.
+        If the file is missing or not such a table.
     """
     metadata = read_parquet_schema(path).metadata or {}
     if METADATA_KEY not in metadata:
@@ -228,12 +225,12 @@ def read_source(path: str | Path) -> MeasurementSource:
 
 
 def common_source(paths: Sequence[str | Path]) -> MeasurementSource:
-    """What several tables were made with, which has to be the same.
+    """Read the common source of several tables.
 
     Raises
     ------
     DataError
-        When there are none, or they differ; naming the first that differs, and in what.
+        If there are none, or they differ.
     """
     if not paths:
         raise DataError("There are no tables of measurements to read.")
@@ -250,19 +247,17 @@ def common_source(paths: Sequence[str | Path]) -> MeasurementSource:
 
 
 def read_image_measurements(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Measurements of whole images of several tables, below each other.
+    """Read and concatenate several image tables.
 
     Returns
     -------
     pandas.DataFrame
-        field_id, status, reason, then the measurements; a measurement that a table
-        lacks is null there.
+        field_id, status, reason, then the measurements; missing ones are null.
 
     Raises
     ------
     DataError
-        When a table is missing or damaged, the tables were made differently, or a field stands
-        in two of them.
+        If a table is missing or damaged, sources differ, or a field is in two tables.
     """
     common_source(paths)
     frame = pd.concat(
@@ -272,7 +267,7 @@ def read_image_measurements(paths: Sequence[str | Path]) -> pd.DataFrame:
     if repeated.any():
         raise DataError(
             f"The field {frame['field_id'][repeated].iloc[0]!r} was measured more than once in "
-            f"{', '.join(map(str, paths))}: name each table once."
+            f"{', '.join(map(str, paths))}: pass each table once."
         )
     return frame
 
@@ -280,14 +275,14 @@ def read_image_measurements(paths: Sequence[str | Path]) -> pd.DataFrame:
 def iterate_objects(
     paths: Sequence[str | Path], columns: list[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Measurements of objects, one table's at a time.
+    """Iterate over several object tables.
 
     Parameters
     ----------
     paths
         Tables of objects.
     columns
-        Only these; default: all.
+        Columns to read; None for all.
 
     Yields
     ------
@@ -297,7 +292,7 @@ def iterate_objects(
     Raises
     ------
     DataError
-        When a table is missing or damaged, or the tables were made differently.
+        If a table is missing or damaged, or sources differ.
     """
     common_source(paths)
     for path in paths:

@@ -1,10 +1,10 @@
-"""What lies on disk: field table, image archive, array shards, feature and metric tables."""
+"""Files on disk: field table, image archive, array shards, feature and metric tables."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Import the names of the package when they are asked for: not every job reads images."""
+    """Import the package's names on first access: not every job reads images."""
     if name == "FIELD_SCHEMA":
         from morphpipe.tables.fields import FIELD_SCHEMA
 

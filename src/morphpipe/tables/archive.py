@@ -1,7 +1,7 @@
 """Image archives: a stored zip of PNG planes with the field table inside.
 
-Anyone can look inside with `unzip`. An archive's directory is read once, when the field table is
-made; afterwards a plane is one `pread` at the offset that the table holds.
+It can be inspected with `unzip`. An archive's directory is read once, when the field table is made;
+afterwards a plane is one `pread` at the table's offset.
 """
 
 import io
@@ -34,7 +34,7 @@ TABLE_NAME = "fields.parquet"
 
 
 class ArchiveWriter:
-    """Collects fields into an archive; made by `write_archive`."""
+    """Adds fields to an archive; created by `write_archive`."""
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, manifest: ChannelManifest) -> None:
         self._archive = archive
@@ -48,7 +48,8 @@ class ArchiveWriter:
         Parameters
         ----------
         row
-            Columns of `FIELD_SCHEMA` but `height`, `width` and `channels`; missing ones are null.
+            Columns of `FIELD_SCHEMA` without `height`, `width` and `channels`; missing ones are
+            null.
         image
             uint8 or uint16 [C, H, W] in the manifest's order.
         """
@@ -57,7 +58,7 @@ class ArchiveWriter:
         if image.ndim != 3 or image.shape[0] != channels or image.dtype != dtype:
             raise DataError(
                 f"Field {row['field_id']} is {image.dtype} of shape {list(image.shape)}; the "
-                f"manifest asks for {channels} planes of {np.dtype(dtype)}."
+                f"manifest requires {channels} planes of {np.dtype(dtype)}."
             )
         planes = []
         for channel, plane in zip(self._manifest.names, image, strict=True):
@@ -80,12 +81,9 @@ class ArchiveWriter:
         self._rows.append(complete)
 
     def repeat(self, row: dict[str, Any]) -> None:
-        """Add a field of the same planes as the one before, which are stored once.
+        """Add a field with the planes of the previous one, which are stored once.
 
-        Parameters
-        ----------
-        row
-            See `add`.
+        `row` is as in `add`.
         """
         planes = {key: self._rows[-1][key] for key in ("height", "width", "channels")}
         self._rows.append(dict.fromkeys(FIELD_SCHEMA.names) | row | planes)
@@ -106,21 +104,21 @@ class ArchiveWriter:
 
 @contextmanager
 def write_archive(path: str | Path, manifest: ChannelManifest) -> Iterator[ArchiveWriter]:
-    """Write an image archive; it appears under its name only when the block has ended well.
+    """Write an image archive, which appears only if the block succeeds.
 
-    The same fields give the same bytes: times are fixed and nothing is deflated.
+    Byte-reproducible: times are fixed and nothing is deflated.
 
     Parameters
     ----------
     path
         The archive, `.zip`.
     manifest
-        What the planes are.
+        Channel manifest of the planes.
 
     Yields
     ------
     ArchiveWriter
-        To add fields to.
+        Writer to add fields to.
     """
     path = Path(path)
     with (
@@ -133,7 +131,7 @@ def write_archive(path: str | Path, manifest: ChannelManifest) -> Iterator[Archi
 
 
 def table_inside(path: Path) -> pa.Table | None:
-    """The rows of the field table inside an archive; none where there is no table."""
+    """Read the field table inside an archive, or None."""
     try:
         with zipfile.ZipFile(path) as archive:
             return pq.read_table(io.BytesIO(archive.read(TABLE_NAME)))
@@ -141,23 +139,23 @@ def table_inside(path: Path) -> pa.Table | None:
         return None
     except ZIP_ERRORS as error:
         raise DataError(
-            f"{path} cannot be read as an image archive ({error}): delete it and make it again."
+            f"{path} cannot be read as an image archive ({error}): delete it and create it again."
         ) from None
 
 
 def read_archived_fields(path: Path) -> FieldTable:
-    """The field table inside an image archive, with the checksum of the archive as it is now."""
+    """Read the field table inside an image archive, with the archive's current checksum."""
     table = table_inside(path)
     if table is None:
         raise DataError(
-            f"{path} holds no {TABLE_NAME}: it is damaged, or no image archive of morphpipe."
+            f"{path} has no {TABLE_NAME}: it is damaged, or not an image archive of morphpipe."
         )
     fields = fields_from_table(table, path.parent, str(path))
     elsewhere = {plane["file"] for row in fields.planes() for plane in row} - {path.name}
     if elsewhere:
         raise DataError(
-            f"{path} was called {sorted(elsewhere)[0]!r} when it was written: give it that name "
-            "again, since its field table points there."
+            f"{path} was written as {sorted(elsewhere)[0]!r}, which its field table refers to: "
+            "rename it back."
         )
     current = archive_checksum(path, path.parent)
     return FieldTable(fields.table, fields.manifest, fields.folder, {current.file: current})
@@ -169,11 +167,11 @@ def read_fields(path: str | Path) -> FieldTable:
     Raises
     ------
     DataError
-        When the file is not a field table or breaks its contract.
+        If the file is not a valid field table.
     """
     path = Path(path)
     if not path.exists():
-        raise DataError(f"There is no field table {path}.")
+        raise DataError(f"The field table {path} does not exist.")
     if path.suffix == ".zip":
         return read_archived_fields(path)
     return fields_from_table(read_parquet(path), path.parent, str(path))

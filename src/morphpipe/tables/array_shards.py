@@ -1,8 +1,8 @@
-"""Array shards: rows of one shape in a `.npy` file, beside a Parquet index.
+"""Array shards: rows of one shape in a `.npy` file, with a Parquet index.
 
-One `.npy` per shard read with `os.preadv` was the fastest of seven formats at reading cached
-latents at random: 31,000 rows of 196 KB a second from the page cache and 3,770 from the disk,
-against 17,000 to 26,000 and at most 770 for the same file mapped into memory (two cores).
+One `.npy` per shard read with `os.preadv` was the fastest of seven formats for random reads of
+cached latents: 31,000 rows of 196 KB per second from the page cache and 3,770 from disk, against
+17,000 to 26,000 and at most 770 for the memory-mapped file (two cores).
 """
 
 import hashlib
@@ -44,25 +44,25 @@ def write_shard(
 ) -> None:
     """Write one shard, `<path>.npy` and then its index `<path>.parquet`.
 
-    Rows are written as they come; the shard is never held in memory.
+    Rows are streamed; the shard is never in memory.
 
     Parameters
     ----------
     path
-        Without suffix.
+        Path without suffix.
     keys
         `field_id` and dihedral transform of every row.
     rows
-        Arrays [n, *shape], together as many rows as keys.
+        Arrays [n, *shape], with as many rows in total as keys.
     shape, dtype
-        Of a row.
+        Shape and type of a row.
     made_by
-        Checksum of the network that made the rows; it is kept in the index.
+        Checksum of the network that made the rows, stored in the index.
 
     Raises
     ------
     DataError
-        When a value is not finite, or the rows are not as many as the keys.
+        If a value is not finite, or the numbers of rows and keys differ.
     """
     path = Path(path)
     dtype = np.dtype(dtype)
@@ -86,7 +86,7 @@ def write_shard(
                     bad //= block[0].size
                     raise DataError(
                         f"{path}.npy: field {keys[written + bad][0]} gives values that are not "
-                        "finite: look at its image, and at the network that made them."
+                        "finite: check its image and the network."
                     )
                 stream.write(block.tobytes())
                 written += len(block)
@@ -110,8 +110,8 @@ def write_shard(
 
 
 def _first_not_finite(values: NDArray[Any]) -> int | None:
-    """Where the first value of a vector is that is not finite; none where all are."""
-    # All bits of the exponent are set. numpy looks at halves one by one, at 1.4 GB/s, not 20.
+    """Position of the first value of a vector that is not finite, or None."""
+    # All exponent bits are set. numpy checks float16 one by one, at 1.4 GB/s instead of 20.
     half = values.dtype == np.float16
     if half and (values.view(np.uint16) & 0x7C00).max(initial=0) != 0x7C00:
         return None
@@ -120,7 +120,7 @@ def _first_not_finite(values: NDArray[Any]) -> int | None:
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape and type of a `.npy` file, and where its values begin."""
+    """Shape, type and data offset of a `.npy` file."""
     with open(path, "rb") as stream:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
@@ -130,7 +130,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
 
 
 def _examine(path: Path, start: int, dtype: np.dtype[Any]) -> tuple[str, int | None]:
-    """Checksum of a shard, and which of its values is the first that is not finite, in one pass."""
+    """Checksum of a shard and position of its first value that is not finite, in one pass."""
     bad = None
     with open(path, "rb") as stream:
         digest = hashlib.sha256(stream.read(start))
@@ -145,30 +145,29 @@ def _examine(path: Path, start: int, dtype: np.dtype[Any]) -> tuple[str, int | N
 
 
 class ArrayShards:
-    """Rows of several shards, read at random.
+    """Random access to the rows of several shards.
 
     Parameters
     ----------
     indices
         The shards' Parquet indices.
     verify
-        Compare every shard's checksum with its index before the first read, and look whether all
-        values are finite.
+        Verify before the first read that checksums match the indices and all values are finite.
 
     Attributes
     ----------
     index : pandas.DataFrame
-        `field_id`, `transform`, `shard`, `row`, `sha256`, and `position`: the number to read by.
+        `field_id`, `transform`, `shard`, `row`, `sha256`, and `position`, the argument of `read`.
     shape, dtype
-        Of a row.
+        Shape and type of a row.
     made_by
-        Checksum of the network that made the rows; none where the indices do not say.
+        Checksum of the network that made the rows; None if not recorded.
 
     Raises
     ------
     DataError
-        When a shard is missing, damaged, of another shape or network than the first, or has a
-        value that is not finite.
+        If a shard is missing or damaged, differs in shape or network from the first, or has a value
+        that is not finite.
     """
 
     def __init__(self, indices: Sequence[str | Path], *, verify: bool = True) -> None:
@@ -188,8 +187,8 @@ class ArrayShards:
             path = place.with_suffix(".npy")
             if not path.is_file():
                 raise DataError(
-                    f"{path} is missing, though {place} describes it: delete {place} and let the "
-                    "workflow make both again."
+                    f"{path} is missing, although {place} describes it: delete {place} and rerun "
+                    "the workflow."
                 )
             try:
                 shape, dtype, start = _header(path)
@@ -198,19 +197,19 @@ class ArrayShards:
                 )
             except ValueError as error:
                 raise DataError(
-                    f"{path} is not the file that {place} describes ({error}): delete both and let "
-                    "the workflow make them again."
+                    f"{path} is not the file that {place} describes ({error}): delete both and "
+                    "rerun the workflow."
                 ) from None
             if checksum and checksum != frame["sha256"].iloc[0]:
                 raise DataError(
                     f"{path} is not the file that {place} describes (other checksum): delete both "
-                    "and let the workflow make them again."
+                    "and rerun the workflow."
                 )
             if bad is not None:
                 row = frame[frame["row"] == bad // int(np.prod(shape[1:]))]
                 raise DataError(
                     f"{path}: the values of field {row['field_id'].iloc[0]} are not finite: delete "
-                    "the file and its index, and let the workflow make both again."
+                    "the file and its index, and rerun the workflow."
                 )
             named = (table.schema.metadata or {}).get(_MADE_BY)
             made_by = None if named is None else named.decode()
@@ -219,8 +218,7 @@ class ArrayShards:
             elif made_by != self.made_by:
                 raise DataError(
                     f"{place} was made by the network {made_by}, {indices[0]} by {self.made_by}: "
-                    "delete the older of the two with its .npy file, and let the workflow make it "
-                    "again."
+                    "delete the older of the two with its .npy file, and rerun the workflow."
                 )
             elif tuple(shape[1:]) != self.shape or dtype != self.dtype:
                 raise DataError(
@@ -245,13 +243,7 @@ class ArrayShards:
         self._files.clear()
 
     def read(self, positions: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at these positions.
-
-        Returns
-        -------
-        numpy.ndarray
-            [len(positions), *shape].
-        """
+        """Read the rows at some positions: [len(positions), *shape]."""
         rows = np.empty((len(positions), *self.shape), self.dtype)
         view = rows.reshape(-1).view(np.uint8)
         for number in np.lexsort((self._row[positions], self._file[positions])):
@@ -264,7 +256,7 @@ class ArrayShards:
         return rows
 
     def blocks(self, size: int) -> Iterator[NDArray[Any]]:
-        """All rows in order, `size` at a time."""
+        """Iterate over all rows in order, in blocks of `size`."""
         for start in range(0, len(self), size):
             yield self.read(np.arange(start, min(start + size, len(self))))
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, read without its weights and without torch."""
+"""State of a checkpoint, read without its weights and without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What a checkpoint belongs to.
+    """Identity and settings of a checkpoint.
 
     Attributes
     ----------
     step
-        Optimizer steps that have been done. Together with the seed it is the position in the
-        data and in all random draws (see `morphpipe.training.data`).
+        Number of optimizer steps. With the seed it determines the position in the data and all
+        random draws (see `morphpipe.training.data`).
     identity
-        Hash of everything that the weights depend on: settings, data, seed.
+        Hash of everything the weights depend on: settings, data, seed.
     settings
-        What was trained, in plain values.
+        Training settings, as plain values.
     latent_shape
-        [C', h, w] of the latents that it was trained on.
+        [C', h, w] of the training latents.
     codec
         Fingerprint of the autoencoder that made these latents, see
         `morphpipe.autoencoders.base.Codec`; none where it is not known.
@@ -39,18 +39,18 @@ class CheckpointState:
 
 
 def read_state(folder: str | Path) -> CheckpointState:
-    """What a checkpoint belongs to, after comparing its files with their checksums.
+    """Read a checkpoint's state and verify the checksums of its files.
 
     Raises
     ------
     DataError
-        When a file is missing or is not the one that was written.
+        If a file is missing or differs from its checksum.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(
-            f"There is no checkpoint {folder}. A checkpoint is a folder that training has written, "
-            "such as results/experiments/EXPERIMENT/training/seed-0/slice-0."
+            f"{folder} is not a checkpoint. A checkpoint is a folder written by training, such as "
+            "results/experiments/EXPERIMENT/training/seed-0/slice-0."
         )
     try:
         content = read_checked_json(folder / STATE)
@@ -58,7 +58,7 @@ def read_state(folder: str | Path) -> CheckpointState:
             if sha256_of_file(folder / name) != checksum:
                 raise DataError(
                     f"{folder / name} is damaged (other checksum than {STATE} says): delete the "
-                    "folder, and training goes on from the checkpoint before it."
+                    "folder, and training resumes from the previous checkpoint."
                 )
         channels, height, width = content["latent_shape"]
         return CheckpointState(
@@ -70,8 +70,8 @@ def read_state(folder: str | Path) -> CheckpointState:
         )
     except FileNotFoundError as error:
         raise DataError(
-            f"The checkpoint {folder} lacks {Path(error.filename).name}. It is used as training "
-            "has written it, all files of the folder together: copy it once more, whole."
+            f"The checkpoint {folder} lacks {Path(error.filename).name}. A checkpoint needs all "
+            "files of its folder: copy it again completely."
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / STATE} cannot be read ({error!r}).") from None

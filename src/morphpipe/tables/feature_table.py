@@ -17,7 +17,7 @@ _METADATA_KEY = b"morphpipe"
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features were made; features of different extractions are not compared.
+    """Provenance of features; features of different extractions are not comparable.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Extraction:
     weights_sha256
         Checksum of its weights.
     view
-        What it saw: `all`, `rgb` or a channel's name.
+        Input of the encoder: `all`, `rgb` or a channel's name.
     channels
         Channel names of the images, in order.
     """
@@ -53,7 +53,7 @@ class FeatureTable:
     features
         float32 [n, d].
     extraction
-        How they were made.
+        Provenance of the features.
     """
 
     field_ids: tuple[str, ...]
@@ -68,13 +68,13 @@ def write_features(table: FeatureTable, path: str | Path) -> None:
     Raises
     ------
     DataError
-        When a feature is not finite, naming the field.
+        If a feature is not finite.
     """
     finite = np.isfinite(table.features).all(axis=1)
     if not finite.all():
         raise DataError(
             f"{table.extraction.extractor} gives features that are not finite for the field "
-            f"{table.field_ids[int(np.argmin(finite))]!r}: look at its image."
+            f"{table.field_ids[int(np.argmin(finite))]!r}: check its image."
         )
     width = table.features.shape[1]
     values = pa.array(np.ascontiguousarray(table.features, np.float32).reshape(-1))
@@ -91,41 +91,41 @@ def write_features(table: FeatureTable, path: str | Path) -> None:
 
 
 def _extraction(content: pa.Table, path: str | Path) -> Extraction:
-    """How the features of a table were made, from its metadata."""
+    """Provenance of a feature table, from its metadata."""
     metadata = (content.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None:
-        raise DataError(f"{path} does not say how its features were made: it is no feature table.")
+        raise DataError(f"{path} is not a feature table: its metadata lack the provenance.")
     described = json.loads(metadata)
     described["channels"] = tuple(described["channels"])
     return Extraction(**described)
 
 
 def read_extraction(path: str | Path) -> Extraction:
-    """How the features of a table were made, without reading them.
+    """Read the provenance of a feature table, without its features.
 
     Raises
     ------
     DataError
-        When the file is missing or no feature table.
+        If the file is missing or not a feature table.
     """
     return _extraction(read_parquet(path, columns=[], own=True), path)
 
 
 def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -> FeatureTable:
-    """Read and join the feature tables of several shards, in hardly more memory than they take.
+    """Read and concatenate feature tables of several shards, with little memory overhead.
 
     Parameters
     ----------
     paths
-        Of one encoder and view.
+        Tables of one encoder and view.
     untransformed
-        Take only images in their own orientation.
+        Read only images in their original orientation.
 
     Raises
     ------
     DataError
-        When a file is no feature table, a feature is not finite, or the files come from different
-        encoders, weights, views or channels.
+        If a file is not a feature table, a feature is not finite, or encoders, weights, views or
+        channels differ.
     """
     if not paths:
         raise DataError("There are no feature tables to read.")
@@ -142,8 +142,8 @@ def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -
             extraction = found
         elif found != extraction:
             raise DataError(
-                f"{path} was made by {found}, but {paths[0]} by {extraction}: delete the older "
-                "of the two and let the workflow make it again."
+                f"{path} was made by {found}, but {paths[0]} by {extraction}: delete the older of "
+                "the two and rerun the workflow."
             )
         try:
             here = content["field_id"].to_pylist()
@@ -162,20 +162,20 @@ def read_features(paths: Sequence[str | Path], *, untransformed: bool = False) -
             rows[:] = values
         except (KeyError, AttributeError, ValueError, pa.ArrowException) as error:
             raise DataError(
-                f"{path} cannot be read as a feature table ({error}): let the workflow make it "
-                "again."
+                f"{path} cannot be read as a feature table ({error}): delete it and rerun the "
+                "workflow."
             ) from None
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
             raise DataError(
                 f"{path}: the features of field {here[int(np.argmin(finite))]!r} are not finite: "
-                "let the workflow make the table again."
+                "delete the table and rerun the workflow."
             )
         for key in zip(here, transform.tolist(), strict=True):
             if key in made_in:
                 raise DataError(
-                    f"{path} has features of {key[0]!r}, as has {made_in[key]}: one of the two is "
-                    "in the place of another. Delete them and let the workflow make them again."
+                    f"{path} has features of {key[0]!r}, and so does {made_in[key]}: one of them "
+                    "is misplaced. Delete both and rerun the workflow."
                 )
             made_in[key] = str(path)
         ids.extend(here)

@@ -1,4 +1,4 @@
-"""Reading the planes of fields, wherever their table says that they lie."""
+"""Read the planes of fields at the locations in a field table."""
 
 import os
 import stat
@@ -20,27 +20,26 @@ from morphpipe.tables.npy import MAGIC, decode_array
 from morphpipe.tables.png import decode_plane
 from morphpipe.tables.zip_directory import BEFORE, BEHIND, archive_checksum, local_member
 
-# Of a PNG, beside its pixels: headers and whatever else an instrument writes into it.
+# Maximum size of a PNG besides its pixels: headers and instrument metadata.
 _OVERHEAD = 1 << 16
 
 
 class FieldReader:
     """Reads the planes of the rows of a field table.
 
-    An archive is opened at its first use, and its size and directory are compared with what the
-    table says; of every plane the name and CRC-32 of its member. Use it as a context manager, or
-    call `close`.
+    Archives are opened at first use; their size and directory are verified against the table, and
+    the member name and CRC-32 of each plane. Use it as a context manager, or call `close`.
 
     Parameters
     ----------
     fields
-        The rows that will be read.
+        The rows to read.
     """
 
     def __init__(self, fields: FieldTable) -> None:
         self._fields = fields
         self._files: dict[str, int] = {}
-        # By archive and field_id, where the planes lie by the archive's own table.
+        # Offsets of planes in the archive's own table, by archive and field_id.
         self._own: dict[str, dict[str, list[int]] | None] = {}
 
     def __enter__(self) -> "FieldReader":
@@ -66,15 +65,16 @@ class FieldReader:
             return descriptor
         path = self._fields.folder / name
         try:
-            # A pipe is not waited for.
+            # Do not block on a pipe.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise DataError(
-                f"{path} cannot be opened ({error.strerror}), though the field table names it."
+                f"{path} cannot be opened ({error.strerror}), although the field table refers to "
+                "it."
             ) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise DataError(f"{path}, which the field table names, is not a file.")
+            raise DataError(f"{path}, which the field table refers to, is not a file.")
         try:
             self._verify_checksum(name, path)
         except DataError:
@@ -103,12 +103,12 @@ class FieldReader:
             )
 
     def open_archives(self) -> None:
-        """Open and check every archive that the rows point into, before the first plane is read.
+        """Open and verify all archives of the rows, before the first plane is read.
 
         Raises
         ------
         DataError
-            When an archive is missing, or is not the one that the table was made from.
+            If an archive is missing, or is not the one that the table was made from.
         """
         files = self._fields.table["channels"].combine_chunks().flatten().flatten()[0]
         for name in files.unique().to_pylist():
@@ -162,7 +162,7 @@ class FieldReader:
         return data, name
 
     def _check_name(self, entry: dict[str, Any], number: int, name: str, place: str) -> None:
-        """Stop unless a member is of the field and channel that the row is of."""
+        """Check that a member belongs to the field and channel of the row."""
         field_id, location = entry["field_id"], entry["channels"][number]
         named, _, file = name.rpartition("/")
         of_channel = file == f"{self._fields.manifest.names[number]}.png"
@@ -174,7 +174,7 @@ class FieldReader:
         elif of_archive is not None and of_archive.members is not None:
             fits = name == member_name(of_archive.members, entry, number)
         else:
-            # A plane that several fields share has the name of the first of them.
+            # A plane shared by several fields has the name of the first.
             own = self._own_offsets(location["file"])
             fits = own is None or (
                 of_channel
@@ -188,7 +188,7 @@ class FieldReader:
             )
 
     def _own_offsets(self, file: str) -> dict[str, list[int]] | None:
-        """Where an archive's own table says that planes lie; none where it holds no table."""
+        """Offsets of planes in an archive's own table, or None."""
         if file not in self._own:
             table = table_inside(self._fields.folder / file)
             rows = None if table is None else table.select(["field_id", "channels"]).to_pylist()
@@ -198,7 +198,7 @@ class FieldReader:
         return self._own[file]
 
     def read(self, row: int) -> NDArray[Any]:
-        """All planes of the field at a position.
+        """Read all planes of the field at a position.
 
         Returns
         -------
@@ -208,8 +208,7 @@ class FieldReader:
         Raises
         ------
         DataError
-            Naming the field and the channel that cannot be read, or whose size, depth or member of
-            an archive is not what the table says.
+            If a channel cannot be read, or its size, depth or archive member contradicts the table.
         """
         entry = self._fields.table.slice(row, 1).to_pylist()[0]
         shape = (entry["height"], entry["width"])
@@ -241,12 +240,12 @@ class FieldReader:
         return np.stack(planes)
 
     def batches(self, size: int) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """All fields in order, `size` at a time: the rows and [n, C, H, W].
+        """Iterate over all fields in batches of `size`: the rows and [n, C, H, W].
 
         Raises
         ------
         DataError
-            See `read`; and when the fields are not all of one size.
+            See `read`; or if the fields differ in size.
         """
         for start in range(0, len(self._fields), size):
             rows = range(start, min(start + size, len(self._fields)))
@@ -264,7 +263,7 @@ class FieldReader:
 
 
 def read_images(fields: FieldTable) -> NDArray[Any]:
-    """All fields of a table at once, [n, C, H, W]; for tables that fit into memory."""
+    """Read all fields of a table into memory, [n, C, H, W]."""
     if not len(fields):
         raise DataError(f"There are no fields to read in {fields.folder}.")
     with FieldReader(fields) as reader:
@@ -272,16 +271,16 @@ def read_images(fields: FieldTable) -> NDArray[Any]:
 
 
 def member_name(members: str, row: Mapping[str, Any], number: int) -> str:
-    """The name of a field's plane in an archive of others.
+    """Name a field's plane in a third-party archive.
 
     Parameters
     ----------
     members
         See `ArchiveChecksum`.
     row
-        Of the field table.
+        Row of the field table.
     number
-        Of the channel, from 0.
+        Index of the channel, from 0.
     """
     for key in ("batch", "plate", "well", "site"):
         members = members.replace(f"{{{key}}}", str(row[key]))

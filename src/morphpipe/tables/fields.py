@@ -19,12 +19,12 @@ from morphpipe.tables.zip_directory import ArchiveChecksum, relative_to
 
 PLANE_TYPE = pa.struct(
     [
-        # Relative to the folder of the table, so that the two can be moved together.
+        # Relative to the folder of the table, so that both can be moved together.
         pa.field("file", pa.string(), nullable=False),
-        # Null where the plane is a file of its own.
+        # Null if the plane is a single file.
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
-        # "stored" or "deflated", as in the archive's directory; null for a file of its own.
+        # "stored" or "deflated", as in the archive's directory; null for a single file.
         pa.field("compression", pa.string()),
     ]
 )
@@ -63,7 +63,7 @@ PERTURBATION_KINDS = ("sirna", "orf", "crispr", "compound", "none")
 CONTROLS = ("negative", "positive", "none")
 
 _PATH_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]*")
-# Metric tables name what is pooled "all", and labels of several names are joined by \x1f or \x00.
+# Metric tables use "all" for pooled values, and labels are joined by \x1f or \x00.
 _POOLED = "all"
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _METADATA_KEY = b"morphpipe"
@@ -78,11 +78,11 @@ class FieldTable:
     table
         Rows in `FIELD_SCHEMA`.
     manifest
-        What the planes are.
+        Channel manifest of the planes.
     folder
-        The folder that the planes' files are relative to.
+        Base folder of the planes' files.
     checksums
-        The archives that the rows point into, by file name.
+        Archives of the rows, by file name.
     """
 
     table: pa.Table
@@ -99,57 +99,56 @@ class FieldTable:
         return list(self.table["field_id"].to_pylist())
 
     def keys(self) -> pd.DataFrame:
-        """All columns but the planes, for joins and grouping."""
+        """All columns except the planes, for joins and grouping."""
         return self.table.drop_columns(["channels"]).to_pandas()
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows as plain dictionaries, nulls as none."""
+        """All rows as dictionaries."""
         return list(self.table.to_pylist())
 
     def planes(self) -> list[list[dict[str, Any]]]:
-        """The planes' locations of every row, in channel order."""
+        """Locations of every row's planes, in channel order."""
         return list(self.table["channels"].to_pylist())
 
     def take(self, rows: np.ndarray | list[int]) -> "FieldTable":
-        """The table of the rows at these positions, in this order."""
+        """Select rows by position, in this order."""
         chosen = self.table.take(pa.array(np.asarray(rows, dtype=np.int64)))
         return FieldTable(chosen, self.manifest, self.folder, self.checksums)
 
     def select(self, field_ids: Iterable[str]) -> "FieldTable":
-        """The rows with these ids, in the table's own order.
+        """Select rows by id, in the order of the table.
 
         Raises
         ------
         DataError
-            When an id is not in the table.
+            If an id is not in the table.
         """
         wanted = set(field_ids)
         missing = wanted.difference(self.field_ids)
         if missing:
             raise DataError(
-                f"{len(missing)} fields are not in the field table in {self.folder}, "
-                f"among them {sorted(missing)[0]!r}: was the split made from another table?"
+                f"{len(missing)} fields are not in the field table in {self.folder}, for example "
+                f"{sorted(missing)[0]!r}: was the split made from another table?"
             )
         mask = pc.is_in(self.table["field_id"], pa.array(sorted(wanted), pa.string()))
         return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.checksums)
 
     def without(self, field_ids: Iterable[str]) -> "FieldTable":
-        """All rows but those with these ids."""
+        """Drop rows by id."""
         out = pa.array(sorted(set(field_ids)), pa.string())
         mask = pc.invert(pc.is_in(self.table["field_id"], out))
         return FieldTable(self.table.filter(mask), self.manifest, self.folder, self.checksums)
 
 
 def name_fault(name: str, *, pooled: bool = True) -> str | None:
-    """Why a perturbation or cell type cannot have this name; none where it can.
+    """Return why a perturbation or cell type cannot have this name, or None.
 
     Parameters
     ----------
     name
         The name.
     pooled
-        Whether metric tables pool over what is named, so that "all" is taken; an empty name
-        would read like it.
+        Whether metric tables pool over it, so that "all" and the empty name are reserved.
     """
     if _CONTROL_CHARACTERS.search(name):
         return "it holds a control character"
@@ -159,23 +158,22 @@ def name_fault(name: str, *, pooled: bool = True) -> str | None:
 
 
 def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None:
-    """Stop when a field table breaks its contract.
+    """Validate a field table.
 
     Parameters
     ----------
     table
         The rows.
     manifest
-        What the planes are.
+        Channel manifest of the planes.
     place
         File name, for the message.
 
     Raises
     ------
     DataError
-        On a wrong schema, an empty value where there has to be one, a repeated or unsafe
-        field_id, a name that cannot be used, an unknown origin, kind or control, or a row whose
-        number of planes is not the manifest's.
+        On a wrong schema, a missing required value, a repeated or unsafe field_id, an invalid name,
+        an unknown origin, kind or control, or a wrong number of planes.
     """
     if not table.schema.equals(FIELD_SCHEMA, check_metadata=False):
         names = set(table.schema.names)
@@ -186,23 +184,23 @@ def check_fields(table: pa.Table, manifest: ChannelManifest, place: str) -> None
             "FIELD_SCHEMA."
         )
     for column in FIELD_SCHEMA:
-        # pyarrow itself lets nulls into columns that are declared without.
+        # pyarrow accepts nulls in non-nullable columns.
         if not column.nullable and table[column.name].null_count:
             row = pc.index(pc.is_null(table[column.name]), True).as_py()
             raise DataError(
-                f"{place}, row {row + 1}: the column {column.name} is empty, and has to be filled."
+                f"{place}, row {row + 1}: the column {column.name} is empty, but required."
             )
     ids = table["field_id"].to_pylist()
     if len(set(ids)) != len(ids):
         repeated = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
         raise DataError(
-            f"{place} holds the field {repeated!r} more than once: every field_id has to be unique."
+            f"{place} has the field {repeated!r} more than once: field_id must be unique."
         )
     unsafe = next((i for i in ids if not _PATH_SAFE.fullmatch(i) or ".." in i), None)
     if unsafe is not None:
         raise DataError(
-            f"{place} holds the field_id {unsafe!r}: only letters, digits, _ . = + - are allowed, "
-            "since it becomes a part of file names."
+            f"{place} has the field_id {unsafe!r}: only letters, digits, _ . = + - are allowed, "
+            "since it is used in file names."
         )
     for column in ("cell_type", "perturbation", "batch", "plate", "well"):
         pooled = column in ("cell_type", "perturbation")
@@ -245,22 +243,22 @@ def _metadata(
 
 
 def with_metadata(fields: FieldTable) -> pa.Table:
-    """The rows with the manifest and the archives' checksums in the schema's metadata."""
+    """The rows, with manifest and archive checksums in the schema's metadata."""
     return fields.table.replace_schema_metadata(_metadata(fields.manifest, fields.checksums))
 
 
 def write_fields(fields: FieldTable, path: str | Path) -> None:
-    """Check a field table and write it to Parquet.
+    """Validate a field table and write it to Parquet.
 
     Raises
     ------
     DataError
-        See `check_fields`; and when `path` is in another folder than the planes are relative to.
+        See `check_fields`; or if `path` is not in the base folder of the planes.
     """
     path = Path(path)
     if path.parent.resolve() != fields.folder.resolve():
         raise DataError(
-            f"The field table belongs into {fields.folder}, since its planes are named relative "
+            f"The field table must be in {fields.folder}, since its plane locations are relative "
             f"to that folder, not to {path.parent}."
         )
     check_fields(fields.table, fields.manifest, str(path))
@@ -268,12 +266,12 @@ def write_fields(fields: FieldTable, path: str | Path) -> None:
 
 
 def fields_from_table(table: pa.Table, folder: Path, place: str) -> FieldTable:
-    """Make a `FieldTable` of rows whose schema carries the metadata."""
+    """Build a `FieldTable` from rows with metadata in their schema."""
     metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None:
         raise DataError(
-            f"{place} carries no channel manifest: it was not written by morphpipe. Make it "
-            "again from the images."
+            f"{place} has no channel manifest: it was not written by morphpipe. Create it again "
+            "from the images."
         )
     content = json.loads(metadata)
     manifest = ChannelManifest.from_dict(content["manifest"])
@@ -283,12 +281,12 @@ def fields_from_table(table: pa.Table, folder: Path, place: str) -> FieldTable:
 
 
 def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
-    """One table of several, with the planes named relative to `folder`.
+    """Concatenate tables, with plane locations relative to `folder`.
 
     Raises
     ------
     DataError
-        When the manifests differ, or a field_id stands in two parts.
+        If the manifests differ, or a field_id is in two parts.
     """
     if not parts:
         raise DataError("There are no field tables to join.")
@@ -319,14 +317,14 @@ def concatenate(parts: list[FieldTable], folder: Path) -> FieldTable:
 
 
 def plate_shards(fields: FieldTable, shards: int) -> np.ndarray:
-    """Which shard every field belongs to: its plate's place among the sorted plates.
+    """Assign every field to a shard: the position of its plate among the sorted plates.
 
     Parameters
     ----------
     fields
         Real fields.
     shards
-        The number of shards that the configuration counts.
+        Number of shards in the configuration.
 
     Returns
     -------
@@ -336,7 +334,7 @@ def plate_shards(fields: FieldTable, shards: int) -> np.ndarray:
     Raises
     ------
     DataError
-        When the table has another number of plates.
+        If the table has another number of plates.
     """
     keys = fields.keys()
     plates = keys["batch"].astype(str) + "\x00" + keys["plate"].astype(str)
@@ -344,11 +342,11 @@ def plate_shards(fields: FieldTable, shards: int) -> np.ndarray:
     if len(unique) != shards:
         raise DataError(
             f"The field table in {fields.folder} has {len(unique)} plates, but the configuration "
-            f"counts {shards} shards: set the dataset's `shards` (or `plates`) to {len(unique)}."
+            f"has {shards} shards: set the dataset's `shards` (or `plates`) to {len(unique)}."
         )
     return np.asarray(codes, dtype=np.int64)
 
 
 def shard_of(fields: FieldTable, shard: int, shards: int) -> FieldTable:
-    """The real fields of one shard, see `plate_shards`."""
+    """Select the real fields of one shard, see `plate_shards`."""
     return fields.take(np.flatnonzero(plate_shards(fields, shards) == shard))

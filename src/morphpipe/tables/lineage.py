@@ -17,30 +17,30 @@ from morphpipe.core.storage import CHECKSUM
 from morphpipe.tables.checkpoint_state import STATE
 from morphpipe.tables.zip_directory import archive_checksum, directory_start
 
-# Of a SHA-256: accidents are to be found, not forgeries.
+# Digits of a SHA-256: enough to find accidents, not forgeries.
 _DIGITS = 16
-# It holds wall-clock times, so that two equal trainings differ in it.
+# It contains wall-clock times, which differ between equal trainings.
 _TIMED = "log.csv"
 
 
 def read_from(inputs: Iterable[str | Path]) -> None:
-    """Compare what a job's inputs were made from, and record them in all that it writes.
+    """Check the lineages of a job's inputs for consistency, and record them in its outputs.
 
-    An input may be of another run though it is whole: a split of another seed, the features of
-    other images. Every table, archive, network and checkpoint carries the identities of what it
-    was made from, so that two of them are known not to fit where they name the same file with
-    different identities, or one of them another version of the file that is there.
+    An intact input may belong to another run: a split of another seed, features of other images.
+    Every table, archive, network and checkpoint stores the identities of its inputs. Two inputs are
+    inconsistent if they list the same file with different identities, or one lists another version
+    of an existing file.
 
     Parameters
     ----------
     inputs
-        Files and folders, those of the rule. What carries no identity (raw images, tables of
-        one's own) is not compared.
+        Files and folders of the rule. Those without an identity (raw images, user tables) are not
+        compared.
 
     Raises
     ------
     DataError
-        When two inputs do not fit, naming both.
+        If two inputs are inconsistent.
     """
     found = list(artefacts(inputs))
     known: dict[str, tuple[str | None, str | None]] = {
@@ -59,17 +59,11 @@ def read_from(inputs: Iterable[str | Path]) -> None:
 
 
 def check_name(path: Path, lineage: Lineage) -> None:
-    """Stop where a file was written under another name than it has.
-
-    Raises
-    ------
-    DataError
-        Naming both.
-    """
+    """Raise DataError if a file was written under another name."""
     if lineage.name != path.name:
         raise DataError(
-            f"{path} was written as {lineage.name}: it is another result. Delete it, and let the "
-            "workflow make it again."
+            f"{path} was written as {lineage.name}: it is another result. Delete it and rerun the "
+            "workflow."
         )
 
 
@@ -77,24 +71,23 @@ def _conflict(path: str, other: str | None, place: str) -> str:
     place = shown(place)
     if other is None:
         return (
-            f"{path} was made from another {place} than the one that is there: one of the two is "
-            "of another run, or has been changed since. Delete the wrong one, and let the workflow "
-            "make it again."
+            f"{path} was made from another version of {place} than the present one: one of them is "
+            "from another run, or was changed since. Delete the wrong one and rerun the workflow."
         )
     return (
-        f"{path} and {other} were made from different versions of {place}: one of the two is of "
-        "another run. Delete the wrong one, and let the workflow make it again."
+        f"{path} and {other} were made from different versions of {place}: one of them is from "
+        "another run. Delete the wrong one and rerun the workflow."
     )
 
 
 def shown(path: str | Path) -> str:
-    """A path as it is read best: from the working folder, where it lies in it."""
+    """Show a path relative to the working folder if possible."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
 def artefacts(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """The files among some paths, and in folders among them, that can carry a lineage."""
+    """Iterate over files with a lineage among some paths and in their folders."""
     seen = set()
     for path in map(Path, paths):
         for file in _carriers(path):
@@ -109,20 +102,20 @@ def _carriers(path: Path) -> list[Path]:
         return records or sorted(path.glob("*.parquet"))
     if path.suffix in (".parquet", ".zip") or path.name in (STATE, RECORD):
         return [path] if path.is_file() else []
-    # A file of a network stands for all of them.
+    # One file of a network represents all.
     return [record for parent in path.parents[:2] if (record := parent / RECORD).is_file()][:1]
 
 
 def identity_of(path: Path) -> str | None:
-    """What a file is, in few digits; none where it was not written by morphpipe.
+    """Return a short identity of a file, or None if it was not written by morphpipe.
 
-    Nothing is hashed anew: tables carry their checksum, as do checkpoints and networks; the
-    directory of an archive holds the checksums of its members.
+    Nothing is hashed again: tables, checkpoints and networks store checksums, and the directory of
+    an archive has the checksums of its members.
 
     Raises
     ------
     DataError
-        When the file is damaged.
+        If the file is damaged.
     """
     if path.suffix == ".json":
         content = read_checked_json(path)
@@ -137,7 +130,7 @@ def identity_of(path: Path) -> str | None:
 
 
 def read_lineage(path: Path) -> Lineage | None:
-    """What a table, archive, network or checkpoint was made from; none where it does not say.
+    """Read the lineage of a table, archive, network or checkpoint, or None.
 
     Raises
     ------
@@ -154,12 +147,12 @@ def read_lineage(path: Path) -> Lineage | None:
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
-    """Metadata of a table, or of the table inside an archive; nothing of another's archive."""
+    """Metadata of a table, or of the table inside an archive; empty for third-party archives."""
     try:
         if path.suffix != ".zip":
             return dict(pq.read_metadata(path).metadata or {})
-        # The table is an archive's last member, and stored as it is: only its end is read, since
-        # zipfile would parse the entries of all images.
+        # The table is an archive's last, stored member: only the end is read, since zipfile would
+        # parse the entries of all images.
         end = directory_start(path)
         with open(path, "rb") as stream:
             stream.seek(max(end - 8, 0))
@@ -172,6 +165,5 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
         return dict(pq.read_metadata(io.BytesIO(b"PAR1" + footer)).metadata or {})
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}): it is damaged; delete it and let the workflow make "
-            "it again."
+            f"{path} cannot be read ({error}): it is damaged; delete it and rerun the workflow."
         ) from None

@@ -1,4 +1,4 @@
-"""What the planes of a field are: channels, stains, pixel size, intensity windows."""
+"""The channel manifest: channels, stains, pixel size, intensity windows."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ class Channel:
     name
         Short name, also the plane's name in an image archive.
     stain
-        The dye, and what it stains.
+        The dye and its target.
     """
 
     name: str
@@ -25,25 +25,25 @@ class Channel:
 
 @dataclass(frozen=True)
 class ChannelManifest:
-    """What the planes of a field are, in order. It travels with every derived file.
+    """Description of a field's planes, in order. It is stored in every derived file.
 
     Attributes
     ----------
     channels
         In the order of the planes.
     pixel_size
-        Micrometres per pixel (y, x), or none where it is not known.
+        Micrometres per pixel (y, x), or None if unknown.
     bit_depth
         8 or 16.
     licence, source
-        Of the images.
+        Licence and source of the images.
     rgb
-        Names of the channels shown as red, green and blue, where the data have such a rule.
+        Names of the channels shown as red, green and blue, if defined.
     preprocessing
-        What was done to the raw planes, as configured; none where pixels are as published.
+        Configured preprocessing of the raw planes; None for pixels as published.
     intensity_windows
-        Raw intensities that became 0 and the maximum, by plate, a pair per channel; empty where
-        pixels are as published, or where every field has its own.
+        Raw intensities mapped to 0 and the maximum, by plate, a pair per channel; empty for pixels
+        as published and for windows per field.
     """
 
     channels: tuple[Channel, ...]
@@ -61,13 +61,7 @@ class ChannelManifest:
         return tuple(channel.name for channel in self.channels)
 
     def require(self, names: Iterable[str], stage: str) -> None:
-        """Stop unless the channels are those that a stage expects, in its order.
-
-        Raises
-        ------
-        DataError
-            Naming both orders.
-        """
+        """Raise DataError unless the channels are those that a stage expects, in its order."""
         expected = tuple(names)
         if self.names != expected:
             raise DataError(

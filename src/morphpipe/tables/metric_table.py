@@ -1,4 +1,4 @@
-"""The one long table into which every metric goes."""
+"""The metric table: all metrics in long form."""
 
 import json
 import math
@@ -19,38 +19,38 @@ METRIC_SCHEMA = pa.schema(
         pa.field("metric", pa.string(), nullable=False),
         pa.field("extractor", pa.string()),
         pa.field("view", pa.string()),
-        # What is compared with what: generated-real, real-real (the floor), copy-real, …
+        # The compared sets: generated-real, real-real (the floor), copy-real, …
         pa.field("comparison", pa.string()),
-        # Probes: what was trained on and tested on, and the task.
+        # Probes: training and test sets, and the task.
         pa.field("regime", pa.string()),
         pa.field("task", pa.string()),
-        # "all" where pooled, null where the column does not apply.
+        # "all" if pooled, null if the column does not apply.
         pa.field("cell_type", pa.string()),
         pa.field("perturbation", pa.string()),
-        # Several perturbations together: "moa: …", "distribution: out"; the column perturbation
-        # then has the same name, which no selection by "all" takes. Null in all other rows.
+        # Groups of perturbations: "moa: …", "distribution: out"; the column perturbation has the
+        # same name, so that selecting "all" excludes them. Null in all other rows.
         pa.field("group", pa.string()),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
         pa.field("n_left", pa.int64()),
         pa.field("n_right", pa.int64()),
-        # Null where nothing could be computed; settings then hold the reason.
+        # Null if not computable; the settings then give the reason.
         pa.field("value", pa.float64()),
         pa.field("ci_low", pa.float64()),
         pa.field("ci_high", pa.float64()),
-        # A JSON object: everything that is needed to read the value rightly.
+        # A JSON object with everything needed to interpret the value.
         pa.field("settings", pa.string(), nullable=False),
     ]
 )
 
 
 def metric_row(*, settings: Mapping[str, Any] | None = None, **columns: Any) -> dict[str, Any]:
-    """Make one complete row; columns that are not named are null.
+    """Build one complete row; omitted columns are null.
 
     Parameters
     ----------
     settings
-        Becomes a JSON object with sorted keys.
+        Stored as a JSON object with sorted keys.
     **columns
         Columns of `METRIC_SCHEMA`.
 
@@ -89,16 +89,16 @@ def metric_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def read_metric_table(path: str | Path) -> pa.Table:
-    """Read a metric table; one that was made before there were groups has none.
+    """Read a metric table; older ones without groups get a null column.
 
     Raises
     ------
     DataError
-        If the file is missing, damaged, or no metric table.
+        If the file is missing, damaged, or not a metric table.
     """
     table = read_parquet(path, own=True)
     if "group" not in table.schema.names:
         table = table.append_column("group", pa.nulls(len(table), pa.string()))
     if set(table.schema.names) != set(METRIC_SCHEMA.names):
-        raise DataError(f"{path} is not a metric table: let the workflow make it again.")
+        raise DataError(f"{path} is not a metric table: delete it and rerun the workflow.")
     return table.select(METRIC_SCHEMA.names).cast(METRIC_SCHEMA)

@@ -1,4 +1,4 @@
-"""One plane as PNG: written, and read with all that the format lets one check."""
+"""Encode and decode single planes as PNG, with all checks that the format allows."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from PIL import Image
 from morphpipe.core.errors import DataError
 
 _HEADER = struct.Struct(">2L5B")
-# Of Adam7's seven passes: the first column and row, and the distance to the next.
+# Adam7's seven passes: first column and row, and steps.
 _ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -32,12 +32,12 @@ def encode_png(plane: NDArray[Any]) -> bytes:
 
 
 def check_png(data: bytes) -> None:
-    """Verify the checksum of every chunk: Pillow skips those of the pixels and what follows.
+    """Verify the checksums of all chunks: Pillow skips those of the pixels and later ones.
 
     Raises
     ------
     ValueError
-        When a checksum is wrong or the last chunk is missing.
+        If a checksum is wrong or the last chunk is missing.
     """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError("not a PNG file")
@@ -54,12 +54,12 @@ def check_png(data: bytes) -> None:
 
 
 def _check_rows(data: bytes) -> None:
-    """Compare the number of unpacked bytes with what the header of a PNG of a plane promises.
+    """Compare the number of decompressed bytes with the header of a PNG.
 
     Raises
     ------
     ValueError
-        When rows are missing, which Pillow leaves black.
+        If rows are missing, which Pillow leaves black.
     """
     at, pixels = 8, []
     while at < len(data):
@@ -72,7 +72,7 @@ def _check_rows(data: bytes) -> None:
     expected = 0
     for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        # A row has one byte more, which names its filter; a pass without columns has no rows.
+        # A row has an extra byte for its filter; a pass without columns has no rows.
         expected += rows * (1 + -(-columns * depth // 8)) if min(columns, rows) > 0 else 0
     found = len(zlib.decompressobj().decompress(b"".join(pixels), expected))
     if found < expected:
@@ -80,22 +80,22 @@ def _check_rows(data: bytes) -> None:
 
 
 def decode_plane(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Pixels of one grey plane; checksums of PNG are verified, and that all rows are there.
+    """Decode one grey plane, verifying checksums and the number of rows.
 
     Parameters
     ----------
     data
         PNG.
     place
-        What the plane is, for messages.
+        Name of the plane, for messages.
     size
-        Height and width that it has to have; looked at before its pixels are unpacked.
+        Expected height and width, checked before decompression.
 
     Raises
     ------
     DataError
-        When the bytes are cut short or damaged, the plane is not grey, or it is of another size
-        or too large for a plane.
+        If the bytes are truncated or damaged, or the plane is not grey, of another size or too
+        large.
     """
     try:
         check_png(data)
@@ -108,7 +108,7 @@ def decode_plane(data: bytes, place: str, size: tuple[int, int] | None = None) -
                     f"{size[0]}x{size[1]}."
                 )
             plane = np.asarray(image)
-            # Unpacking it once more takes a third of the time again: only where it may matter.
+            # A second decompression takes another third of the time: only if necessary.
             if not plane[-1].any() or image.info.get("interlace"):
                 _check_rows(data)
             return plane

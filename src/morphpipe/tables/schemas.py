@@ -1,17 +1,17 @@
-"""Columns of the tables that an evaluation writes for reports, beside the metric tables.
+"""Schemas of evaluation tables other than metric tables.
 
-Apart from what fills them, so that who reads a table need not load what computes it.
+Separate from the code that fills them, so that readers need not import it.
 """
 
 import pyarrow as pa
 
-# Behind a recipe's name in the column `view`: the same, with fields matched for cell count.
+# Suffix of a recipe's name in the column `view`, for fields matched for cell count.
 MATCHED = ", cell count matched"
 
 SCORES = ("pc1", "pc2", "pc3", "pc4")
 SCORES_KEY = b"morphpipe.scores"
 
-# The closest pairs of a memorisation.
+# The closest pairs of the memorisation measure.
 PAIR_SCHEMA = pa.schema(
     [
         pa.field("experiment", pa.string(), nullable=False),
@@ -21,7 +21,7 @@ PAIR_SCHEMA = pa.schema(
         pa.field("comparison", pa.string(), nullable=False),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
-        # 1 is the pair that stands out most, see nearness.
+        # 1 is the most suspicious pair, see nearness.
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("field_id", pa.string(), nullable=False),
         pa.field("cell_type", pa.string()),
@@ -33,17 +33,17 @@ PAIR_SCHEMA = pa.schema(
         # The distance divided by the mean distance to the next training images; pairs are ranked
         # by it.
         pa.field("nearness", pa.float64(), nullable=False),
-        # Below this distance this image would count as memorised.
+        # Below this distance the image would count as memorised.
         pa.field("threshold", pa.float64()),
     ]
 )
 
-# Features of real and of generated fields, one by one.
+# Per-feature differences of real and generated fields.
 DIFFERENCE_SCHEMA = pa.schema(
     [
         # generated-real, or real-real: two halves of the real fields, the floor.
         pa.field("comparison", pa.string(), nullable=False),
-        # "condition", or "cell count": what both sides have the same mix of.
+        # "condition" or "cell count": the property whose mix is matched.
         pa.field("matched", pa.string(), nullable=False),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
@@ -51,7 +51,7 @@ DIFFERENCE_SCHEMA = pa.schema(
         pa.field("compartment", pa.string(), nullable=False),
         pa.field("family", pa.string(), nullable=False),
         pa.field("channel", pa.string(), nullable=False),
-        # Fields in which the feature could be measured.
+        # Fields with a value of the feature.
         pa.field("n_real", pa.int64(), nullable=False),
         pa.field("n_generated", pa.int64(), nullable=False),
         pa.field("mean_real", pa.float64()),
@@ -70,23 +70,23 @@ CORRELATION_SCHEMA = pa.schema(
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
-        # From 1: the feature of which principal components explain the most.
+        # From 1: the feature with the most variance explained by principal components.
         pa.field("rank_a", pa.int32(), nullable=False),
         pa.field("rank_b", pa.int32(), nullable=False),
         pa.field("feature_a", pa.string(), nullable=False),
         pa.field("feature_b", pa.string(), nullable=False),
-        # Null where a feature does not vary.
+        # Null if a feature does not vary.
         pa.field("real", pa.float64()),
         pa.field("generated", pa.float64()),
     ]
 )
 
-# Explained variance stands in the metadata, under SCORES_KEY: a list of
-# {recipe, training_seed, sampling_seed, explained_variance}.
+# Explained variance is in the metadata under SCORES_KEY: a list of {recipe, training_seed,
+# sampling_seed, explained_variance}.
 SCORE_SCHEMA = pa.schema(
     [
         pa.field("recipe", pa.string(), nullable=False),
-        # Of the generated images that real ones are shown beside, also in the rows of real ones.
+        # Seeds of the generated images, also in the rows of the real images shown with them.
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
         pa.field("field_id", pa.string(), nullable=False),

@@ -1,4 +1,4 @@
-"""Copying array shards to a disk of the compute node, so that training reads them there."""
+"""Staging of array shards on a local disk of the compute node."""
 
 import errno
 import hashlib
@@ -18,25 +18,25 @@ _BLOCK = 1 << 22
 def stage_shards(
     indices: Sequence[Sequence[str | Path]], folder: str
 ) -> tuple[Path, list[list[Path]]] | str:
-    """Copy shards and their indices, and compare every shard with its checksum on the way.
+    """Copy shards and their indices, verifying checksums on the way.
 
     Parameters
     ----------
     indices
-        Indices of array shards, kind by kind.
+        Indices of array shards, by kind.
     folder
-        Where to; `$NAME` stands for a variable of the environment.
+        Destination; `$NAME` stands for an environment variable.
 
     Returns
     -------
     tuple of Path and list of list of Path, or str
-        The new folder, and the indices in it; or a sentence that says why nothing was copied:
-        a variable is not set, there is no such folder, or not enough space in it.
+        The new folder and its indices; or a message why nothing was copied: an unset variable, a
+        missing folder, or insufficient space.
 
     Raises
     ------
     DataError
-        When a shard is missing or damaged.
+        If a shard is missing or damaged.
     """
     place = os.path.expandvars(folder)
     unset = re.search(r"\$\{?(\w+)", place)
@@ -54,10 +54,10 @@ def stage_shards(
     except FileNotFoundError as error:
         if error.filename != place:
             raise DataError(
-                f"{error.filename} is missing: delete the shard's other file, and let the workflow "
-                "make both again."
+                f"{error.filename} is missing: delete the shard's other file, and rerun the "
+                "workflow."
             ) from None
-        return f"paths.staging is {folder}, but there is no folder {place} on this node"
+        return f"paths.staging is {folder}, but the folder {place} does not exist on this node"
     if needed > free:
         return (
             f"paths.staging: the shards take {needed / 1e9:.1f} GB, but {place} has "
@@ -70,7 +70,7 @@ def stage_shards(
     except BaseException as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-        # Others write there too.
+        # Leave room for others.
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"paths.staging: {place} is full"
         if isinstance(error, PermissionError):
@@ -90,14 +90,14 @@ def _copy_kind(indices: Sequence[Path], folder: Path) -> list[Path]:
         if expected and expected != [checksum]:
             raise DataError(
                 f"{source} is not the file that {index} describes (other checksum): delete both "
-                "and let the workflow make them again."
+                "and rerun the workflow."
             )
         copies.append(copy)
     return copies
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file; gives the SHA-256 of what was read."""
+    """Copy a file and return its SHA-256."""
     digest = hashlib.sha256()
     with open(source, "rb") as left, open(target, "wb") as right:
         while block := left.read(_BLOCK):

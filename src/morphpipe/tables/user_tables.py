@@ -1,4 +1,4 @@
-"""Tables that people write: sample sheets, plate maps, lists of conditions, annotations."""
+"""Read user tables: sample sheets, plate maps, lists of conditions, annotations."""
 
 import csv
 import gzip
@@ -13,43 +13,43 @@ from morphpipe.core.storage import read_parquet
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ZIP, _GZIP, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"PAR1"
-# As text, as cells and as columns it takes many times as much memory.
+# Text, cells and columns take many times as much memory.
 LARGEST = 1 << 28
-# Comma first: of equally frequent ones it is taken.
+# Comma first, to win ties.
 _DELIMITERS = (",", "\t", ";")
 
 
 def read_user_table(path: str | Path, what: str, *, text: bool = False) -> pd.DataFrame:
-    """A table in CSV (also compressed by gzip) or Parquet; text stays as it was written.
+    """Read a table from CSV (optionally gzipped) or Parquet, keeping text as written.
 
-    Columns are separated by commas, tabs or semicolons, whichever the header has most of. The text
-    is UTF-8, or UTF-16 if it says so itself; Windows-1252 is refused, since it cannot be told from
-    other encodings. Columns without a name and without content are left out, as Excel writes them.
+    The separator is the most frequent of comma, tab and semicolon in the header. The text is UTF-8,
+    or UTF-16 with a byte order mark; Windows-1252 is rejected, since it is ambiguous. Columns
+    without name and content, as from Excel, are dropped.
 
     Parameters
     ----------
     path
         The table.
     what
-        What it is called in messages, for instance "sample sheet".
+        Name in messages, e.g. "sample sheet".
     text
-        Make text of the columns of Parquet too.
+        Convert columns of Parquet to text as well.
 
     Returns
     -------
     pandas.DataFrame
-        From CSV, and with `text`, all columns are text, empty cells the empty string.
+        From CSV, or with `text`, all columns are text, and empty cells are empty strings.
 
     Raises
     ------
     DataError
-        When there is no such file, it is empty or no table, a row has more cells than the header,
-        or two columns have one name.
+        If the file is missing, empty or not a table, a row has more cells than the header, or a
+        column name is repeated.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"There is no {what} {path}.")
-    # By their first bytes: a download may have another name.
+        raise DataError(f"The {what} {path} does not exist.")
+    # By their first bytes: a download may have any name.
     try:
         with open(path, "rb") as stream:
             is_parquet = stream.read(len(_PARQUET)) == _PARQUET
@@ -68,19 +68,19 @@ def read_user_table(path: str | Path, what: str, *, text: bool = False) -> pd.Da
 
 
 def read_table_bytes(path: str | Path, what: str, largest: int | None = None) -> bytes:
-    """The bytes of a table in CSV, unpacked where they are compressed by gzip.
+    """Read the bytes of a CSV table, decompressing gzip.
 
     Parameters
     ----------
     path, what
         See `read_user_table`.
     largest
-        How many bytes are read, or unpacked, at most; none: 256 MB.
+        Maximum number of (decompressed) bytes; None for 256 MB.
 
     Raises
     ------
     DataError
-        When the file cannot be read, or has more bytes, unpacked where it is compressed.
+        If the file cannot be read or is larger.
     """
     largest = LARGEST if largest is None else largest
     try:
@@ -92,9 +92,9 @@ def read_table_bytes(path: str | Path, what: str, largest: int | None = None) ->
         raise DataError(f"The {what} {path} cannot be read as CSV ({error}).") from None
     if len(data) > largest:
         raise DataError(
-            f"The {what} {path} has more than {largest >> 20} MB"
-            f"{' when it is unpacked' if zipped else ''}, too much for a table of text: leave out "
-            "what is not needed, or divide it."
+            f"The {what} {path} has more than {largest >> 20} "
+            f"MB{' when it is unpacked' if zipped else ''}, too much for a text table: remove "
+            "unneeded data, or split it."
         )
     return bytes(data)
 
@@ -127,7 +127,7 @@ def _table(text: str, what: str, path: Path) -> pd.DataFrame:
         if any(cell.strip() for cell in row[len(names) :]):
             raise DataError(
                 f"The {what} {path} has {len(names)} columns, but row {line} has {len(row)} cells: "
-                "put text that holds the separator into quotes."
+                "quote text that contains the separator."
             )
         body.append([*row[: len(names)], *[""] * (len(names) - len(row))])
     for name in names:
@@ -135,7 +135,7 @@ def _table(text: str, what: str, path: Path) -> pd.DataFrame:
             raise DataError(f"The {what} {path} has the column {name!r} more than once.")
     for place, name in enumerate(names):
         if not name and any(row[place].strip() for row in body):
-            raise DataError(f"Column {place + 1} of the {what} {path} has no name: give it one.")
+            raise DataError(f"Column {place + 1} of the {what} {path} has no name: add one.")
     kept = [place for place, name in enumerate(names) if name]
     content = {names[place]: [row[place] for row in body] for place in kept}
     return pd.DataFrame(content, dtype=object)

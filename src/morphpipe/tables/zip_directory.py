@@ -1,4 +1,4 @@
-"""The directory of a zip archive: where its members lie, and whether it has changed."""
+"""Directories of zip archives: offsets of members, and detection of changes."""
 
 import hashlib
 import os
@@ -12,13 +12,13 @@ from typing import BinaryIO
 from morphpipe.core.errors import DataError
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-# The records at the end of an archive (PKWARE's APPNOTE, 4.3.14 to 4.3.16): the common one, and
-# the pair that replaces it where there are more than 65,535 members or 4 GB.
+# End records of an archive (PKWARE's APPNOTE, 4.3.14 to 4.3.16): the common one, and the pair that
+# replaces it above 65,535 members or 4 GB.
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_COMMENT = 65_535
-# What a damaged archive makes zipfile raise.
+# Exceptions of zipfile for damaged archives.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -30,27 +30,27 @@ ZIP_ERRORS = (
     ValueError,
 )
 _BY_DESCRIPTOR = 1 << 3
-# Of what is read before and behind a member's bytes: its local header, and the descriptor.
+# Bytes read before and after a member: its local header and descriptor.
 BEFORE, BEHIND = 1024, 8
 _COMPRESSION = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 @dataclass(frozen=True)
 class ArchiveChecksum:
-    """What an archive looked like when its directory was read.
+    """State of an archive when its directory was read.
 
     Attributes
     ----------
     file
-        Relative to the folder of the field table.
+        Path relative to the folder of the field table.
     size
         Bytes.
     directory_sha256
-        Of the central directory.
+        SHA-256 of the central directory.
     members
-        How another's archive names its planes, such as "{batch}/{well}_s{site}_w{channel}.png":
-        columns of the field table, and the channel's number from 1. None for an image archive,
-        whose own table says it.
+        Pattern of plane names in a third-party archive, such as
+        "{batch}/{well}_s{site}_w{channel}.png", with columns of the field table and the channel's
+        number from 1. None for an image archive, which contains a table.
     """
 
     file: str
@@ -61,7 +61,7 @@ class ArchiveChecksum:
 
 @dataclass(frozen=True)
 class Member:
-    """Where a member's bytes lie inside an archive."""
+    """Location of a member's bytes in an archive."""
 
     name: str
     offset: int
@@ -71,19 +71,19 @@ class Member:
 
 
 def relative_to(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`, with forward slashes, also upwards; links are not followed."""
+    """Express `path` relative to `folder`, with forward slashes, without resolving links."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def find_directory(stream: BinaryIO, *, at_the_end: bool = False) -> int | None:
-    """Where an archive's directory begins, none where the file does not end like an archive.
+    """Find the start of an archive's directory, or None if the file does not end like an archive.
 
     Parameters
     ----------
     stream
         The archive.
     at_the_end
-        Take no end with other bytes behind it: it may be that of an archive inside this one.
+        Require that nothing follows the end record, which could belong to a nested archive.
     """
     size = stream.seek(0, os.SEEK_END)
     tail_start = max(size - _LONGEST_COMMENT - _END.size - _END64_LOCATOR.size - _END64.size, 0)
@@ -106,19 +106,19 @@ def find_directory(stream: BinaryIO, *, at_the_end: bool = False) -> int | None:
 
 
 def local_member(before: bytes, behind: bytes) -> tuple[str, int] | None:
-    """Name and CRC-32 of a member, as stand around its bytes.
+    """Parse name and CRC-32 of a member from the surrounding bytes.
 
     Parameters
     ----------
     before
-        Up to `BEFORE` bytes that come before the member's own.
+        Up to `BEFORE` bytes before the member's bytes.
     behind
-        Up to `BEHIND` bytes that come after them.
+        Up to `BEHIND` bytes after them.
 
     Returns
     -------
     tuple or None
-        None where no member begins behind `before`.
+        None if no member starts after `before`.
     """
     at = before.rfind(b"PK\x03\x04")
     while at >= 0:
@@ -129,7 +129,7 @@ def local_member(before: bytes, behind: bytes) -> tuple[str, int] | None:
                 name = before[start : start + header[9]].decode("utf-8", "replace")
                 if not header[2] & _BY_DESCRIPTOR:
                     return name, int(header[6])
-                # Written as a stream: the checksum follows, mostly behind a signature.
+                # Streamed: the checksum follows, usually after a signature.
                 at_sum = 4 if behind.startswith(b"PK\x07\x08") else 0
                 return name, int.from_bytes(behind[at_sum : at_sum + 4], "little")
         at = before.rfind(b"PK\x03\x04", 0, at)
@@ -137,33 +137,33 @@ def local_member(before: bytes, behind: bytes) -> tuple[str, int] | None:
 
 
 def directory_start(path: Path) -> int:
-    """Where an archive's directory begins.
+    """Return the start of an archive's directory.
 
-    Read from the end of the file: `zipfile` would parse every entry, which costs 5 s and 0.5 GB
-    with RxRx1's archive.
+    Read from the end of the file: `zipfile` would parse every entry, taking 5 s and 0.5 GB for
+    RxRx1's archive.
 
     Raises
     ------
     DataError
-        When the end of the file is not that of a zip archive.
+        If the file does not end like a zip archive.
     """
     with open(path, "rb") as stream:
         start = find_directory(stream)
     if start is not None:
         return start
     raise DataError(
-        f"{path} does not end like a zip archive: it may be cut short. Delete it and let the "
-        "workflow make or download it again."
+        f"{path} does not end like a zip archive: it may be truncated. Delete it and rerun the "
+        "workflow."
     )
 
 
 def archive_checksum(path: Path, folder: Path) -> ArchiveChecksum:
-    """Size of an archive and hash of its directory, to notice later that it has changed.
+    """Record the size of an archive and the hash of its directory, to detect later changes.
 
     Raises
     ------
     DataError
-        When the end of the file is not that of a zip archive.
+        If the file does not end like a zip archive.
     """
     start = directory_start(path)
     with open(path, "rb") as stream:
@@ -173,15 +173,15 @@ def archive_checksum(path: Path, folder: Path) -> ArchiveChecksum:
 
 
 def members(path: Path) -> list[Member]:
-    """Every member of an archive with the place of its bytes.
+    """List all members of an archive with the location of their bytes.
 
-    The offset of the bytes follows a member's local header, whose length only the header itself
-    tells; headers are read in the order of the file, which is one pass.
+    Offsets follow the local headers, whose lengths only the headers contain; these are read in file
+    order, in one pass.
 
     Raises
     ------
     DataError
-        When the file is no zip archive, is cut short, or uses an unknown compression.
+        If the file is not a zip archive, is truncated, or uses an unknown compression.
     """
     try:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
@@ -211,6 +211,6 @@ def members(path: Path) -> list[Member]:
             return found
     except ZIP_ERRORS as error:
         raise DataError(
-            f"{path} cannot be read as a zip archive ({error}): it may be cut short. Delete it "
-            "and let the workflow make or download it again."
+            f"{path} cannot be read as a zip archive ({error}): it may be truncated. Delete it and "
+            "rerun the workflow."
         ) from None

@@ -1,1 +1,1 @@
-"""Between noise and data: the interpolant path, samplers, guidance and the noise of a sample."""
+"""Paths from noise to data: interpolant, samplers, guidance and noise of samples."""

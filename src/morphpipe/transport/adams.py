@@ -1,4 +1,4 @@
-"""Adams–Bashforth methods on any grid of times.
+"""Adams–Bashforth methods on non-uniform grids.
 
 Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I", section III.5: the
 derivatives at the last k times are interpolated by a polynomial, which is integrated over the
@@ -21,12 +21,12 @@ def adams_bashforth_weights(times: Sequence[float], following: float) -> list[fl
     Parameters
     ----------
     times
-        Where the derivatives are known, the latest first: the step starts at times[0]. All
-        different; as many as the order.
+        Distinct times of the derivatives, latest first, as many as the order; the step starts at
+        times[0].
     following
-        Where the step ends.
+        End of the step.
     """
-    # In units of the step, counted from its start, the numbers are of order 1 on any grid.
+    # Relative to the start and length of the step, numbers are of order 1 on any grid.
     nodes = (np.asarray(times, np.float64) - times[0]) / (following - times[0])
     weights = []
     for number, node in enumerate(nodes):

@@ -1,8 +1,7 @@
 """Denoising diffusion with Stable Diffusion's schedule, sampled by diffusers' schedulers.
 
 x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps at the timesteps t = 0 … T - 1 (Ho et al. 2020,
-arXiv:2006.11239, equation 4); the network predicts eps. diffusers is loaded where a scheduler is
-made, so that the samplers' names can be read without it.
+arXiv:2006.11239, equation 4); the network predicts eps. diffusers is imported lazily.
 """
 
 from collections.abc import Callable
@@ -21,12 +20,12 @@ SAMPLERS = ("ddpm", "ddim", "dpm++", "euler", "pndm")
 """Names of the samplers; the first is MorphoDiff's."""
 
 NoisePrediction = Callable[[Tensor, Tensor], Tensor]
-"""Maps a state [N, ...] and its timesteps [N] to the noise [N, ...] that it holds."""
+"""Maps a state [N, ...] and its timesteps [N] to its noise [N, ...]."""
 
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """How much noise a timestep has: betas whose square roots rise linearly ("scaled_linear").
+    """Noise schedule: betas whose square roots increase linearly ("scaled_linear").
 
     The defaults are those of Stable Diffusion v1-4 (its scheduler_config.json), which MorphoDiff
     trains and samples with.
@@ -36,7 +35,7 @@ class NoiseSchedule:
     timesteps
         T.
     beta_start, beta_end
-        Variance that the first and the last timestep add.
+        Variance added by the first and last timestep.
     """
 
     timesteps: int = 1000
@@ -45,16 +44,13 @@ class NoiseSchedule:
 
     @cached_property
     def abar(self) -> Tensor:
-        """Share of the data in the variance at each timestep, prod (1 - beta); float64 [T]."""
+        """Fraction of data variance at each timestep, prod (1 - beta); float64 [T]."""
         start, end = self.beta_start**0.5, self.beta_end**0.5
         betas = torch.linspace(start, end, self.timesteps, dtype=torch.float64) ** 2
         return (1 - betas).cumprod(0)
 
     def timestep(self, time: Tensor) -> Tensor:
-        """Timestep floor(T time) of a time in [0, 1], int64 [N]; time 1 falls into the last one.
-
-        Times that are uniform give timesteps that are.
-        """
+        """Timestep floor(T time) of a time in [0, 1], int64 [N]; time 1 gives the last one."""
         return (time * self.timesteps).long().clamp(0, self.timesteps - 1)
 
     def diffuse(self, data: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
@@ -76,7 +72,7 @@ STABLE_DIFFUSION = NoiseSchedule()
 
 
 def ddpm_scheduler(schedule: NoiseSchedule = STABLE_DIFFUSION) -> Any:
-    """Make diffusers' DDPMScheduler with the settings that MorphoDiff samples with.
+    """Create diffusers' DDPMScheduler with MorphoDiff's sampling settings.
 
     Timesteps with "leading" spacing and an offset of 1, the posterior's variance ("fixed_small"),
     no clipping.
@@ -97,13 +93,12 @@ def denoise(
 ) -> Tensor:
     """Sample with one of diffusers' schedulers.
 
-    "ddpm" is ancestral sampling as `ddpm_scheduler` does it (MorphoDiff: 50 steps). diffusers'
-    DDPMScheduler draws its noise itself, one tensor for the whole batch; its DDIMScheduler takes
-    the noise as an argument, and with eta = 1 it is the same chain (Song et al. 2021,
-    arXiv:2010.02502, equation 16), so that one is stepped. "ddim" is the same with eta = 0,
-    "pndm" Stable Diffusion's own scheduler; both with the spacing and offset of "ddpm", and ending
-    at the data itself. "dpm++" (DPM-Solver++, second order) and "euler" have the spacing that
-    diffusers gives them, from timestep T - 1.
+    "ddpm" is ancestral sampling as in `ddpm_scheduler` (MorphoDiff: 50 steps). diffusers'
+    DDPMScheduler draws one noise tensor for the whole batch, so we use DDIMScheduler, which takes
+    the noise as an argument and with eta = 1 is the same chain (Song et al. 2021, arXiv:2010.02502,
+    equation 16). "ddim" is the same with eta = 0, "pndm" Stable Diffusion's scheduler; both with
+    the spacing and offset of "ddpm", and ending at the data. "dpm++" (DPM-Solver++, second order)
+    and "euler" have diffusers' default spacing, from timestep T - 1.
 
     The state is kept in double precision; inside a step, "dpm++" and "euler" compute in single
     precision, and diffusers' tables are in single precision for all of them. The prediction is
@@ -112,11 +107,11 @@ def denoise(
     Parameters
     ----------
     predict
-        Predicted noise; evaluated `steps` times ("pndm": once more). The timesteps are int64, for
-        "euler" float32 with fractions.
+        Predicted noise; evaluated `steps` times ("pndm": once more). Timesteps are int64, or
+        fractional float32 for "euler".
     noise
-        Noise [N, ...] as a function of the step: 0 for the initial state, 1 to steps - 1 for what
-        "ddpm" adds after each step but the last.
+        Noise [N, ...] as a function of the step: 0 for the initial state, 1 to steps - 1 for the
+        noise that "ddpm" adds after all steps but the last.
     sampler
         One of `SAMPLERS`.
     steps
@@ -132,7 +127,7 @@ def denoise(
     Raises
     ------
     ConfigError
-        If there is no such sampler, or it cannot take that many steps.
+        If the sampler is unknown or does not support the number of steps.
     DataError
         If the samples are not finite.
     """
@@ -145,19 +140,19 @@ def denoise(
         predicted = predict(scaled, timestep.to(x.device).expand(len(x))).double()
         options: dict[str, Any] = {}
         if sampler == "ddpm" and step < last:
-            # Asked for only now: on a GPU the noise is drawn while the network is still running.
+            # Drawn only now: on a GPU the network is still running.
             options = {"eta": 1.0, "variance_noise": noise(step).double()}
         x = scheduler.step(predicted, timestep, x, **options).prev_sample
     return check_finite(x).to(initial.dtype)
 
 
 def _leading(schedule: NoiseSchedule) -> dict[str, Any]:
-    """Return the settings of the schedule, with the timesteps of the published sampling."""
+    """Settings of the schedule, with the timesteps of the published sampling."""
     return _shared(schedule) | {"timestep_spacing": "leading", "steps_offset": 1}
 
 
 def _shared(schedule: NoiseSchedule) -> dict[str, Any]:
-    """Return the settings that all of diffusers' schedulers have."""
+    """Settings shared by all of diffusers' schedulers."""
     return {
         "num_train_timesteps": schedule.timesteps,
         "beta_start": schedule.beta_start,
@@ -168,7 +163,7 @@ def _shared(schedule: NoiseSchedule) -> dict[str, Any]:
 
 
 def _scheduler(sampler: str, steps: int, schedule: NoiseSchedule) -> Any:
-    """Make a scheduler with its timesteps set; it holds a state and serves one batch."""
+    """Create a stateful scheduler for one batch."""
     if sampler not in SAMPLERS:
         raise ConfigError(
             f'Unknown sampler "{sampler}" of a diffusion: choose one of {", ".join(SAMPLERS)}.'
@@ -197,9 +192,9 @@ def _scheduler(sampler: str, steps: int, schedule: NoiseSchedule) -> Any:
     scheduler.set_timesteps(steps)
     first = int(scheduler.timesteps[0])
     if first <= total - 2 * (total // steps):
-        # The spacing is rounded down: 300 steps would take every third timestep from 898 on.
+        # The spacing is rounded down: 300 steps would use every third timestep from 898.
         raise ConfigError(
             f"{steps} steps of the sampler {sampler} would start at timestep {first} of {total}, "
-            f"where the state is not noise alone: choose a number of steps that divides {total}."
+            f"where the state is not pure noise: choose a number of steps that divides {total}."
         )
     return scheduler

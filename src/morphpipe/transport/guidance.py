@@ -1,8 +1,8 @@
-"""Guidance of a velocity, or of a predicted noise, away from that of a worse guide.
+"""Guidance of a velocity or predicted noise, away from that of a worse guide.
 
 The guide is the generator without the condition (classifier-free guidance, Ho and Salimans 2022,
-arXiv:2207.12598), or a weaker version of the generator with the condition (autoguidance, Karras
-et al. 2024, arXiv:2406.02507).
+arXiv:2207.12598), or a weaker version of the conditional generator (autoguidance, Karras et al.
+2024, arXiv:2406.02507).
 """
 
 import torch
@@ -19,22 +19,21 @@ def guided(
     scale: float,
     interval: tuple[float, float] | None = None,
 ) -> Velocity:
-    """Velocity (or predicted noise) that is pushed away from that of the guide.
+    """Guide a velocity (or predicted noise) away from that of the guide.
 
     v_guide + scale (v - v_guide) inside the interval low <= t <= high (Kynkäänniemi et al. 2024,
-    arXiv:2404.07724), v outside. The drift of the stochastic sampler is affine in the velocity
-    with slope (2 - t), so that guiding the velocity is the same as guiding the drift, as REPA's
-    sampler does.
+    arXiv:2404.07724), v outside. The drift of the stochastic sampler is affine in the velocity, so
+    guiding the velocity is equivalent to guiding the drift, as in REPA's sampler.
 
     Parameters
     ----------
     velocity, guide
-        Velocity of the generator, with the condition, and of the guide.
+        Velocity of the conditional generator, and of the guide.
     scale
-        1 switches guidance off: `velocity` is returned as it is.
+        1 disables guidance: `velocity` is returned unchanged.
     interval
-        (low, high), times within [0, 1]; the guide is not evaluated outside. None: at all times,
-        whatever their unit.
+        (low, high), times within [0, 1]; the guide is not evaluated outside. None for all times, in
+        any unit.
 
     Raises
     ------
@@ -52,7 +51,7 @@ def guided(
 
     def pushed(x: Tensor, time: Tensor) -> Tensor:
         within = inside(time, low, high)
-        # Asked before the network runs, since on a GPU the answer waits for what was launched.
+        # Evaluated before the network runs, since on a GPU it synchronises.
         any_within = bool(within.any())
         own = velocity(x, time)
         if not any_within:
@@ -65,5 +64,5 @@ def guided(
 
 
 def inside(time: Tensor, low: float, high: float) -> Tensor:
-    """Whether times [N] lie in a guidance interval, both ends counted in: bool [N]."""
+    """Whether times [N] lie in the closed guidance interval: bool [N]."""
     return (time >= low) & (time <= high)

@@ -1,8 +1,8 @@
 """The linear path between data and noise.
 
 x_t = (1 - t) x + t eps with eps from a standard normal distribution: t = 0 is data and t = 1 is
-noise, as in SiT's paper (Ma et al. 2024, arXiv:2401.08740; its released code counts time the other
-way round) and in REPA (Yu et al. 2024, arXiv:2410.06940).
+noise, as in SiT's paper (Ma et al. 2024, arXiv:2401.08740; its released code reverses time) and in
+REPA (Yu et al. 2024, arXiv:2410.06940).
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def draw_time(random: np.random.Generator, sampling: str = "uniform") -> float:
     Parameters
     ----------
     random
-        Source of the draw; one number is taken from it.
+        Random generator, of which one number is used.
     sampling
         "uniform", as in SiT and REPA, or "logit-normal": 1 / (1 + exp(-u)) of a standard normal u
         (Esser et al. 2024, arXiv:2403.03206, equation 19 with m = 0 and s = 1), which has more
@@ -46,7 +46,7 @@ def interpolate(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
 
 
 def velocity_target(data: Tensor, noise: Tensor) -> Tensor:
-    """Velocity of the path, dx_t / dt = eps - x: what the network learns to predict."""
+    """Velocity of the path, dx_t / dt = eps - x: the target of the network."""
     return noise - data
 
 

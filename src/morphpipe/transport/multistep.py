@@ -1,9 +1,8 @@
-"""Flows sampled by diffusers' multistep schedulers, DPM-Solver++ and UniPC.
+"""Sample flows with diffusers' multistep schedulers, DPM-Solver++ and UniPC.
 
-Both are exact for a network that predicts the same data at all times: they integrate the linear
-part of the equation in closed form, and interpolate the predicted data x - t v in the logarithm of
-the ratio of signal and noise, log((1 - t) / t). diffusers is loaded where a scheduler is made, so
-that the samplers' names can be read without it.
+Both are exact if the network predicts the same data at all times: they integrate the linear part of
+the equation in closed form, and interpolate the predicted data x - t v in the log signal-to-noise
+ratio log((1 - t) / t). diffusers is imported lazily.
 """
 
 from collections.abc import Sequence
@@ -25,25 +24,25 @@ MULTISTEP = ("dpm++", "unipc")
 def multistep(
     velocity: Velocity, noise: NoiseSource, times: Sequence[float], *, sampler: str
 ) -> Tensor:
-    """Sample a flow with one of diffusers' schedulers, over given times.
+    """Sample a flow with one of diffusers' schedulers at given times.
 
     "dpm++" is DPM-Solver++ (2M) (Lu et al. 2022, arXiv:2211.01095, algorithm 2), "unipc" UniPC of
     order 2 with B(h) = exp(h) - 1 (Zhao et al. 2023, arXiv:2302.04867), which corrects each state
-    by the prediction that the next step makes anyway. Both are of second order; their first and
-    last steps are of first order. At t = 1 the logarithm is infinite: "dpm++" takes the limit,
-    so that its second step is of first order as well, "unipc" starts from 1 - 1e-6.
+    by the prediction of the next step. Both are of second order, except for the first and last
+    steps. At t = 1 the logarithm is infinite: "dpm++" takes the limit, so its second step is of
+    first order too; "unipc" starts from 1 - 1e-6.
 
-    The state is kept in double precision, but for "dpm++", whose scheduler casts it to single
-    precision in every step. The schedulers' times and coefficients are in single precision.
-    The velocity is evaluated in the precision of the noise, at the times given (diffusers' own
-    loop would round them to thousandths).
+    The state is in double precision, except for "dpm++", whose scheduler casts it to single
+    precision in every step. The schedulers' times and coefficients are in single precision. The
+    velocity is evaluated in the precision of the noise, at the exact times (diffusers' loop would
+    round them to thousandths).
 
     Parameters
     ----------
     velocity
-        Velocity of the generator; evaluated once a step.
+        Velocity of the generator; evaluated once per step.
     noise
-        Noise [N, ...] as a function of the step, of which step 0 alone is asked for.
+        Noise [N, ...] as a function of the step; only step 0 is used.
     times
         From 1 to 0, see `morphpipe.transport.grids`.
     sampler
@@ -57,7 +56,7 @@ def multistep(
     Raises
     ------
     ConfigError
-        If there is no such sampler, the times do not fall strictly, or they do not end at 0.
+        If the sampler is unknown, or the times do not decrease strictly to 0.
     DataError
         If the samples are not finite.
     """
@@ -75,7 +74,7 @@ def multistep(
 
 
 def _scheduler(sampler: str, times: Sequence[float]) -> Any:
-    """Make a scheduler with these times; it holds a state and serves one batch."""
+    """Create a stateful scheduler with these times for one batch."""
     if sampler not in MULTISTEP:
         raise ConfigError(
             f'Unknown sampler "{sampler}" of a flow: choose one of {", ".join(MULTISTEP)}.'
@@ -91,8 +90,8 @@ def _scheduler(sampler: str, times: Sequence[float]) -> Any:
     else:
         scheduler = DPMSolverMultistepScheduler(**shared)
         scheduler.set_timesteps(len(times) - 1)
-        # Takes no times of one's own; of a flow, its sigmas are the times.
+        # Has no argument for times; for a flow, its sigmas are the times.
         scheduler.sigmas = torch.tensor(times, dtype=torch.float32)
-    # Else it looks for its place by the timestep, in whole thousandths that may be twice the same.
+    # Otherwise it looks up timesteps in thousandths, which may be ambiguous.
     scheduler.set_begin_index(0)
     return scheduler

@@ -1,10 +1,10 @@
-"""The noise of a sample, at every step of the sampler, as a function of the sample alone.
+"""Noise of a sample at every sampler step, as a function of the sample alone.
 
 Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a counter-based
-generator: a key names a stream, and any place in the stream is reached at once. The key is made
-of the experiment and the two seeds; the sample's index and the step are written into the upper
-half of the 256-bit counter, so that every (sample, step) owns a block of 2^128 draws that no
-other touches. Batch size, number of devices and restarts do not enter.
+generator: a key selects a stream, and any position is reached directly. The key depends on the
+experiment and the two seeds; the sample's index and the step are in the upper half of the 256-bit
+counter, so that every (sample, step) has its own block of 2^128 draws. Batch size, number of
+devices and restarts have no effect.
 """
 
 import hashlib
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 NoiseSource = Callable[[int], Tensor]
-"""Gives the noise [N, ...] of a batch at a step: step 0 is the initial state, 1, 2, … what a
-stochastic sampler adds on its way."""
+"""Maps a step to the noise [N, ...] of a batch: 0 is the initial state, 1, 2, … the steps of a
+stochastic sampler.
+"""
 
 
 class SampleNoise:
@@ -31,12 +32,12 @@ class SampleNoise:
     """
 
     def __init__(self, experiment: str, training_seed: int, sampling_seed: int) -> None:
-        # A separator that cannot stand in a number keeps different triples apart.
+        # A non-numeric separator keeps different triples distinct.
         name = f"{training_seed}\n{sampling_seed}\n{experiment}".encode()
         self._key = int.from_bytes(hashlib.sha256(name).digest()[:16], "little")
 
     def draw(self, sample_indices: Sequence[int], step: int, shape: Sequence[int]) -> Tensor:
-        """Noise of the given samples at one step.
+        """Draw the noise of samples at one step.
 
         Parameters
         ----------
@@ -54,7 +55,7 @@ class SampleNoise:
         """
         noise = np.empty((len(sample_indices), *shape), np.float32)
         for row, index in zip(noise, sample_indices, strict=True):
-            # Words of the counter from low to high; the low two count the draws.
+            # Words of the counter from low to high; the lower two count draws.
             bits = np.random.Philox(key=self._key, counter=[0, 0, step, int(index)])
             np.random.Generator(bits).standard_normal(dtype=np.float32, out=row)
         return torch.from_numpy(noise)
@@ -66,5 +67,5 @@ class SampleNoise:
         *,
         device: torch.device | str = "cpu",
     ) -> NoiseSource:
-        """Noise of one batch as the samplers ask for it: a function of the step."""
+        """Return the noise of a batch as a function of the step."""
         return lambda step: self.draw(sample_indices, step, shape).to(device)

@@ -1,7 +1,7 @@
-"""From noise to data: the stochastic sampler of the papers, and the ordinary differential equation.
+"""Samplers of flows: the papers' stochastic sampler, and the ordinary differential equation.
 
 Both integrate from t = 1 (noise) to t = 0 (data) along the linear path, see `interpolant`. The
-state is kept in double precision; the velocity is evaluated in the precision of the noise.
+state is in double precision; the velocity is evaluated in the precision of the noise.
 """
 
 import itertools
@@ -46,15 +46,15 @@ def euler_maruyama(
     velocity
         Velocity of the generator; evaluated `steps` times.
     noise
-        Noise [N, ...] as a function of the step: 0 for the initial state, 1 to steps - 1 for what
-        is added after each step but the last. Or the initial state alone; the later noise is then
-        drawn from `generator`.
+        Noise [N, ...] as a function of the step: 0 for the initial state, 1 to steps - 1 for the
+        noise after all steps but the last. Or only the initial state, with later noise from
+        `generator`.
     steps
-        Number of steps, 2 or more.
+        Number of steps, at least 2.
     last_time
         Time at which the last step starts, in (0, 1).
     generator
-        Source of the later noise where `noise` is a tensor; on the tensor's device.
+        Generator of later noise if `noise` is a tensor; on its device.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def euler_maruyama(
         drift = v - now * score_from_velocity(x, v, time)
         x = x + drift * difference
         if step < steps:
-            # Asked for only now: on a GPU the noise is drawn while the network is still running.
+            # Drawn only now: on a GPU the network is still running.
             x = x + (2 * now * abs(difference)) ** 0.5 * source(step).double()
     return check_finite(x).to(initial.dtype)
 
@@ -95,27 +95,26 @@ def ode(
 ) -> Tensor:
     """Sample by integrating dx = v dt over given times.
 
-    "euler" is of first order in the step. "heun" is of second: it averages the velocities at both
-    ends of the step (Karras et al. 2022, arXiv:2206.00364, algorithm 1 without noise). "adams2",
-    "adams3" and "adams4" are the Adams–Bashforth methods, which reuse earlier velocities (see
-    `morphpipe.transport.adams`); the first steps, with fewer of them to use, are of lower order.
-    The first step is Euler's, with an error of the square of its length: adams3 and adams4 reach
-    their order where the first steps are much shorter than the others.
+    "euler" is of first order. "heun" is of second order: it averages the velocities at both ends of
+    the step (Karras et al. 2022, arXiv:2206.00364, algorithm 1 without noise). "adams2", "adams3"
+    and "adams4" are the Adams–Bashforth methods, which reuse earlier velocities (see
+    `morphpipe.transport.adams`); the first steps, with fewer velocities, are of lower order. The
+    first step is Euler's, with an error quadratic in its length: adams3 and adams4 reach their
+    order if the first steps are much shorter than the others.
 
     Parameters
     ----------
     velocity
-        Velocity of the generator; evaluated once a step, by "heun" twice.
+        Velocity of the generator; evaluated once per step, twice by "heun".
     noise
-        Initial state [N, ...], or a function whose value at step 0 it is. No other step is asked
-        for.
+        Initial state [N, ...], or a function with that value at step 0.
     times
         From 1 to 0, see `morphpipe.transport.grids`.
     method
         One of `METHODS`.
     last_correction
-        Of "heun": whether the last step is corrected too. REPA's sampler and algorithm 1 of Karras
-        et al. take Euler's step there, and are spared the evaluation at the data's end.
+        Whether "heun" corrects the last step too. REPA's sampler and algorithm 1 of Karras et al.
+        use Euler's step there, which saves the evaluation at time 0.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def ode(
     Raises
     ------
     ConfigError
-        If the times do not fall strictly, or the method is unknown.
+        If the times do not decrease strictly, or the method is unknown.
     DataError
         If the samples are not finite.
     """
@@ -141,7 +140,7 @@ def ode(
         at = torch.full((len(x),), time, dtype=torch.float64, device=x.device)
         return _evaluate(velocity, x, at, initial.dtype)
 
-    # The latest first.
+    # Latest first.
     known: deque[Tensor] = deque(maxlen=_ORDERS.get(method, 1))
     for step, (now, following) in enumerate(itertools.pairwise(times)):
         known.appendleft(evaluate(x, now))
