@@ -57,7 +57,7 @@ def test_missing_shard_is_named(kinds, disk):
 
 def test_what_is_not_there_is_said(kinds, disk, monkeypatch):
     assert "NOT_SET is not set" in stage_shards(kinds, "$NOT_SET/here")
-    assert "no folder" in stage_shards(kinds, "$NODE_DISK/none")
+    assert "does not exist on this node" in stage_shards(kinds, "$NODE_DISK/none")
     free = shutil.disk_usage(disk)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     assert "has 0.0 GB left" in stage_shards(kinds, "$NODE_DISK")

@@ -84,7 +84,7 @@ def test_half_precision_is_stored_and_loaded(training, images, tmp_path):
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        ((2, 1, 15, 32), np.uint8, "crop of 16 pixels has to fit into the fields"),
+        ((2, 1, 15, 32), np.uint8, "crop of 16 pixels must fit into the fields"),
         ((2, 1, 32, 32), np.uint16, "8-bit"),
         ((2, 32, 32), np.uint8, r"\[N, C, H, W\]"),
         ((0, 1, 32, 32), np.uint8, "8-bit"),

@@ -252,7 +252,7 @@ def test_shortened_archive_is_noticed(make_fields, tmp_path):
         read_images(fields)
     with pytest.raises(DataError, match=r"a\.zip"):
         read_fields(path)
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         members(path)
 
 
@@ -280,14 +280,14 @@ def test_renamed_archive_does_not_read_another(make_fields, tmp_path):
     make_fields(tmp_path / "a.zip", seed=0)
     (tmp_path / "a.zip").rename(tmp_path / "b.zip")
     make_fields(tmp_path / "a.zip", seed=1)
-    with pytest.raises(DataError, match=r"b\.zip was called 'a\.zip'"):
+    with pytest.raises(DataError, match=r"b\.zip was written as 'a\.zip'"):
         read_fields(tmp_path / "b.zip")
 
 
 def test_zip_without_a_table_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("readme", "nothing")
-    with pytest.raises(DataError, match=r"holds no fields\.parquet"):
+    with pytest.raises(DataError, match=r"has no fields\.parquet"):
         read_fields(tmp_path / "a.zip")
 
 

@@ -156,7 +156,7 @@ def test_parquet_under_any_name(tmp_path):
 
 
 def test_missing_table_and_wrong_prefix(tmp_path):
-    with pytest.raises(DataError, match=r"There is no table of planes"):
+    with pytest.raises(DataError, match=r"table of planes .* does not exist"):
         read_load_data(tmp_path / "none.csv", ROHBAN)
     with pytest.raises(DataError, match=r"does not start with the dataset's `path_prefix` /x"):
         _read(_table(), tmp_path, path_prefix="/x")

@@ -86,7 +86,7 @@ def test_sheet_without_plates_is_an_error(tmp_path):
     path = write(tmp_path / "sheet.csv", [{"well": "A01"}])
     with pytest.raises(DataError, match="no column `plate`"):
         sheet_plates(path)
-    with pytest.raises(DataError, match="no sample sheet"):
+    with pytest.raises(DataError, match="does not exist"):
         sheet_plates(tmp_path / "nowhere.csv")
 
 

@@ -66,7 +66,7 @@ def test_what_cannot_be_read_is_said(tmp_path, content, message):
 
 
 def test_a_table_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="There is no plate map"):
+    with pytest.raises(DataError, match=r"plate map .* does not exist"):
         read_user_table(tmp_path / "map.csv", "plate map")
 
 
@@ -78,9 +78,9 @@ def test_damaged_compression_is_said(tmp_path):
 def test_a_sheet_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(user_tables, "LARGEST", 1 << 20)
     bomb = gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20))
-    with pytest.raises(DataError, match="more than 1 MB when it is unpacked, too much for a table"):
+    with pytest.raises(DataError, match="more than 1 MB when it is unpacked, too much for"):
         read(tmp_path, bomb)
-    with pytest.raises(DataError, match="has more than 1 MB, too much for a table"):
+    with pytest.raises(DataError, match="has more than 1 MB, too much for a text table"):
         read(tmp_path, b"a,b\n" + b"1,2\n" * (1 << 19))
 
 

@@ -77,7 +77,9 @@ def test_colour_of_channels_in_another_order_stops(make_fields, tmp_path):
 def test_view_that_the_encoder_cannot_take_stops_before_reading(make_fields, tmp_path):
     fields, _ = make_fields(tmp_path / "a.zip", 3)
     (tmp_path / "a.zip").unlink()
-    with pytest.raises(ConfigError, match="mean cannot see the view 'ER'; it can see all, DNA"):
+    with pytest.raises(
+        ConfigError, match="mean does not support the view 'ER'; choose from all, DNA"
+    ):
         _extract(fields, MeanEncoder(), tmp_path, ["all", "ER"])
 
 

@@ -89,9 +89,9 @@ def test_a_table_without_a_column_is_refused(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     write_parquet(pa.table({"field_id": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="no feature table"):
+    with pytest.raises(DataError, match="not a feature table"):
         read_features([tmp_path / "a.parquet"])
     with pytest.raises(DataError, match=r"none\.parquet"):
         read_features([tmp_path / "none.parquet"])
-    with pytest.raises(DataError, match="no feature tables"):
+    with pytest.raises(DataError, match="not a feature tables"):
         read_features([])

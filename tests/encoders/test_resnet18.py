@@ -95,7 +95,7 @@ def test_files_that_are_no_such_network_are_errors(tmp_path):
     with pytest.raises(WeightsError, match="cannot be read"):
         ResNet18.load(tmp_path / "noise")
     save_file({"mean": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(WeightsError, match="no ResNet-18"):
+    with pytest.raises(WeightsError, match="not a ResNet-18"):
         ResNet18.load(tmp_path / "other")
 
 

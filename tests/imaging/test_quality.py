@@ -210,7 +210,7 @@ def test_reasons_by_hand():
 
 
 def test_reasons_refuses_limits_that_cannot_be_applied():
-    with pytest.raises(ConfigError, match="no quality limit max_focus"):
+    with pytest.raises(ConfigError, match="quality limit max_focus"):
         reasons({"focus_DNA": -2.0}, {"max_focus": 0})
     with pytest.raises(ConfigError, match="nuclei were not counted"):
         reasons({"focus_DNA": -2.0}, {"min_nuclei": 1})

@@ -160,7 +160,7 @@ def test_a_field_measured_twice_is_noticed(write):
 def test_what_is_no_table_of_measurements_is_said(tmp_path):
     with pytest.raises(DataError, match="no tables of measurements"):
         read_image_measurements([])
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         read_source(tmp_path / "missing.parquet")
     write_parquet(pa.table({"x": [1]}), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="names no CellProfiler pipeline"):

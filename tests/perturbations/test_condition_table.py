@@ -212,10 +212,10 @@ def test_a_table_of_ones_own(fields, tmp_path):
     np.testing.assert_array_equal(found, [[0, 0], [1, 2], [3, 4], [5, 6]])
     assert table.columns == ("x", "y")
     path.write_text("compound,x\naspirin,1\n")
-    with pytest.raises(DataError, match="begins with 'compound'"):
+    with pytest.raises(DataError, match="not 'compound'"):
         _build(fields, kind="table", file=str(path))
     path.write_text("aspirin,1\n")
-    with pytest.raises(DataError, match="begins with 'aspirin'"):
+    with pytest.raises(DataError, match="not 'aspirin'"):
         _build(fields, kind="table", file=str(path))
 
 
@@ -248,9 +248,9 @@ def test_written_and_read_again(fields, tmp_path, concentration):
 def test_what_is_no_table_of_conditions(fields, tmp_path):
     path = tmp_path / "other.parquet"
     fields.to_parquet(path)
-    with pytest.raises(DataError, match="is no table of conditions"):
+    with pytest.raises(DataError, match="is not a table of conditions"):
         ConditionTable.read(path)
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         ConditionTable.read(tmp_path / "absent.parquet")
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_standardised():
     ethanol = descriptors("CCO")
     with pytest.raises(DataError, match="1 compounds cannot be standardised"):
         standardise(ethanol[None])
-    with pytest.raises(DataError, match="No descriptor tells the 2 compounds apart"):
+    with pytest.raises(DataError, match="No descriptor distinguishes the 2 compounds"):
         standardise(np.stack([ethanol, ethanol]))
 
 

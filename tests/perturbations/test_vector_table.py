@@ -47,7 +47,7 @@ def test_parquet(tmp_path):
     assert (table.names, table.columns) == (("a", "b"), ("x", "y"))
     np.testing.assert_array_equal(table.vectors, [[1, 0.5], [2, -0.5]])
     frame.assign(y=["up", "down"]).to_parquet(path)
-    with pytest.raises(DataError, match="column y holds"):
+    with pytest.raises(DataError, match="column y has"):
         read_vectors(path)
     frame.assign(y=[0.5, None]).to_parquet(path)
     with pytest.raises(DataError, match="'b': number 2 is empty"):
@@ -62,7 +62,7 @@ def test_parquet(tmp_path):
     [
         ("", "no rows"),
         ("perturbation,x\n", "no rows"),
-        ("a,1,2\nb,1\n", "'b': 1 numbers, where the first row has 2"),
+        ("a,1,2\nb,1\n", "'b': 1 numbers, but the first row has 2"),
         ("a\n", "0 numbers"),
         ("a,1\nb,one\n", "line 2: number 1 is 'one'"),
         ("perturbation,x\na,1\nx,y\n", "line 3: number 1 is 'y'"),
@@ -80,7 +80,7 @@ def test_what_is_no_table_of_vectors_stops(tmp_path, text, said):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(DataError, match="There is no table"):
+    with pytest.raises(DataError, match="does not exist"):
         read_vectors(tmp_path / "absent.csv")
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(gzip.compress(ROWS.encode() * 100)[:-20])

@@ -35,7 +35,7 @@ def test_text_and_back(tmp_path):
 
 @pytest.mark.parametrize("label", ["c", None, float("nan")])
 def test_unknown_labels_are_named_with_the_known(label):
-    with pytest.raises(DataError, match="is not known to the generator; it knows a, b"):
+    with pytest.raises(DataError, match="is unknown to the generator; it knows a, b"):
         Vocabulary(("a", "b"), ("x",), ("orf", "orf")).perturbation_indices(["a", label, "z"])
 
 
@@ -57,5 +57,5 @@ def test_several_controls_and_kinds_stand_side_by_side():
 
 
 def test_one_name_of_two_kinds_is_refused():
-    with pytest.raises(DataError, match="'RAB30' is of the kinds crispr and orf"):
+    with pytest.raises(DataError, match="'RAB30' has the kinds crispr and orf"):
         vocabulary_of(_fields([("x", "RAB30", "orf", "none"), ("x", "RAB30", "crispr", "none")]))

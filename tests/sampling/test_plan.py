@@ -164,9 +164,9 @@ def test_list_of_conditions(tmp_path):
     ("text", "message"),
     [
         ("cell_type,perturbation\nU2OS,a\n", "lacks the columns images"),
-        ("cell_type,perturbation,images\nU2OS,zz,1\n", "perturbation 'zz' is not known"),
-        ("cell_type,perturbation,images\nHeLa,a,1\n", "cell type 'HeLa' is not known"),
-        ("cell_type,perturbation,images\nU2OS,,1\n", "perturbation '' is not known"),
+        ("cell_type,perturbation,images\nU2OS,zz,1\n", "perturbation 'zz' is unknown"),
+        ("cell_type,perturbation,images\nHeLa,a,1\n", "cell type 'HeLa' is unknown"),
+        ("cell_type,perturbation,images\nU2OS,,1\n", "perturbation '' is unknown"),
         ("cell_type,perturbation,images\nU2OS,a,0\n", "positive integer"),
         ("cell_type,perturbation,images\nU2OS,a,1.5\n", "positive integer"),
         ("cell_type,perturbation,images\nU2OS,a,\n", "positive integer"),
@@ -198,7 +198,7 @@ def test_bad_lists_of_conditions(tmp_path, text, message):
 
 
 def test_missing_list_of_conditions(tmp_path):
-    with pytest.raises(DataError, match="There is no list of conditions"):
+    with pytest.raises(DataError, match=r"list of conditions .* does not exist"):
         read_conditions(tmp_path / "none.csv", VOCABULARY)
 
 

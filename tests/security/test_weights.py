@@ -53,7 +53,7 @@ def test_one_file_of_two_formats_runs_no_code(tmp_path, trap):
         archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/version", b"3\n")
     assert read_state_dict(path).keys() == {"x"}
-    with pytest.raises(WeightsError, match="does not hold torch-fidelity's Inception"):
+    with pytest.raises(WeightsError, match="does not contain torch-fidelity's Inception"):
         InceptionEncoder(path)
     assert not ran.exists()
     # The file is the danger that it is meant to be.

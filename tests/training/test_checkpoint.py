@@ -81,7 +81,7 @@ def test_damage_is_noticed(saved, name):
 
 
 def test_missing_checkpoint_is_said_with_what_one_is(tmp_path):
-    with pytest.raises(DataError, match=r"is not a checkpoint .*nowhere\. A checkpoint is a"):
+    with pytest.raises(DataError, match=r"nowhere is not a checkpoint\. A checkpoint is a"):
         read_state(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"lacks state\.json"):
         read_state(tmp_path)

@@ -31,7 +31,7 @@ def test_closed_forms():
     assert shifted_grid(4, 3.0) == pytest.approx([1, 0.9, 0.75, 0.5, 0])
     assert shifted_grid(4, 1 / 3) == pytest.approx([1, 0.5, 0.25, 0.1, 0])
     assert shifted_grid(7, 1.0) == pytest.approx(uniform_grid(7))
-    with pytest.raises(ConfigError, match="above 0, not -1"):
+    with pytest.raises(ConfigError, match="positive, not -1"):
         shifted_grid(4, -1)
 
 

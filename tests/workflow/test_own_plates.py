@@ -133,7 +133,7 @@ def test_mistakes_in_the_sheet_stop_before_the_first_job(workflow_in, configurat
     }
     stopped = workflow_in("none", configuration).run("-n", check=False)
     assert stopped.returncode
-    assert "There is no sample sheet" in stopped.stderr + stopped.stdout
+    assert "does not exist" in stopped.stderr + stopped.stdout
     assert "Traceback" not in stopped.stderr + stopped.stdout
 
 

@@ -1,1 +1,1 @@
-"""Images to latents and back."""
+"""Autoencoders: images to latents and back."""

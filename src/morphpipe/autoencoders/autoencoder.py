@@ -1,4 +1,4 @@
-"""Images to latents and back with diffusers' AutoencoderKL, on RGB or channel by channel."""
+"""Encode images to latents and decode them with diffusers' AutoencoderKL, as RGB or per channel."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from morphpipe.core.json_files import read_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
-# Pixels of the planes that a CPU takes at once: the activations of more leave its caches, which
-# makes a plane half as slow again (docs/training.md).
+# Pixels per pass on a CPU: with more, activations exceed its caches, which makes a plane 1.5 times
+# as slow (docs/training.md).
 _CPU_PIXELS = 2**17
 
 
@@ -33,9 +33,9 @@ class Autoencoder:
     model
         The network, on its device, in evaluation mode.
     mode
-        `channels`: every plane is stacked three times, encoded alone, and the latents are
-        concatenated; decoding averages the three planes back to one (MorphGen, section 3).
-        `rgb`: one image of three planes.
+        `channels`: every plane is stacked three times and encoded separately, and the latents are
+        concatenated; decoding averages the three planes (MorphGen, section 3). `rgb`: one image of
+        three planes.
     mean, std
         [latent channels of one image]: latents are (z - mean) / std. Stable Diffusion's
         scaling factor 0.18215 is mean 0, std 1 / 0.18215.
@@ -51,12 +51,12 @@ class Autoencoder:
 
     @property
     def downsampling(self) -> int:
-        """Reduction of height and width."""
+        """Downsampling factor of height and width."""
         return int(2 ** (len(self.model.config["block_out_channels"]) - 1))
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return next(self.model.parameters()).device
 
     def fingerprint(self) -> str:
@@ -67,7 +67,7 @@ class Autoencoder:
         return digest.hexdigest()
 
     def latent_channels(self, image_channels: int) -> int:
-        """Channels of the latent of one field."""
+        """Latent channels of one field."""
         per_image = int(self.model.config["latent_channels"])
         return per_image * (image_channels if self.mode == "channels" else 1)
 
@@ -77,7 +77,7 @@ class Autoencoder:
         Raises
         ------
         DataError
-            When height or width is no multiple of the reduction.
+            If height or width is not a multiple of the downsampling factor.
         """
         channels, height, width = image_shape
         factor = self.downsampling
@@ -92,7 +92,7 @@ class Autoencoder:
 
     @torch.inference_mode()
     def moments(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean and standard deviation of the normalised latents.
+        """Encode images to the mean and standard deviation of normalised latents.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Autoencoder:
         Raises
         ------
         DataError
-            When the images are not of 8 bit, or see `latent_shape`.
+            If the images are not 8-bit, or see `latent_shape`.
         """
         if images.dtype != torch.uint8:
             raise DataError(
@@ -130,7 +130,7 @@ class Autoencoder:
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor, image_channels: int) -> torch.Tensor:
-        """Fields from latents.
+        """Decode latents to fields.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class Autoencoder:
         return images.reshape(number, image_channels, *images.shape[2:])
 
     def _parts(self, planes: torch.Tensor, pixels: int) -> Sequence[torch.Tensor]:
-        """What the network takes at once, each plane being an image of so many pixels."""
+        """Split planes of the given number of pixels into parts for the network."""
         at_once = max(_CPU_PIXELS // pixels, 1) if self.device.type == "cpu" else len(planes)
         return [
             part.contiguous(memory_format=torch.channels_last) for part in planes.split(at_once)
@@ -183,27 +183,27 @@ def load_autoencoder(
 ) -> Autoencoder:
     """Load an AutoencoderKL in diffusers' layout.
 
-    It computes in float32, or in bfloat16 where the device does so itself and the weights' own
-    configuration allows it (`force_upcast: false`, as the workflow's own autoencoders have it).
+    It computes in float32, or in bfloat16 if the device supports it and the weights' configuration
+    allows it (`force_upcast: false`, as for autoencoders trained by the workflow).
 
     Parameters
     ----------
     folder
-        With `config.json` and `diffusion_pytorch_model.safetensors`, or a pipeline's folder that
-        holds these in `vae/`.
+        Folder with `config.json` and `diffusion_pytorch_model.safetensors`, or a pipeline's folder
+        with these in `vae/`.
     mode
         See `Autoencoder`.
     scaling_factor
         Overrides the one in `config.json`.
     device
-        Where to put the network.
+        Device of the network.
 
     Raises
     ------
     WeightsError
-        When a file is missing, does not fit, or holds numbers that are not finite.
+        If a file is missing, does not fit, or is not finite.
     DataError
-        When a file is another than its record says.
+        If a file differs from its record.
     """
     folder = Path(folder)
     if (folder / "vae" / "config.json").is_file():
@@ -216,10 +216,10 @@ def load_autoencoder(
             )
         check_recorded(folder / name)
     try:
-        # diffusers reads it without bounds.
+        # diffusers reads it without limits.
         read_json(folder / CONFIG)
-        # diffusers' own loader knows the older names of the attention's tensors, which
-        # stabilityai/sd-vae-ft-mse has.
+        # diffusers' loader converts the older names of attention tensors in
+        # stabilityai/sd-vae-ft-mse.
         model, found = AutoencoderKL.from_pretrained(
             folder,
             local_files_only=True,
@@ -236,7 +236,7 @@ def load_autoencoder(
     if faults:
         raise WeightsError(
             f"The weights in {folder} do not fit their config.json: {len(faults)} tensors are "
-            f"missing, unknown or of another shape, among them {faults[0]}."
+            f"missing, unknown or of another shape, e.g. {faults[0]}."
         )
     check_finite(model.state_dict(), folder / WEIGHTS)
     config = model.config

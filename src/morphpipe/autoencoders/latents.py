@@ -1,4 +1,4 @@
-"""Caching latent moments: every field and orientation through the encoder once."""
+"""Cache latent moments: encode every field and orientation once."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from morphpipe.tables.manifest import ChannelManifest
 def codec_input(
     images: NDArray[np.uint8], manifest: ChannelManifest, mode: ImageMode
 ) -> NDArray[np.uint8]:
-    """What a codec sees of fields [N, C, H, W]: all planes, or their RGB rendering."""
+    """Prepare fields [N, C, H, W] for a codec: all planes, or their RGB rendering."""
     if mode == "channels":
         return images
     return np.ascontiguousarray(np.moveaxis(to_rgb(images, manifest.names, manifest.rgb), -1, 1))
@@ -51,13 +51,13 @@ def cache_moments(
     transforms
         Dihedral transforms to cache, see `morphpipe.imaging.dihedral`.
     batch_size
-        Fields at once.
+        Fields per batch.
 
     Raises
     ------
     DataError
-        When a field cannot be read or encoded, or an RGB codec is to see channels that have no
-        RGB rendering, see `morphpipe.imaging.rgb.to_rgb`.
+        If a field cannot be read or encoded, or has no RGB rendering for an RGB codec, see
+        `morphpipe.imaging.rgb.to_rgb`.
     """
     first = fields.table.slice(0, 1).to_pylist()[0]
     channels = len(fields.manifest.channels) if codec.mode == "channels" else 3

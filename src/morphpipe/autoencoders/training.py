@@ -1,4 +1,4 @@
-"""Training a small AutoencoderKL on the planes of the data at hand."""
+"""Train a small AutoencoderKL on the planes of a dataset."""
 
 import copy
 import json
@@ -23,18 +23,18 @@ from morphpipe.core.errors import DataError, TrainingError
 from morphpipe.core.storage import atomic_path
 from morphpipe.imaging.dihedral import apply
 
-# Of rounding to 8 bits, with intensities from -1 to 1.
+# Variance of rounding to 8 bits, with intensities from -1 to 1.
 ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 
 
 @dataclass
 class CodecTraining:
-    """A trained autoencoder and how it came about.
+    """A trained autoencoder with its history.
 
     Attributes
     ----------
     model
-        In evaluation mode; its configuration holds the mean and deviation of its latents.
+        In evaluation mode; its configuration has the mean and deviation of its latents.
     history
         One entry per logged step: `step`, `loss`, `mse`, `kl`.
     """
@@ -46,9 +46,9 @@ class CodecTraining:
 def _crops(
     images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
 ) -> torch.Tensor:
-    """Random crops of images, turned: float32 [number, 3, size, size] from -1 to 1.
+    """Random, rotated crops of images: float32 [number, 3, size, size] from -1 to 1.
 
-    Of images [N, C, H, W] one plane each, stacked three times.
+    From images [N, C, H, W], each crop has one plane, stacked three times.
     """
     crops = np.empty((number, 1, size, size), np.uint8)
     fields = random.integers(len(images), size=number)
@@ -66,7 +66,7 @@ def _crops(
 def _rgb_crops(
     images: NDArray[np.uint8], random: np.random.Generator, number: int, size: int
 ) -> torch.Tensor:
-    """Random crops of RGB images, turned: float32 [number, 3, size, size] from -1 to 1."""
+    """Random, rotated crops of RGB images: float32 [number, 3, size, size] from -1 to 1."""
     crops = np.empty((number, 3, size, size), np.uint8)
     fields = random.integers(len(images), size=number)
     tops = random.integers(images.shape[2] - size + 1, size=number)
@@ -79,23 +79,23 @@ def _rgb_crops(
 
 
 def _rate(step: int, steps: int) -> float:
-    """Share of the learning rate: 100 steps of warm-up, then a cosine to nothing."""
+    """Factor of the learning rate: 100 steps of warm-up, then cosine decay to 0."""
     return min((step + 1) / 100, 1.0) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _texture_filters() -> torch.Tensor:
-    """The eight 3x3 filters of the cosine transform without its mean: float32 [8, 1, 3, 3]."""
+    """The eight non-constant 3x3 cosine filters: float32 [8, 1, 3, 3]."""
     rows = dct(np.eye(3), norm="ortho", axis=0)
     filters = np.einsum("ai,bj->abij", rows, rows).reshape(9, 1, 3, 3)
     return torch.from_numpy(filters[1:]).float()
 
 
 def texture_energies(planes: torch.Tensor) -> list[torch.Tensor]:
-    """Log energies of a plane's texture: local mean squares of its detail at three sizes.
+    """Compute log texture energies: local mean squares of detail at three scales.
 
-    The plane is reduced by 1, 2 and 4, filtered by the 3x3 cosine transform without its mean
-    (Unser 1986, Signal Processing 11, 61-79), squared, and averaged over windows of 9, 5 and 3
-    pixels. What rounding to 8 bits adds is the least energy there is.
+    The plane is reduced by 1, 2 and 4, filtered by the non-constant 3x3 cosine transform (Unser
+    1986, Signal Processing 11, 61-79), squared, and averaged over windows of 9, 5 and 3 pixels. The
+    minimum energy is that of rounding to 8 bits.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _planes(images: torch.Tensor, mode: ImageMode) -> torch.Tensor:
     """Single planes [N, 1, H, W] of images [n, 3, H, W]: their means, or red, green and blue."""
     if mode == "rgb":
         return images.flatten(0, 1).unsqueeze(1)
-    return images.mean(dim=1, keepdim=True)  # as `Codec.decode` has it
+    return images.mean(dim=1, keepdim=True)  # as in `Codec.decode`
 
 
 def _edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,7 +142,7 @@ def train_autoencoder(
     device: str | torch.device = "cpu",
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> CodecTraining:
-    """Train an AutoencoderKL on single planes, each stacked three times, or on RGB images.
+    """Train an AutoencoderKL on single planes (stacked three times) or RGB images.
 
     The loss is the squared error, the squared error of the image gradients times
     `settings.edge_weight`, that of log texture energies (`texture_energies`) times
@@ -155,17 +155,17 @@ def train_autoencoder(
     settings
         Sizes and optimization.
     device
-        Where to train.
+        Device for training.
     report
         Called with every entry of the history.
 
     Raises
     ------
     DataError
-        When the images are not of 8 bit or RGB images not of three planes, or a crop does not fit
-        into a field or the reduction does not divide it.
+        If the images are not 8-bit, RGB images do not have three planes, or a crop does not fit
+        into a field or is not divisible by the downsampling factor.
     TrainingError
-        When the loss is no longer finite.
+        If the loss is no longer finite.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise DataError(
@@ -177,12 +177,12 @@ def train_autoencoder(
     size, factor = settings.crop, settings.downsampling
     if size > min(images.shape[2:]) or size % factor:
         raise DataError(
-            f"The codec's crop of {size} pixels has to fit into the fields "
-            f"({images.shape[2]}x{images.shape[3]}) and to be a multiple of {factor}."
+            f"The codec's crop of {size} pixels must fit into the fields "
+            f"({images.shape[2]}x{images.shape[3]}) and be a multiple of {factor}."
         )
     draw = _rgb_crops if settings.image_mode == "rgb" else _crops
     place = torch.device(device)
-    # Channels last costs a CPU a fifth more: its group norms run backward slowly in it.
+    # Channels last is a fifth slower on a CPU, because of the backward pass of group norms.
     layout = torch.channels_last if place.type == "cuda" else torch.contiguous_format
     torch.manual_seed(settings.seed)
     random = np.random.default_rng(settings.seed)
@@ -196,7 +196,7 @@ def train_autoencoder(
         latent_channels=settings.latent_channels,
         norm_num_groups=settings.norm_num_groups,
         sample_size=size,
-        force_upcast=False,  # it is trained in bfloat16 as well
+        force_upcast=False,  # it was trained in bfloat16
     ).to(device, memory_format=layout)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
@@ -246,7 +246,7 @@ def train_autoencoder(
 
 @torch.inference_mode()
 def _store_latent_statistics(model: AutoencoderKL, crops: list[torch.Tensor]) -> None:
-    """Put mean and deviation of the latents, per latent channel, into the model's configuration."""
+    """Store mean and deviation per latent channel in the model's configuration."""
     device = next(model.parameters()).device
     stacked = torch.cat(
         [model.encode(part.to(device)).latent_dist.sample().float() for part in crops]
@@ -258,22 +258,22 @@ def _store_latent_statistics(model: AutoencoderKL, crops: list[torch.Tensor]) ->
 
 
 def save_autoencoder(model: AutoencoderKL, folder: str | Path, *, half: bool = False) -> None:
-    """Write an autoencoder in diffusers' own layout, atomically.
+    """Write an autoencoder in diffusers' layout, atomically.
 
     Parameters
     ----------
     model
         The autoencoder.
     folder
-        Will hold `config.json` and `diffusion_pytorch_model.safetensors`.
+        Output folder for `config.json` and `diffusion_pytorch_model.safetensors`.
     half
-        Store float16, for weights that are passed on.
+        Store float16, for sharing weights.
     """
-    # Not `from_config`, which drops what was registered after the making: the latents' statistics.
+    # Not `from_config`, which drops the latents' statistics, registered after construction.
     stored = copy.deepcopy(model).half() if half else model
     with atomic_path(folder) as temporary:
         stored.save_pretrained(temporary, safe_serialization=True)
-        # Where it was loaded from says something about a machine and nothing about the weights.
+        # Drop the path it was loaded from, which is not a property of the weights.
         config = json.loads((temporary / "config.json").read_text("utf-8"))
         config.pop("_name_or_path", None)
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

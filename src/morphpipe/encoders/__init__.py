@@ -1,1 +1,1 @@
-"""Encoders: images to features, for alignment, metrics and probes alike."""
+"""Encoders: images to features, for alignment, metrics and probes."""

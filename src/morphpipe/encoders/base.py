@@ -1,8 +1,8 @@
-"""What every encoder takes and answers.
+"""The interface of encoders.
 
-A *view* is what of the images an encoder sees: "all" channels, one channel by its name, or "rgb",
-a rendering in colour. For "all" and for a channel the images hold all channels, in the order of
-the channel manifest; for "rgb" they hold red, green and blue.
+A *view* is the input of an encoder: "all" channels, one channel by name, or "rgb", a rendering in
+colour. For "all" and channels the images have all channels, in the order of the channel manifest;
+for "rgb" they have red, green and blue.
 """
 
 from abc import ABC, abstractmethod
@@ -23,13 +23,13 @@ class Encoder(ABC):
     Attributes
     ----------
     name
-        Name of the network, as the report calls it.
+        Name of the network in the report.
     width
-        Number of features d of an image, whatever the view.
+        Number of features d per image, for all views.
     views
-        The views it can serve.
+        The supported views.
     preprocessing
-        What happens to the pixels before the network, in words.
+        Description of the preprocessing of pixels.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def embed(self, images: Tensor, view: str) -> Tensor:
-        """Features of images.
+        """Compute features of images.
 
         Parameters
         ----------
@@ -56,17 +56,17 @@ class Encoder(ABC):
         Raises
         ------
         ConfigError
-            If the encoder does not serve the view.
+            If the encoder does not support the view.
         DataError
-            If the images are not of the type or shape that the view needs.
+            If the images have the wrong type or shape for the view.
         """
 
     def embed_views(self, images: Tensor, views: Sequence[str]) -> dict[str, Tensor]:
-        """Features of several views of the same images, in as few passes as the encoder can."""
+        """Compute features of several views of the same images, in as few passes as possible."""
         return {view: self.embed(images, view) for view in views}
 
     def check_view(self, view: str) -> None:
-        """Raise ConfigError unless the encoder serves the view."""
+        """Raise ConfigError unless the encoder supports the view."""
         if view not in self.views:
             raise ConfigError(
                 f'{self.name} does not serve the view "{view}": choose one of '
@@ -75,7 +75,7 @@ class Encoder(ABC):
 
 
 class TokenEncoder(Encoder):
-    """An encoder whose features have places, so that a generator can be aligned with it.
+    """An encoder with spatial tokens, for alignment of generators.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class TokenEncoder(Encoder):
 
     @abstractmethod
     def tokens(self, images: Tensor) -> Tensor:
-        """Tokens of images with all channels.
+        """Compute tokens of images with all channels.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class TokenEncoder(Encoder):
         Returns
         -------
         Tensor
-            float32 [N, T, token_width], the T tokens row by row of `token_grid`.
+            float32 [N, T, token_width], the T tokens in row order of `token_grid`.
         """
 
     @abstractmethod
@@ -106,11 +106,11 @@ class TokenEncoder(Encoder):
 
 
 def check_images(images: Tensor, channels: int, name: str) -> None:
-    """Raise DataError unless the images are uint8 [N, channels, H, W] with N of 1 or more."""
+    """Raise DataError unless the images are uint8 [N, channels, H, W] with N >= 1."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != channels:
         raise DataError(
-            f"{name} needs 8-bit images of shape [N, {channels}, H, W], but was given "
-            f"{images.dtype} of shape {list(images.shape)}: check the view and the channels."
+            f"{name} needs 8-bit images of shape [N, {channels}, H, W], but got {images.dtype} of "
+            f"shape {list(images.shape)}: check the view and the channels."
         )
     if not len(images):
-        raise DataError(f"{name} was given no images.")
+        raise DataError(f"{name} got no images.")

@@ -17,14 +17,14 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
-    """The file with an encoder's weights.
+    """Return the file with an encoder's weights.
 
     Parameters
     ----------
     settings
         The encoder's configuration, plain values.
     record
-        Weights that the workflow trained, or `weights.json` beside fetched ones.
+        Weights trained by the workflow, or `weights.json` of downloaded ones.
     """
     record = Path(record)
     if settings["kind"] == "resnet18":
@@ -34,14 +34,14 @@ def weights_file(settings: dict[str, Any], record: str | Path) -> Path:
 
 
 def record_in(folder: str | Path, settings: dict[str, Any]) -> Path:
-    """What `weights_file` is to be given for an encoder's folder."""
+    """Return the `record` argument of `weights_file` for an encoder's folder."""
     return Path(folder) / (WEIGHTS_NAME if settings["kind"] == "resnet18" else RECORD)
 
 
 def load_encoder(
     name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
 ) -> Encoder:
-    """Build an encoder under its name in the configuration, on the best device."""
+    """Build an encoder by its configuration, on the best device."""
     options = {}
     if settings["kind"] == "openphenom":
         options = {"norm": settings["norm"], "joined": settings["channels"]}
@@ -59,17 +59,17 @@ def load_encoder(
 def load_token_encoder(
     name: str, settings: dict[str, Any], record: str | Path, channels: Sequence[str]
 ) -> TokenEncoder:
-    """Like `load_encoder`, for an encoder that a generator is aligned with.
+    """Like `load_encoder`, for an alignment encoder.
 
     Raises
     ------
     ConfigError
-        When the encoder gives no tokens.
+        If the encoder has no tokens.
     """
     encoder = load_encoder(name, settings, record, channels)
     if not isinstance(encoder, TokenEncoder):
         raise ConfigError(
-            f"The encoder {name} gives no tokens to align with: choose one of kind openphenom or "
+            f"The encoder {name} has no tokens for alignment: choose one of kind openphenom or "
             "resnet18."
         )
     return encoder
@@ -88,13 +88,13 @@ def extract_shard(
     Raises
     ------
     ConfigError
-        When the encoder can take none of the views.
+        If the encoder supports none of the views.
     """
     encoder = load_encoder(name, settings, record, fields.manifest.names)
     wanted = expand_views(views, encoder, fields.manifest.names)
     if not wanted:
         raise ConfigError(
-            f"The encoder {name} can take none of the views {', '.join(views)}; it can take "
+            f"The encoder {name} supports none of the views {', '.join(views)}; choose from "
             f"{', '.join(encoder.views)}."
         )
     with atomic_path(folder) as temporary:

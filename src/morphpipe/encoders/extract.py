@@ -1,4 +1,4 @@
-"""Features and alignment targets of whole shards: every image through an encoder once."""
+"""Extract features and alignment targets of shards: each image is encoded once."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from morphpipe.tables.manifest import ChannelManifest
 
 
 def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]) -> list[str]:
-    """The views that are asked for and that an encoder can take; `channels` means each channel."""
+    """Resolve requested views to those that an encoder supports; `channels` means each channel."""
     wanted: list[str] = []
     for view in views:
         wanted.extend(channels if view == "channels" else [view])
@@ -29,7 +29,7 @@ def expand_views(views: Sequence[str], encoder: Encoder, channels: Sequence[str]
 
 
 def rgb_planes(images: NDArray[np.uint8], manifest: ChannelManifest) -> torch.Tensor:
-    """Fields [n, C, H, W] as red, green and blue [n, 3, H, W], see `imaging.rgb.to_rgb`."""
+    """Render fields [n, C, H, W] as red, green and blue [n, 3, H, W], see `imaging.rgb.to_rgb`."""
     rgb = to_rgb(images, manifest.names, manifest.rgb)
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(rgb, -1, 1)))
 
@@ -47,33 +47,33 @@ def extract_features(
     weights_sha256: str,
     batch_size: int,
 ) -> None:
-    """Write the feature tables of a shard of fields, one file a view.
+    """Write the feature tables of a shard of fields, one file per view.
 
     Parameters
     ----------
     fields
         The rows.
     encoder
-        With the views it is asked for.
+        An encoder that supports the views.
     outputs
-        View to file.
+        File by view.
     kind, weights_sha256
         See `morphpipe.tables.feature_table.Extraction`.
     batch_size
-        Fields at once.
+        Fields per batch.
 
     Raises
     ------
     ConfigError
-        When the encoder cannot take a view.
+        If the encoder does not support a view.
     """
     for view in outputs:
         if view not in encoder.views:
             raise ConfigError(
-                f"The encoder {encoder.name} cannot see the view {view!r}; it can see "
+                f"The encoder {encoder.name} does not support the view {view!r}; choose from "
                 f"{', '.join(encoder.views)}."
             )
-    # An archive of crops may hold none: then there are features of no image, and their width.
+    # An archive of crops may be empty: then the table has no rows, but a width.
     nothing = np.zeros((0, encoder.width), np.float32)
     collected: dict[str, list[NDArray[np.float32]]] = {view: [nothing] for view in outputs}
     with FieldReader(fields) as reader, _progress(fields, batch_size, encoder.name) as progress:
@@ -115,12 +115,12 @@ def cache_targets(
     fields
         The shard's rows.
     encoder
-        Whose tokens to store.
+        Encoder of the tokens.
     path
-        Of the array shard, without suffix. Rows are float16 [tokens, d].
+        Path of the array shard, without suffix. Rows are float16 [tokens, d].
     grid
-        Rows and columns of the generator's tokens. Where the encoder has another grid, its
-        tokens are interpolated bilinearly (averaged where its grid is finer).
+        Rows and columns of the generator's tokens. If the encoder has another grid, its tokens are
+        interpolated bilinearly (averaged if its grid is finer).
     transforms
         Dihedral transforms to cache.
     batch_size
@@ -145,7 +145,7 @@ def cache_targets(
 
 
 def regrid(tokens: torch.Tensor, own: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
-    """Tokens [n, own rows * own columns, d] on another grid: [n, rows * columns, d]."""
+    """Resample tokens [n, own rows * own columns, d] to another grid: [n, rows * columns, d]."""
     if own == grid:
         return tokens
     maps = tokens.transpose(1, 2).unflatten(2, own)

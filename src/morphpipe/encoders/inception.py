@@ -1,7 +1,7 @@
 """Inception v3 with the weights of the Fréchet inception distance, through torch-fidelity.
 
-Heusel et al. 2017 (arXiv:1706.08500). Images are resized to 299x299 as TensorFlow 1 does it; the
-features are those of the last pooling layer (2,048).
+Heusel et al. 2017 (arXiv:1706.08500). Images are resized to 299x299 as in TensorFlow 1; features
+are those of the last pooling layer (2,048).
 """
 
 import tempfile
@@ -23,16 +23,16 @@ class InceptionEncoder(Encoder):
     Parameters
     ----------
     weights_path
-        torch-fidelity's weights (weights-inception-2015-12-05-6726825d.pth). Nothing is fetched.
+        torch-fidelity's weights (weights-inception-2015-12-05-6726825d.pth). Nothing is downloaded.
     channels
         Names of the images' channels in order, for the views of single channels.
     device
-        Where the network runs.
+        Device of the network.
 
     Raises
     ------
     WeightsError
-        If the file is missing or does not hold these weights.
+        If the file is missing or does not contain these weights.
     """
 
     name = "Inception v3"
@@ -48,8 +48,8 @@ class InceptionEncoder(Encoder):
     ) -> None:
         state = read_state_dict(weights_path)
         try:
-            # torch-fidelity unpickles without restrictions: it is given a file of our own making.
-            # A check of the original would not do, since one file can be of two formats.
+            # torch-fidelity unpickles without restrictions, so it gets a file that we wrote.
+            # Checking the original would not suffice, since one file can have two formats.
             with tempfile.TemporaryDirectory() as folder:
                 harmless = Path(folder) / "weights.pth"
                 torch.save(state, harmless)
@@ -60,9 +60,9 @@ class InceptionEncoder(Encoder):
                 )
         except RuntimeError as error:
             raise WeightsError(
-                f"{weights_path} does not hold torch-fidelity's Inception v3 "
-                f"({str(error).splitlines()[0]}): use weights-inception-2015-12-05-6726825d.pth "
-                "of its release v0.2.0."
+                f"{weights_path} does not contain torch-fidelity's Inception v3 "
+                f"({str(error).splitlines()[0]}): use weights-inception-2015-12-05-6726825d.pth of "
+                "its release v0.2.0."
             ) from error
         # Same numbers, 1.26 times as fast on a CPU.
         self.network = network.to(device, memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """OpenPhenom: a channel-agnostic masked autoencoder's encoder for microscopy (CA-MAE ViT-S/16).
 
 Kraus et al. 2024, "Masked autoencoders for microscopy are scalable learners of cellular biology"
-(arXiv:2404.10242). The network is written here from its published description, and loads the
+(arXiv:2404.10242). The network is implemented from its published description, and loads the
 published weights (recursionpharma/OpenPhenom on the Hugging Face hub) unchanged.
 """
 
@@ -23,7 +23,7 @@ from morphpipe.imaging.positions import grid_positions
 WIDTH = 384
 DEPTH = 12
 HEADS = 6
-TILE = 256  # pixels; the network sees squares of this side
+TILE = 256  # pixels; side of the network's input
 PATCH = 16
 GRID = TILE // PATCH
 MAXIMUM_CHANNELS = 11  # the published table of positions has 1 + 11 * 256 rows
@@ -64,10 +64,10 @@ class _Backbone(nn.Module):
                 for _ in range(DEPTH)
             )
         )
-        self.fc_norm = LayerNorm(WIDTH)  # in the published file, and used by none of its features
+        self.fc_norm = LayerNorm(WIDTH)  # in the published file, but unused by its features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Patch tokens [N, C * 256, 384], channel by channel, of images [N, C, 256, 256]."""
+        """Compute patch tokens [N, C * 256, 384], by channel, of images [N, C, 256, 256]."""
         n, channels = x.shape[:2]
         patches = self.patch_embed.proj(x.reshape(n * channels, 1, TILE, TILE))
         patches = patches.flatten(2).transpose(1, 2).reshape(n, channels * GRID**2, WIDTH)
@@ -84,14 +84,13 @@ class _Encoder(nn.Module):
 class OpenPhenom(nn.Module):
     """The encoder of OpenPhenom, for images of 1 to 11 channels in any order.
 
-    Images are cut into tiles of 256x256 pixels, for which the network was trained, scaled to
-    [0, 1] and normalised per channel (instance norm). Features come without gradients.
+    Images are cut into tiles of 256x256 pixels, as in the network's training, scaled to [0, 1] and
+    normalised per channel (instance norm). Features have no gradients.
 
     Parameters
     ----------
     norm
-        Over what a channel is normalised: every ``tile`` by itself, as published, or the whole
-        ``image``.
+        Scope of the normalisation: each ``tile``, as published, or the whole ``image``.
     """
 
     def __init__(self, *, norm: Norm = "tile") -> None:
@@ -102,7 +101,7 @@ class OpenPhenom(nn.Module):
 
     @classmethod
     def from_file(cls, path: str | Path, *, norm: Norm = "tile") -> Self:
-        """Load the published weights, from a safetensors file or a pickle under any name.
+        """Load the published weights from a safetensors file or a pickle, under any name.
 
         Raises
         ------
@@ -130,28 +129,28 @@ class OpenPhenom(nn.Module):
         ]
         if problems:
             raise WeightsError(
-                f"{path} does not hold OpenPhenom's encoder; its tensors: {'; '.join(problems)}. "
-                "Use model.safetensors of recursionpharma/OpenPhenom."
+                f"{path} does not contain OpenPhenom's encoder; its tensors: "
+                f"{'; '.join(problems)}. Use model.safetensors of recursionpharma/OpenPhenom."
             )
         model.load_state_dict(state)
         return model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def tokens(self, images: Tensor, *, concatenate: bool = False) -> Tensor:
-        """Patch tokens, the tiles put back into their places.
+        """Compute patch tokens, with tiles put back into their positions.
 
         Parameters
         ----------
         images
             uint8 [N, C, H, W]; H and W multiples of 256.
         concatenate
-            Whether a place's tokens of all channels are concatenated; they are averaged otherwise.
+            Concatenate the tokens of all channels instead of averaging them.
 
         Returns
         -------
         Tensor
-            float32 [N, (H / 16) (W / 16), 384], or C * 384 wide where concatenated. A field of
-            512x512 has 1,024 tokens, row by row, as SiT has on latents of 64x64.
+            float32 [N, (H / 16) (W / 16), 384], or C * 384 wide if concatenated. A field of 512x512
+            has 1,024 tokens, in row order, like SiT on latents of 64x64.
 
         Raises
         ------
@@ -166,19 +165,19 @@ class OpenPhenom(nn.Module):
 
     @torch.no_grad()
     def embed(self, images: Tensor, *, channelwise: bool = False) -> Tensor:
-        """Features of whole images: the mean of all patch tokens, averaged over tiles.
+        """Compute features of whole images: the mean of all patch tokens, averaged over tiles.
 
         Parameters
         ----------
         images
             uint8 [N, C, H, W]; H and W multiples of 256.
         channelwise
-            Whether each channel's tokens are averaged for themselves.
+            Average the tokens of each channel separately.
 
         Returns
         -------
         Tensor
-            float32 [N, 384], or [N, C * 384], channel after channel.
+            float32 [N, 384], or [N, C * 384], by channel.
 
         Raises
         ------
@@ -193,15 +192,15 @@ class OpenPhenom(nn.Module):
         channels = images.shape[1] if images.ndim == 4 else 0
         if not 1 <= channels <= MAXIMUM_CHANNELS:
             raise DataError(
-                f"OpenPhenom takes images [N, C, H, W] of 1 to {MAXIMUM_CHANNELS} channels, "
-                f"not {list(images.shape)}."
+                f"OpenPhenom needs images [N, C, H, W] of 1 to {MAXIMUM_CHANNELS} channels, not "
+                f"{list(images.shape)}."
             )
         check_images(images, channels, "OpenPhenom")
         n, _, height, width = images.shape
         if height % TILE or width % TILE or not height or not width:
             raise DataError(
-                f"OpenPhenom sees tiles of {TILE}x{TILE} pixels, and {height}x{width} is no "
-                "multiple of that: crop or resize the images first."
+                f"OpenPhenom needs multiples of {TILE}x{TILE} pixels, not {height}x{width}: crop "
+                "or resize the images first."
             )
         rows, columns = height // TILE, width // TILE
         device = self.encoder.vit_backbone.cls_token.device
@@ -217,7 +216,7 @@ class OpenPhenom(nn.Module):
 
 
 def _drop_decoder(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """Leave the decoder of a published state dict out of what is loaded (torch gives a copy)."""
+    """Drop the decoder from a published state dict (a copy made by torch)."""
     ignored = tuple(prefix + name for name in _IGNORED)
     for name in [name for name in state if name.startswith(ignored)]:
         del state[name]
@@ -226,8 +225,8 @@ def _drop_decoder(module: nn.Module, state: dict[str, Any], prefix: str, *_: obj
 class OpenPhenomEncoder(TokenEncoder):
     """OpenPhenom in the registry of encoders.
 
-    One pass over all channels serves the view "all" (their average) and each channel's view (its
-    own 384 features of the channel-wise embedding). "rgb" is taken as three channels.
+    One pass over all channels gives the view "all" (their average) and each channel's view (its 384
+    features of the channel-wise embedding). "rgb" is treated as three channels.
 
     Parameters
     ----------
@@ -236,8 +235,7 @@ class OpenPhenomEncoder(TokenEncoder):
     channels
         Names of the images' channels in order.
     concatenate
-        Whether the tokens of the channels are concatenated for alignment; they are averaged
-        otherwise.
+        Concatenate the tokens of channels for alignment instead of averaging them.
     """
 
     name = "OpenPhenom"

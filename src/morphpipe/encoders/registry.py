@@ -1,4 +1,4 @@
-"""The one place that knows which encoders there are."""
+"""Registry of encoders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,14 +28,13 @@ def build_encoder(
     kind
         "openphenom", "resnet18" or "inception".
     weights_path
-        A local file; nothing is fetched.
+        A local file; nothing is downloaded.
     channels
         Names of the images' channels in the order of the channel manifest.
     device
-        Where the encoder runs.
+        Device of the encoder.
     norm, joined
-        Of OpenPhenom: over what a channel is normalised, and what the tokens of the channels
-        become for alignment.
+        For OpenPhenom: scope of the normalisation, and how channel tokens are joined for alignment.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def build_encoder(
     WeightsError
         If the weights are missing or not the expected ones.
     """
-    # Each kind imports its own libraries only when asked for.
+    # Libraries are imported lazily, by kind.
     if kind == "openphenom":
         from morphpipe.encoders.openphenom import OpenPhenom, OpenPhenomEncoder
 

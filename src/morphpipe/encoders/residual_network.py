@@ -1,20 +1,20 @@
 """ResNet-18 of He et al. 2016 (arXiv:1512.03385), for RGB.
 
-Modules, their names and the draws of the initial weights are those of torchvision's network, whose
-import takes longer than the features of a shard.
+Modules, names and initial weights are those of torchvision's network, whose import takes longer
+than the features of a shard.
 """
 
 from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions with a shortcut: a 1x1 convolution if the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         downsample = None
         if stride != 1 or inputs != outputs:
-            # Made first and registered last, so that weights are drawn in torchvision's order.
+            # Created first and registered last, so that weights are drawn in torchvision's order.
             downsample = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """ResNet-18 with a linear classifier of so many classes."""
+    """ResNet-18 with a linear classifier."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

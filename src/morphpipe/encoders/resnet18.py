@@ -1,7 +1,7 @@
-"""ResNet-18 on all channels of a field of view, trained by the workflow itself.
+"""ResNet-18 on all channels of a field of view, trained by the workflow.
 
-He et al. 2016 (arXiv:1512.03385), with a first convolution for as many channels as there are.
-Unlike Inception it needs no weights of others; a Fréchet distance on its features is no FID.
+He et al. 2016 (arXiv:1512.03385), with a first convolution for any number of channels. Unlike
+Inception it needs no external weights; a Fréchet distance on its features is not called FID.
 """
 
 import json
@@ -25,14 +25,14 @@ from morphpipe.encoders.residual_network import ResidualNetwork
 WIDTH = 512
 TOKEN_WIDTH = 256  # the third of the four stages
 TOKEN_STRIDE = 16  # pixels
-# The channels of a network that sees RGB renderings, of whatever images.
+# Channels of a network for RGB renderings of any images.
 RGB_PLANES = ("red", "green", "blue")
 
 _FORMAT = "morphpipe.encoders.resnet18"
 
 
 class ResNet18(nn.Module):
-    """A classifier of conditions whose last hidden layer serves as features.
+    """A classifier of conditions; its last hidden layer provides the features.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ class ResNet18(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Logits [N, classes] of images uint8 [N, C, H, W].
+        """Compute logits [N, classes] of images uint8 [N, C, H, W].
 
-        `keep`, bool [N, C] or [C], says which channels are seen; the others are set to their mean.
+        `keep`, bool [N, C] or [C], selects the visible channels; others are set to their mean.
         """
         return self.network.fc(self.features(images, keep))
 
@@ -93,7 +93,7 @@ class ResNet18(nn.Module):
         return net.layer3(net.layer2(net.layer1(x)))
 
     def save(self, path: str | Path) -> None:
-        """Write weights and description into one safetensors file, atomically."""
+        """Write weights and metadata to one safetensors file, atomically."""
         description = {"format": _FORMAT, "channels": self.channels, "classes": self.classes}
         state = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
         with atomic_path(path) as temporary:
@@ -101,15 +101,14 @@ class ResNet18(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a network that `save` has written, ready to be used.
+        """Read a network written by `save`, in evaluation mode.
 
         Raises
         ------
         WeightsError
-            If the file is missing, damaged, was not written by `save`, or its numbers are not
-            finite.
+            If the file is missing, damaged, not written by `save`, or not finite.
         DataError
-            If it is another file than the record beside it says.
+            If it differs from its record.
         """
         check_recorded(path)
         try:
@@ -118,12 +117,12 @@ class ResNet18(nn.Module):
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
             raise WeightsError(
-                f"The ResNet-18 at {path} cannot be read ({error}): let the workflow train it "
-                "again."
+                f"The ResNet-18 at {path} cannot be read ({error}): delete it and rerun the "
+                "workflow to train it again."
             ) from error
         if description.get("format") != _FORMAT:
             raise WeightsError(
-                f"{path} is no ResNet-18 of morphpipe: give a file that the workflow has trained."
+                f"{path} is not a ResNet-18 of morphpipe: use a file trained by the workflow."
             )
         check_finite(state, path)
         model = cls(
@@ -139,8 +138,8 @@ class ResNet18(nn.Module):
 class ResNet18Encoder(TokenEncoder):
     """A trained ResNet-18 in the registry of encoders.
 
-    The view of one channel sets all others to their mean, as the training did with a share of
-    its images. A network that was trained on RGB renderings has no other view.
+    The view of one channel sets all others to their mean, as for some images in training. A network
+    trained on RGB renderings has no other view.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training of the workflow's own feature encoder, a ResNet-18 that tells conditions apart."""
+"""Train a ResNet-18 feature encoder to classify conditions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from morphpipe.core.errors import ConfigError, DataError, TrainingError
 from morphpipe.encoders.resnet18 import ResNet18
 from morphpipe.imaging import dihedral as transforms
 
-# On CPUs with matrix units, torch 2.13's bfloat16 convolutions of maps of a single pixel give NaN
-# now and then (7 of 25 trainings on 16x16 images with two threads, none on 32x32 or in float32).
+# On CPUs with matrix units, torch 2.13's bfloat16 convolutions of single-pixel maps occasionally
+# give NaN (7 of 25 trainings on 16x16 images with two threads, none on 32x32 or in float32).
 _SMALLEST_IN_BFLOAT16 = 32
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training images came to.
+    """Result of one pass over the training images.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TrainedResNet18(NamedTuple):
 def channel_statistics(
     images: NDArray[np.uint8], channels: Sequence[str]
 ) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, with pixel values scaled to [0, 1].
+    """Compute mean and standard deviation of each channel, with pixels scaled to [0, 1].
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def channel_statistics(
         if np.count_nonzero(counts) < 2:
             raise DataError(
                 f'The channel "{name}" has the same value everywhere in the images for the '
-                "ResNet-18: leave the channel out, or mend the images."
+                "ResNet-18: exclude the channel, or fix the images."
             )
         means.append(mean)
         deviations.append(deviation)
@@ -96,10 +96,10 @@ def train_resnet18(
     device: torch.device | str = "cpu",
     progress: Callable[[Epoch], None] | None = None,
 ) -> TrainedResNet18:
-    """Train a ResNet-18 to tell the labels of images, from scratch.
+    """Train a ResNet-18 to classify images, from scratch.
 
-    AdamW with a one-cycle learning rate, bfloat16 where the device is made for it. The result is
-    a function of the arguments on the same hardware with the same number of threads.
+    AdamW with a one-cycle learning rate, in bfloat16 if the device supports it. The result is
+    deterministic on the same hardware with the same number of threads.
 
     Parameters
     ----------
@@ -110,29 +110,29 @@ def train_resnet18(
     channels
         Names of the C channels.
     classes
-        Number of labels, 2 or more.
+        Number of labels, at least 2.
     epochs
         Passes over the images.
     batch_size
-        Images a step, at most; a pass is cut into steps of nearly equal size.
+        Maximum images per step; a pass is split into steps of nearly equal size.
     learning_rate
-        The highest of the cycle.
+        Maximum of the cycle.
     seed
-        Of initial weights, order and augmentation.
+        Seed of initial weights, order and augmentation.
     channel_dropout
-        Share of the images of which a single channel is seen, so that the view of one channel is
-        nothing new to the network.
+        Fraction of images with a single visible channel, so that single-channel views are in
+        distribution.
     dihedral
-        Whether images are turned and flipped at random.
+        Rotate and flip images at random.
     device
-        Where to train.
+        Device for training.
     progress
         Called after every epoch.
 
     Raises
     ------
     ConfigError
-        If a setting is out of its range.
+        If a setting is out of range.
     DataError
         If images and labels do not fit, or a channel is constant.
     TrainingError
@@ -141,8 +141,8 @@ def train_resnet18(
     _check(images, labels, channels, classes)
     if epochs < 1 or batch_size < 2 or not 0 <= channel_dropout <= 1 or learning_rate <= 0:
         raise ConfigError(
-            "Training a ResNet-18 needs 1 epoch or more, batches of 2 or more, a positive learning "
-            "rate and a channel dropout between 0 and 1."
+            "Training a ResNet-18 needs at least 1 epoch, batches of at least 2, a positive "
+            "learning rate and a channel dropout between 0 and 1."
         )
     device = torch.device(device)
     mean, deviation = channel_statistics(images, channels)
@@ -196,11 +196,11 @@ def _check(
     """Raise DataError unless images, labels and channels fit together."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != len(channels):
         raise DataError(
-            f"The ResNet-18 needs 8-bit images of shape [N, {len(channels)}, H, W], but was given "
+            f"The ResNet-18 needs 8-bit images of shape [N, {len(channels)}, H, W], but got "
             f"{images.dtype} of shape {list(images.shape)}."
         )
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{len(images)} images need as many whole-number labels.")
+        raise DataError(f"{len(images)} images need as many integer labels.")
     present = np.unique(labels)
     if len(present) < 2 or present[0] < 0 or present[-1] >= classes:
         raise DataError(
@@ -213,7 +213,7 @@ def _check(
 def _augmented(
     images: NDArray[np.uint8], rows: NDArray[np.int64], random: np.random.Generator, turn: bool
 ) -> torch.Tensor:
-    """Images of some rows, each turned and flipped at random; odd quarter turns only of squares."""
+    """Select images, rotated and flipped at random; odd quarter turns only for squares."""
     batch = images[rows]
     if turn:
         square = images.shape[2] == images.shape[3]
@@ -228,7 +228,7 @@ def _augmented(
 def _kept_channels(
     number: int, channels: int, dropout: float, random: np.random.Generator
 ) -> torch.Tensor:
-    """Which channels of each image are seen: bool [number, channels]."""
+    """Draw the visible channels of each image: bool [number, channels]."""
     alone = random.random(number) < dropout
     single = np.arange(channels) == random.integers(channels, size=number)[:, None]
     return torch.from_numpy(single | ~alone[:, None])
@@ -236,6 +236,6 @@ def _kept_channels(
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Let convolutions on a GPU be computed the same way every time."""
+    """Use deterministic convolutions on a GPU."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield

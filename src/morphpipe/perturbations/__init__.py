@@ -1,1 +1,1 @@
-"""What a condition is, and how it becomes a token or a vector."""
+"""Conditions of generators: perturbation embeddings, tokens and labels."""

@@ -1,4 +1,4 @@
-"""The table of conditions: an embedding of every perturbation that may be asked for."""
+"""The table of conditions: an embedding per perturbation."""
 
 import json
 from collections.abc import Iterable
@@ -26,9 +26,9 @@ _METADATA_KEY = b"morphpipe"
 _SCHEMA = pa.schema(
     [
         pa.field("perturbation", pa.string(), nullable=False),
-        # Micromolar; null where there is none, and everywhere where it is ignored.
+        # Micromolar; null if not given or ignored.
         pa.field("concentration", pa.float64()),
-        # Null where there is none: then there is a reason.
+        # Null if missing, with a reason.
         pa.field("embedding", pa.list_(pa.float32())),
         pa.field("reason", pa.string()),
     ]
@@ -43,18 +43,18 @@ class ConditionTable:
     Attributes
     ----------
     frame
-        A row per condition, sorted: `perturbation`, `concentration` (micromolar, NaN where there
-        is none or it is ignored) and `reason`, why it has no embedding, or none.
+        One row per condition, sorted: `perturbation`, `concentration` (micromolar, NaN if not given
+        or ignored) and `reason` of a missing embedding, or None.
     matrix
         float32 [rows, width]; NaN in rows without an embedding.
     settings
-        The condition as configured, as plain values.
+        The configured condition, as plain values.
     description
-        Where the embeddings come from, in words.
+        Origin of the embeddings.
     columns
-        What the numbers are called, where that is known.
+        Names of the columns, if known.
     standardisation
-        What descriptors were standardised with: names, means, deviations, number of compounds.
+        Standardisation of descriptors: names, means, deviations, number of compounds.
     """
 
     frame: pd.DataFrame
@@ -69,22 +69,22 @@ class ConditionTable:
 
     @property
     def kind(self) -> str:
-        """Kind of the condition, as configured."""
+        """Kind of the condition."""
         return str(self.settings["kind"])
 
     @property
     def width(self) -> int:
-        """Numbers in an embedding."""
+        """Width of an embedding."""
         return int(self.matrix.shape[1])
 
     @property
     def missing(self) -> pd.DataFrame:
-        """`perturbation` and `reason` of those without an embedding."""
+        """`perturbation` and `reason` of conditions without an embedding."""
         without = self.frame.loc[self.frame["reason"].notna(), ["perturbation", "reason"]]
         return without.drop_duplicates(ignore_index=True)
 
     def concentrations(self) -> dict[str, list[float]]:
-        """The concentrations of each perturbation that has an embedding; [NaN] for none."""
+        """Concentrations of each perturbation with an embedding; [NaN] if not given."""
         embedded = self.frame[self.frame["reason"].isna()]
         return {
             str(name): [float(value) for value in rows]
@@ -103,20 +103,19 @@ class ConditionTable:
     def rows(
         self, perturbations: Iterable[str], concentrations: Iterable[float | None]
     ) -> NDArray[np.int64]:
-        """Rows of `matrix`, int64 [n].
+        """Look up rows of `matrix`, int64 [n].
 
         Parameters
         ----------
         perturbations
             Names as in the field table.
         concentrations
-            Micromolar, none or NaN where there is none; not looked at where the condition ignores
-            them.
+            Micromolar, or None or NaN; not used if the condition ignores them.
 
         Raises
         ------
         DataError
-            Naming those that have no embedding, why, and what to do.
+            If conditions have no embedding, with reasons.
         """
         ignored = self.settings["concentration"] == "ignored"
         keys = [
@@ -127,11 +126,11 @@ class ConditionTable:
         places = {key: self._places.get(key) for key in keys}
         wrong = [key for key, place in places.items() if place is None or without[place]]
         if wrong:
-            # One more than is listed, which shows that there are more.
+            # One more than listed, to show that there are more.
             said = [self._why_not(*key) for key in wrong[: LIMIT + 1]]
             raise DataError(
                 f"{len(wrong)} conditions have no embedding: {listed(said)}. Correct their names; "
-                "or name them in the condition's `extra`, and make its table again."
+                "or add them to the condition's `extra`, and rebuild its table."
             )
         return np.array([places[key] for key in keys], dtype=np.int64)
 
@@ -148,7 +147,7 @@ class ConditionTable:
         return f"{name} (not in the table{f', which has {similar!r}' if similar else ''})"
 
     def write(self, path: str | Path) -> None:
-        """Write the table as Parquet, what it was made of in the schema's metadata."""
+        """Write the table as Parquet, with its origin in the metadata."""
         embeddings = [
             None if pd.notna(reason) else row
             for row, reason in zip(self.matrix, self.frame["reason"], strict=True)
@@ -172,18 +171,18 @@ class ConditionTable:
 
     @classmethod
     def read(cls, path: str | Path) -> "ConditionTable":
-        """Read what `write` wrote.
+        """Read a file of `write`.
 
         Raises
         ------
         DataError
-            When the file is missing, damaged or no table of conditions.
+            If the file is missing, damaged or not a table of conditions.
         """
         table = read_parquet(path)
         metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
         if metadata is None or not table.schema.equals(_SCHEMA, check_metadata=False):
             raise DataError(
-                f"{path} is no table of conditions: make one with `morphpipe conditions`."
+                f"{path} is not a table of conditions: make one with `morphpipe conditions`."
             )
         content = json.loads(metadata)
         matrix = np.full((len(table), content["width"]), np.nan, np.float32)
@@ -206,28 +205,28 @@ class ConditionTable:
 
 
 class _Holder(Model):
-    """A condition that stands in no configuration, for messages."""
+    """A condition outside a configuration, for messages."""
 
     condition: Condition
 
 
 def read_condition(content: dict[str, Any]) -> Condition:
-    """Check a condition that stands in no configuration file.
+    """Validate a condition outside a configuration file.
 
     Raises
     ------
     ConfigError
-        Naming every key that is wrong.
+        With every invalid key.
     """
     try:
         return _Holder.model_validate({"condition": content}).condition
     except ValidationError as error:
         wrong = "; ".join(faults(error, _Holder))
-        raise ConfigError(f"The condition cannot be used: {wrong}.") from None
+        raise ConfigError(f"The condition is invalid: {wrong}.") from None
 
 
 def build(fields: pd.DataFrame, settings: Condition, weights: Path | None) -> ConditionTable:
-    """Make the table of conditions of a dataset.
+    """Build the table of conditions of a dataset.
 
     Parameters
     ----------
@@ -237,25 +236,23 @@ def build(fields: pd.DataFrame, settings: Condition, weights: Path | None) -> Co
     settings
         The condition.
     weights
-        Folder of the declared weights, for the kinds that need some.
+        Folder of the declared weights, if the kind needs any.
 
     Returns
     -------
     ConditionTable
-        With every perturbation of the dataset and of `settings.extra`. Negative controls are
-        treated as `settings.control` says, and descriptors are standardised over neither them nor
-        `extra`.
+        Rows for every perturbation of the dataset and `settings.extra`. Negative controls are
+        handled by `settings.control`; descriptors are standardised without controls and `extra`.
 
     Raises
     ------
     ConfigError
-        When `settings.smiles` names what is neither in the dataset nor in `extra`.
+        If `settings.smiles` has perturbations neither in the dataset nor in `extra`.
     DataError
-        When a perturbation has two genes or two structures, a concentration is negative, a table
-        has another width, or nothing has an embedding; and naming those without one, unless they
-        are to be left out.
+        If a perturbation has two genes or structures, a concentration is negative, a table has
+        another width, nothing has an embedding, or (unless they are to be left out) some have none.
     WeightsError
-        When weights are missing, or are not what they are declared as.
+        If weights are missing or differ from their declaration.
     """
     subjects = subjects_of(fields, settings)
     if subjects.empty:
@@ -266,8 +263,8 @@ def build(fields: pd.DataFrame, settings: Condition, weights: Path | None) -> Co
         texts = [f"{name} ({reason})" for name, reason in sorted(found.reasons.items())]
         raise DataError(
             f"{len(texts)} of {len(subjects)} perturbations have no embedding of kind "
-            f"{settings.kind}: {listed(texts)}. Ways out: {found.way_out}; or set `missing: "
-            "leave_out` to do without them and their fields."
+            f"{settings.kind}: {listed(texts)}. Either {found.way_out}; or set `missing: "
+            "leave_out` to exclude them and their fields."
         )
     if not found.vectors:
         raise DataError(
@@ -292,7 +289,7 @@ def _assemble(
     columns = found.columns
     if appended:
         doses = np.array([concentration_code(value) for _, value in pairs], np.float32)
-        # No number where there is no embedding, also not that of a concentration.
+        # Without an embedding all values are NaN, including the concentration.
         doses[[name not in vectors for name in names]] = np.nan
         matrix = np.concatenate([matrix, doses], axis=1)
         columns = None if columns is None else (*columns, *_CONCENTRATION_COLUMNS)
@@ -307,18 +304,18 @@ def _assemble(
 
 
 def concentration_code(concentration: float | None) -> tuple[float, float]:
-    """What stands for a concentration in an embedding.
+    """Encode a concentration for an embedding.
 
     Parameters
     ----------
     concentration
-        Micromolar; none where there is none.
+        Micromolar, or None.
 
     Returns
     -------
     tuple of float
-        log10 of the concentration and 1, or 0 and 0 where there is none: so that 1 micromolar and
-        no concentration differ. A concentration of 0 is none.
+        log10 of the concentration and 1, or 0 and 0 without one, so that 1 micromolar and no
+        concentration differ. A concentration of 0 counts as none.
     """
     if concentration is None or concentration == 0:
         return 0.0, 0.0

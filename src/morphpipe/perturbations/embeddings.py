@@ -1,4 +1,4 @@
-"""From what is known of perturbations to vectors, by kind of condition."""
+"""Embeddings of perturbations, by kind of condition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from morphpipe.perturbations.names import NameIndex, normalise_compound
 from morphpipe.perturbations.random_codes import random_code
 from morphpipe.perturbations.vector_table import VectorTable, read_vectors
 
-if TYPE_CHECKING:  # torch is not needed for the other kinds
+if TYPE_CHECKING:  # other kinds do not need torch
     from morphpipe.perturbations.scgpt import GeneEncoder
 
 Value = TypeVar("Value")
@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of some perturbations, and why others have none.
+    """Vectors of perturbations, and reasons for missing ones.
 
     Attributes
     ----------
@@ -41,15 +41,15 @@ class Embeddings:
     width
         d.
     description
-        Where they come from, in words.
+        Their origin.
     reasons
-        Why a perturbation has none, by perturbation.
+        Reason of a missing vector, by perturbation.
     way_out
-        What to do about it.
+        Advice for missing vectors.
     columns
-        What the numbers are called, where that is known.
+        Names of the columns, if known.
     standardisation
-        Of `morphpipe.perturbations.rdkit_descriptors`, as plain values.
+        Standardisation of `morphpipe.perturbations.rdkit_descriptors`, as plain values.
     """
 
     vectors: dict[str, NDArray[np.float32]]
@@ -67,19 +67,19 @@ def embed(subjects: pd.DataFrame, settings: Condition, weights: Path | None) -> 
     Parameters
     ----------
     subjects
-        A row per perturbation: `perturbation`, `gene`, `smiles` (none where there is none), and
+        One row per perturbation: `perturbation`, `gene`, `smiles` (None if unknown), and
         `reference`, whether descriptors are standardised over it.
     settings
         The condition.
     weights
-        Folder of the declared weights, for the kinds that need some.
+        Folder of the declared weights, if the kind needs any.
 
     Raises
     ------
     DataError
-        When a table cannot be used or has another width.
+        If a table is invalid or has another width.
     WeightsError
-        When weights are missing, or are not what they are declared as.
+        If weights are missing or differ from their declaration.
     """
     names = list(subjects["perturbation"])
     match settings:
@@ -117,7 +117,7 @@ def _of_genes(subjects: pd.DataFrame, settings: ScGPTCondition, weights: Path | 
         description = f"scGPT's gene embeddings, from {place.name}"
     if source.width != settings.width:
         raise DataError(
-            f"{place} holds {source.width} numbers a gene, but the condition's `width` is "
+            f"{place} has {source.width} numbers per gene, but the condition's `width` is "
             f"{settings.width}: is it the right file?"
         )
     index = NameIndex(source.names, str.casefold)
@@ -159,7 +159,7 @@ def _descriptors(subjects: pd.DataFrame) -> Embeddings:
     reference = subjects.loc[subjects["reference"], "perturbation"]
     measured = [values[name] for name in reference if name in values]
     if not measured:
-        # All of them are reported by name, which says more than that nothing can be standardised.
+        # They are all reported by name, which is more helpful than an error of standardisation.
         return Embeddings({}, 0, "RDKit descriptors", reasons, _WITHOUT_STRUCTURE)
     standardisation = standardise(np.stack(measured))
     scores = standardisation.apply(np.stack(list(values.values()))).astype(np.float32)
@@ -180,7 +180,7 @@ _WITHOUT_STRUCTURE = "give structures by name in the condition's `smiles`"
 def _of_structures(
     subjects: pd.DataFrame, compute: Callable[[str], Value]
 ) -> tuple[dict[str, Value], dict[str, str]]:
-    """What is computed from each structure, by perturbation, and why from others nothing is."""
+    """Values computed from structures, by perturbation, and reasons for missing ones."""
     values, reasons = {}, {}
     for name, smiles in zip(subjects["perturbation"], subjects["smiles"], strict=True):
         if smiles is None:
@@ -211,8 +211,8 @@ def _own_table(names: list[str], settings: TableCondition) -> Embeddings:
     table = read_vectors(path)
     if table.header is None or table.header[0] != "perturbation":
         raise DataError(
-            f"{path} has to begin with a line of column names, the first of them `perturbation`; "
-            f"it begins with {(table.header or table.names)[0]!r}."
+            f"{path} must start with a header whose first column is `perturbation`, not "
+            f"{(table.header or table.names)[0]!r}."
         )
     return _by_name(names, table, path, f"the table {path.name}", f"add them to {path}")
 
@@ -234,14 +234,14 @@ def _by_name(
 def _folder(kind: str, name: str, weights: Path | None) -> Path:
     if weights is None:
         raise WeightsError(
-            f"A condition of kind {kind} reads the weights {name!r}: fetch them with `morphpipe "
-            f"weights {name}`, and give their folder."
+            f"A condition of kind {kind} needs the weights {name!r}: download them with `morphpipe "
+            f"weights {name}`, and pass their folder."
         )
     return weights
 
 
 def _table_in(folder: Path, file: str | None) -> Path:
-    """The table among the files of declared weights, after comparing it with their record."""
+    """Find and verify the table among the files of declared weights."""
     path = _only_table(folder) if file is None else folder / file
     check_recorded(path)
     return path
@@ -253,6 +253,7 @@ def _only_table(folder: Path) -> Path:
     if len(tables) != 1:
         found = ", ".join(p.name for p in tables) or "none"
         raise WeightsError(
-            f"The condition does not say which `file` of {folder} its table is; there are: {found}."
+            f"The condition does not specify the `file` of its table in {folder}; there are: "
+            f"{found}."
         )
     return tables[0]

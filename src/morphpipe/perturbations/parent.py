@@ -1,4 +1,4 @@
-"""Parent structures: what a compound's salts, charges and drawings share."""
+"""Parent structures: the structure shared by a compound's salts, charges and drawings."""
 
 from functools import lru_cache
 
@@ -10,23 +10,17 @@ from morphpipe.perturbations.smiles import read_smiles
 
 @lru_cache(maxsize=200_000)
 def parent_structure(smiles: str) -> str:
-    """The neutral largest fragment in RDKit's canonical tautomer, as canonical SMILES.
+    """Return the neutral largest fragment in RDKit's canonical tautomer, as canonical SMILES.
 
-    Stereochemistry stays, as far as it does not depend on the tautomer: enantiomers are two
-    compounds.
-
-    Parameters
-    ----------
-    smiles
-        Of the compound.
+    Stereochemistry is kept unless it depends on the tautomer: enantiomers are different compounds.
 
     Raises
     ------
     DataError
-        When RDKit cannot read the SMILES.
+        If RDKit cannot read the SMILES.
     """
     molecule = read_smiles(smiles)
-    # RDKit's own words on standard error name no compound.
+    # RDKit's messages on standard error do not name the compound.
     with rdBase.BlockLogs():
         fragment = rdMolStandardize.FragmentParent(molecule)
         neutral = rdMolStandardize.Uncharger().uncharge(fragment)

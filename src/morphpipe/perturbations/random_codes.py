@@ -1,4 +1,4 @@
-"""Random codes: fixed embeddings of perturbations of which nothing is known."""
+"""Random codes: fixed embeddings without prior knowledge of perturbations."""
 
 import hashlib
 
@@ -7,26 +7,12 @@ from numpy.typing import NDArray
 
 
 def random_code(name: str, width: int, seed: int) -> NDArray[np.float32]:
-    """Standard normal numbers that depend on seed and name alone.
+    """Draw standard normal numbers that depend only on seed and name: float32 [width].
 
-    Another width gives the same numbers, more or fewer of them. What other perturbations there
-    are changes nothing.
-
-    Parameters
-    ----------
-    name
-        Of the perturbation.
-    width
-        How many numbers.
-    seed
-        Another seed, other numbers.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [width].
+    Another width gives the same numbers, more or fewer of them; other perturbations have no
+    influence.
     """
-    # Python's own hash of a text differs between runs.
+    # Python's hash of a string differs between runs.
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), "<u4").tolist()
     source = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
     return source.standard_normal(width, dtype=np.float32)

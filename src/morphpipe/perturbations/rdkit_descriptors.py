@@ -1,4 +1,4 @@
-"""RDKit's descriptors of a structure, as MorphoDiff conditions on them."""
+"""RDKit descriptors of structures, as in MorphoDiff."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from morphpipe.core.errors import DataError
 from morphpipe.perturbations.smiles import read_smiles
 
 # The 200 descriptors that descriptastorus (github.com/bp-kelley/descriptastorus, BSD-3-Clause)
-# calls RDKit2D, version 1.0.0, in its order. In MorphoDiff's published table the columns are named
-# after their places in it, from latent_1.
+# calls RDKit2D, version 1.0.0, in its order. MorphoDiff's published table names columns by
+# position, from latent_1.
 _NAMES = """
     BalabanJ BertzCT Chi0 Chi0n Chi0v Chi1 Chi1n Chi1v Chi2n Chi2v Chi3n Chi3v Chi4n Chi4v
     EState_VSA1 EState_VSA10 EState_VSA11 EState_VSA2 EState_VSA3 EState_VSA4 EState_VSA5
@@ -47,9 +47,9 @@ _NAMES = """
 """
 DESCRIPTORS: tuple[str, ...] = tuple(_NAMES.split())
 
-# Of two descriptors RDKit has changed its mind since MorphoDiff's table was made. These are the
-# patterns of before, which reproduce the table: for unbranched alkanes until RDKit 2024.03 (pull
-# request 7255; descriptastorus keeps the old one too), for acceptors until 2026.03 (issue 8997).
+# RDKit has changed two descriptors since MorphoDiff's table was made. These are the earlier
+# patterns, which reproduce the table: for unbranched alkanes until RDKit 2024.03 (pull request
+# 7255; descriptastorus also keeps the old one), for acceptors until 2026.03 (issue 8997).
 _UNBRANCHED_ALKANE = Chem.MolFromSmarts("[R0;D2][R0;D2][R0;D2][R0;D2]")
 _ACCEPTOR = Chem.MolFromSmarts(
     "[$([O,S;H1;v2]-[!$(*=[O,N,P,S])]),$([O,S;H0;v2]),$([O,S;-]),"
@@ -61,28 +61,28 @@ _FUNCTIONS: dict[str, Callable[[Chem.Mol], float]] = dict(Descriptors.descList) 
 }
 
 MINIMUM_DEVIATION = 1e-3
-"""Descriptors that vary less are left out (MorphoDiff: 27 of 200 over its 98 compounds)."""
+"""Descriptors that vary less are dropped (MorphoDiff: 27 of 200 over its 98 compounds)."""
 
 
 def descriptors(smiles: str) -> NDArray[np.float64]:
-    """The 200 descriptors of a compound.
+    """Compute the 200 descriptors of a compound.
 
     Parameters
     ----------
     smiles
-        Of the compound. Salts count as they are written; stereochemistry does not enter, the
-        tautomer does.
+        SMILES of the compound, with salts as written; stereochemistry is ignored, the tautomer
+        matters.
 
     Returns
     -------
     numpy.ndarray
-        float64 [200], in the order of `DESCRIPTORS`; NaN where one is not defined (partial charges
-        of compounds with an atom that has no Gasteiger parameters, such as platinum).
+        float64 [200], in the order of `DESCRIPTORS`; NaN if undefined (partial charges of compounds
+        with an atom without Gasteiger parameters, such as platinum).
 
     Raises
     ------
     DataError
-        When RDKit cannot read the SMILES, or fails on a descriptor.
+        If RDKit cannot read the SMILES, or fails on a descriptor.
     """
     molecule = read_smiles(smiles)
     values = np.empty(len(DESCRIPTORS))
@@ -100,16 +100,16 @@ def descriptors(smiles: str) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Standardisation:
-    """How descriptors become an embedding: the same for the compounds it was made of and others.
+    """Standardisation of descriptors, for the reference compounds and others.
 
     Attributes
     ----------
     names
-        The descriptors that are kept, in order.
+        The kept descriptors, in order.
     means, deviations
-        float64 [kept], of the compounds it was made of.
+        float64 [kept], over the reference compounds.
     compounds
-        How many these were.
+        Number of reference compounds.
     """
 
     names: tuple[str, ...]
@@ -118,7 +118,7 @@ class Standardisation:
     compounds: int
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Standardise descriptors [n, 200] to [n, kept]; what is not defined becomes 0."""
+        """Standardise descriptors [n, 200] to [n, kept]; undefined ones become 0."""
         kept = [_PLACES[name] for name in self.names]
         scores = (np.atleast_2d(values)[:, kept] - self.means) / self.deviations
         return np.nan_to_num(scores, nan=0.0)
@@ -137,12 +137,11 @@ _PLACES = {name: place for place, name in enumerate(DESCRIPTORS)}
 
 
 def standardise(values: NDArray[np.float64]) -> Standardisation:
-    """What standardises descriptors as MorphoDiff does.
+    """Fit the standardisation of descriptors as in MorphoDiff.
 
-    Descriptors with a standard deviation of at most 0.001 are left out, the others have their mean
-    subtracted and are divided by their standard deviation (with n - 1), both over the compounds
-    for which they are defined. MorphoDiff's published table is reproduced so, see
-    docs/conditions.md.
+    Descriptors with a standard deviation of at most 0.001 are dropped; the others are centred and
+    divided by their standard deviation (with n - 1), both over the compounds for which they are
+    defined. This reproduces MorphoDiff's published table, see docs/conditions.md.
 
     Parameters
     ----------
@@ -152,7 +151,7 @@ def standardise(values: NDArray[np.float64]) -> Standardisation:
     Raises
     ------
     DataError
-        When there are fewer than two compounds, or no descriptor tells them apart.
+        If there are fewer than two compounds, or no descriptor distinguishes them.
     """
     if len(values) < 2:
         raise DataError(
@@ -168,7 +167,8 @@ def standardise(values: NDArray[np.float64]) -> Standardisation:
     kept = deviations > MINIMUM_DEVIATION
     if not kept.any():
         raise DataError(
-            f"No descriptor tells the {len(values)} compounds apart: they have the same structure."
+            f"No descriptor distinguishes the {len(values)} compounds: they have the same "
+            "structure."
         )
     names = tuple(name for name, keep in zip(DESCRIPTORS, kept, strict=True) if keep)
     return Standardisation(names, means[kept], deviations[kept], len(values))

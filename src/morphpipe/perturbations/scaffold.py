@@ -1,4 +1,4 @@
-"""Bemis-Murcko scaffolds: what similar compounds share, to hold them out together."""
+"""Bemis-Murcko scaffolds, to hold out similar compounds together."""
 
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -10,14 +10,9 @@ ACYCLIC = "acyclic"
 
 
 def scaffold(smiles: str) -> str:
-    """The ring systems of a compound's parent structure and what links them, as canonical SMILES.
+    """Extract the ring systems of a parent structure and their linkers, as canonical SMILES.
 
     Bemis and Murcko, J. Med. Chem. 39:2887 (1996), by RDKit; atoms and bonds are kept.
-
-    Parameters
-    ----------
-    smiles
-        Of the compound.
 
     Returns
     -------
@@ -27,7 +22,7 @@ def scaffold(smiles: str) -> str:
     Raises
     ------
     DataError
-        When RDKit cannot read the SMILES.
+        If RDKit cannot read the SMILES.
     """
     molecule = read_smiles(parent_structure(smiles))
     return str(MurckoScaffold.MurckoScaffoldSmiles(mol=molecule)) or ACYCLIC

@@ -1,4 +1,4 @@
-"""scGPT's gene embeddings (Cui et al. 2024), from its own checkpoint."""
+"""scGPT's gene embeddings (Cui et al. 2024), from its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,18 @@ _SCALE, _SHIFT = "encoder.enc_norm.weight", "encoder.enc_norm.bias"
 
 @dataclass(frozen=True)
 class GeneEncoder:
-    """The first layer of scGPT: a token per gene, and a layer norm behind it.
+    """The first layer of scGPT: a token per gene, followed by a layer norm.
 
     Attributes
     ----------
     names
-        Gene symbols; special tokens such as `<pad>` are left out.
+        Gene symbols, without special tokens such as `<pad>`.
     places
-        Row of `tokens`, of each gene.
+        Row of each gene in `tokens`.
     tokens
         float32 [tokens, d].
     scale, shift
-        float32 [d], of the layer norm.
+        float32 [d], parameters of the layer norm.
     """
 
     names: tuple[str, ...]
@@ -41,15 +41,15 @@ class GeneEncoder:
 
     @property
     def width(self) -> int:
-        """Numbers in an embedding."""
+        """Width of an embedding."""
         return int(self.tokens.shape[1])
 
     def take(self, rows: list[int]) -> NDArray[np.float32]:
-        """Embeddings of the genes at these places of `names`, float32 [n, d].
+        """Return the embeddings of genes by position in `names`, float32 [n, d].
 
-        What scGPT's tutorial of gene regulatory networks calls "data-independent gene embeddings"
-        (examples/Tutorial_GRN.ipynb: `model.encoder(gene_ids)`): the token through the layer norm
-        (`GeneEncoder` in scgpt/model/model.py, with torch's epsilon of 1e-5).
+        These are the "data-independent gene embeddings" of scGPT's tutorial on gene regulatory
+        networks (examples/Tutorial_GRN.ipynb: `model.encoder(gene_ids)`): the token through the
+        layer norm (`GeneEncoder` in scgpt/model/model.py, with torch's epsilon of 1e-5).
         """
         tokens = self.tokens[[self.places[row] for row in rows]]
         return layer_norm(tokens, (self.width,), self.scale, self.shift).numpy()
@@ -61,13 +61,13 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
     Parameters
     ----------
     folder
-        With `best_model.pt` (read without running any code that it holds), `vocab.json` (row by
-        token) and `args.json`, as scGPT's authors publish it.
+        Folder with `best_model.pt` (read without running code), `vocab.json` (row by token) and
+        `args.json`, as published by scGPT's authors.
 
     Raises
     ------
     WeightsError
-        When a file is missing or damaged, or the three do not fit each other.
+        If a file is missing or damaged, or the three do not match.
     """
     folder = Path(folder)
     vocabulary = _read_object(folder / "vocab.json")
@@ -76,12 +76,13 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
     missing = [name for name in (_TOKENS, _SCALE, _SHIFT) if name not in state]
     if missing:
         raise WeightsError(
-            f"{folder / 'best_model.pt'} has no {', '.join(missing)}: it is no checkpoint of scGPT."
+            f"{folder / 'best_model.pt'} has no {', '.join(missing)}: it is not a checkpoint of "
+            "scGPT."
         )
     tokens, scale, shift = (state[name].float() for name in (_TOKENS, _SCALE, _SHIFT))
     if tokens.ndim != 2 or not tokens.shape[1] == len(scale) == len(shift) == width:
         raise WeightsError(
-            f"{folder}: the gene tokens are {list(tokens.shape)}, the layer norm behind them "
+            f"{folder}: the gene tokens are {list(tokens.shape)}, the layer norm "
             f"{list(scale.shape)} and args.json says embsize {width}: the files belong to "
             "different checkpoints."
         )
@@ -96,7 +97,7 @@ def read_gene_encoder(folder: str | Path) -> GeneEncoder:
         if row in gene_at:
             raise WeightsError(
                 f"{folder / 'vocab.json'} places {gene_at[row]!r} and {gene!r} both at {row}: it "
-                "is damaged, or not of scGPT. Fetch it again."
+                "is damaged, or not from scGPT. Download it again."
             )
         gene_at[row] = gene
         if not gene.startswith("<"):
@@ -110,11 +111,11 @@ def _read_object(path: Path) -> dict[str, object]:
         content = read_json(path, unique=True)
     except FileNotFoundError:
         raise WeightsError(
-            f"There is no {path}: a scGPT checkpoint is best_model.pt, vocab.json and args.json in "
-            "one folder."
+            f"{path} does not exist: a scGPT checkpoint is best_model.pt, vocab.json and args.json "
+            "in one folder."
         ) from None
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON ({error}): fetch it again.") from None
+        raise WeightsError(f"{path} cannot be read as JSON ({error}): download it again.") from None
     if not isinstance(content, dict):
-        raise WeightsError(f"{path} is no JSON object: it is not of a scGPT checkpoint.")
+        raise WeightsError(f"{path} is not a JSON object and thus not from a scGPT checkpoint.")
     return content

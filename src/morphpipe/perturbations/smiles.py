@@ -1,4 +1,4 @@
-"""Reading structures."""
+"""Parse SMILES."""
 
 from rdkit import Chem, rdBase
 
@@ -6,14 +6,14 @@ from morphpipe.core.errors import DataError
 
 
 def read_smiles(smiles: str) -> Chem.Mol:
-    """The molecule of a SMILES.
+    """Parse a SMILES.
 
     Raises
     ------
     DataError
-        When RDKit cannot read it, or it holds no atom.
+        If RDKit cannot read it, or it has no atom.
     """
-    # RDKit's own words on standard error name no compound.
+    # RDKit's messages on standard error do not name the compound.
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():

@@ -1,4 +1,4 @@
-"""What a table of conditions is about: perturbations, and what is known of them."""
+"""Perturbations of a table of conditions, with their genes and structures."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from morphpipe.perturbations.names import closest, listed
 
 
 def subjects_of(fields: pd.DataFrame, settings: Condition) -> pd.DataFrame:
-    """The perturbations of a dataset and of `extra`, with what their embedding is looked up by.
+    """Collect the perturbations of a dataset and `extra`, with genes and structures.
 
     Parameters
     ----------
@@ -21,16 +21,16 @@ def subjects_of(fields: pd.DataFrame, settings: Condition) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per perturbation: `perturbation`, `gene` and `smiles` (none where there is none, or
-        the kind of condition does not look at it), `control` (whether it is a negative one), and
-        `reference`: whether it is a treatment of the dataset.
+        One row per perturbation: `perturbation`, `gene` and `smiles` (None if unknown or unused by
+        the condition), `control` (whether it is a negative control), and `reference`: whether it is
+        a treatment of the dataset.
 
     Raises
     ------
     ConfigError
-        When `settings.smiles` names what is neither in the dataset nor in `extra`.
+        If `settings.smiles` has perturbations neither in the dataset nor in `extra`.
     DataError
-        When a perturbation has two genes or two structures.
+        If a perturbation has two genes or structures.
     """
     known = fields[["perturbation", "control", "gene", "smiles"]].drop_duplicates()
     names = sorted(known["perturbation"].unique())
@@ -39,7 +39,7 @@ def subjects_of(fields: pd.DataFrame, settings: Condition) -> pd.DataFrame:
     genes: dict[str, str] = {}
     smiles: dict[str, str] = {}
     if settings.kind == "scgpt":
-        # Nothing else is known of a perturbation that is in no table.
+        # Perturbations outside the table have no other information.
         genes = _one_each(known, "gene") | {name: name for name in extra}
     given = getattr(settings, "smiles", None)
     if given is not None:
@@ -79,15 +79,15 @@ def _one_each(known: pd.DataFrame, column: str) -> dict[str, str]:
 
 
 def conditions_of(fields: pd.DataFrame, settings: Condition) -> list[tuple[str, float | None]]:
-    """The rows of a table of conditions: perturbations with their concentrations, sorted.
+    """List the rows of a table of conditions: perturbations with concentrations, sorted.
 
-    The concentration is none where it is ignored. Perturbations of `extra` get every one of the
+    The concentration is None if ignored. Perturbations of `extra` get every concentration of the
     dataset.
 
     Raises
     ------
     DataError
-        When a concentration is negative.
+        If a concentration is negative.
     """
     names = set(fields["perturbation"])
     extra = set(settings.extra) - names
@@ -99,7 +99,7 @@ def conditions_of(fields: pd.DataFrame, settings: Condition) -> list[tuple[str, 
         row = negative.iloc[0]
         raise DataError(
             f"The perturbation {row['perturbation']!r} has the concentration "
-            f"{row['concentration']:g} in the field table: it cannot be below 0."
+            f"{row['concentration']:g} in the field table: it must not be negative."
         )
     pairs = [
         (str(name), plain(value))
@@ -111,5 +111,5 @@ def conditions_of(fields: pd.DataFrame, settings: Condition) -> list[tuple[str, 
 
 
 def plain(value: float | None) -> float | None:
-    """A concentration, none for NaN."""
+    """Convert NaN to None."""
     return None if value is None or np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""From an embedding to the token that a Stable Diffusion U-Net attends to."""
+"""Conversion of embeddings to tokens for a Stable Diffusion U-Net."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,17 @@ def centre_pad(
 ) -> NDArray[np.float32]:
     """Pad an embedding on both sides to the width of a prompt token.
 
-    MorphoDiff's released code pads scGPT's 512 and RDKit's 173 numbers to 768 this way, with the
-    value 1. Where the padding is odd, the extra number stands behind.
+    MorphoDiff's released code pads scGPT's 512 and RDKit's 173 numbers to 768 with the value 1. For
+    odd padding the extra number comes last.
 
     Parameters
     ----------
     embedding
         float [d].
     width
-        Of the token.
+        Width of the token.
     value
-        What to pad with.
+        Padding value.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def centre_pad(
     Raises
     ------
     DataError
-        When the embedding is no vector, is longer than `width`, or holds NaN or infinity.
+        If the embedding is not a vector, is longer than `width`, or has NaN or infinity.
     """
     embedding = np.asarray(embedding)
     if embedding.ndim != 1 or len(embedding) > width:
@@ -39,7 +39,7 @@ def centre_pad(
             f"An embedding of shape {embedding.shape} cannot be padded to {width} numbers."
         )
     if not np.isfinite(embedding).all():
-        raise DataError("An embedding that holds NaN or infinity cannot condition a generator.")
+        raise DataError("An embedding with NaN or infinity cannot condition a generator.")
     missing = width - len(embedding)
     token = np.full(width, value, np.float32)
     token[missing // 2 : missing // 2 + len(embedding)] = embedding

@@ -1,4 +1,4 @@
-"""Tables of vectors by name, as people publish them: CSV or Parquet."""
+"""Published tables of named vectors: CSV or Parquet."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet
 from morphpipe.tables.user_tables import read_table_bytes
 
-# A vector for each human gene, of 512 numbers, has some 600 MB as text.
+# 512 numbers for each human gene take about 600 MB as text.
 _LARGEST = 1 << 30
 
 
@@ -29,7 +29,7 @@ class VectorTable:
     vectors
         float64 [names, d], finite.
     header
-        What the columns are called, that of the names first; none where the file does not say.
+        Names of the columns, including that of the names; None without a header.
     """
 
     names: tuple[str, ...]
@@ -38,25 +38,24 @@ class VectorTable:
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Width of a vector."""
         return int(self.vectors.shape[1])
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """What the numbers are called."""
+        """Names of the numeric columns."""
         return None if self.header is None else self.header[1:]
 
     def take(self, rows: list[int]) -> NDArray[np.float32]:
-        """The vectors at these places, float32 [n, d]."""
+        """Return vectors by position, float32 [n, d]."""
         return self.vectors[rows].astype(np.float32)
 
 
 def read_vectors(path: str | Path) -> VectorTable:
-    """Read a table whose first column holds names, and all others numbers.
+    """Read a table with names in the first column and numbers in the others.
 
-    A CSV may be gzipped whatever its name says, and have a header or none. Instead of a column for
-    each number it may have a single one with all of them in brackets, which is the form of
-    MorphoDiff's table of genes for RxRx1.
+    A CSV may be gzipped, and have a header or not. Instead of one column per number it may have a
+    single column of bracketed lists, as in MorphoDiff's table of genes for RxRx1.
 
     Parameters
     ----------
@@ -66,32 +65,30 @@ def read_vectors(path: str | Path) -> VectorTable:
     Raises
     ------
     DataError
-        When the file cannot be read, is empty, names something twice or not at all, or holds rows
-        of different length or what is no finite number.
+        If the file cannot be read, is empty, has missing or repeated names, rows of different
+        length, or values that are not finite.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"There is no table {path}.")
+        raise DataError(f"The table {path} does not exist.")
     header, names, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if not rows:
-        raise DataError(f"{path} holds no rows.")
+        raise DataError(f"{path} has no rows.")
     width = len(rows[0])
     for name, row in zip(names, rows, strict=True):
         if not name:
-            raise DataError(f"{path} holds a row without a name.")
+            raise DataError(f"{path} has a row without a name.")
         if len(row) != width or not width:
-            raise DataError(
-                f"{path}, {name!r}: {len(row)} numbers, where the first row has {width}."
-            )
+            raise DataError(f"{path}, {name!r}: {len(row)} numbers, but the first row has {width}.")
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise DataError(f"{path} holds {name!r} {times} times: keep one of the rows.")
+        raise DataError(f"{path} has {name!r} {times} times: keep one of the rows.")
     vectors = np.stack(rows)
     if not np.isfinite(vectors).all():
         place, column = np.argwhere(~np.isfinite(vectors))[0]
         raise DataError(
             f"{path}, {names[place]!r}: number {column + 1} is empty or not finite. Fill it in, or "
-            "take the row out."
+            "remove the row."
         )
     return VectorTable(tuple(names), vectors, header)
 
@@ -120,13 +117,13 @@ def _csv(path: Path) -> tuple[tuple[str, ...] | None, list[str], list[NDArray[np
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV ({error}).") from None
     if header is not None and rows and len(header) != len(rows[0]) + 1:
-        # One column in brackets: its name says nothing of the numbers.
+        # A single bracketed column: its name does not describe the numbers.
         header = None
     return header, names, rows
 
 
 def _are_counted(row: NDArray[np.float64]) -> bool:
-    """Whether the first line holds 0, 1, 2 ...: the names that pandas gives to columns without."""
+    """Whether the first line is 0, 1, 2 ..., pandas's default column names."""
     return len(row) > 1 and np.array_equal(row, np.arange(len(row)))
 
 
@@ -148,7 +145,7 @@ def _parquet(path: Path) -> tuple[tuple[str, ...], list[str], list[NDArray[np.fl
         raise DataError(f"{path} has no columns of numbers.")
     for field in list(table.schema)[1:]:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
-            raise DataError(f"{path}: the column {field.name} holds {field.type}, not numbers.")
+            raise DataError(f"{path}: the column {field.name} has {field.type}, not numbers.")
     names = ["" if name is None else str(name) for name in table.column(0).to_pylist()]
     numbers = [
         column.cast(pa.float64()).fill_null(np.nan).to_numpy() for column in table.columns[1:]

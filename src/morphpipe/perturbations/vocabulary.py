@@ -1,4 +1,4 @@
-"""Which perturbations and cell types a generator knows, and by which number."""
+"""Vocabulary of a generator: perturbations and cell types, with their indices."""
 
 import json
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ class Vocabulary:
     Attributes
     ----------
     perturbations, cell_types
-        Unique labels, sorted. The null class stands behind them, at index `len(...)`.
+        Unique labels, sorted. The null class follows at index `len(...)`.
     kinds
-        Of each perturbation: `sirna`, `compound`, ..., or `none`.
+        Kind of each perturbation: `sirna`, `compound`, ..., or `none`.
     negative_controls
         The perturbations that are controls.
     batches
@@ -35,17 +35,17 @@ class Vocabulary:
     batches: tuple[str, ...] = ()
 
     def perturbation_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
-        """Indices of perturbations, int64 [n].
+        """Look up indices of perturbations, int64 [n].
 
         Raises
         ------
         DataError
-            Naming a label that is not known, and the known ones.
+            If a label is unknown.
         """
         return _indices(labels, self.perturbations, "perturbation")
 
     def cell_type_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
-        """Indices of cell types, int64 [n]; raises like `perturbation_indices`."""
+        """Look up indices of cell types, int64 [n]; raises like `perturbation_indices`."""
         return _indices(labels, self.cell_types, "cell type")
 
     def batch_indices(self, labels: Iterable[str | None]) -> NDArray[np.int64]:
@@ -59,7 +59,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
-        """Read what `to_json` gave."""
+        """Read the output of `to_json`."""
         content = json.loads(Path(path).read_text("utf-8"))
         return cls(
             tuple(content["perturbations"]),
@@ -76,7 +76,7 @@ def _indices(labels: Iterable[str], known: tuple[str, ...], kind: str) -> NDArra
     unknown = sorted({label for label in labels if label not in places}, key=str)
     if unknown:
         raise DataError(
-            f"The {kind} {unknown[0]!r} is not known to the generator; it knows "
+            f"The {kind} {unknown[0]!r} is unknown to the generator; it knows "
             f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}."
         )
     return np.array([places[label] for label in labels], dtype=np.int64)
@@ -95,7 +95,7 @@ def vocabulary_of(fields: pd.DataFrame, batches: Iterable[str] = ()) -> Vocabula
     Raises
     ------
     DataError
-        When fields of one perturbation are of several kinds.
+        If fields of one perturbation have several kinds.
     """
     kinds = fields[["perturbation", "perturbation_kind"]].drop_duplicates()
     twice = kinds["perturbation"].duplicated()
@@ -103,8 +103,8 @@ def vocabulary_of(fields: pd.DataFrame, batches: Iterable[str] = ()) -> Vocabula
         name = kinds.loc[twice, "perturbation"].iloc[0]
         found = sorted(kinds.loc[kinds["perturbation"] == name, "perturbation_kind"])
         raise DataError(
-            f"The perturbation {name!r} is of the kinds {' and '.join(found)}: give each its own "
-            "name."
+            f"The perturbation {name!r} has the kinds {' and '.join(found)}: use a separate name "
+            "for each."
         )
     kind = kinds.set_index("perturbation")["perturbation_kind"].sort_index()
     negative = fields.loc[fields["control"] == "negative", "perturbation"]
