@@ -3,14 +3,15 @@ from itertools import product
 import pytest
 
 from morphpipe.datasets.simulated import true_effect
-from morphpipe.report.papers.cells import COPY, FLOOR, Cell, at_floor
+from morphpipe.report.papers.cells import AT_FLOOR, COPY, FLOOR, Cell, PaperTable
 from morphpipe.report.papers.checks import (
     _ascending,
     bayes_limit,
     floor_checks,
     item_checks,
-    memorisation_checks,
+    memorisation,
 )
+from morphpipe.report.papers.items import ITEMS
 from morphpipe.report.papers.measured import Estimate
 from morphpipe.report.papers.tables import build_table
 
@@ -40,7 +41,7 @@ def test_a_floor_above_what_it_bounds_is_found():
         floor = Estimate(10.0, 9.0, 11.0)
         return [
             Cell("r", "FID", FLOOR, floor),
-            Cell("r", "FID", at_floor("MorphGen"), generated),
+            Cell("r", "FID", AT_FLOOR.format("MorphGen"), generated),
             Cell("r", "FID", COPY, copy),
         ]
 
@@ -103,7 +104,8 @@ def test_a_copy_that_is_not_found_out_is_told(make_run, make_metric, simulated_f
                     settings={"flagged": True}, **where),
     ]  # fmt: skip
     run = make_run({"model": simulated_facts}, {"small": {"memorisation": rows}})
-    assert [c["holds"] for c in memorisation_checks(run)] == [True, False]
+    table = PaperTable(ITEMS["morphgen_table1"])
+    assert [c["holds"] for c in memorisation(table, run)] == [True, False]
 
 
 def test_an_order_that_the_noise_allows_is_left_open():

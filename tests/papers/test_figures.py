@@ -11,6 +11,7 @@ from morphpipe.core.checksums import read_checked_json
 from morphpipe.datasets.splits.table import write_split
 from morphpipe.report.papers import image_figures
 from morphpipe.report.papers.figures import make_figure
+from morphpipe.report.papers.items import ITEMS
 from morphpipe.report.papers.point_figures import components, read_points
 from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
 
@@ -90,13 +91,15 @@ def test_figures_are_drawn_with_what_is_to_be_known(images, tmp_path, name, note
 
 
 def test_only_held_out_real_images_are_shown(images):
-    keys, features, encoder = read_points(images, None, ["HUVEC"], ["1138", "1137"])
+    keys, features, encoder = read_points(
+        images, ITEMS["morphgen_figure5"], ["HUVEC"], ["1138", "1137"]
+    )
     assert keys.groupby("origin").size().to_dict() == {"generated": 6, "real": 6}
     assert (features.shape, encoder) == ((12, 5), "openphenom")
     facts = images.facts["full"]
     source = image_figures.image_source(images, replace(facts))
-    assert len(source.real_images("HUVEC", "1137", 9)) == 3
-    assert len(source.generated_images("HUVEC", "1137", 2)) == 2
+    assert len(source.real_images(("HUVEC", "1137"), 9)) == 3
+    assert len(source.generated_images(("HUVEC", "1137"), 2)) == 2
 
 
 def test_components_are_those_of_the_real_images():

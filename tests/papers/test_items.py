@@ -10,8 +10,8 @@ import yaml
 from morphpipe.config.papers import Papers
 from morphpipe.report.papers.figures import FIGURES
 from morphpipe.report.papers.items import ITEMS
-from morphpipe.report.papers.setups import SETUPS
-from morphpipe.report.papers.tables import TABLES
+from morphpipe.report.papers.setups import PAPERS
+from morphpipe.report.papers.tables import FILLERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # MorphGen: tables 1 to 19, figures 1 to 16, and the experiment of section 4.5. MorphoDiff: the
@@ -27,13 +27,22 @@ EXPECTED = [
 
 def test_every_table_and_figure_of_the_papers_is_an_item():
     assert list(ITEMS) == EXPECTED
-    assert [n for n, item in ITEMS.items() if item.kind == "table"] == list(TABLES)
-    assert [n for n, item in ITEMS.items() if item.kind == "figure"] == list(FIGURES)
+    blocks = [block for item in ITEMS.values() for block in item.table]
+    assert {block.fill for block in blocks} == set(FILLERS)
+    assert {i.figure["draw"] for i in ITEMS.values() if i.kind == "figure"} == set(FIGURES)
 
 
 def test_every_role_has_a_published_setup():
     needed = {(need.paper, need.role) for item in ITEMS.values() for need in item.needs}
-    assert needed == set(SETUPS)
+    assert needed == {(name, role) for name, paper in PAPERS.items() for role in paper.roles}
+    assert all(setup.source for paper in PAPERS.values() for setup in paper.roles.values())
+
+
+def test_every_folder_of_a_paper_has_its_roles_in_the_configuration():
+    assert list(PAPERS) == [name for name in Papers.model_fields if name != "items"]
+    for name, paper in PAPERS.items():
+        roles = type(Papers().of(name)).model_fields
+        assert [role for role in roles if role in paper.roles] == list(paper.roles)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "demo-tables.yaml"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphpipe.report.papers.items import ITEMS, NO_PUBLISHED
+from morphpipe.report.papers.items import ITEMS
 from morphpipe.report.papers.published import published_table, published_values
 
 TEXTS = Path(__file__).resolve().parents[3] / "shared" / "papers"
@@ -42,8 +42,10 @@ def test_every_table_has_all_its_values_once():
 
 def test_every_table_is_an_item_and_has_values_or_a_reason():
     tables = {(i.paper, i.number) for i in ITEMS.values() if i.kind == "table"}
-    lacking = {(ITEMS[name].paper, ITEMS[name].number) for name in NO_PUBLISHED}
-    assert tables == set(SIZES) | lacking
+    lacking = tables - set(SIZES)
+    assert lacking == {("morphodiff", "4"), ("morphodiff", "5")}
+    for paper, number in lacking:
+        assert "its appendix" in ITEMS[f"{paper}_table{number}"].notes[0]
 
 
 def test_a_value_that_is_not_there_has_a_reason():

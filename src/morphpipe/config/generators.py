@@ -44,7 +44,7 @@ class _Generator(Model):
     """What it is sampled along."""
     presets: ClassVar[Mapping[str, Any]]
     """Its architectures by name."""
-    paper: ClassVar[str] = "MorphGen"
+    paper: ClassVar[str] = "morphgen"
     """Whose numbers it is compared with."""
 
     kind: str
@@ -194,7 +194,7 @@ class UNet(_Generator):
 
     path: ClassVar[Path] = DIFFUSION
     presets: ClassVar[Mapping[str, Any]] = UNET_PRESETS
-    paper: ClassVar[str] = "MorphoDiff"
+    paper: ClassVar[str] = "morphodiff"
 
     kind: Literal["unet"]
     architecture: str = Field("SD-v1-4", description="A preset's name (MorphoDiff, section 3.1).")

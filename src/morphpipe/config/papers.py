@@ -1,6 +1,7 @@
 """Which experiments of a run stand for which of the papers, item by item."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,7 +44,24 @@ class PaperEncoders(Model):
     )
 
 
-class MorphGenItems(Model):
+class PaperItems(Model):
+    """What the items of a paper are made from: a subclass for each paper, with its roles."""
+
+    # What a role names: an experiment, or a comparison of a model with its baseline.
+    section: ClassVar[Literal["experiments", "comparisons"]] = "experiments"
+    if TYPE_CHECKING:
+        # Fields of every subclass, behind its roles.
+        encoders: PaperEncoders
+        names: PaperNames
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Experiments or comparisons by role, those that are filled."""
+        named = (key for key, field in type(self).model_fields.items() if field.default is None)
+        return {role: getattr(self, role) for role in named if getattr(self, role) is not None}
+
+
+class MorphGenItems(PaperItems):
     """MorphGen's tables and figures: names of `experiments` that they are made from."""
 
     model: Name | None = Field(None, description="The model: nearly all tables and figures.")
@@ -69,17 +87,11 @@ class MorphGenItems(Model):
     frequent_10: str = Field("frequent-10", description="Likewise, 10 (tables 13, 14).")
     names: PaperNames = Field(default_factory=PaperNames)
 
-    @property
-    def roles(self) -> dict[str, str]:
-        """Experiments by role, those that are filled."""
-        named = ("model", "unaligned", "held_out", "cell_types", "crops", "impa_crops")
-        found = {role: getattr(self, role) for role in (*named, "rohban_5", "rohban_12")}
-        return {role: name for role, name in found.items() if name is not None}
 
-
-class MorphoDiffItems(Model):
+class MorphoDiffItems(PaperItems):
     """MorphoDiff's tables and figures: names of `comparisons`, each of a model and a baseline."""
 
+    section = "comparisons"
     rxrx1_all: Name | None = Field(None, description="RxRx1, all batches (table 1).")
     rxrx1_single: Name | None = Field(None, description="RxRx1, a single batch (table 1).")
     bbbc021_all: Name | None = Field(None, description="BBBC021, all compounds (table 1).")
@@ -90,13 +102,6 @@ class MorphoDiffItems(Model):
     rohban_12: Name | None = Field(None, description="Rohban et al., 12 genes (table 1).")
     encoders: PaperEncoders = Field(default_factory=PaperEncoders)
     names: PaperNames = Field(default_factory=PaperNames)
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """Comparisons by role, those that are filled."""
-        named = ("rxrx1_all", "rxrx1_single", "bbbc021_all", "bbbc021_14", "rohban_5", "rohban_12")
-        found = {role: getattr(self, role) for role in named}
-        return {role: name for role, name in found.items() if name is not None}
 
 
 class Papers(Model):
@@ -113,6 +118,18 @@ class Papers(Model):
         "all that a role is filled for. The others can still be asked for by name.",
     )
 
+    def of(self, paper: str) -> PaperItems:
+        """Roles, encoders and names of a paper."""
+        found: PaperItems = getattr(self, paper)
+        return found
+
+
+_PAPERS = {
+    name: field.annotation
+    for name, field in Papers.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, PaperItems)
+}
+
 
 def without_left_out(
     papers: object, experiments: set[str], comparisons: set[str]
@@ -128,7 +145,10 @@ def without_left_out(
     """
     if not isinstance(papers, dict):
         return {}
-    left_out = {"morphgen": experiments, "morphodiff": comparisons}
+    left_out = {
+        paper: experiments if of.section == "experiments" else comparisons
+        for paper, of in _PAPERS.items()
+    }
     return {
         paper: {key: None if isinstance(value, str) and value in left_out.get(paper, ()) else value
                 for key, value in roles.items()}
@@ -145,18 +165,18 @@ def check_papers(
     encoders: Mapping[str, object],
 ) -> None:
     """Raise ValueError unless everything that the papers' items name is declared."""
-    uses = [
-        (f"papers.morphgen.{role}", "experiments", name, experiments)
-        for role, name in papers.morphgen.roles.items()
-    ]
-    uses += [
-        (f"papers.morphodiff.{role}", "comparisons", name, comparisons)
-        for role, name in papers.morphodiff.roles.items()
-    ]
-    for paper in ("morphgen", "morphodiff"):
-        for key, name in getattr(papers, paper).encoders:
-            if name is not None:
-                uses.append((f"papers.{paper}.encoders.{key}", "encoders", name, encoders))
+    sections = {"experiments": experiments, "comparisons": comparisons}
+    uses: list[tuple[str, str, str, Mapping[str, object]]] = []
+    for paper, of in ((paper, papers.of(paper)) for paper in _PAPERS):
+        uses += [
+            (f"papers.{paper}.{role}", of.section, name, sections[of.section])
+            for role, name in of.roles.items()
+        ]
+        uses += [
+            (f"papers.{paper}.encoders.{key}", "encoders", name, encoders)
+            for key, name in of.encoders
+            if name is not None
+        ]
     for place, section, name, declared in uses:
         if name not in declared:
             raise ValueError(

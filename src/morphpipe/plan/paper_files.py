@@ -27,26 +27,28 @@ from morphpipe.report.papers.items import (
 )
 
 
-def _experiments(plan: Plan, need: Need) -> list[str]:
-    """Experiments of a role: one of MorphGen's, two of a comparison of MorphoDiff's."""
-    papers = plan.configuration.papers
-    if need.paper == "morphgen":
-        return [name for role, name in papers.morphgen.roles.items() if role == need.role]
-    comparison = papers.morphodiff.roles.get(need.role)
-    return [] if comparison is None else [*plan.configuration.comparisons[comparison].experiments]
+def _named(plan: Plan, need: Need) -> str | None:
+    """The experiment or comparison in a role; None where it is empty."""
+    return plan.configuration.papers.of(need.paper).roles.get(need.role)
 
 
 def _comparison(plan: Plan, need: Need) -> str | None:
-    """The comparison of a role of MorphoDiff's."""
-    if need.paper == "morphgen":
-        return None
-    return plan.configuration.papers.morphodiff.roles.get(need.role)
+    """The comparison in a role; None where it is of none."""
+    compared = plan.configuration.papers.of(need.paper).section == "comparisons"
+    return _named(plan, need) if compared else None
+
+
+def _experiments(plan: Plan, need: Need) -> list[str]:
+    """Experiments of a role: one, or the two of a comparison."""
+    name, comparison = _named(plan, need), _comparison(plan, need)
+    if comparison is not None:
+        return [*plan.configuration.comparisons[comparison].experiments]
+    return [] if name is None else [name]
 
 
 def _encoder(plan: Plan, need: Need, experiment: str) -> str:
     """The encoder of a figure: the one that is named, else one of OpenPhenom, else the first."""
-    papers = plan.configuration.papers
-    paper = papers.morphgen if need.paper == "morphgen" else papers.morphodiff
+    paper = plan.configuration.papers.of(need.paper)
     known = plan.configuration.experiments[experiment].evaluation.encoders
     if paper.encoders.biology in known:
         return paper.encoders.biology

@@ -27,6 +27,13 @@ STYLE: dict[str, Any] = {
     "grid.color": RULE, "grid.linewidth": 0.7, "legend.frameon": False,
     "text.parse_math": False, "svg.fonttype": "none",
 }  # fmt: skip
+# Of figures that stand by themselves, on white.
+PRINT_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 8,
+    "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.linewidth": 0.6, "legend.frameon": False,
+    "text.parse_math": False, "pdf.fonttype": 42,
+}  # fmt: skip
 
 
 def new_figure(width: float, height: float) -> Figure:

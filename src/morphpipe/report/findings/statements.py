@@ -10,7 +10,7 @@ from morphpipe.report.evidence import Evidence
 from morphpipe.report.findings.claims import effect_order
 from morphpipe.report.findings.key_figures import conditions_followed
 from morphpipe.report.findings.leakage import leakage
-from morphpipe.report.papers.standing import PAPERS
+from morphpipe.report.papers.setups import PAPERS
 from morphpipe.report.quality import COUNT_CHANGE, count_changes, looked_at
 from morphpipe.report.results import (
     FRECHET,
@@ -233,6 +233,8 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     """What not to believe: plain statements that follow from the configuration and the tables."""
     experiment, said = evidence.experiment, []
     paper = PAPERS[experiment.generator.paper]
+    network_there = paper.run.network
+    quoted, codec_there = paper.quoted, str(paper.run.codec).removeprefix("hf://")
     encoders = {name: configuration.encoders[name] for name in experiment.evaluation.encoders}
     if not_held_out(evidence):
         said.append(
@@ -247,7 +249,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "that are known to be there; they say nothing about real cells, and no number here "
             "can be compared with a number of the papers."
         )
-    elif evidence.dataset.source not in paper.datasets:
+    elif evidence.dataset.source not in quoted.datasets:
         said.append(
             f"The images are of {dataset_name(evidence)}, which is not among those of "
             f"{paper.name}'s paper: a number here cannot be compared with a number of it, "
@@ -286,13 +288,13 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     pairs = made[(made["perturbation"] != "all") & (made["cell_type"] != "all")]
     counts = pd.concat([pairs["n_left"], pairs["n_right"]]).dropna()
     if (len(counts) and counts.max() != counts.min()) or (
-        len(counts) and counts.max() < paper.images
+        len(counts) and counts.max() < quoted.images
     ):
         least, most = int(counts.min()), int(counts.max())
         said.append(
             f"A condition is compared with {f'{least} to {most}' if least < most else least} "
-            f"images a side; {paper.name} uses {paper.images} against {paper.images} "
-            f"({paper.images_source}). A "
+            f"images a side; {paper.name} uses {quoted.images} against {quoted.images} "
+            f"({quoted.images_place}). A "
             "Fréchet distance falls as images are added, so it cannot be compared across numbers "
             "of images; the floor beside it has the same number and can."
         )
@@ -301,34 +303,34 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     source = "" if name is None else configuration.weights[name].source
     if codec.trained_on is None and name is None:
         said.append(
-            f"The generator sees pixels, not latents of {paper.codec} as that of {paper.name}."
+            f"The generator sees pixels, not latents of {codec_there} as that of {paper.name}."
         )
-    elif paper.codec not in source:
+    elif codec_there not in source:
         origin = f"from {source}" if source else "trained by the workflow"
         said.append(
-            f"The codec {experiment.codec} is {origin}, not the {paper.codec} of "
+            f"The codec {experiment.codec} is {origin}, not the {codec_there} of "
             f"{paper.name}. What it "
             "cannot decode, the generator cannot draw."
         )
     training = experiment.training
-    if training.steps < paper.steps:
-        share = training.steps / paper.steps
+    if training.steps < quoted.steps:
+        share = training.steps / quoted.steps
         said.append(
             f"Training took {training.steps:,} steps of {training.batch_size} images; {paper.name} "
-            f"took up to {paper.steps:,} ({paper.steps_source}), so this is {share:.2g} of that"
+            f"took up to {quoted.steps:,} ({quoted.steps_place}), so this is {share:.2g} of that"
             + (
-                f", and the network is {experiment.generator.architecture}, not {paper.network}."
-                if experiment.generator.architecture != paper.network
+                f", and the network is {experiment.generator.architecture}, not {network_there}."
+                if experiment.generator.architecture != network_there
                 else "."
             )
         )
-    if len(evidence.trainings) < max(paper.seeds, 2):
+    if len(evidence.trainings) < max(paper.run.repetitions, 2):
         number_of = _plural(len(evidence.trainings), "training seed")
         said.append(
             f"There is {number_of}: the intervals hold the spread of wells and of samples, not "
             "that of trainings. Another training could come out differently."
             if len(evidence.trainings) == 1
-            else f"There are {number_of}; {paper.name} repeats with {paper.seeds}."
+            else f"There are {number_of}; {paper.name} repeats with {paper.run.repetitions}."
         )
     if not select(summary, metric="cate").empty:
         said.append(
@@ -352,7 +354,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
         by = "" if guidance.guide is None else f" by the checkpoint of slice {guidance.guide}"
         said.append(
             f"Sampling used guidance{by} of scale {guidance.scale:g}; "
-            f"{paper.guidance}. Guidance makes effects plainer and images more alike."
+            f"{quoted.guidance}. Guidance makes effects plainer and images more alike."
         )
     if len(evidence.quarantine):
         said.append(

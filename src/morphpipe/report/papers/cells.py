@@ -10,12 +10,10 @@ from morphpipe.report.papers.measured import Estimate, absent, difference
 from morphpipe.report.papers.published import Published, published_table
 
 FLOOR, COPY, SHUFFLED = "floor (real against real)", "copy control", "shuffled control"
+AT_FLOOR = "{}, at the floor's number of images"
+SYSTEMS = {"at floor": AT_FLOOR, "floor": FLOOR, "copy": COPY, "shuffled": SHUFFLED}
+"""Systems beside the generated images, by how `items.yaml` calls them."""
 NOT_COMPARABLE = "not formed: other data or other weights than the paper's"
-
-
-def at_floor(system: str) -> str:
-    """A system's name where it is measured with as many images as the floor."""
-    return f"{system}, at the floor's number of images"
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,11 @@ class PaperTable:
         comparable = self.comparable.get((paper or self.item.paper, role), False)
         published = self._published.get(key)
         self.cells.append(Cell(*key, estimate, published, encoder, comparable))
+
+    def add_note(self, note: str) -> None:
+        """Add a sentence, once."""
+        if note not in self.notes:
+            self.notes.append(note)
 
     def finish(self, reason: str) -> None:
         """Add the published values that nothing was produced beside.

@@ -4,16 +4,16 @@ A check says what was expected, whether it holds, the numbers, and what it is `o
 whatever the generator is worth, or the model. `holds` is None where the numbers do not suffice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
 from morphpipe.datasets.simulated.programmes import programmes
-from morphpipe.report.papers.cells import COPY, FLOOR, Cell, PaperTable, at_floor
-from morphpipe.report.papers.labels import FREQUENT, FREQUENT_10
+from morphpipe.report.papers.cells import AT_FLOOR, COPY, FLOOR, Cell, PaperTable
 from morphpipe.report.papers.measured import Estimate
 from morphpipe.report.papers.run import PaperRun
+from morphpipe.report.papers.setups import PAPERS
 
 Check = dict[str, Any]
 
@@ -44,7 +44,7 @@ def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
         for name, estimate in (
             (s, e) for (r, c, s), e in places.items() if (r, c) == (row, column)
         ):
-            if name.endswith(at_floor("")) and estimate.value is not None:
+            if name.endswith(AT_FLOOR.format("")) and estimate.value is not None:
                 yield _check(
                     f"{row}, {column}: the floor is below {name}",
                     not _below(estimate, floor),
@@ -61,14 +61,15 @@ def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
 
 def effect_order(table: PaperTable, run: PaperRun) -> Iterator[Check]:
     """The effects of a series of strengths are in the order of their true sizes."""
-    names, facts = run.papers.morphgen.names, run.experiment("model")
+    paper, facts = table.item.paper, run.experiment(table.item.main_role, table.item.paper)
     if facts is None or not facts.origin.has_true_effects:
         return
+    names, control = run.of(paper).names, PAPERS[paper].control
     by_place = {(cell.row, cell.column): cell.estimate for cell in table.cells
                 if cell.system != FLOOR}  # fmt: skip
     groups: dict[str, list[tuple[str, str]]] = {}
     for cell in table.cells:
-        head, _, label = cell.row.rpartition("1138 vs ")
+        head, _, label = cell.row.rpartition(f"{control} vs ")
         perturbation = names.perturbation(label)
         if perturbation in PERTURBATIONS:
             groups.setdefault(head.strip(", "), []).append((cell.row, str(perturbation)))
@@ -118,16 +119,19 @@ def bayes_limit(counts: dict[str, int], groups: Sequence[Sequence[str]]) -> floa
     return (apart + best) / sum(counts.values())
 
 
-def probe_limits(run: PaperRun, set_name: str, labels: Sequence[str], kind: str) -> Iterator[Check]:
-    """No probe of perturbations beats what the truth allows."""
-    names, facts = run.papers.morphgen.names, run.experiment("model")
+def probe_limits(
+    table: PaperTable, run: PaperRun, set_name: str, labels: Sequence[str]
+) -> Iterator[Check]:
+    """No probe of the perturbations of a set beats what the truth allows."""
+    item, paper = table.item, run.of(table.item.paper)
+    facts = run.experiment(item.main_role, item.paper)
     if facts is None or not facts.origin.has_true_effects:
         return
-    encoder = run.encoder(facts, kind)
-    classes = {p for p in map(names.perturbation, labels) if p in PERTURBATIONS}
+    encoder = run.encoder(facts, item.numbers, item.paper)
+    classes = {p for p in map(paper.names.perturbation, labels) if p in PERTURBATIONS}
     types = facts.selection.get("cell_types") or []
     idle = [p for p in sorted(map(str, classes)) if all(true_effect(p, c) == 0 for c in types)]
-    group = f"set: {set_name}"
+    group = f"set: {getattr(paper, set_name)}"
     for regime in ("real-real", "generated-real", "real+generated-real"):
         common = {
             "regime": regime, "task": "perturbation", "extractor": encoder, "group": group,
@@ -152,12 +156,13 @@ def probe_limits(run: PaperRun, set_name: str, labels: Sequence[str], kind: str)
         )
 
 
-def memorisation_checks(run: PaperRun) -> Iterator[Check]:
+def memorisation(table: PaperTable, run: PaperRun) -> Iterator[Check]:
     """Training images replayed are found out as memorised, held-out real ones are not."""
-    facts = run.experiment("model")
+    facts = run.experiment(table.item.main_role, table.item.paper)
     if facts is None:
         return
-    metrics, encoder = run.metrics(facts), run.encoder(facts, "distances")
+    metrics = run.metrics(facts)
+    encoder = run.encoder(facts, table.item.numbers, table.item.paper)
     if "memorisation" not in metrics.tables:
         return
     for comparison, expected in (("copy-training", True), ("real-training", False)):
@@ -176,18 +181,17 @@ def memorisation_checks(run: PaperRun) -> Iterator[Check]:
         )
 
 
+CHECKS: Mapping[str, Callable[..., Iterator[Check]]] = {
+    "effect order": effect_order,
+    "probe limits": probe_limits,
+    "memorisation": memorisation,
+}
+"""By the name in `items.yaml`."""
+
+
 def item_checks(table: PaperTable, run: PaperRun) -> list[Check]:
     """All checks of a table."""
-    item, found = table.item, list(floor_checks(table.cells))
-    if item.paper != "morphgen":
-        return found
-    roles = run.papers.morphgen
-    if item.number in ("4", "18"):
-        found += effect_order(table, run)
-    if item.number == "11":
-        found += probe_limits(run, roles.frequent_4, FREQUENT, "biology")
-    if item.number in ("13", "14"):
-        found += probe_limits(run, roles.frequent_10, FREQUENT_10, item.numbers)
-    if item.number == "1":
-        found += memorisation_checks(run)
+    found = list(floor_checks(table.cells))
+    for name, arguments in table.item.checks.items():
+        found += CHECKS[name](table, run, **arguments)
     return found

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from morphpipe.config.datasets import SETTINGS
+from morphpipe.config.papers import PaperNames
 from morphpipe.report.papers.facts import TRAINED_HERE, ExperimentFacts
 from morphpipe.report.papers.items import Item
 from morphpipe.report.papers.run import PaperRun
-from morphpipe.report.papers.setups import ENCODER_KINDS, SETUPS, Setup
+from morphpipe.report.papers.setups import PAPERS, Setup
 
 Status = Literal["yes", "partly", "no", "published only"]
 
@@ -62,9 +63,10 @@ def _weights(facts: ExperimentFacts, setup: Setup, item: Item) -> tuple[bool, st
 
 def _features(run: PaperRun, facts: ExperimentFacts, item: Item) -> tuple[bool, str] | None:
     """Whether the numbers come from the paper's encoder; None where no encoder is in play."""
-    if item.numbers not in ENCODER_KINDS:
+    kinds = PAPERS[item.paper].encoders
+    if item.numbers not in kinds:
         return None
-    wanted = ENCODER_KINDS[item.numbers]
+    wanted = kinds[item.numbers]
     encoder = run.encoder(facts, item.numbers, item.paper)
     kind, weights = facts.encoders[encoder]["kind"], facts.encoders[encoder]["weights"]
     if kind != wanted:
@@ -101,7 +103,7 @@ def role_verdict(
     run: PaperRun, item: Item, paper: str, role: str, facts: ExperimentFacts
 ) -> Verdict:
     """Hold one experiment against the paper's in its role."""
-    setup = SETUPS[(paper, role)]
+    setup = PAPERS[paper].roles[role]
     grounds = [_data(facts, setup)]
     if item.trained or item.numbers in ("codec", "images"):
         grounds.append(_weights(facts, setup, item))
@@ -157,3 +159,32 @@ def item_verdict(run: PaperRun, item: Item) -> Verdict:
         head = f"{', '.join(dict.fromkeys(names))}: " if len(told) > 1 else ""
         sentences += [head + texts[0], *texts[1:]]
     return Verdict(_worst([v.status for v in found.values()]), (*sentences, *lacking))
+
+
+def _stand_ins(names: PaperNames) -> list[str]:
+    """Sentences on what stands for what; empty where all names are the paper's own."""
+    said = []
+    for what, mapping in (("cell types", names.cell_types), ("perturbations", names.perturbations)):
+        other = {k: v for k, v in mapping.items() if k != v}
+        if other:
+            pairs = ", ".join(f"{here} for {there}" for there, here in other.items())
+            said.append(f"Stand-ins for the paper's {what}: {pairs}.")
+    return said
+
+
+def about_item(item: Item, run: PaperRun) -> dict[str, Any]:
+    """Describe an item before it is made: the head of its `item.json`."""
+    verdict = item_verdict(run, item)
+    names = run.of(item.paper).names
+    filled = run.used(item)
+    experiments = [facts.name for _, _, facts in filled]
+    for paper, role, _ in filled:
+        baseline = run.baseline(role, paper)
+        experiments += [] if baseline is None else [baseline.name]
+    return {
+        "name": item.name,
+        **item.model_dump(include={"paper", "kind", "number", "title", "caption", "section"}),
+        "experiments": list(dict.fromkeys(experiments)),
+        "comparable": verdict.status,
+        "statement": [*verdict.sentences, *_stand_ins(names)],
+    }

@@ -1,5 +1,10 @@
-"""A model and its baseline as cells, from the table of a comparison."""
+"""Rows of a model and its baseline that metric tables do not hold: tests, settings and ranks.
 
+Every function gets the table, the run, the block, and the row with its query, whose `paper` is the
+one whose role it names: that of the table by default.
+"""
+
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -7,12 +12,21 @@ import pandas as pd
 
 from morphpipe.core.storage import read_parquet
 from morphpipe.evaluation.core.statistics import t_interval
-from morphpipe.report.papers.cells import FLOOR, PaperTable
-from morphpipe.report.papers.distance_cells import column_of, metric_of
+from morphpipe.evaluation.distances.ranking_summary import ranking_summary
+from morphpipe.report.papers.blocks import column_of, metric_of
+from morphpipe.report.papers.cells import FLOOR, Cell, PaperTable
+from morphpipe.report.papers.facts import ExperimentFacts
+from morphpipe.report.papers.items import COMPARISON, RANKING, Block, Query
 from morphpipe.report.papers.measured import Estimate, absent
 from morphpipe.report.papers.run import PaperRun
+from morphpipe.report.papers.setups import PAPERS
 
-MODEL, BASELINE = "MorphoDiff", "Stable Diffusion"
+_STATISTICS = {
+    "mean_rank": "Mean rank",
+    "median_rank": "Median rank",
+    "top1": "Own cohort first",
+    "top5": "Own cohort among the first five",
+}
 
 
 @cache
@@ -20,76 +34,63 @@ def _read(path: str | Path) -> pd.DataFrame:
     return read_parquet(path, own=True).to_pandas()
 
 
-def _row(run: PaperRun, role: str, metric: str, encoder: str, view: str) -> pd.Series | str:
-    """The row over all perturbations, or why there is none."""
-    name = run.papers.morphodiff.roles[role]
-    table = _read(run.paths(name, "comparison"))
-    rows = table[
-        (table["metric"] == metric)
-        & (table["extractor"] == encoder)
-        & (table["view"] == view)
-        & (table["cell_type"] == "all")
-        & (table["group"] == "all")
-    ]
-    if rows.empty:
-        return f"the comparison {name} has no {metric} of {encoder}"
-    row = rows.iloc[0]
-    return _said(row["reason"]) if pd.isna(row["mean_model"]) else row
+def _systems(run: PaperRun, paper: str, role: str) -> Iterator[tuple[str, ExperimentFacts]]:
+    """The model and the baseline of a role, those that there are."""
+    model, baseline = run.experiment(role, paper), run.baseline(role, paper)
+    if model is not None:
+        yield PAPERS[paper].name, model
+    if baseline is not None:
+        yield PAPERS[paper].baseline, baseline
 
 
-def add_comparison(
-    table: PaperTable, run: PaperRun, role: str, place: str, *, measures_are_rows: bool = False
-) -> None:
-    """Add what a comparison found of FID and KID; nothing where its role is empty.
-
-    Parameters
-    ----------
-    table, run
-        Where to, and what of.
-    role
-        Of MorphoDiff's comparison.
-    place
-        The row; the column where measures are rows.
-    measures_are_rows
-        As in MorphGen's table 2.
-    """
-    facts = run.experiment(role, "morphodiff")
+def add_comparison(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
+    """Add what a comparison found of FID and KID; nothing where the role is empty."""
+    paper, role = query.get("paper", table.item.paper), query["role"]
+    facts, own = run.experiment(role, paper), paper == table.item.paper
     if facts is None:
         return
-    encoder = run.encoder(facts, "distances", "morphodiff")
+    encoder = run.encoder(facts, "distances", paper)
+    systems = {PAPERS[paper].name: "model", PAPERS[paper].baseline: "baseline"}
     over: set[int] = set()
     for measure in ("FID", "KID"):
-        found = _row(run, role, metric_of(facts, encoder, measure), encoder, "rgb")
+        found = _compared(run, paper, role, metric_of(facts, encoder, measure), encoder)
         if not isinstance(found, str):
             over.add(int(found["perturbations"]))
         shown = column_of(facts, encoder, measure)
-        where = (shown, place) if measures_are_rows else (place, shown)
-        for system, column in ((MODEL, "model"), (BASELINE, "baseline"), (FLOOR, "floor")):
-            if system == FLOOR and table.item.paper == "morphgen":
-                continue
+        where = (shown, row) if block.transposed else (row, shown)
+        for system, column in (systems | ({FLOOR: "floor"} if own else {})).items():
             estimate = absent(found) if isinstance(found, str) else _mean(found, column)
-            table.add(*where, system, estimate, role=role, encoder=encoder, paper="morphodiff")
-        if table.item.paper == "morphodiff" and not isinstance(found, str):
-            _add_test(table, found, where, encoder, role)
+            table.add(*where, system, estimate, role=role, encoder=encoder, paper=paper)
+        if own and not isinstance(found, str):
+            for system, estimate in _tests(found, " less ".join(systems)):
+                table.add(*where, system, estimate, role=role, encoder=encoder)
     if over:
         number = " and ".join(map(str, sorted(over)))
-        table.notes.append(
-            f"{place}: means over {number} perturbations that model and baseline share, with "
+        table.add_note(
+            f"{row}: means over {number} perturbations that model and baseline share, with "
             "t-intervals over them."
         )
 
 
-def _add_test(
-    table: PaperTable, found: pd.Series, where: tuple[str, str], encoder: str, role: str
-) -> None:
-    apart = Estimate(
-        _known(found["difference"]), _known(found["ci_low"]), _known(found["ci_high"]),
-        parts=int(found["perturbations"]),
-    )  # fmt: skip
-    table.add(*where, f"{MODEL} less {BASELINE}", apart, role=role, encoder=encoder)
+def _compared(run: PaperRun, paper: str, role: str, metric: str, encoder: str) -> pd.Series | str:
+    """The row over all perturbations, or why there is none."""
+    name = run.of(paper).roles[role]
+    table = _read(run.paths(name, COMPARISON))
+    wanted = {"metric": metric, "extractor": encoder, "view": "rgb", "cell_type": "all"}
+    rows = table[(table[[*wanted, "group"]] == [*wanted.values(), "all"]).all(axis=1)]
+    if rows.empty:
+        return f"the comparison {name} has no {metric} of {encoder}"
+    row = rows.iloc[0]
+    return _reason(row["reason"]) if pd.isna(row["mean_model"]) else row
+
+
+def _tests(found: pd.Series, less: str) -> Iterator[tuple[str, Estimate]]:
+    """The difference between model and baseline, and what each test says of it."""
+    value, low, high = (_known(found[key]) for key in ("difference", "ci_low", "ci_high"))
+    yield less, Estimate(value, low, high, parts=int(found["perturbations"]))
     for name, words in (("paired", "paired"), ("student", "Student's"), ("welch", "Welch's")):
-        p = Estimate(_known(found[f"{name}_p"]), reason=_said(found["reason"]))
-        table.add(*where, f"p, {words} t-test", p, role=role, encoder=encoder)
+        p = Estimate(_known(found[f"{name}_p"]), reason=_reason(found["reason"]))
+        yield f"p, {words} t-test", p
 
 
 def _mean(found: pd.Series, column: str) -> Estimate:
@@ -103,10 +104,69 @@ def _mean(found: pd.Series, column: str) -> Estimate:
     return Estimate(value, low, high, parts=parts)
 
 
-def _said(reason: str | float | None) -> str:
+def _reason(reason: str | float | None) -> str:
     """A reason from a table, in which there may be none."""
     return "" if pd.isna(reason) else str(reason)
 
 
 def _known(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
+
+
+def add_settings(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
+    """Add how an experiment and its baseline were set up; nothing of it is measured."""
+    for system, facts in _systems(run, query.get("paper", table.item.paper), query["role"]):
+        numbers = {
+            "Training steps": facts.steps,
+            "Batch size": facts.batch_size,
+            "Learning rate": facts.learning_rate,
+            "Training seeds": len(facts.training_seeds),
+            "Sampling seeds": len(facts.sampling_seeds),
+            "Sampling steps": facts.sampling_steps,
+            "Images per perturbation": facts.per_condition,
+            "Guidance": facts.guidance,
+            "Share of wells trained on": facts.fractions.get("train"),
+            "Share of wells held out": facts.fractions.get("test"),
+        }
+        # Whole numbers stay whole, and are shown so.
+        table.cells += [
+            Cell(row, column, system, Estimate(value))
+            for column, value in numbers.items()
+            if value is not None
+        ]
+        chosen = "; ".join(
+            f"{key.replace('_', ' ')} "
+            + (", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            for key, value in facts.selection.items()
+        )
+        table.add_note(
+            f"{row}, {system} ({facts.name}): {facts.network} from "
+            f"{facts.starting_weights or 'scratch'}, codec {facts.codec}, condition "
+            f"{facts.condition or 'learnt'}, {facts.sampler}, dataset {facts.dataset}"
+            + (f" ({chosen})." if chosen else ".")
+        )
+
+
+def add_ranks(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
+    """Add ranks of own cohorts, and what chance would give."""
+    paper, role = query.get("paper", table.item.paper), query["role"]
+    rankings = run.files.get(run.of(paper).roles.get(role, ""), {}).get(RANKING) or {}
+    for system, facts in _systems(run, paper, role):
+        if facts.name not in rankings:
+            continue
+        encoder = run.encoder(facts, "distances", paper)
+        summary = ranking_summary(read_parquet(rankings[facts.name], own=True).to_pandas())
+        if summary.empty:
+            continue
+        summary = summary[(summary["extractor"] == encoder) & (summary["cell_type"] == "all")]
+        for measure in ("FID", "KID"):
+            shown = column_of(facts, encoder, measure)
+            of_measure = summary[summary["metric"] == metric_of(facts, encoder, measure)]
+            for line in of_measure.itertuples():
+                column = f"{_STATISTICS[line.statistic]} by {shown}"
+                value, low, high = map(_known, (line.value, line.ci_low, line.ci_high))
+                estimate = Estimate(value, low, high, parts=int(line.perturbations))
+                table.add(row, column, system, estimate, role=role, encoder=encoder)
+                if system == PAPERS[paper].name:
+                    chance = Estimate(_known(line.chance))
+                    table.add(row, column, "chance", chance, role=role, encoder=encoder)

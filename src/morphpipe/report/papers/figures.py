@@ -8,44 +8,28 @@ from matplotlib.figure import Figure
 from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import MorphpipeError
 from morphpipe.core.storage import atomic_path
+from morphpipe.report.figures.drawing import new_figure
 from morphpipe.report.papers import image_figures as images
 from morphpipe.report.papers import point_figures as points
-from morphpipe.report.papers.drawing import new_figure
-from morphpipe.report.papers.item_content import about_item, item_named
+from morphpipe.report.papers.comparability import about_item
+from morphpipe.report.papers.items import item_named
 from morphpipe.report.papers.run import PaperRun
 
 _DPI = 150
-
-
-def _codec_figure(run: PaperRun, notes: list[str]) -> Figure:
-    """Imported when it is asked for: no other item needs torch."""
-    from morphpipe.report.papers.codec_figure import morphodiff_5
-
-    return morphodiff_5(run, notes)
-
-
-FIGURES: Mapping[str, Callable[[PaperRun, list[str]], Figure]] = {
-    "morphgen_figure1": images.figure_1,
-    "morphgen_figure2": images.figure_2,
-    "morphgen_figure3": points.figure_3,
-    "morphgen_figure4": points.figure_4,
-    "morphgen_figure5": points.figure_5,
-    "morphgen_figure6": points.figure_6,
-    "morphgen_figure7": points.effects_figure("HEPG2"),
-    "morphgen_figure8": points.effects_figure("HUVEC"),
-    "morphgen_figure9": points.effects_figure("RPE"),
-    "morphgen_figure10": points.effects_figure("U2OS"),
-    "morphgen_figure11": points.effects_figure("HUVEC", "Nuclei"),
-    "morphgen_figure12": points.figure_12,
-    "morphgen_figure13": images.generated_grid("1108"),
-    "morphgen_figure14": images.generated_grid("1124"),
-    "morphgen_figure15": images.generated_grid("1137"),
-    "morphgen_figure16": images.generated_grid("1138"),
-    "morphodiff_figure2": images.morphodiff_2,
-    "morphodiff_figure5": _codec_figure,
-    "morphodiff_figure6": images.morphodiff_6,
+FIGURES: Mapping[str, Callable[..., Figure]] = {
+    "pairs": images.pairs,
+    "channels": images.channels,
+    "samples": images.samples,
+    "systems": images.systems,
+    "codec": images.codec,
+    "two components": points.two_components,
+    "origins": points.origins,
+    "effects": points.effects,
+    "profiles": points.profiles,
+    "profile panels": points.profile_panels,
+    "correlations": points.correlations,
 }
-"""What draws each figure, by the item's name."""
+"""What draws figures, by the name in `items.yaml`."""
 
 
 def _reason_figure(reason: str) -> Figure:
@@ -63,8 +47,9 @@ def make_figure(
     """
     item, reason = item_named(name), ""
     notes: list[str] = []
+    arguments = {key: value for key, value in item.figure.items() if key != "draw"}
     try:
-        figure = FIGURES[name](run, notes)
+        figure = FIGURES[item.figure["draw"]](run, item, notes, **arguments)
     except MorphpipeError as error:
         reason = str(error)
         figure = _reason_figure(reason)
@@ -76,6 +61,6 @@ def make_figure(
     about = about_item(item, run)
     if reason:
         about["comparable"] = "published only"
-    content = {"notes": notes, "reason": reason, "checks": []}
+    content = {"notes": [*notes, *item.notes], "reason": reason, "checks": []}
     files = {"files": [Path(png).name, Path(pdf).name]}
     write_checked_json(about | content | files, item_path)

@@ -8,9 +8,10 @@ from typing import Any, TypeGuard
 
 from morphpipe.core.checksums import read_checked_json
 from morphpipe.core.errors import DataError
+from morphpipe.report.papers.setups import PAPERS
 from morphpipe.report.tables import Cell, Table, count, number, once, table
 
-PAPER_NAMES = {"morphgen": "MorphGen", "morphodiff": "MorphoDiff"}
+PAPER_NAMES = {key: paper.name for key, paper in PAPERS.items()}
 """Papers with a page, in the order of the navigation."""
 
 COMPARABLE = {

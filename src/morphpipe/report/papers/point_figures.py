@@ -1,7 +1,7 @@
-"""Figures of features: principal components (MorphGen's 3, 5 to 12) and correlations (4)."""
+"""Figures of points: principal components of features and of profiles, and correlations."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -14,54 +14,40 @@ from morphpipe.core.errors import DataError
 from morphpipe.core.storage import read_parquet, read_parquet_schema
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.load import load_feature_set
-from morphpipe.report.papers.drawing import (
-    CONTROL_GREY,
-    GENERATED,
-    GENERATED_MARKER,
-    HUES,
-    REAL,
-    REAL_MARKER,
-    STYLE,
-    new_figure,
-)
-from morphpipe.report.papers.facts import ExperimentFacts
-from morphpipe.report.papers.labels import CELL_TYPES, CONTROL, FREQUENT, channel, no_stand_in
-from morphpipe.report.papers.run import PaperRun
+from morphpipe.report.figures.drawing import CONDITIONS, MADE, PRINT_STYLE, REAL, new_figure
+from morphpipe.report.papers.items import FEATURES, MORPHOLOGY, Item
+from morphpipe.report.papers.run import PaperRun, no_counterpart
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.schemas import SCORES_KEY
 
 Notes = list[str]
+Colours = Mapping[str, str]
 # Of a condition and origin: more points hide each other.
 _MOST_POINTS = 300
-_HUVEC = "HUVEC"
-_TOP = 10
+_HUES = ("#d55e00", "#1f9e77", "#c45f9b", "#e69f00", "#6a5acd", "#2b83c6")
+_ORIGINS = {"real": REAL, "generated": MADE}
+# By origin: marker and whether it is filled.
+_MARKERS = {"real": "o", "generated": "x"}
 
 
-def _model(run: PaperRun) -> ExperimentFacts:
-    facts = run.experiment("model")
-    if facts is None:
-        raise DataError("this run has no experiment in the role model")
-    return facts
-
-
-def _names(run: PaperRun, labels: Sequence[str], kind: str, notes: Notes) -> list[str]:
-    """The run's names of labels; those that nothing stands for go into the notes."""
-    names = run.papers.morphgen.names
+def _names(run: PaperRun, item: Item, notes: Notes, kind: str, labels: Sequence[str]) -> list[str]:
+    """The run's names of labels; those that nothing corresponds to go into the notes."""
+    names = run.of(item.paper).names
     translate = names.cell_type if kind == "cell type" else names.perturbation
     found = {label: translate(label) for label in labels}
-    notes += [f"{no_stand_in(kind, label)}." for label, name in found.items() if name is None]
+    notes += [f"{no_counterpart(f'{kind} {k}')}." for k, name in found.items() if name is None]
     known = [name for name in found.values() if name is not None]
     if not known:
-        raise DataError(f"this run has nothing that stands for the figure's {kind}s")
+        raise DataError(no_counterpart(f"figure's {kind}s"))
     return known
 
 
-def _control(run: PaperRun) -> str:
-    return run.papers.morphgen.names.perturbation(CONTROL) or CONTROL
-
-
 def read_points(
-    run: PaperRun, view: str | None, cell_types: Sequence[str], perturbations: Sequence[str]
+    run: PaperRun,
+    item: Item,
+    cell_types: Sequence[str],
+    perturbations: Sequence[str],
+    view: str | None = None,
 ) -> tuple[pd.DataFrame, np.ndarray, str]:
     """Features of held-out real and of generated images of some conditions.
 
@@ -70,9 +56,9 @@ def read_points(
     tuple
         Keys (cell_type, perturbation, origin), features float32 [n, d], and the encoder's name.
     """
-    facts = _model(run)
-    encoder = run.encoder(facts, "biology")
-    files = run.paths(facts.name, "features")
+    facts = run.needed(item)
+    encoder = run.encoder(facts, item.numbers, item.paper)
+    files = run.paths(facts.name, FEATURES)
     view = view or facts.encoders[encoder]["view"]
     keys, parts = [], []
     held_out = set(fields_on(read_split(files["split"]), "test"))
@@ -119,12 +105,12 @@ def _scatter(
     axes: Axes,
     points: pd.DataFrame,
     column: str,
-    colours: dict[str, str],
+    colours: Colours,
     title: str,
     shares: Sequence[float],
 ) -> None:
     """Points coloured by a column, real ones as circles and generated ones as crosses."""
-    for origin, marker in (("real", REAL_MARKER), ("generated", GENERATED_MARKER)):
+    for origin, marker in _MARKERS.items():
         for name, colour in colours.items():
             part = points[(points["origin"] == origin) & (points[column] == name)]
             face = "none" if origin == "real" else colour
@@ -138,133 +124,156 @@ def _scatter(
     axes.tick_params(labelsize=6, length=2)
 
 
-def _legend(figure: Figure, colours: dict[str, str], *, by_origin: bool) -> None:
-    handles = [
-        Line2D([], [], ls="", marker="s", color=colour, label=name)
-        for name, colour in colours.items()
-    ]
-    if not by_origin:
+def _squares(colours: Colours) -> list[Line2D]:
+    return [Line2D([], [], ls="", marker="s", color=c, label=name) for name, c in colours.items()]
+
+
+def _legend(figure: Figure, colours: Colours, *, markers: bool = False) -> None:
+    """Colours below the figure, and what circles and crosses are."""
+    handles = _squares(colours)
+    if markers:
         handles += [
-            Line2D([], [], ls="", marker=REAL_MARKER, mfc="none", mec="black", label="real"),
-            Line2D([], [], ls="", marker=GENERATED_MARKER, mec="black", label="generated"),
+            Line2D([], [], ls="", marker="o", mfc="none", mec="black", label="real"),
+            Line2D([], [], ls="", marker="x", mec="black", label="generated"),
         ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
 
 
-def _hues(names: Sequence[str], control: str) -> dict[str, str]:
+def _hues(names: Sequence[str], control: str = "") -> dict[str, str]:
     others = [name for name in names if name != control]
-    found = dict(zip(others, HUES, strict=False))
-    return found | ({control: CONTROL_GREY} if control in names else {})
+    found = dict(zip(others, _HUES, strict=False))
+    return found | ({control: CONDITIONS[0]} if control in names else {})
 
 
-def _shares(shares: Sequence[float]) -> str:
+def _explained(shares: Sequence[float]) -> str:
     return (
         "Components are fitted to the real held-out images; they explain "
         f"{shares[0]:.0%} and {shares[1]:.0%} of their variance."
     )
 
 
-_ORIGINS = {"real": REAL, "generated": GENERATED}
-
-
-@mpl.rc_context(STYLE)
-def figure_5(run: PaperRun, notes: Notes) -> Figure:
-    """Left the four perturbations in one cell type, right one perturbation in all cell types."""
-    perturbations = _names(run, FREQUENT, "perturbation", notes)
-    huvec = _names(run, [_HUVEC], "cell type", notes)
-    cell_types = _names(run, CELL_TYPES, "cell type", notes)
-    one = _names(run, ["1108"], "perturbation", notes)
+@mpl.rc_context(PRINT_STYLE)
+def two_components(
+    run: PaperRun,
+    item: Item,
+    notes: Notes,
+    *,
+    cell_type: str,
+    perturbations: Sequence[str],
+    perturbation: str,
+    cell_types: Sequence[str],
+) -> Figure:
+    """Left perturbations in one cell type, right one perturbation in several cell types."""
+    treatments = _names(run, item, notes, "perturbation", perturbations)
+    one_type = _names(run, item, notes, "cell type", [cell_type])
+    types = _names(run, item, notes, "cell type", cell_types)
+    one = _names(run, item, notes, "perturbation", [perturbation])
+    hues = _hues(treatments, run.control(item.paper))
     figure = new_figure(8, 3.8)
-    for axes, (types, treatments, column, hues) in zip(
+    for axes, (of_types, of_treatments, column, colours, title) in zip(
         figure.subplots(1, 2),
         (
-            (huvec, perturbations, "perturbation", _hues(perturbations, _control(run))),
-            (cell_types, one, "cell_type", dict(zip(cell_types, HUES, strict=False))),
+            (one_type, treatments, "perturbation", hues, one_type),
+            (types, one, "cell_type", _hues(types), one),
         ),
         strict=True,
     ):
-        keys, features, encoder = read_points(run, None, types, treatments)
+        keys, features, encoder = read_points(run, item, of_types, of_treatments)
         points, shares = components(keys, features)
-        title = ", ".join(types if column != "cell_type" else one)
-        _scatter(axes, points, column, hues, title, shares)
-        axes.legend(
-            handles=[Line2D([], [], ls="", marker="s", color=c, label=n) for n, c in hues.items()]
-        )
-        notes.append(_shares(shares))
+        _scatter(axes, points, column, colours, title[0], shares)
+        axes.legend(handles=_squares(colours))
+        notes.append(_explained(shares))
     notes.append(f"Features of {encoder}; circles real, crosses generated.")
     return figure
 
 
-@mpl.rc_context(STYLE)
-def figure_6(run: PaperRun, notes: Notes) -> Figure:
+@mpl.rc_context(PRINT_STYLE)
+def origins(
+    run: PaperRun,
+    item: Item,
+    notes: Notes,
+    *,
+    perturbations: Sequence[str],
+    cell_types: Sequence[str],
+) -> Figure:
     """A row a perturbation: by origin, and by cell type."""
-    perturbations = _names(run, FREQUENT, "perturbation", notes)
-    cell_types = _names(run, CELL_TYPES, "cell type", notes)
-    figure = new_figure(7, 2.6 * len(perturbations) + 0.4)
-    hues = dict(zip(cell_types, HUES, strict=False))
-    for line, perturbation in zip(
-        figure.subplots(len(perturbations), 2, squeeze=False), perturbations, strict=True
+    treatments = _names(run, item, notes, "perturbation", perturbations)
+    types = _names(run, item, notes, "cell type", cell_types)
+    figure = new_figure(7, 2.6 * len(treatments) + 0.4)
+    hues = _hues(types)
+    for line, name in zip(
+        figure.subplots(len(treatments), 2, squeeze=False), treatments, strict=True
     ):
-        keys, features, encoder = read_points(run, None, cell_types, [perturbation])
+        keys, features, encoder = read_points(run, item, types, [name])
         points, shares = components(keys, features)
-        _scatter(line[0], points, "origin", _ORIGINS, f"{perturbation}, by origin", shares)
-        _scatter(line[1], points, "cell_type", hues, f"{perturbation}, by cell type", shares)
+        _scatter(line[0], points, "origin", _ORIGINS, f"{name}, by origin", shares)
+        _scatter(line[1], points, "cell_type", hues, f"{name}, by cell type", shares)
     notes.append(
         f"Features of {encoder}; components of each row are fitted to its real held-out images. "
         "Circles real, crosses generated."
     )
-    _legend(figure, _ORIGINS | hues, by_origin=True)
+    _legend(figure, _ORIGINS | hues)
     return figure
 
 
-def effects_figure(label: str, organelle: str | None = None) -> Callable[[PaperRun, Notes], Figure]:
-    """Figures 7 to 11: all four perturbations above, each beside the control below."""
+@mpl.rc_context(PRINT_STYLE)
+def effects(
+    run: PaperRun,
+    item: Item,
+    notes: Notes,
+    *,
+    cell_type: str,
+    perturbations: Sequence[str],
+    channel: str = "",
+) -> Figure:
+    """All perturbations above, each with the control below."""
+    here = _names(run, item, notes, "cell type", [cell_type])
+    treatments = _names(run, item, notes, "perturbation", perturbations)
+    view = run.channel(item.paper, channel) if channel else None
+    keys, features, encoder = read_points(run, item, here, treatments, view)
+    points, shares = components(keys, features)
+    control = run.control(item.paper)
+    hues = _hues(treatments, control)
+    others = [name for name in treatments if name != control]
+    figure = new_figure(8, 6)
+    grid = figure.add_gridspec(2, max(len(others), 1), height_ratios=[3, 2])
+    title = f"{here[0]}: all perturbations"
+    _scatter(figure.add_subplot(grid[0, :]), points, "perturbation", hues, title, shares)
+    for place, name in enumerate(others):
+        chosen = {key: hues[key] for key in (name, control) if key in hues}
+        axes = figure.add_subplot(grid[1, place])
+        _scatter(axes, points, "perturbation", chosen, f"{name} and {control}", shares)
+    _legend(figure, hues, markers=True)
+    seen = f"the channel {view}" if view else "whole images"
+    notes.append(f"Features of {encoder} on {seen}. {_explained(shares)}")
+    return figure
 
-    def draw(run: PaperRun, notes: Notes) -> Figure:
-        cell_type = _names(run, [label], "cell type", notes)
-        perturbations = _names(run, FREQUENT, "perturbation", notes)
-        names = run.papers.morphgen.names
-        view = None if organelle is None else channel(names, organelle)
-        keys, features, encoder = read_points(run, view, cell_type, perturbations)
-        points, shares = components(keys, features)
-        control = _control(run)
-        hues = _hues(perturbations, control)
-        others = [name for name in perturbations if name != control]
-        with mpl.rc_context(STYLE):
-            figure = new_figure(8, 6)
-            grid = figure.add_gridspec(2, max(len(others), 1), height_ratios=[3, 2])
-            title = f"{cell_type[0]}: all perturbations"
-            _scatter(figure.add_subplot(grid[0, :]), points, "perturbation", hues, title, shares)
-            for place, name in enumerate(others):
-                chosen = {name: hues[name]} | ({control: hues[control]} if control in hues else {})
-                axes = figure.add_subplot(grid[1, place])
-                title = f"{name} and {control}"
-                _scatter(axes, points, "perturbation", chosen, title, shares)
-            _legend(figure, hues, by_origin=False)
-        seen = f"the channel {view}" if view else "whole images"
-        notes.append(f"Features of {encoder} on {seen}. {_shares(shares)}")
-        return figure
 
-    return draw
-
-
-def _scores(run: PaperRun, notes: Notes) -> tuple[pd.DataFrame, list[float]]:
-    """Principal components of CellProfiler profiles, of the first pair of seeds; their shares."""
-    facts = _model(run)
+def _profiled(run: PaperRun, item: Item, file: str) -> tuple[str, str]:
+    """A file of CellProfiler's measurements, and the recipe of an experiment's profiles."""
+    facts = run.needed(item)
     if facts.morphology is None:
         raise DataError("CellProfiler measures nothing of this experiment")
-    path = run.paths(facts.name, "morphology")["scores"]
+    return run.paths(facts.name, MORPHOLOGY)[file], facts.morphology["recipe"]
+
+
+def _scores(
+    run: PaperRun, item: Item, notes: Notes, cell_type: str, perturbations: Sequence[str]
+) -> tuple[pd.DataFrame, list[str], list[float]]:
+    """Components of CellProfiler profiles, perturbations, and what is explained.
+
+    Of the first pair of seeds.
+    """
+    path, recipe = _profiled(run, item, "scores")
     scores = read_parquet(path, own=True).to_pandas()
-    recipe = facts.morphology["recipe"]
     scores = scores[scores["recipe"] == recipe]
-    seeds = scores[["training_seed", "sampling_seed"]].drop_duplicates().sort_values(
-        ["training_seed", "sampling_seed"]
-    )  # fmt: skip
+    columns = ["training_seed", "sampling_seed"]
+    seeds = scores[columns].drop_duplicates().sort_values(columns)
     if seeds.empty:
         raise DataError(f"there are no components of the recipe {recipe}")
-    scores = scores[(scores[["training_seed", "sampling_seed"]] == seeds.iloc[0]).all(axis=1)]
-    cell_type = _names(run, [_HUVEC], "cell type", notes)
-    perturbations = _names(run, FREQUENT, "perturbation", notes)
+    scores = scores[(scores[columns] == seeds.iloc[0]).all(axis=1)]
+    here = _names(run, item, notes, "cell type", [cell_type])
+    treatments = _names(run, item, notes, "perturbation", perturbations)
     metadata = read_parquet_schema(path).metadata or {}
     explained = {
         entry["recipe"]: entry["explained_variance"]
@@ -277,47 +286,45 @@ def _scores(run: PaperRun, notes: Notes) -> tuple[pd.DataFrame, list[float]]:
         f"CellProfiler profiles by the recipe {recipe!r}; the first two components explain "
         f"{shares[0]:.0%} and {shares[1]:.0%} of the variance that they were fitted to."
     )
-    chosen = scores["cell_type"].isin(cell_type) & scores["perturbation"].isin(perturbations)
-    return scores[chosen], shares
+    chosen = scores["cell_type"].isin(here) & scores["perturbation"].isin(treatments)
+    return scores[chosen], treatments, shares
 
 
-@mpl.rc_context(STYLE)
-def figure_3(run: PaperRun, notes: Notes) -> Figure:
+@mpl.rc_context(PRINT_STYLE)
+def profiles(
+    run: PaperRun, item: Item, notes: Notes, *, cell_type: str, perturbations: Sequence[str]
+) -> Figure:
     """CellProfiler profiles by perturbation and origin."""
-    scores, shares = _scores(run, notes)
-    hues = _hues(_names(run, FREQUENT, "perturbation", []), _control(run))
+    scores, treatments, shares = _scores(run, item, notes, cell_type, perturbations)
+    hues = _hues(treatments, run.control(item.paper))
     figure = new_figure(5, 4)
     _scatter(figure.subplots(), scores, "perturbation", hues, "CellProfiler features", shares)
-    _legend(figure, hues, by_origin=False)
+    _legend(figure, hues, markers=True)
     return figure
 
 
-@mpl.rc_context(STYLE)
-def figure_12(run: PaperRun, notes: Notes) -> Figure:
+@mpl.rc_context(PRINT_STYLE)
+def profile_panels(
+    run: PaperRun, item: Item, notes: Notes, *, cell_type: str, perturbations: Sequence[str]
+) -> Figure:
     """CellProfiler profiles, a panel a perturbation, by origin."""
-    scores, shares = _scores(run, notes)
-    perturbations = _names(run, FREQUENT, "perturbation", [])
-    figure = new_figure(2.3 * len(perturbations), 2.7)
-    for axes, name in zip(
-        figure.subplots(1, len(perturbations), squeeze=False, sharex=True, sharey=True)[0],
-        perturbations,
-        strict=True,
-    ):
+    scores, treatments, shares = _scores(run, item, notes, cell_type, perturbations)
+    figure = new_figure(2.3 * len(treatments), 2.7)
+    panels = figure.subplots(1, len(treatments), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, name in zip(panels, treatments, strict=True):
         _scatter(axes, scores[scores["perturbation"] == name], "origin", _ORIGINS, name, shares)
         axes.label_outer()
-    _legend(figure, _ORIGINS, by_origin=True)
+    _legend(figure, _ORIGINS)
     return figure
 
 
-@mpl.rc_context(STYLE)
-def figure_4(run: PaperRun, notes: Notes) -> Figure:
+@mpl.rc_context(PRINT_STYLE)
+def correlations(run: PaperRun, item: Item, notes: Notes, *, top: int) -> Figure:
     """Correlations of the top features, real and generated side by side on one scale."""
-    facts = _model(run)
-    if facts.morphology is None:
-        raise DataError("CellProfiler measures nothing of this experiment")
-    table = read_parquet(run.paths(facts.name, "morphology")["correlations"], own=True).to_pandas()
-    table = table[table["recipe"] == facts.morphology["recipe"]]
-    table = table[(table["rank_a"] <= _TOP) & (table["rank_b"] <= _TOP)]
+    path, recipe = _profiled(run, item, "correlations")
+    table = read_parquet(path, own=True).to_pandas()
+    table = table[table["recipe"] == recipe]
+    table = table[(table["rank_a"] <= top) & (table["rank_b"] <= top)]
     table = table.drop_duplicates(["rank_a", "rank_b"])
     if table.empty:
         raise DataError("there are no correlations of the configured recipe")

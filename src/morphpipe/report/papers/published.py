@@ -1,19 +1,16 @@
-"""The values that the papers print, each with its place: `published.csv` beside this file.
+"""The values that the papers print, each with its place: `<paper>/published.csv`, read.
 
-A row is a number: paper, table, row, column, system; the value as printed, the ± behind it and the
-stars of a test. An empty value is one that the paper does not give (a dash); its note says why.
-`quoted` says where a number of a system comes from that is not the paper's own. Distances stand as
-the paper prints them: MorphoDiff's FID in hundreds, see `SCALES`.
+A row is a number: table, row, column, system; the value as printed, the ± behind it and the stars
+of a test. An empty value is one that the paper does not give (a dash); its note says why. `quoted`
+says where a number of a system comes from that is not the paper's own. Distances are as the paper
+prints them: MorphoDiff's FID in hundreds, see `scales` in `setup.yaml`.
 """
 
 import csv
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
-SCALES: Mapping[tuple[str, str], float] = {("morphodiff", "FID"): 100.0}
-"""What a printed value is multiplied with to be in plain units, by paper and column."""
+from morphpipe.report.papers.setups import PAPERS, paper_text
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Published:
 
     @property
     def _scale(self) -> float:
-        return SCALES.get((self.paper, self.column), 1.0)
+        return PAPERS[self.paper].scales.get(self.column, 1.0)
 
     @property
     def value(self) -> float | None:
@@ -66,10 +63,12 @@ class Published:
 @cache
 def published_values() -> tuple[Published, ...]:
     """All values, in the order of the papers."""
-    text = resources.files("morphpipe.report.papers").joinpath("published.csv").read_text("utf-8")
-    rows = csv.DictReader(text.splitlines())
-    renamed = {"value": "printed", "interval": "printed_interval"}
-    return tuple(Published(**{renamed.get(k, k): v for k, v in row.items()}) for row in rows)
+    found = []
+    for paper in PAPERS:
+        rows = csv.reader(paper_text(paper, "published.csv").splitlines())
+        next(rows)  # The columns, which are the attributes behind `paper`.
+        found += [Published(paper, *row) for row in rows]
+    return tuple(found)
 
 
 def published_table(paper: str, table: str) -> dict[tuple[str, str, str], Published]:

@@ -5,18 +5,29 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from morphpipe.config.papers import MorphGenItems, MorphoDiffItems, PaperEncoders, Papers
-from morphpipe.core.errors import ConfigError
+from morphpipe.config.papers import PaperItems, Papers
+from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.papers.facts import ExperimentFacts
-from morphpipe.report.papers.items import Item
-from morphpipe.report.papers.measured import Metrics
-from morphpipe.report.papers.setups import ENCODER_KINDS
-
-# What stands under these names is no metric table.
-_OTHER_FILES = frozenset(
-    ("images", "features", "morphology", "comparison", "ranking", "codec", "settings")
+from morphpipe.report.papers.items import (
+    CODEC,
+    COMPARISON,
+    FEATURES,
+    IMAGES,
+    MORPHOLOGY,
+    RANKING,
+    SETTINGS,
+    Item,
 )
+from morphpipe.report.papers.measured import Metrics
+from morphpipe.report.papers.setups import PAPERS
+
+_NO_METRICS = (IMAGES, FEATURES, MORPHOLOGY, COMPARISON, RANKING, CODEC, SETTINGS)
+
+
+def no_counterpart(what: str) -> str:
+    """Why there is no number for a label of a paper, such as `cell type HUVEC`."""
+    return f"this run has nothing that stands for the {what}"
 
 
 @dataclass
@@ -51,34 +62,62 @@ class PaperRun:
             content["files"],
         )
 
-    def of(self, paper: str) -> MorphGenItems | MorphoDiffItems:
+    def of(self, paper: str) -> PaperItems:
         """Roles and names of a paper."""
-        return self.papers.morphgen if paper == "morphgen" else self.papers.morphodiff
+        return self.papers.of(paper)
 
-    def experiment(self, role: str, paper: str = "morphgen") -> ExperimentFacts | None:
-        """The experiment in a role; of a comparison, its model. None where the role is empty."""
+    def pair(self, role: str, paper: str) -> tuple[str, str] | None:
+        """Model and baseline of the comparison in a role; None where it is of no comparison."""
         name = self.of(paper).roles.get(role)
-        if name is not None and paper == "morphodiff":
-            name = self.comparisons[name][0]
+        compared = self.of(paper).section == "comparisons"
+        return self.comparisons[name] if compared and name is not None else None
+
+    def experiment(self, role: str, paper: str) -> ExperimentFacts | None:
+        """The experiment in a role; of a comparison, its model. None where the role is empty."""
+        pair, name = self.pair(role, paper), self.of(paper).roles.get(role)
+        name = pair[0] if pair is not None else name
         return None if name is None else self.facts[name]
 
-    def baseline(self, role: str) -> ExperimentFacts | None:
-        """The baseline of MorphoDiff's comparison in a role."""
-        name = self.of("morphodiff").roles.get(role)
-        return None if name is None else self.facts[self.comparisons[name][1]]
+    def needed(self, item: Item) -> ExperimentFacts:
+        """The experiment in the role that an item is about.
 
-    def encoder(self, facts: ExperimentFacts, kind: str, paper: str = "morphgen") -> str:
+        Raises
+        ------
+        DataError
+            If the role is empty.
+        """
+        facts = self.experiment(item.main_role, item.paper)
+        if facts is None:
+            raise DataError(f"this run has no experiment in the role {item.main_role}")
+        return facts
+
+    def baseline(self, role: str, paper: str) -> ExperimentFacts | None:
+        """The baseline of the comparison in a role; None where there is none."""
+        pair = self.pair(role, paper)
+        return None if pair is None else self.facts[pair[1]]
+
+    def encoder(self, facts: ExperimentFacts, kind: str, paper: str) -> str:
         """The encoder whose numbers an experiment has for a kind of number.
 
         The configured one; where the experiment is not evaluated by it, the one of the paper's
         kind, and else the first of its evaluation.
         """
-        encoders: PaperEncoders = self.of(paper).encoders
-        named = getattr(encoders, kind)
+        named = getattr(self.of(paper).encoders, kind)
         if named in facts.encoders:
             return str(named)
-        of_kind = [n for n, e in facts.encoders.items() if e["kind"] == ENCODER_KINDS[kind]]
+        of_kind = [
+            n for n, e in facts.encoders.items() if e["kind"] == PAPERS[paper].encoders[kind]
+        ]
         return (of_kind or list(facts.encoders))[0]
+
+    def channel(self, paper: str, label: str) -> str:
+        """The run's channel of one of a paper's organelles."""
+        return self.of(paper).names.channels.get(label, PAPERS[paper].stains.get(label, label))
+
+    def control(self, paper: str) -> str:
+        """The run's name of a paper's negative control."""
+        label = PAPERS[paper].control
+        return self.of(paper).names.perturbation(label) or label
 
     @cached_property
     def _metrics(self) -> dict[str, Metrics]:
@@ -90,11 +129,11 @@ class PaperRun:
             paths = {
                 what: path
                 for what, path in self.files.get(facts.name, {}).items()
-                if what not in _OTHER_FILES
+                if what not in _NO_METRICS
             }
-            morphology = self.files.get(facts.name, {}).get("morphology")
+            morphology = self.files.get(facts.name, {}).get(MORPHOLOGY)
             if morphology:
-                paths["morphology"] = morphology["metrics"]
+                paths[MORPHOLOGY] = morphology["metrics"]
             self._metrics[facts.name] = Metrics(
                 {what: read_metrics([path]) for what, path in paths.items()}
             )

@@ -1,17 +1,22 @@
-"""What the papers say of their own runs: what a run is held against, each with its place."""
+"""What the papers say of their own runs: `<paper>/setup.yaml`, read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import Field
+
+from morphpipe.config.base import Model
+
+_FOLDER = resources.files("morphpipe.report.papers")
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(Model):
     """The published run behind some numbers; None where the paper does not say.
 
     Attributes
     ----------
-    paper
-        Its name.
     source, project
         Source of the dataset in this project's terms, and the project of a gallery's.
     network, codec, starting_weights
@@ -21,13 +26,12 @@ class Setup:
     per_condition, per_condition_place
         Generated images per condition, and where it says so.
     repetitions
-        Seeds; 1 where the paper tells of none.
+        Seeds; 1 where the paper mentions none.
     real_images
         How its real images were chosen, as a sentence that starts with "the paper".
     """
 
-    paper: str
-    source: str
+    source: str = ""
     project: str | None = None
     network: str | None = None
     codec: str | None = None
@@ -40,64 +44,78 @@ class Setup:
     real_images: str = ""
 
 
-_ROHBAN = "cpg0017-rohban-pathways"
-_TOPPED_UP = "tops real sets of fewer than 500 images up with flips and rotations"
+class Quoted(Model):
+    """How the report's caveats quote a paper.
+
+    Attributes
+    ----------
+    images, images_place
+        Generated (and real) images per condition, and where the paper says so.
+    steps, steps_place
+        Training steps, likewise.
+    datasets
+        Sources of the data that it was shown on.
+    guidance
+        Whether its sampling was guided, in words.
+    """
+
+    images: int
+    images_place: str
+    steps: int
+    steps_place: str
+    datasets: list[str]
+    guidance: str
 
 
-def _morphgen(source: str, project: str | None = None) -> Setup:
-    return Setup(
-        "MorphGen",
-        source,
-        project,
-        network="SiT-XL/2",
-        codec="hf://stabilityai/sd-vae-ft-mse",
-        steps=400_000,
-        steps_place="appendix B, at most",
-        per_condition=500,
-        per_condition_place="section 4.1",
-        repetitions=3,
-        real_images=f"the paper does not say that its real images were held out, and {_TOPPED_UP}",
-    )
+class Paper(Model):
+    """A paper.
+
+    Attributes
+    ----------
+    name, baseline
+        The name of its model, and of the baseline beside it.
+    run
+        What its runs have in common.
+    roles
+        Its runs, by role (`morphpipe.config.papers`).
+    quoted
+        What the report's caveats say of it.
+    encoders
+        Kind of the encoder behind each kind of number.
+    control
+        Its label of the negative control.
+    stains
+        The channel behind each of its names of organelles.
+    scales
+        What a printed value is multiplied with to be in plain units, by column.
+    """
+
+    name: str
+    baseline: str = ""
+    run: Setup
+    roles: dict[str, Setup]
+    quoted: Quoted
+    encoders: dict[str, str]
+    control: str = ""
+    stains: dict[str, str] = Field(default_factory=dict)
+    scales: dict[str, float] = Field(default_factory=dict)
 
 
-def _morphodiff(
-    source: str, project: str | None = None, steps: int | None = None, place: str = ""
-) -> Setup:
-    return Setup(
-        "MorphoDiff",
-        source,
-        project,
-        network="SD-v1-4",
-        codec="hf://CompVis/stable-diffusion-v1-4",
-        starting_weights="hf://CompVis/stable-diffusion-v1-4",
-        steps=steps,
-        steps_place=place,
-        per_condition=500,
-        per_condition_place="section 3.2",
-        real_images=f"the paper does not say that its real images were held out, and {_TOPPED_UP}",
-    )
+@cache
+def paper_text(paper: str, file: str) -> str:
+    """The text of one of a paper's files."""
+    return _FOLDER.joinpath(paper, file).read_text("utf-8")
 
 
-_RXRX1_STEPS = (130_000, "about, an answer of the authors; not in the paper")
-SETUPS: Mapping[tuple[str, str], Setup] = {
-    **{
-        ("morphgen", role): _morphgen("rxrx1")
-        for role in ("model", "unaligned", "held_out", "cell_types", "crops", "impa_crops")
-    },
-    ("morphgen", "rohban_5"): _morphgen("gallery", _ROHBAN),
-    ("morphgen", "rohban_12"): _morphgen("gallery", _ROHBAN),
-    ("morphodiff", "rxrx1_all"): _morphodiff("rxrx1", None, *_RXRX1_STEPS),
-    ("morphodiff", "rxrx1_single"): _morphodiff("rxrx1", None, *_RXRX1_STEPS),
-    ("morphodiff", "bbbc021_all"): _morphodiff("bbbc021"),
-    ("morphodiff", "bbbc021_14"): _morphodiff("bbbc021"),
-    ("morphodiff", "rohban_5"): _morphodiff("gallery", _ROHBAN),
-    ("morphodiff", "rohban_12"): _morphodiff("gallery", _ROHBAN),
+def _read(paper: str) -> Paper:
+    content = yaml.safe_load(paper_text(paper, "setup.yaml"))
+    roles = {role: content["run"] | own for role, own in content["roles"].items()}
+    return Paper.model_validate(content | {"roles": roles})
+
+
+PAPERS: Mapping[str, Paper] = {
+    folder.name: _read(folder.name)
+    for folder in sorted(_FOLDER.iterdir(), key=lambda folder: folder.name)
+    if folder.joinpath("setup.yaml").is_file()
 }
-"""By paper and role (`morphpipe.config.papers`)."""
-
-ENCODER_KINDS: Mapping[str, str] = {
-    "distances": "inception",
-    "biology": "openphenom",
-    "independent": "resnet18",
-}
-"""The encoder behind each kind of number, in both papers."""
+"""By the name of the folder."""
