@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.decomposition import PCA
 
 from morphpipe.core.checksums import read_checked_json
 from morphpipe.datasets.splits.table import write_split
 from morphpipe.report.papers import image_figures
 from morphpipe.report.papers.figures import make_figure
 from morphpipe.report.papers.items import ITEMS
-from morphpipe.report.papers.point_figures import components, read_points
+from morphpipe.report.papers.paper_figure import PaperFigure
+from morphpipe.report.papers.point_figures import read_points
 from morphpipe.tables.feature_table import Extraction, FeatureTable, write_features
 
 NAMES = ("actin", "ER", "DNA")
@@ -92,7 +92,7 @@ def test_figures_are_drawn_with_what_is_to_be_known(images, tmp_path, name, note
 
 def test_only_held_out_real_images_are_shown(images):
     keys, features, encoder = read_points(
-        images, ITEMS["morphgen_figure5"], ["HUVEC"], ["1138", "1137"]
+        PaperFigure(ITEMS["morphgen_figure5"], images), ["HUVEC"], ["1138", "1137"]
     )
     assert keys.groupby("origin").size().to_dict() == {"generated": 6, "real": 6}
     assert (features.shape, encoder) == ((12, 5), "openphenom")
@@ -100,13 +100,3 @@ def test_only_held_out_real_images_are_shown(images):
     source = image_figures.image_source(images, replace(facts))
     assert len(source.real_images(("HUVEC", "1137"), 9)) == 3
     assert len(source.generated_images(("HUVEC", "1137"), 2)) == 2
-
-
-def test_components_are_those_of_the_real_images():
-    random = np.random.default_rng(1)
-    features = random.normal(size=(30, 4)) * [5, 3, 1, 1]
-    keys = pd.DataFrame({"origin": ["real"] * 20 + ["generated"] * 10})
-    points, shares = components(keys, features)
-    expected = PCA(2, svd_solver="full").fit(features[:20])
-    np.testing.assert_allclose(points[["pc1", "pc2"]], expected.transform(features))
-    np.testing.assert_allclose(shares, expected.explained_variance_ratio_)

@@ -13,6 +13,7 @@ from morphpipe.report.papers import image_figures as images
 from morphpipe.report.papers import point_figures as points
 from morphpipe.report.papers.comparability import about_item
 from morphpipe.report.papers.items import item_named
+from morphpipe.report.papers.paper_figure import PaperFigure
 from morphpipe.report.papers.run import PaperRun
 
 _DPI = 150
@@ -46,10 +47,10 @@ def make_figure(
     What cannot be drawn in this run is a figure that says why, with the reason in its item.
     """
     item, reason = item_named(name), ""
-    notes: list[str] = []
+    of = PaperFigure(item, run)
     arguments = {key: value for key, value in item.figure.items() if key != "draw"}
     try:
-        figure = FIGURES[item.figure["draw"]](run, item, notes, **arguments)
+        figure = FIGURES[item.figure["draw"]](of, **arguments)
     except MorphpipeError as error:
         reason = str(error)
         figure = _reason_figure(reason)
@@ -61,6 +62,6 @@ def make_figure(
     about = about_item(item, run)
     if reason:
         about["comparable"] = "published only"
-    content = {"notes": [*notes, *item.notes], "reason": reason, "checks": []}
+    content = {"notes": [*of.notes, *item.notes], "reason": reason, "checks": []}
     files = {"files": [Path(png).name, Path(pdf).name]}
     write_checked_json(about | content | files, item_path)

@@ -24,7 +24,8 @@ from morphpipe.report.figures.composite import (
 from morphpipe.report.figures.drawing import PRINT_STYLE, new_figure
 from morphpipe.report.figures.pictures import generated_choice, real_choice
 from morphpipe.report.papers.facts import ExperimentFacts
-from morphpipe.report.papers.items import CODEC, IMAGES, Item
+from morphpipe.report.papers.items import CODEC, IMAGES
+from morphpipe.report.papers.paper_figure import Labels, PaperFigure
 from morphpipe.report.papers.run import PaperRun, no_counterpart
 from morphpipe.report.papers.setups import PAPERS
 from morphpipe.tables.archive import read_fields
@@ -33,7 +34,6 @@ from morphpipe.tables.fields import FieldTable
 
 _SAMPLES = 4
 _TILE = 1.45  # inches
-Notes = list[str]
 Condition = tuple[str, str]
 Picture = NDArray[np.uint8]
 
@@ -76,16 +76,33 @@ class ImageSource:
                 images.append(reader.read(row))
         return images
 
-    def set_white(self, images: Sequence[NDArray[Any]]) -> None:
-        """Show as white what is brightest in these real images."""
+    def set_white(self, conditions: Sequence[Condition], number: int) -> None:
+        """Show as white what is brightest in the first real fields of these conditions."""
+        images = [image for of in conditions for image in self.real_images(of, number)]
         self.white = white_levels(images, self.real.manifest) if images else {}
 
-    def colour(self, images: Sequence[NDArray[Any]], *, generated: bool) -> list[Picture | None]:
-        """Fields in colour, real and generated ones by one rule: uint8 [H, W, 3] each."""
+    def pictures(
+        self, conditions: Sequence[Condition], number: int, *, generated: bool
+    ) -> list[Picture | None]:
+        """Fields of conditions in colour, real and generated ones by one rule.
+
+        Returns
+        -------
+        list
+            uint8 [H, W, 3], as many of each condition as there should be, None where there are not.
+        """
         manifest = (self.generated[0] if generated else self.real).manifest
-        if manifest.names == RGB_CHANNELS or (manifest.names == RXRX1_CHANNELS and self._by_table):
-            return [to_rgb(image, manifest.names) for image in images]
-        return [composite(image, manifest, self.white) for image in images]
+        by_table = manifest.names == RXRX1_CHANNELS and self._by_table
+        found: list[Picture | None] = []
+        for condition in conditions:
+            images = (self.generated_images if generated else self.real_images)(condition, number)
+            for image in images:
+                if by_table or manifest.names == RGB_CHANNELS:
+                    found.append(to_rgb(image, manifest.names))
+                else:
+                    found.append(composite(image, manifest, self.white))
+            found += [None] * (number - len(images))
+        return found
 
     @property
     def _by_table(self) -> bool:
@@ -120,7 +137,7 @@ def _grid(
     figure = new_figure(_TILE * len(columns) + 0.6, _TILE * len(rows) + 0.35)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, label, shown in zip(axes, rows, pictures, strict=True):
-        for place, picture in zip(line, [*shown, *[None] * len(columns)], strict=False):
+        for place, picture in zip(line, shown, strict=True):
             _show(place, picture)
         line[0].set_ylabel(label)
     for place, label in zip(axes[0], columns, strict=True):
@@ -139,46 +156,24 @@ def _show(axes: Axes, picture: Picture | None) -> None:
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
 
 
-def _conditions(
-    run: PaperRun, item: Item, pairs: Sequence[Sequence[str]], notes: Notes
-) -> list[Condition]:
-    """The run's conditions for the paper's pairs; those that it has none for go into the notes."""
-    names, found = run.of(item.paper).names, []
-    for cell_type, perturbation in pairs:
-        here = names.cell_type(cell_type), names.perturbation(perturbation)
-        if here[0] is None or here[1] is None:
-            notes.append(f"{no_counterpart(f'condition {cell_type}, {perturbation}')}.")
-        else:
-            found.append((here[0], here[1]))
-    return found
-
-
-def pairs(run: PaperRun, item: Item, notes: Notes, *, pairs: Sequence[Sequence[str]]) -> Figure:
+def pairs(of: PaperFigure, pairs: Sequence[Labels]) -> Figure:
     """Conditions in columns: a real image above, a generated one below."""
-    source = image_source(run, run.needed(item))
-    conditions = _conditions(run, item, pairs, notes)
+    source = image_source(of.run, of.facts)
+    conditions = of.conditions(pairs)
     if not conditions:
         raise DataError("this run has none of the figure's conditions")
-    real = [source.real_images(condition, 1) for condition in conditions]
-    source.set_white([image for images in real for image in images])
-    made = [source.generated_images(condition, 1) for condition in conditions]
-    notes.append(source.colours)
-    lines = [
-        [(source.colour(images, generated=generated) or [None])[0] for images in side]
-        for side, generated in ((real, False), (made, True))
-    ]
+    source.set_white(conditions, 1)
+    of.notes.append(source.colours)
+    lines = [source.pictures(conditions, 1, generated=generated) for generated in (False, True)]
     return _grid(lines, ["real", "generated"], ["\n".join(pair) for pair in conditions])
 
 
-def channels(
-    run: PaperRun, item: Item, notes: Notes, *, cell_type: str, perturbation: str
-) -> Figure:
+def channels(of: PaperFigure, cell_type: str, perturbation: str) -> Figure:
     """Each channel of a real and of a generated image, in one window."""
-    source = image_source(run, run.needed(item))
-    lacking: Notes = []
-    found = _conditions(run, item, [(cell_type, perturbation)], lacking)
+    source = image_source(of.run, of.facts)
+    found = of.conditions([(cell_type, perturbation)])
     if not found:
-        raise DataError(lacking[0].removesuffix("."))
+        raise DataError(of.notes.pop().removesuffix("."))
     shown = " / ".join(found[0])
     real, made = source.real_images(found[0], 1), source.generated_images(found[0], 1)
     if not real or not made:
@@ -186,8 +181,8 @@ def channels(
     names = source.real.manifest.names
     if source.generated[0].manifest.names != names:
         raise DataError("the generated images have other channels than the real ones")
-    source.set_white(real)
-    notes.append(
+    source.set_white(found, 1)
+    of.notes.append(
         f"{shown}. Each channel in one window on both sides: white is the 99.5 "
         "percentile of the real field."
     )
@@ -198,65 +193,51 @@ def channels(
     return _grid(lines, ["real", "generated"], names)
 
 
-def samples(
-    run: PaperRun, item: Item, notes: Notes, *, perturbation: str, cell_types: Sequence[str]
-) -> Figure:
+def samples(of: PaperFigure, perturbation: str, cell_types: Labels) -> Figure:
     """Generated images of one perturbation: a row for each cell type, four samples each."""
-    source = image_source(run, run.needed(item))
-    found = _conditions(run, item, [(label, perturbation) for label in cell_types], notes)
+    source = image_source(of.run, of.facts)
+    found = of.conditions([(label, perturbation) for label in cell_types])
     if not found:
         raise DataError(no_counterpart(f"perturbation {perturbation}"))
-    source.set_white([i for condition in found for i in source.real_images(condition, _SAMPLES)])
-    pictures = [
-        source.colour(source.generated_images(condition, _SAMPLES), generated=True)
-        for condition in found
-    ]
-    notes.append(source.colours)
+    source.set_white(found, _SAMPLES)
+    of.notes.append(source.colours)
+    lines = [source.pictures([condition], _SAMPLES, generated=True) for condition in found]
     columns = [str(i + 1) for i in range(_SAMPLES)]
-    return _grid(pictures, [cell_type for cell_type, _ in found], columns)
+    return _grid(lines, [cell_type for cell_type, _ in found], columns)
 
 
-def systems(
-    run: PaperRun, item: Item, notes: Notes, *, samples: int, compounds: Mapping[str, str]
-) -> Figure:
+def systems(of: PaperFigure, samples: int, compounds: Mapping[str, str]) -> Figure:
     """Real images, the model's and the baseline's, by compound (with its mechanism)."""
-    facts, baseline = run.needed(item), run.baseline(item.main_role, item.paper)
+    run, item = of.run, of.item
+    facts, baseline = of.facts, run.baseline(item.main_role, item.paper)
     assert baseline is not None
     model, other = image_source(run, facts), image_source(run, baseline)
     cell_type = sorted(set(model.real.keys()["cell_type"]))[0]
-    shown: dict[str, list[NDArray[Any]]] = {}
+    shown: list[str] = []
     for compound, mechanism in compounds.items():
         name = run.of(item.paper).names.perturbation(compound)
         if name is None:
-            notes.append(f"{no_counterpart(f'compound {compound}')}.")
+            of.notes.append(f"{no_counterpart(f'compound {compound}')}.")
             continue
-        shown[name] = model.real_images((cell_type, name), samples)
+        shown += [] if name in shown else [name]
         if name == compound:
-            notes.append(f"{name}: {mechanism}.")
+            of.notes.append(f"{name}: {mechanism}.")
     if not shown:
         raise DataError("this run has none of the figure's compounds")
-    columns: list[str] = []
-    lines: list[list[Picture | None]] = [[], [], []]
-    for source in (model, other):
-        source.set_white([image for images in shown.values() for image in images])
-    for name, real in shown.items():
-        made = [source.generated_images((cell_type, name), samples) for source in (model, other)]
-        for line, found in zip(
-            lines,
-            (
-                model.colour(real, generated=False),
-                model.colour(made[0], generated=True),
-                other.colour(made[1], generated=True),
-            ),
-            strict=True,
-        ):
-            line += [*found, *[None] * (samples - len(found))]
-        columns += [name, *[""] * (samples - 1)]
-    notes.append(model.colours)
+    conditions = [(cell_type, name) for name in shown]
+    model.set_white(conditions, samples)
+    other.white = model.white
+    of.notes.append(model.colours)
+    lines = [
+        model.pictures(conditions, samples, generated=False),
+        model.pictures(conditions, samples, generated=True),
+        other.pictures(conditions, samples, generated=True),
+    ]
+    columns = [label for name in shown for label in (name, *[""] * (samples - 1))]
     return _grid(lines, ["real", PAPERS[item.paper].name, PAPERS[item.paper].baseline], columns)
 
 
-def codec(run: PaperRun, item: Item, notes: Notes) -> Figure:
+def codec(of: PaperFigure) -> Figure:
     """Real images before and after the codec, as the generator sees them."""
     # Here, as no other item needs torch.
     import torch
@@ -264,8 +245,8 @@ def codec(run: PaperRun, item: Item, notes: Notes) -> Figure:
     from morphpipe.autoencoders.load import load_codec
     from morphpipe.autoencoders.latents import codec_input
 
-    facts = run.needed(item)
-    source, files = image_source(run, facts), run.paths(facts.name, CODEC)
+    facts = of.facts
+    source, files = image_source(of.run, facts), of.run.paths(facts.name, CODEC)
     conditions = source.real.keys().drop_duplicates("perturbation").head(_SAMPLES)
     pairs = list(zip(conditions["cell_type"], conditions["perturbation"], strict=True))
     images = np.stack([source.real_images(pair, 1)[0] for pair in pairs])
@@ -275,6 +256,6 @@ def codec(run: PaperRun, item: Item, notes: Notes) -> Figure:
     means = codec.moments(torch.from_numpy(planes))[:, 0]
     decoded = codec.decode(means, 3).numpy()
     error = np.mean((planes / 255.0 - decoded / 255.0) ** 2)
-    notes.append(f"Mean squared error of these {len(pairs)} images (0 to 1): {error:.2e}.")
+    of.notes.append(f"Mean squared error of these {len(pairs)} images (0 to 1): {error:.2e}.")
     lines = [list(np.moveaxis(side, 1, -1)) for side in (planes, decoded)]
     return _grid(lines, ["real", "decoded"], [perturbation for _, perturbation in pairs])

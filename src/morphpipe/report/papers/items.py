@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BeforeValidator, Field
 
 from morphpipe.config.base import Model
 from morphpipe.core.errors import DataError
-from morphpipe.report.papers.setups import PAPERS, paper_text
+from morphpipe.report.papers.setups import PAPERS, paper_data
 
 # Metric tables by name, and what else an item can be made from: see `morphpipe.plan.paper_files`.
 IMAGES, FEATURES, COMPARISON, RANKING = "images", "features", "comparison", "ranking"
@@ -176,7 +175,7 @@ def _needs(paper: str, content: Mapping[str, list[str]]) -> list[Need]:
 def _read(paper: str) -> list[Item]:
     """Items of a paper; their keys are `table4`, `figure3`, or the name of a table."""
     found = []
-    for key, content in yaml.safe_load(paper_text(paper, "items.yaml"))["items"].items():
+    for key, content in paper_data(paper, "items.yaml")["items"].items():
         kind = "figure" if "figure" in content else "table"
         place = {"paper": paper, "kind": kind, "number": key.removeprefix(kind)}
         known = content.get("figure", {}) | place

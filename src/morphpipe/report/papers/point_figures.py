@@ -15,12 +15,12 @@ from morphpipe.core.storage import read_parquet, read_parquet_schema
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.core.load import load_feature_set
 from morphpipe.report.figures.drawing import CONDITIONS, MADE, PRINT_STYLE, REAL, new_figure
-from morphpipe.report.papers.items import FEATURES, MORPHOLOGY, Item
-from morphpipe.report.papers.run import PaperRun, no_counterpart
+from morphpipe.report.papers.items import FEATURES, MORPHOLOGY
+from morphpipe.report.papers.paper_figure import Labels, PaperFigure
+from morphpipe.report.results import principal_components
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.schemas import SCORES_KEY
 
-Notes = list[str]
 Colours = Mapping[str, str]
 # Of a condition and origin: more points hide each other.
 _MOST_POINTS = 300
@@ -30,24 +30,8 @@ _ORIGINS = {"real": REAL, "generated": MADE}
 _MARKERS = {"real": "o", "generated": "x"}
 
 
-def _names(run: PaperRun, item: Item, notes: Notes, kind: str, labels: Sequence[str]) -> list[str]:
-    """The run's names of labels; those that nothing corresponds to go into the notes."""
-    names = run.of(item.paper).names
-    translate = names.cell_type if kind == "cell type" else names.perturbation
-    found = {label: translate(label) for label in labels}
-    notes += [f"{no_counterpart(f'{kind} {k}')}." for k, name in found.items() if name is None]
-    known = [name for name in found.values() if name is not None]
-    if not known:
-        raise DataError(no_counterpart(f"figure's {kind}s"))
-    return known
-
-
 def read_points(
-    run: PaperRun,
-    item: Item,
-    cell_types: Sequence[str],
-    perturbations: Sequence[str],
-    view: str | None = None,
+    figure: PaperFigure, cell_types: Labels, perturbations: Labels, view: str | None = None
 ) -> tuple[pd.DataFrame, np.ndarray, str]:
     """Features of held-out real and of generated images of some conditions.
 
@@ -56,49 +40,27 @@ def read_points(
     tuple
         Keys (cell_type, perturbation, origin), features float32 [n, d], and the encoder's name.
     """
-    facts = run.needed(item)
+    item, run, facts = figure.item, figure.run, figure.facts
     encoder = run.encoder(facts, item.numbers, item.paper)
     files = run.paths(facts.name, FEATURES)
     view = view or facts.encoders[encoder]["view"]
     keys, parts = [], []
-    held_out = set(fields_on(read_split(files["split"]), "test"))
+    held_out = fields_on(read_split(files["split"]), "test")
     for folders, tables, allowed in (
         (files["real"], [files["fields"]], held_out),
         (files["generated"], files["samples"], None),
     ):
         known = pd.concat([read_fields(path).keys() for path in tables], ignore_index=True)
-        known = known[
-            known["cell_type"].isin(cell_types) & known["perturbation"].isin(perturbations)
-        ]
+        chosen = known["cell_type"].isin(cell_types) & known["perturbation"].isin(perturbations)
         if allowed is not None:
-            known = known[known["field_id"].isin(allowed)]
-        known = known.sort_values("field_id").groupby(["cell_type", "perturbation"])
+            chosen &= known["field_id"].isin(allowed)
+        known = known[chosen].sort_values("field_id").groupby(["cell_type", "perturbation"])
         wanted = frozenset(known.head(_MOST_POINTS)["field_id"])
         paths = [f"{folder}/{view}.parquet" for folder in folders]
         images = load_feature_set(paths, tables, wanted)
         keys.append(images.keys[["cell_type", "perturbation", "origin"]])
         parts.append(images.features)
     return pd.concat(keys, ignore_index=True), np.concatenate(parts), encoder
-
-
-def components(keys: pd.DataFrame, features: np.ndarray) -> tuple[pd.DataFrame, list[float]]:
-    """First two principal components, fitted to the real images alone.
-
-    Returns
-    -------
-    tuple
-        `keys` with `pc1` and `pc2`, and the share of the real images' variance of each.
-    """
-    real = (keys["origin"] == "real").to_numpy()
-    if real.sum() < 3:
-        raise DataError(f"{real.sum()} real images are too few for principal components")
-    # Here, as no other item needs it: each is a job of its own.
-    from sklearn.decomposition import PCA
-
-    fitted = PCA(n_components=2, svd_solver="full").fit(features[real].astype(np.float64))
-    first, second = fitted.transform(features.astype(np.float64)).T
-    shares = [float(share) for share in fitted.explained_variance_ratio_]
-    return keys.assign(pc1=first, pc2=second), shares
 
 
 def _scatter(
@@ -115,7 +77,7 @@ def _scatter(
             part = points[(points["origin"] == origin) & (points[column] == name)]
             face = "none" if origin == "real" else colour
             axes.plot(
-                part["pc1"], part["pc2"], marker, ms=4, mew=0.8, ls="", alpha=0.7,
+                part["first"], part["second"], marker, ms=4, mew=0.8, ls="", alpha=0.7,
                 rasterized=True, mec=colour, mfc=face,
             )  # fmt: skip
     axes.set_title(title)
@@ -139,7 +101,7 @@ def _legend(figure: Figure, colours: Colours, *, markers: bool = False) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
 
 
-def _hues(names: Sequence[str], control: str = "") -> dict[str, str]:
+def _hues(names: Labels, control: str = "") -> dict[str, str]:
     others = [name for name in names if name != control]
     found = dict(zip(others, _HUES, strict=False))
     return found | ({control: CONDITIONS[0]} if control in names else {})
@@ -154,23 +116,20 @@ def _explained(shares: Sequence[float]) -> str:
 
 @mpl.rc_context(PRINT_STYLE)
 def two_components(
-    run: PaperRun,
-    item: Item,
-    notes: Notes,
-    *,
+    of: PaperFigure,
     cell_type: str,
-    perturbations: Sequence[str],
+    perturbations: Labels,
     perturbation: str,
-    cell_types: Sequence[str],
+    cell_types: Labels,
 ) -> Figure:
     """Left perturbations in one cell type, right one perturbation in several cell types."""
-    treatments = _names(run, item, notes, "perturbation", perturbations)
-    one_type = _names(run, item, notes, "cell type", [cell_type])
-    types = _names(run, item, notes, "cell type", cell_types)
-    one = _names(run, item, notes, "perturbation", [perturbation])
-    hues = _hues(treatments, run.control(item.paper))
+    treatments = of.perturbations(perturbations)
+    one_type = of.cell_types([cell_type])
+    types = of.cell_types(cell_types)
+    one = of.perturbations([perturbation])
+    hues = _hues(treatments, of.control)
     figure = new_figure(8, 3.8)
-    for axes, (of_types, of_treatments, column, colours, title) in zip(
+    for axes, (cells, treated, column, colours, title) in zip(
         figure.subplots(1, 2),
         (
             (one_type, treatments, "perturbation", hues, one_type),
@@ -178,37 +137,34 @@ def two_components(
         ),
         strict=True,
     ):
-        keys, features, encoder = read_points(run, item, of_types, of_treatments)
-        points, shares = components(keys, features)
+        keys, features, encoder = read_points(of, cells, treated)
+        points, shares = principal_components(keys, features)
         _scatter(axes, points, column, colours, title[0], shares)
         axes.legend(handles=_squares(colours))
-        notes.append(_explained(shares))
-    notes.append(f"Features of {encoder}; circles real, crosses generated.")
+        of.notes.append(_explained(shares))
+    of.notes.append(f"Features of {encoder}; circles real, crosses generated.")
     return figure
 
 
 @mpl.rc_context(PRINT_STYLE)
 def origins(
-    run: PaperRun,
-    item: Item,
-    notes: Notes,
-    *,
-    perturbations: Sequence[str],
-    cell_types: Sequence[str],
+    of: PaperFigure,
+    perturbations: Labels,
+    cell_types: Labels,
 ) -> Figure:
     """A row a perturbation: by origin, and by cell type."""
-    treatments = _names(run, item, notes, "perturbation", perturbations)
-    types = _names(run, item, notes, "cell type", cell_types)
+    treatments = of.perturbations(perturbations)
+    types = of.cell_types(cell_types)
     figure = new_figure(7, 2.6 * len(treatments) + 0.4)
     hues = _hues(types)
     for line, name in zip(
         figure.subplots(len(treatments), 2, squeeze=False), treatments, strict=True
     ):
-        keys, features, encoder = read_points(run, item, types, [name])
-        points, shares = components(keys, features)
+        keys, features, encoder = read_points(of, types, [name])
+        points, shares = principal_components(keys, features)
         _scatter(line[0], points, "origin", _ORIGINS, f"{name}, by origin", shares)
         _scatter(line[1], points, "cell_type", hues, f"{name}, by cell type", shares)
-    notes.append(
+    of.notes.append(
         f"Features of {encoder}; components of each row are fitted to its real held-out images. "
         "Circles real, crosses generated."
     )
@@ -218,21 +174,18 @@ def origins(
 
 @mpl.rc_context(PRINT_STYLE)
 def effects(
-    run: PaperRun,
-    item: Item,
-    notes: Notes,
-    *,
+    of: PaperFigure,
     cell_type: str,
-    perturbations: Sequence[str],
+    perturbations: Labels,
     channel: str = "",
 ) -> Figure:
     """All perturbations above, each with the control below."""
-    here = _names(run, item, notes, "cell type", [cell_type])
-    treatments = _names(run, item, notes, "perturbation", perturbations)
-    view = run.channel(item.paper, channel) if channel else None
-    keys, features, encoder = read_points(run, item, here, treatments, view)
-    points, shares = components(keys, features)
-    control = run.control(item.paper)
+    here = of.cell_types([cell_type])
+    treatments = of.perturbations(perturbations)
+    view = of.run.channel(of.item.paper, channel) if channel else None
+    keys, features, encoder = read_points(of, here, treatments, view)
+    points, shares = principal_components(keys, features)
+    control = of.control
     hues = _hues(treatments, control)
     others = [name for name in treatments if name != control]
     figure = new_figure(8, 6)
@@ -245,26 +198,26 @@ def effects(
         _scatter(axes, points, "perturbation", chosen, f"{name} and {control}", shares)
     _legend(figure, hues, markers=True)
     seen = f"the channel {view}" if view else "whole images"
-    notes.append(f"Features of {encoder} on {seen}. {_explained(shares)}")
+    of.notes.append(f"Features of {encoder} on {seen}. {_explained(shares)}")
     return figure
 
 
-def _profiled(run: PaperRun, item: Item, file: str) -> tuple[str, str]:
+def _profiled(of: PaperFigure, file: str) -> tuple[str, str]:
     """A file of CellProfiler's measurements, and the recipe of an experiment's profiles."""
-    facts = run.needed(item)
+    facts = of.facts
     if facts.morphology is None:
         raise DataError("CellProfiler measures nothing of this experiment")
-    return run.paths(facts.name, MORPHOLOGY)[file], facts.morphology["recipe"]
+    return of.run.paths(facts.name, MORPHOLOGY)[file], facts.morphology["recipe"]
 
 
 def _scores(
-    run: PaperRun, item: Item, notes: Notes, cell_type: str, perturbations: Sequence[str]
+    of: PaperFigure, cell_type: str, perturbations: Labels
 ) -> tuple[pd.DataFrame, list[str], list[float]]:
     """Components of CellProfiler profiles, perturbations, and what is explained.
 
     Of the first pair of seeds.
     """
-    path, recipe = _profiled(run, item, "scores")
+    path, recipe = _profiled(of, "scores")
     scores = read_parquet(path, own=True).to_pandas()
     scores = scores[scores["recipe"] == recipe]
     columns = ["training_seed", "sampling_seed"]
@@ -272,8 +225,8 @@ def _scores(
     if seeds.empty:
         raise DataError(f"there are no components of the recipe {recipe}")
     scores = scores[(scores[columns] == seeds.iloc[0]).all(axis=1)]
-    here = _names(run, item, notes, "cell type", [cell_type])
-    treatments = _names(run, item, notes, "perturbation", perturbations)
+    here = of.cell_types([cell_type])
+    treatments = of.perturbations(perturbations)
     metadata = read_parquet_schema(path).metadata or {}
     explained = {
         entry["recipe"]: entry["explained_variance"]
@@ -282,21 +235,20 @@ def _scores(
     if recipe not in explained:
         raise DataError(f"the components of the recipe {recipe} do not say what they explain")
     shares = explained[recipe]
-    notes.append(
+    of.notes.append(
         f"CellProfiler profiles by the recipe {recipe!r}; the first two components explain "
         f"{shares[0]:.0%} and {shares[1]:.0%} of the variance that they were fitted to."
     )
     chosen = scores["cell_type"].isin(here) & scores["perturbation"].isin(treatments)
-    return scores[chosen], treatments, shares
+    points = scores[chosen].rename(columns={"pc1": "first", "pc2": "second"})
+    return points, treatments, shares
 
 
 @mpl.rc_context(PRINT_STYLE)
-def profiles(
-    run: PaperRun, item: Item, notes: Notes, *, cell_type: str, perturbations: Sequence[str]
-) -> Figure:
+def profiles(of: PaperFigure, cell_type: str, perturbations: Labels) -> Figure:
     """CellProfiler profiles by perturbation and origin."""
-    scores, treatments, shares = _scores(run, item, notes, cell_type, perturbations)
-    hues = _hues(treatments, run.control(item.paper))
+    scores, treatments, shares = _scores(of, cell_type, perturbations)
+    hues = _hues(treatments, of.control)
     figure = new_figure(5, 4)
     _scatter(figure.subplots(), scores, "perturbation", hues, "CellProfiler features", shares)
     _legend(figure, hues, markers=True)
@@ -304,11 +256,9 @@ def profiles(
 
 
 @mpl.rc_context(PRINT_STYLE)
-def profile_panels(
-    run: PaperRun, item: Item, notes: Notes, *, cell_type: str, perturbations: Sequence[str]
-) -> Figure:
+def profile_panels(of: PaperFigure, cell_type: str, perturbations: Labels) -> Figure:
     """CellProfiler profiles, a panel a perturbation, by origin."""
-    scores, treatments, shares = _scores(run, item, notes, cell_type, perturbations)
+    scores, treatments, shares = _scores(of, cell_type, perturbations)
     figure = new_figure(2.3 * len(treatments), 2.7)
     panels = figure.subplots(1, len(treatments), squeeze=False, sharex=True, sharey=True)[0]
     for axes, name in zip(panels, treatments, strict=True):
@@ -319,9 +269,9 @@ def profile_panels(
 
 
 @mpl.rc_context(PRINT_STYLE)
-def correlations(run: PaperRun, item: Item, notes: Notes, *, top: int) -> Figure:
+def correlations(of: PaperFigure, top: int) -> Figure:
     """Correlations of the top features, real and generated side by side on one scale."""
-    path, recipe = _profiled(run, item, "correlations")
+    path, recipe = _profiled(of, "correlations")
     table = read_parquet(path, own=True).to_pandas()
     table = table[table["recipe"] == recipe]
     table = table[(table["rank_a"] <= top) & (table["rank_b"] <= top)]
@@ -344,5 +294,5 @@ def correlations(run: PaperRun, item: Item, notes: Notes, *, top: int) -> Figure
     known = np.isfinite(matrices).all(axis=0)
     if known.sum() > 1:
         agreement = float(np.corrcoef(matrices[0][known], matrices[1][known])[0, 1])
-        notes.append(f"Correlation between the two matrices (upper triangles): {agreement:.2f}.")
+        of.notes.append(f"Correlation between the two matrices (upper triangles): {agreement:.2f}.")
     return figure

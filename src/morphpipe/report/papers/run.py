@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from morphpipe.config.papers import PaperItems, Papers
-from morphpipe.core.errors import ConfigError, DataError
+from morphpipe.core.errors import ConfigError
 from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.papers.facts import ExperimentFacts
 from morphpipe.report.papers.items import (
@@ -77,19 +77,6 @@ class PaperRun:
         pair, name = self.pair(role, paper), self.of(paper).roles.get(role)
         name = pair[0] if pair is not None else name
         return None if name is None else self.facts[name]
-
-    def needed(self, item: Item) -> ExperimentFacts:
-        """The experiment in the role that an item is about.
-
-        Raises
-        ------
-        DataError
-            If the role is empty.
-        """
-        facts = self.experiment(item.main_role, item.paper)
-        if facts is None:
-            raise DataError(f"this run has no experiment in the role {item.main_role}")
-        return facts
 
     def baseline(self, role: str, paper: str) -> ExperimentFacts | None:
         """The baseline of the comparison in a role; None where there is none."""
