@@ -9,7 +9,7 @@ import yaml
 
 from morphpipe.config.papers import Papers
 from morphpipe.report.papers.figures import FIGURES
-from morphpipe.report.papers.items import ITEMS
+from morphpipe.report.papers.items import ITEMS, Block
 from morphpipe.report.papers.setups import PAPERS
 from morphpipe.report.papers.tables import FILLERS
 
@@ -43,6 +43,14 @@ def test_every_folder_of_a_paper_has_its_roles_in_the_configuration():
     for name, paper in PAPERS.items():
         roles = type(Papers().of(name)).model_fields
         assert [role for role in roles if role in paper.roles] == list(paper.roles)
+
+
+@pytest.mark.parametrize("part", ["query", "each"])
+def test_a_block_that_asks_for_what_there_is_not_is_refused(part):
+    with pytest.raises(ValueError, match="unknown: perturbations; known: "):
+        Block.model_validate({part: {"perturbations": ["1137"]}})
+    with pytest.raises(ValueError, match="unknown: colum"):
+        Block.model_validate({"cells": [[{"colum": "FID"}], {"column": "KID"}]})
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "demo-tables.yaml"])

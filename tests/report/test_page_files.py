@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from morphpipe.report.page_files import SiteFiles
-from morphpipe.report.papers.page import read_item
+from morphpipe.report.paper_items import read_item
 
 from . import extras
 

@@ -4,7 +4,7 @@ import pytest
 
 from morphpipe.core.checksums import write_checked_json
 from morphpipe.core.errors import DataError
-from morphpipe.report.papers.page import PaperItem, by_paper, item_cell, item_table, read_item
+from morphpipe.report.paper_items import PaperItem, by_paper, item_cell, item_table, read_item
 
 from . import extras
 from .extras import item_cell as cell_of

@@ -57,6 +57,7 @@ class PaperItems(Model):
     @property
     def roles(self) -> dict[str, str]:
         """Experiments or comparisons by role, those that are filled."""
+        # Nothing but a role is empty by default.
         named = (key for key, field in type(self).model_fields.items() if field.default is None)
         return {role: getattr(self, role) for role in named if getattr(self, role) is not None}
 
@@ -124,6 +125,7 @@ class Papers(Model):
         return found
 
 
+# The class of every paper, by the paper's name.
 _PAPERS = {
     name: field.annotation
     for name, field in Papers.model_fields.items()

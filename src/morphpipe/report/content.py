@@ -10,7 +10,7 @@ from morphpipe.report.figures.captions import Plot
 from morphpipe.report.figures.pictures import fields_per_condition
 from morphpipe.report.gallery import GALLERY_BYTES, GalleryPart, fill_gallery
 from morphpipe.report.inputs import ReportInputs
-from morphpipe.report.papers.page import PaperItem, by_paper
+from morphpipe.report.paper_items import PaperItem, by_paper
 from morphpipe.report.run_times import Stage, read_stages, stage_plots
 from morphpipe.report.section import Section, build_section
 

@@ -16,7 +16,7 @@ from morphpipe.report.comma_separated import comma_separated
 from morphpipe.report.figures import plots
 from morphpipe.report.figures.captions import Plot
 from morphpipe.report.figures.thumbnails import PictureFolder, embedded
-from morphpipe.report.papers.page import PaperItem
+from morphpipe.report.paper_items import PaperItem
 from morphpipe.report.section import Section
 from morphpipe.report.tables import Table
 

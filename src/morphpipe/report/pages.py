@@ -13,7 +13,7 @@ from morphpipe.report.gallery import PER_CONDITION, gallery
 from morphpipe.report.licences import licence_table
 from morphpipe.report.lineage import lineage_table
 from morphpipe.report.overview import checks_table, figures_table, shared_caveats
-from morphpipe.report.papers.page import COMPARABLE, PAPER_NAMES, PaperItem, item_table, standing
+from morphpipe.report.paper_items import COMPARABLE, PAPER_NAMES, PaperItem, item_table, standing
 from morphpipe.report.provenance import checksum_table, seed_table, trained_table
 from morphpipe.report.run_times import stage_table
 from morphpipe.report.section import Section

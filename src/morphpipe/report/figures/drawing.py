@@ -27,7 +27,7 @@ STYLE: dict[str, Any] = {
     "grid.color": RULE, "grid.linewidth": 0.7, "legend.frameon": False,
     "text.parse_math": False, "svg.fonttype": "none",
 }  # fmt: skip
-# Of figures that stand by themselves, on white.
+# For figures outside the report's pages, which are on white.
 PRINT_STYLE: dict[str, Any] = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 8,
     "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,

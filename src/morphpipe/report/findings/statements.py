@@ -233,7 +233,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     """What not to believe: plain statements that follow from the configuration and the tables."""
     experiment, said = evidence.experiment, []
     paper = PAPERS[experiment.generator.paper]
-    network_there = paper.run.network
+    network_there, images_there = paper.run.network, int(paper.run.per_condition or 0)
     quoted, codec_there = paper.quoted, str(paper.run.codec).removeprefix("hf://")
     encoders = {name: configuration.encoders[name] for name in experiment.evaluation.encoders}
     if not_held_out(evidence):
@@ -288,12 +288,12 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     pairs = made[(made["perturbation"] != "all") & (made["cell_type"] != "all")]
     counts = pd.concat([pairs["n_left"], pairs["n_right"]]).dropna()
     if (len(counts) and counts.max() != counts.min()) or (
-        len(counts) and counts.max() < quoted.images
+        len(counts) and counts.max() < images_there
     ):
         least, most = int(counts.min()), int(counts.max())
         said.append(
             f"A condition is compared with {f'{least} to {most}' if least < most else least} "
-            f"images a side; {paper.name} uses {quoted.images} against {quoted.images} "
+            f"images a side; {paper.name} uses {images_there} against {images_there} "
             f"({quoted.images_place}). A "
             "Fréchet distance falls as images are added, so it cannot be compared across numbers "
             "of images; the floor beside it has the same number and can."

@@ -1,9 +1,9 @@
 """All tables and figures of the papers by name: `<paper>/items.yaml`, read."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from morphpipe.config.base import Model
 from morphpipe.core.errors import DataError
@@ -23,6 +23,11 @@ NUMBERS: Mapping[str, str] = {
 }
 """Which encoder is behind what an item is made from, where the item does not name another."""
 Query = dict[str, Any]
+_ASKED = {
+    "paper", "role", "cell_type", "perturbation", "variant", "over", "otherwise", "channel", "view",
+    "set", "metric", "measure", "comparison", "regime", "task",
+}  # fmt: skip
+_IN_CELLS = {"column", "system", "take", "optional", "with_images"}
 
 
 class Need(NamedTuple):
@@ -60,21 +65,28 @@ class Block(Model):
         What rows differ in: values by their labels, or labels that are values. There is a row for
         every combination.
     query
-        What all numbers of the block have in common: `role` (the item's first one), `cell_type`,
-        `perturbation` and `variant` by the paper's labels (`all` as it is; a label and what is
-        taken where nothing in the run corresponds to it); `over: drawn`, a mean over the
-        perturbations drawn at random; `channel`, or `view`, in which `{whole}`, `{size}` and
-        `{recipe}` are the experiment's; `set` (of perturbations); `metric`, or `measure` (FID,
-        KID, Relative FID); `comparison`, `regime`, `task`; and `otherwise`, what to ask for where
-        there is no such number: other values, or the two perturbations `swapped`.
+        What all numbers of the block have in common:
+
+        - `role` (that of the item's first need by default), and the `paper` that it is a role of;
+        - `cell_type`, `perturbation` and `variant`: the paper's label, `all`, or a list of a label
+          and the run's name that is taken where the run has none for the label;
+        - `over: drawn`, for the mean over the perturbations drawn at random;
+        - `channel` by the paper's label, or `view`, in which `{whole}`, `{size}` and `{recipe}`
+          are those of the experiment;
+        - `metric`, or `measure`: FID, KID or Relative FID;
+        - `set` (of perturbations, by its key in the configuration), `comparison`, `regime`, `task`;
+        - `otherwise`: what is asked for where there is no such number, other values or the two
+          perturbations `swapped`.
     cells
-        The cells of a row: `column` (that of `measure`) and `system` (the block's), and what
-        differs from `query`. `take`: not the number itself, but `n_left`, `n_right` or one of its
-        settings, left out where there is none if `optional`, `with_images` beside it if wanted.
+        The cells of a row: `column` (`measure` by default), `system` (a key of
+        `morphpipe.report.papers.cells.SYSTEMS`; by default the block's), and what differs from
+        `query`. With `take` it is not the number itself but its `n_left`, `n_right` or one of its
+        settings: left out where there is none if `optional`, and with the number of images if
+        `with_images`.
     source
         The metric table.
     system
-        Of the generated images; the paper's model by default.
+        Whose numbers these are; by default the paper's model.
     of_baseline
         Whether numbers are those of the baseline of a comparison.
     fill
@@ -84,14 +96,15 @@ class Block(Model):
     row_by_view
         The row by the view of whole images.
     without_name
-        Cells of a row whose label nothing corresponds to: `all`, those of the block's `own`
-        system, the named columns, or a `note` and no cells.
+        Which cells say so where the run has no name for a label: `all`, those of the block's
+        `own` system, or the columns that are listed; or a `note` does, and there are no cells.
     lacking
-        What is missing then; by default the label.
+        What the run has no name for; by default the label.
     without_view
         The note where an experiment has no such view.
     note
-        On each row; `{count}` perturbations, `{drawn}`, `{recipe}` and `{real_images}` are known.
+        A note on each row, in which `{row}`, `{count}` (perturbations), `{drawn}`, `{recipe}` and
+        `{real_images}` can be used.
     """
 
     row: str = ""
@@ -108,6 +121,14 @@ class Block(Model):
     lacking: str = ""
     without_view: str = ""
     note: str = ""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for part in (self.each, self.query, *self.cells):
+            known = _ASKED | (_IN_CELLS if part in self.cells else set())
+            if unknown := part.keys() - known:
+                raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {sorted(known)}")
+        return self
 
 
 class Item(Model):

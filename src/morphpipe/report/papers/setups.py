@@ -49,17 +49,16 @@ class Quoted(Model):
 
     Attributes
     ----------
-    images, images_place
-        Generated (and real) images per condition, and where the paper says so.
+    images_place
+        Where it says how many images it compares per condition.
     steps, steps_place
-        Training steps, likewise.
+        Training steps, and where it says so.
     datasets
         Sources of the data that it was shown on.
     guidance
         Whether its sampling was guided, in words.
     """
 
-    images: int
     images_place: str
     steps: int
     steps_place: str
