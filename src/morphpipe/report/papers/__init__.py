@@ -1,1 +1,1 @@
-"""The tables and figures of the two papers, made from a run and put beside the published values."""
+"""The papers' tables and figures, made from a run, with the published values."""

@@ -16,11 +16,7 @@ from morphpipe.report.papers.setups import PAPERS
 MEASURES = {
     "FID": ("FID", "frechet_distance", "Fréchet distance"),
     "KID": ("KID", "kernel_distance", "Kernel distance"),
-    "Relative FID": (
-        "relative_FID",
-        "relative_frechet_distance",
-        "Relative Fréchet distance",
-    ),
+    "Relative FID": ("relative_FID", "relative_frechet_distance", "Relative Fréchet distance"),
 }
 # Columns of a metric table that a query names as they are.
 _COLUMNS = ("metric", "comparison", "regime", "task", "cell_type", "perturbation", "variant")
@@ -90,21 +86,15 @@ def add_numbers(table: PaperTable, run: PaperRun, block: Block, row: str, query:
         if block.without_view:
             table.add_note(block.without_view.format(experiment=facts.name))
         return
-    row = block.row_by_view.get(view, row)
-    first = None
+    row, first = block.row_by_view.get(view, row), None
     for cell in block.cells:
-        asked = query | cell | {"extractor": encoder, "view": view}
-        column = asked["column"] if "column" in asked else asked["measure"]
-        if "measure" in asked:
-            measure = asked["measure"]
-            column = column.replace(measure, column_of(facts, encoder, measure))
-            asked["metric"] = metric_of(facts, encoder, measure)
+        column, asked = _column(query | cell, facts, encoder)
         at, under = (column, row) if block.transposed else (row, column)
         if reason and block.without_name == "own":
             if not cell.keys() & {"system", "take"}:
                 table.add(at, under, system, absent(reason))
             continue
-        asked, _ = _named(run, paper, asked)
+        asked, _ = _named(run, paper, asked | {"extractor": encoder, "view": view})
         estimate = absent(reason) if reason else _number(run, paper, facts, block.source, asked)
         first = first or estimate
         if "take" in cell:
@@ -113,17 +103,27 @@ def add_numbers(table: PaperTable, run: PaperRun, block: Block, row: str, query:
                 continue
         of = SYSTEMS.get(cell.get("system", ""), "{}").format(system)
         table.add(at, under, of, estimate, role=role, encoder=encoder)
-    if block.note and first is not None and not reason:
+    counted = first is not None and first.n_right is not None
+    if first is not None and not reason and (counted or "{real_images}" not in block.note):
         known |= {"row": row, "real_images": first.n_right}
         known["drawn"] = "drawn at random" if facts.drawn else "all that were generated"
         if "over" in query:
             known["count"] = len(_drawn(run.metrics(facts), facts, block.source))
-        if "{real_images}" not in block.note or first.n_right is not None:
-            table.add_note(block.note.format(**known))
+        table.add_note(block.note.format(**known))
+
+
+def _column(asked: Query, facts: ExperimentFacts, encoder: str) -> tuple[str, Query]:
+    """The column of a cell, and the query with its metric."""
+    measure = asked.get("measure", "")
+    column = str(asked.get("column", measure))
+    if not measure:
+        return column, asked
+    metric = {"metric": metric_of(facts, encoder, measure)}
+    return column.replace(measure, column_of(facts, encoder, measure)), asked | metric
 
 
 def _named(run: PaperRun, paper: str, query: Query) -> tuple[Query, str]:
-    """The query with the run's names of the paper's labels, and why there is none of one."""
+    """The query with the run's names for labels, and why it cannot be where one has none."""
     found, names, missing = dict(query), run.of(paper).names, ""
     for key, kind in _LABELS.items():
         wanted = query.get(key, "")

@@ -1,4 +1,4 @@
-"""The cells of a table: a produced number beside the published one."""
+"""The cells of a table: what this run has, and what the paper prints."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from morphpipe.report.papers.published import Published, published_table
 FLOOR, COPY, SHUFFLED = "floor (real against real)", "copy control", "shuffled control"
 AT_FLOOR = "{}, at the floor's number of images"
 SYSTEMS = {"at floor": AT_FLOOR, "floor": FLOOR, "copy": COPY, "shuffled": SHUFFLED}
-"""Systems beside the generated images, by how `items.yaml` calls them."""
+"""Floor and controls, by their names in `items.yaml`."""
 NOT_COMPARABLE = "not formed: other data or other weights than the paper's"
 
 
@@ -23,7 +23,7 @@ class Cell:
     Attributes
     ----------
     row, column, system
-        Where it stands.
+        Its place.
     estimate
         What this run has; without a value its reason.
     published
@@ -125,11 +125,11 @@ class PaperTable:
 
     def add_note(self, note: str) -> None:
         """Add a sentence, once."""
-        if note not in self.notes:
+        if note and note not in self.notes:
             self.notes.append(note)
 
     def finish(self, reason: str) -> None:
-        """Add the published values that nothing was produced beside.
+        """Add the published values for which this run has no number.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ def _check(what: str, holds: bool | None, detail: str, of: str = "measure") -> C
     return {"what": what, "holds": holds, "detail": detail, "of": of}
 
 
-def _told(estimate: Estimate) -> str:
+def _shown(estimate: Estimate) -> str:
     if estimate.value is None:
         return "no value"
     if estimate.low is None or estimate.high is None:
@@ -48,14 +48,14 @@ def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
                 yield _check(
                     f"{row}, {column}: the floor is below {name}",
                     not _below(estimate, floor),
-                    f"{_told(estimate)}, floor {_told(floor)}",
+                    f"{_shown(estimate)}, floor {_shown(floor)}",
                 )
             if name == COPY and estimate.value is not None:
                 apart = _below(floor, estimate) or _below(estimate, floor)
                 yield _check(
                     f"{row}, {column}: training images replayed are at the floor",
                     not apart,
-                    f"{_told(estimate)}, floor {_told(floor)}",
+                    f"{_shown(estimate)}, floor {_shown(floor)}",
                 )
 
 
@@ -90,7 +90,7 @@ def effect_order(table: PaperTable, run: PaperRun) -> Iterator[Check]:
                 yield _check(
                     f"{cell_type}, {column}: in the order of the true effects",
                     _ascending(found),
-                    ", ".join(f"{p} {_told(e)}" for p, e in zip(expected, found, strict=True)),
+                    ", ".join(f"{p} {_shown(e)}" for p, e in zip(expected, found, strict=True)),
                     of,
                 )
 
@@ -151,7 +151,7 @@ def probe_limits(
         yield _check(
             f"Probe {regime}: not above the Bayes limit",
             lowest <= limit,
-            f"accuracy {_told(accuracy)}, at most {limit:.3f}"
+            f"accuracy {_shown(accuracy)}, at most {limit:.3f}"
             + (f" since {' and '.join(idle)} cannot be told apart" if len(idle) > 1 else ""),
         )
 
@@ -177,7 +177,7 @@ def memorisation(table: PaperTable, run: PaperRun) -> Iterator[Check]:
         yield _check(
             f"Memorisation: {kind} are {'' if expected else 'not '}flagged",
             None if flagged is None else bool(flagged) == expected,
-            f"share {_told(share)}",
+            f"share {_shown(share)}",
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a run's numbers can stand beside a paper's: computed from what was configured."""
+"""Whether a run's numbers can be compared with a paper's: computed from the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Verdict:
     status
         ``no``: other data or other weights, so that no difference is formed. ``partly``: the same
         data and weights, but another training, sampling or choice of images. ``yes``: nothing
-        that is known differs. ``published only``: nothing stands for the paper's experiment.
+        that is known differs. ``published only``: the run has no such experiment.
     sentences
         What is the same and what differs.
     """
@@ -57,8 +57,8 @@ def _weights(facts: ExperimentFacts, setup: Setup, item: Item) -> tuple[bool, st
         return True, "Weights: " + ", ".join(f"{what} {here}" for what, here, _ in pairs) + (
             ", as in the paper."
         )
-    told = "; ".join(f"{what} {here} where the paper has {there}" for what, here, there in other)
-    return False, f"Weights: {told}."
+    said = "; ".join(f"{what} {here} where the paper has {there}" for what, here, there in other)
+    return False, f"Weights: {said}."
 
 
 def _features(run: PaperRun, facts: ExperimentFacts, item: Item) -> tuple[bool, str] | None:
@@ -149,20 +149,20 @@ def item_verdict(run: PaperRun, item: Item) -> Verdict:
     lacking = [f"This run has no experiment in the role {', '.join(empty)}."] if empty else []
     if not found:
         return Verdict("published only", tuple(lacking))
-    told: dict[tuple[str, ...], list[str]] = {}
+    by_text: dict[tuple[str, ...], list[str]] = {}
     for (paper, role), verdict in found.items():
         facts = run.experiment(role, paper)
         assert facts is not None
-        told.setdefault(verdict.sentences, []).append(facts.name)
+        by_text.setdefault(verdict.sentences, []).append(facts.name)
     sentences = []
-    for texts, names in told.items():
-        head = f"{', '.join(dict.fromkeys(names))}: " if len(told) > 1 else ""
+    for texts, names in by_text.items():
+        head = f"{', '.join(dict.fromkeys(names))}: " if len(by_text) > 1 else ""
         sentences += [head + texts[0], *texts[1:]]
     return Verdict(_worst([v.status for v in found.values()]), (*sentences, *lacking))
 
 
 def _stand_ins(names: PaperNames) -> list[str]:
-    """Sentences on what stands for what; empty where all names are the paper's own."""
+    """Which of the run's names replace the paper's, as sentences; empty where none does."""
     said = []
     for what, mapping in (("cell types", names.cell_types), ("perturbations", names.perturbations)):
         other = {k: v for k, v in mapping.items() if k != v}

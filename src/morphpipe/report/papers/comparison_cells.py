@@ -20,6 +20,7 @@ from morphpipe.report.papers.items import COMPARISON, RANKING, Block, Query
 from morphpipe.report.papers.measured import Estimate, absent
 from morphpipe.report.papers.run import PaperRun
 from morphpipe.report.papers.setups import PAPERS
+from morphpipe.report.results import select
 
 _STATISTICS = {
     "mean_rank": "Mean rank",
@@ -76,8 +77,7 @@ def _compared(run: PaperRun, paper: str, role: str, metric: str, encoder: str) -
     """The row over all perturbations, or why there is none."""
     name = run.of(paper).roles[role]
     table = _read(run.paths(name, COMPARISON))
-    wanted = {"metric": metric, "extractor": encoder, "view": "rgb", "cell_type": "all"}
-    rows = table[(table[[*wanted, "group"]] == [*wanted.values(), "all"]).all(axis=1)]
+    rows = select(table, metric=metric, extractor=encoder, view="rgb", cell_type="all", group="all")
     if rows.empty:
         return f"the comparison {name} has no {metric} of {encoder}"
     row = rows.iloc[0]
@@ -158,11 +158,10 @@ def add_ranks(table: PaperTable, run: PaperRun, block: Block, row: str, query: Q
         summary = ranking_summary(read_parquet(rankings[facts.name], own=True).to_pandas())
         if summary.empty:
             continue
-        summary = summary[(summary["extractor"] == encoder) & (summary["cell_type"] == "all")]
         for measure in ("FID", "KID"):
             shown = column_of(facts, encoder, measure)
-            of_measure = summary[summary["metric"] == metric_of(facts, encoder, measure)]
-            for line in of_measure.itertuples():
+            chosen = {"metric": metric_of(facts, encoder, measure), "extractor": encoder}
+            for line in select(summary, cell_type="all", **chosen).itertuples():
                 column = f"{_STATISTICS[line.statistic]} by {shown}"
                 value, low, high = map(_known, (line.value, line.ci_low, line.ci_high))
                 estimate = Estimate(value, low, high, parts=int(line.perturbations))

@@ -40,7 +40,7 @@ class ExperimentFacts:
     sampler, sampling_steps, guidance, per_condition
         Of the sampling.
     perturbations, drawn
-        Those that sampling names (None: all) and how many it draws beside them.
+        Those that sampling names (None: all) and how many it draws besides.
     encoders
         By name: `kind`; `weights`, where they come from; `view`, in which it sees whole images:
         `rgb` or `all`.

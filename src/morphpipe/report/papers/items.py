@@ -50,7 +50,7 @@ class Need(NamedTuple):
 
 
 def _flat(cells: list[Any]) -> list[Any]:
-    """Cells, of which several can stand together in a list of their own."""
+    """One list of cells, of which some are in lists of their own."""
     return [one for cell in cells for one in (cell if isinstance(cell, list) else [cell])]
 
 

@@ -1,6 +1,6 @@
 """What a run has measured, as single numbers with intervals: metric tables, read for the items.
 
-Two intervals stand beside each other. That of the metric tables is over wells and images within a
+There are two intervals. That of the metric tables is over wells and images within a
 pair of seeds; over seeds the papers' ± is a 95 % t-interval. Numbers that a paper averages over
 perturbations have the interval of the mean: the perturbations' own intervals recovered and added in
 squares (MOVER: Zou and Donner, Statistics in Medicine 27, 2008), which keeps skewed ones skewed.

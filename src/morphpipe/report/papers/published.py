@@ -24,7 +24,7 @@ class Published:
     printed
         As in the paper; empty where it gives none.
     printed_interval
-        What stands behind ±: half a 95 % interval over seeds (MorphGen).
+        The number behind ±: half a 95 % interval over seeds (MorphGen).
     significance
         Stars of the paper's test, and what they mean is in its caption.
     quoted

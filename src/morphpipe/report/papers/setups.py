@@ -72,7 +72,7 @@ class Paper(Model):
     Attributes
     ----------
     name, baseline
-        The name of its model, and of the baseline beside it.
+        The names of its model and of its baseline.
     run
         What its runs have in common.
     roles
