@@ -242,8 +242,8 @@ def codec(of: PaperFigure) -> Figure:
     # Here, as no other item needs torch.
     import torch
 
-    from morphpipe.autoencoders.load import load_codec
     from morphpipe.autoencoders.latents import codec_input
+    from morphpipe.autoencoders.load import load_codec
 
     facts = of.facts
     source, files = image_source(of.run, facts), of.run.paths(facts.name, CODEC)
