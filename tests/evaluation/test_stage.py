@@ -134,6 +134,7 @@ EXPECTED = {
     "variance": {"feature_variance", "variance_difference"},
     "cross_perturbation": {"frechet_distance", "kernel_distance"},
     "retrieval": {"mean_average_precision"},
+    "condition_fidelity": {"energy_distance", "own_rank", "own_rank_percentile"},
     "batches": {"accuracy", "macro_f1", "cate", "cate_unbiased"},
     "matched": {"mean_cell_count", "accuracy", "cate", "cate_unbiased"},
 }

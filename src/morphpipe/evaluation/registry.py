@@ -28,6 +28,7 @@ MODULES = {
     "variance": "coverage.variance",
     "cross_perturbation": "distances.cross_perturbation",
     "retrieval": "retrieval.rows",
+    "condition_fidelity": "retrieval.condition_fidelity",
     "batches": "robustness.batches",
     "matched": "robustness.cell_count_matched",
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from morphpipe.config import Configuration
 from morphpipe.config.datasets import Dataset
-from morphpipe.config.experiments import Experiment
+from morphpipe.config.experiments import Experiment, Measure
 from morphpipe.config.splits import Split
 from morphpipe.core.checksums import check_recorded, read_checked_json
 from morphpipe.core.errors import ConfigError, DataError
@@ -29,10 +29,7 @@ from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.schemas import PAIR_SCHEMA
 
 # Metric tables with a part of the page of their own, which repeat names of metrics of the others.
-MEASURES = (
-    "manifold", "memorisation", "retrieval", "variance", "cross_perturbation", "reconstruction",
-    "batches", "matched",
-)  # fmt: skip
+MEASURES = get_args(Measure)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,20 @@ SHOWN = (
         "one half of the real images against the other",
     ),
     Measure(
+        "condition_fidelity",
+        "Own condition",
+        "Are they of the condition that was asked for?",
+        "How real images look is not the question here: the images generated for a perturbation "
+        "are compared with the real ones of every perturbation of the cell type. The percentile is "
+        "0 where those of their own come first of all, and 0.5 by chance, which is what a "
+        "generator gets that ignores its condition, however real its images look.",
+        (
+            ("own_rank_percentile", "percentile of the own condition"),
+            ("energy_distance", "energy distance to the own condition"),
+        ),
+        "one half of the real images against the other",
+    ),
+    Measure(
         "batches",
         "Other batches",
         "Does it hold on other batches?",
