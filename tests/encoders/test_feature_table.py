@@ -93,5 +93,5 @@ def test_other_files_are_refused(tmp_path):
         read_features([tmp_path / "a.parquet"])
     with pytest.raises(DataError, match=r"none\.parquet"):
         read_features([tmp_path / "none.parquet"])
-    with pytest.raises(DataError, match="not a feature tables"):
+    with pytest.raises(DataError, match="no feature tables"):
         read_features([])
