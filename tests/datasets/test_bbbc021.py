@@ -11,12 +11,9 @@ from morphpipe.datasets.sources import bbbc021
 from morphpipe.datasets.sources.bbbc021 import (
     COMPOUNDS_14,
     COMPOUNDS_98,
-    CROP_COMPOUNDS,
-    OOD_CELLPROFILER,
     PLATES,
     archive_name,
     bbbc021_sheet,
-    control_statement,
     normalise_compound,
 )
 
@@ -185,16 +182,6 @@ def test_tables_that_are_not_bbbc021s(screen):
         _sheet(screen, moa=None)
 
 
-def test_control_statement(screen):
-    statement = control_statement(_sheet(screen)[0])
-    assert "1 DMSO fields among these 5 fields, on 1 of 2 plates" in statement
-    assert f"The plates {OTHER} have none" in statement
-    statement = control_statement(_sheet(screen, compounds=["taxol"])[0])
-    assert "no DMSO fields among these 3 fields of 1 plates" in statement
-    assert "CATE" in statement
-    assert "without any" not in control_statement(_sheet(screen, plates=[PLATE])[0])
-
-
 def test_archive_names():
     assert archive_name("Week1_22123") == "BBBC021_v1_images_Week1_22123.zip"
     with pytest.raises(DataError, match="no plate 'Week1_1'"):
@@ -228,12 +215,10 @@ def test_lists_are_morphodiffs(official):
     assert set(COMPOUNDS_98) <= names
     few = pd.read_csv(METADATA / "BBBC021_14_compounds_pert_ood_info.csv")
     assert set(few.loc[~few["ood"], "perturbation"]) == set(COMPOUNDS_14)
-    assert set(CROP_COMPOUNDS) <= set(COMPOUNDS_14)
-    assert set(OOD_CELLPROFILER) <= set(COMPOUNDS_98) - set(COMPOUNDS_14)
 
 
 def test_mechanisms_of_the_14_compounds(mirror):
-    table = pd.read_csv(mirror / "bbbc" / "BBBC021" / bbbc021.MOA_TABLE)
+    table = pd.read_csv(mirror / "bbbc" / "BBBC021" / "BBBC021_v1_moa.csv")
     known = dict(zip(table["compound"].map(normalise_compound), table["moa"], strict=True))
     assert {name: known[name] for name in COMPOUNDS_14} == COMPOUNDS_14
 
@@ -258,20 +243,17 @@ def test_official_table(official, monkeypatch):
     assert row["tubulin"] == (
         f"{archive_name(row['plate'])}!{row['plate']}/{source['Image_FileName_Tubulin']}"
     )
-    statement = control_statement(sheet)
-    assert statement == ("There are 1320 DMSO fields among these 13200 fields, on 55 of 55 plates.")
 
 
 def test_real_archives(mirror):
     folder = mirror / "bbbc" / "BBBC021"
     archives = {path.stem.removeprefix("BBBC021_v1_images_"): path for path in folder.glob("*.zip")}
     sheet, left_out = bbbc021_sheet(
-        folder / bbbc021.IMAGE_TABLE, folder / bbbc021.MOA_TABLE, None, archives, folder
+        folder / "BBBC021_v1_image.csv", folder / "BBBC021_v1_moa.csv", None, archives, folder
     )
     assert len(sheet) + len(left_out) == 330
     assert len(sheet.plates) == 20
     assert sheet.frame["moa"].notna().all()
-    assert control_statement(sheet).startswith("There are no DMSO fields")
     for reason in left_out["reason"][:20]:
         # What is left out is left out rightly: zipfile itself cannot read it.
         member, rest = reason.split(" is damaged in ")

@@ -83,7 +83,7 @@ def test_mistakes(fields, tmp_path):
     path = tmp_path / "crops.zip"
     with pytest.raises(ConfigError, match=r"Unknown channel order 'rgb'.*impa-rxrx1"):
         write_crops(fields, path, order="rgb")
-    with pytest.raises(DataError, match=r"impa-rxrx1 holds the channel 'Golgi'"):
+    with pytest.raises(DataError, match=r"impa-rxrx1 has the channel 'Golgi'"):
         write_crops(fields, path, order="impa-rxrx1")
     with pytest.raises(DataError, match="channel 'Hoechst', but the fields have"):
         write_crops(fields, path, nuclear="Hoechst")

@@ -75,9 +75,9 @@ def test_repeated_field_id_is_named(make_table):
         ("perturbation", "all", "metric tables call what they pool by that name"),
         ("cell_type", "all", "metric tables call what they pool by that name"),
         ("perturbation", "", "it is empty"),
-        ("perturbation", "a\x1fb", "it holds a control character"),
-        ("cell_type", "a\0", "it holds a control character"),
-        ("plate", "a\0b", "it holds a control character"),
+        ("perturbation", "a\x1fb", "it has a control character"),
+        ("cell_type", "a\0", "it has a control character"),
+        ("plate", "a\0b", "it has a control character"),
     ],
 )
 def test_names_that_later_stages_need_for_themselves_are_refused(make_table, column, name, reason):

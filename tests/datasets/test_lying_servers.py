@@ -206,7 +206,7 @@ def test_empty_answers_and_pages(liar, tmp_path, lock, announced, name, content,
 
 def test_page_instead_of_a_file_with_a_known_checksum(liar, tmp_path):
     liar.say(f"Content-Length: {len(PAGE)}", body=PAGE)
-    with pytest.raises(DataError, match=r"was expected: it is no zip archive, but a web page"):
+    with pytest.raises(DataError, match=r"was expected: it is not a zip archive, but a web page"):
         fetch(f"{liar.url}/a.zip", tmp_path / "a.zip", sha256="0" * 64)
 
 

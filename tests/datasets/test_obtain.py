@@ -66,7 +66,7 @@ def test_what_is_no_such_file_is_not_recorded(tmp_path):
     """A page of a login that was saved under the archive's name."""
     path, lock = tmp_path / "plate.zip", tmp_path / "lock.json"
     path.write_text("<html>Please sign in</html>")
-    with pytest.raises(DataError, match="is not the expected file: it is no zip archive"):
+    with pytest.raises(DataError, match="is not the expected file: it is not a zip archive"):
         obtain("http://127.0.0.1:9/plate.zip", path, lock=lock)
     assert path.exists()
     assert not lock.exists()

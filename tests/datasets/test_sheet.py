@@ -173,7 +173,7 @@ def test_sheet_survives_the_disk(tmp_path):
          "Column perturbation has 'all' in row 2, which is not a valid name, since metric tables"),
         ({"cell_type": ["all", "all"]}, "Column cell_type has 'all' in rows 1, 2, which is not"),
         ({"perturbation": ["DMSO", "a\x1fb"]},
-         r"Column perturbation has 'a\\x1fb' in row 2, .* since it holds a control character"),
+         r"Column perturbation has 'a\\x1fb' in row 2, .* since it has a control character"),
         ({"batch": ["1", "a\x07b"]}, r"Column batch has 'a\\x07b' in row 2, which is not"),
         ({"illumination:DNA": ["a.npy", "a.tif"]}, r"DNA names no \.npy file in row 2"),
     ],

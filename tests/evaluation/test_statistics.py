@@ -8,7 +8,6 @@ from morphpipe.evaluation.core.statistics import (
     bootstrap_interval,
     influence_interval,
     interval_from_replicates,
-    paired_interval,
     t_interval,
     wilson_interval,
 )
@@ -194,16 +193,6 @@ def test_t_interval_over_three_seeds():
     assert interval == pytest.approx((51 - 4.302653 / 3**0.5, 51 + 4.302653 / 3**0.5))
 
 
-def test_pairing_removes_what_perturbations_share():
-    generator = np.random.default_rng(0)
-    difficulty = generator.normal(0, 10, 40)
-    left = difficulty + generator.normal(0.5, 0.3, 40)
-    right = difficulty + generator.normal(0, 0.3, 40)
-    value, interval = paired_interval(left, right, replicates=2000, seed=0)
-    assert value == pytest.approx((left - right).mean())
-    assert 0 < interval.low < 0.5 < interval.high < 1
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -212,8 +201,6 @@ def test_pairing_removes_what_perturbations_share():
         (lambda: wilson_interval([]), "at least one"),
         (lambda: wilson_interval([1, 0], [0]), "one well label"),
         (lambda: wilson_interval([1, 0], level=95), "0.95"),
-        (lambda: paired_interval([1, 2], [1], seed=0), "same perturbations"),
-        (lambda: paired_interval([1, np.nan], [1, 2], seed=0), "finite"),
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [[1, 1, 1]], seed=0), "two wells"),
         (lambda: bootstrap_interval(np.mean, [np.ones(3)], [], seed=0), "per sample"),
         (lambda: interval_from_replicates([1, np.nan]), "finite"),

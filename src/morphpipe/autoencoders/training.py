@@ -119,7 +119,6 @@ def texture_energies(planes: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _texture_difference(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference of log texture energies, over planes, filters and reductions."""
     pairs = zip(texture_energies(output), texture_energies(target), strict=True)
     return torch.stack([functional.mse_loss(found, wanted) for found, wanted in pairs]).mean()
 
@@ -246,7 +245,6 @@ def train_autoencoder(
 
 @torch.inference_mode()
 def _store_latent_statistics(model: AutoencoderKL, crops: list[torch.Tensor]) -> None:
-    """Store mean and deviation per latent channel in the model's configuration."""
     device = next(model.parameters()).device
     stacked = torch.cat(
         [model.encode(part.to(device)).latent_dist.sample().float() for part in crops]

@@ -36,7 +36,7 @@ def read_checked_json(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError
-        When there is no file.
+        If there is no file.
     DataError
         If it is damaged or has no checksum.
     """
@@ -67,7 +67,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     Raises
     ------
     WeightsError
-        When there is no record, or it is damaged.
+        If there is no record, or it is damaged.
     """
     try:
         return read_checked_json(Path(folder) / RECORD)

@@ -11,8 +11,6 @@ from morphpipe.core.errors import MorphpipeError
 
 
 class _Tee:
-    """A stream that writes to a log, and to the terminal as well."""
-
     def __init__(self, terminal: TextIO, log: TextIO) -> None:
         self._terminal, self._log = terminal, log
 

@@ -16,7 +16,6 @@ from morphpipe.core.finite import check_finite
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file starts like safetensors, with a length and a JSON object."""
     with path.open("rb") as stream:
         start = stream.read(9)
     if len(start) < 9:
@@ -26,7 +25,6 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """First line of an error, or its type if empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -21,7 +21,6 @@ from morphpipe.core.lineage import LINEAGE, lineage_metadata
 
 
 def _flush(path: Path) -> None:
-    """Flush a file or directory to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -30,7 +29,6 @@ def _flush(path: Path) -> None:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether a writer's error means that the disk is full."""
     numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in numbers
@@ -46,7 +44,6 @@ _HOST = socket.gethostname()
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete temporary files of killed processes on this machine."""
     start, end = f".{path.stem}.{_HOST}.", f".partial{path.suffix}"
     for leftover in os.listdir(path.parent):
         if not (leftover.startswith(start) and leftover.endswith(end)):
@@ -232,7 +229,6 @@ def _reading(path: str | Path) -> Iterator[None]:
 
 @lru_cache(maxsize=4096)
 def _verify_checksum(path: str, *_: int) -> None:
-    """Verify a file's checksum, cached by inode, size and time."""
     place = _checksum_place(path)
     if place is None:
         return
@@ -247,7 +243,6 @@ def _verify_checksum(path: str, *_: int) -> None:
 
 
 def _checksum_place(path: str | Path) -> int | None:
-    """Position of the checksum in the file, or None."""
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(size - 8, 0))
@@ -261,7 +256,6 @@ def _checksum_place(path: str | Path) -> int | None:
 
 
 def _digest_around(path: str | Path, place: int) -> bytes:
-    """Hexadecimal SHA-256 of a file with its checksum zeroed."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while at_most := min(_CHUNK, place - stream.tell()):

@@ -34,8 +34,6 @@ _IGNORED = ("decoder.", "encoder_decoder_proj.", "decoder_pred.")  # of the auto
 
 
 class _PatchEmbedding(nn.Module):
-    """One patch convolution, shared by all channels."""
-
     def __init__(self) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, WIDTH, kernel_size=PATCH, stride=PATCH)

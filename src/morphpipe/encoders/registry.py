@@ -64,4 +64,4 @@ def build_encoder(
         from morphpipe.encoders.inception import InceptionEncoder
 
         return InceptionEncoder(weights_path, channels, device=device)
-    raise ConfigError(f'There is no encoder "{kind}": choose one of {", ".join(KINDS)}.')
+    raise ConfigError(f'Unknown encoder "{kind}"; choose from {", ".join(KINDS)}.')

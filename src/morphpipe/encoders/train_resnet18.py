@@ -193,7 +193,6 @@ def _check(
     channels: Sequence[str],
     classes: int,
 ) -> None:
-    """Raise DataError unless images, labels and channels fit together."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != len(channels):
         raise DataError(
             f"The ResNet-18 needs 8-bit images of shape [N, {len(channels)}, H, W], but got "
@@ -236,6 +235,5 @@ def _kept_channels(
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Use deterministic convolutions on a GPU."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield

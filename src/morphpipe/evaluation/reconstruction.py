@@ -74,8 +74,6 @@ def reconstruction_rows(
         The codec in the modes to measure: ``channels``, ``rgb``, or both.
     codec
         Its name, for the column extractor.
-    context
-        The columns dataset, experiment and generator.
     fields_at_most
         Maximum number of fields, drawn at random.
     batch_size
@@ -196,7 +194,6 @@ def measure_reconstruction(
 def _errors(
     fields: FieldTable, codecs: Sequence[Codec], batch_size: int
 ) -> tuple[dict[str, npt.NDArray], dict[str, str]]:
-    """Errors of every field by view, and reasons for missing views."""
     found: dict[str, list[npt.NDArray]] = {}
     reasons: dict[str, str] = {}
 

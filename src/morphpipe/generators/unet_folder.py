@@ -176,7 +176,7 @@ def load_tables(folder: str | Path, generator: ConditionalUNet) -> None:
     shapes = {name: list(tensor.shape) for name, tensor in content.items()}
     if shapes != expected:
         raise WeightsError(
-            f"{path} holds tokens of the shapes {shapes}, but the generator has {expected}: it "
+            f"{path} has tokens of the shapes {shapes}, but the generator has {expected}: it "
             "belongs to other perturbations or cell types."
         )
     check_finite(content, path)

@@ -190,7 +190,6 @@ def _smooth_gaussian(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray
 
 
 def _smooth_median(mean: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
-    """Median in a square of 2.35 sigma, on an image reduced to 8 pixels per sigma."""
     factor = max(1.0, sigma / 8)
     reduced_shape = tuple(max(1, round(length / factor)) for length in mean.shape)
     reduced = skimage.transform.resize_local_mean(mean, reduced_shape)

@@ -135,7 +135,6 @@ def measure_quality(
 
 
 def _camera_maximum(plane: npt.NDArray[Any]) -> int:
-    """Estimate the grey value at which a plane is saturated."""
     highest = int(plane.max())
     if plane.dtype == np.uint16 and highest in _CAMERA_MAXIMA:
         return highest
@@ -243,7 +242,6 @@ def _noise(values: npt.NDArray[np.float32]) -> float:
 
 
 def _largest_region(mask: npt.NDArray[np.bool_]) -> float:
-    """Fraction of the field covered by the largest connected region."""
     regions, count = scipy.ndimage.label(mask, structure=np.ones((3, 3)))
     return float(np.bincount(regions.ravel())[1:].max() / mask.size) if count else 0.0
 

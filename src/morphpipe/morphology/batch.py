@@ -192,8 +192,6 @@ def measure_batch(
 
 
 class _Run:
-    """CellProfiler's life cycle of a group of image sets."""
-
     def __init__(
         self, loaded: LoadedPipeline, images: FieldImages, numbers: Mapping[int, int]
     ) -> None:
@@ -208,7 +206,6 @@ class _Run:
         return Workspace(self._loaded.pipeline, None, m, objects, m, self._image_sets, None)
 
     def prepare(self, numbers: Sequence[int]) -> None:
-        """Prepare every module for the group."""
         m = self._measurements
         self._numbers = list(numbers)
         for index, number in enumerate(numbers, start=1):
@@ -256,7 +253,6 @@ class _Run:
         return objects
 
     def finish(self) -> None:
-        """Finish the group in every module."""
         self._measurements.clear_cache()
         if not self._numbers:
             return
@@ -322,14 +318,12 @@ def _name(module: Any) -> str:
 
 
 def _describe(module: Any, error: Exception) -> str:
-    """Describe the failed module, error, file and line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
     return f"{_name(module)}: {type(error).__name__}: {error} ({place})"
 
 
 def _labels(objects: Any, loaded: LoadedPipeline) -> dict[str, NDArray[np.int32]]:
-    """Label images of non-overlapping objects."""
     found = {}
     for name in objects.get_object_names():
         if name in loaded.compartments:

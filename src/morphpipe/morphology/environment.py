@@ -238,7 +238,6 @@ def _is_environment(folder: Path) -> bool:
 
 
 def _find_python() -> str:
-    """Find Python 3.11: the running one, or python3.11 on the path."""
     if sys.version_info[:2] == PYTHON:
         return sys.executable
     found = shutil.which("python3.11")
@@ -264,7 +263,6 @@ def _install(python: Path, lock: Path) -> None:
 
 
 def _packages(python: Path) -> dict[str, str]:
-    """Names and versions of installed packages."""
     script = (
         "import json, importlib.metadata as m\n"
         "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"

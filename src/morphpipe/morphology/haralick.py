@@ -162,7 +162,6 @@ def _features(
 
 
 def _log2(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm, with 0 for 0."""
     return np.log2(values, out=np.zeros(values.shape), where=values != 0)
 
 

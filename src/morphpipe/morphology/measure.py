@@ -177,7 +177,6 @@ def _available(fields: FieldTable, images: str) -> tuple[str, ...]:
 def _channel_map(
     loaded: LoadedPipeline, channels: Mapping[str, str], available: Sequence[str]
 ) -> dict[str, str]:
-    """Channel of each image of the pipeline."""
     unknown = [name for name in channels if name not in loaded.images]
     if unknown:
         raise ConfigError(
@@ -280,7 +279,6 @@ def _join_labels(parts: Sequence[Path], output: Path) -> None:
 
 
 def _failures(stems: Sequence[Path]) -> tuple[int, list[str]]:
-    """Number of failed fields, and the first reasons."""
     number = 0
     reasons: list[str] = []
     for stem in stems:

@@ -186,7 +186,6 @@ def _read(path: Path) -> FieldPipeline:
 
 
 def _images(pipeline: Any, modules: tuple[Any, ...], path: Path) -> tuple[str, ...]:
-    """The required images: those that are loaded, and those that modules use."""
     wanted: dict[str, None] = {}
     for module in pipeline.modules():
         if module.module_name == "NamesAndTypes":
@@ -213,7 +212,6 @@ def _taken(module: Any) -> Iterator[str]:
 
 
 def _loaded(module: Any, path: Path) -> list[str]:
-    """Image names in NamesAndTypes."""
     if module.assignment_method.value == "All images":
         entries = [
             (module.single_image_provider, module.single_load_as_choice, module.single_rescale)
@@ -238,7 +236,6 @@ def _loaded(module: Any, path: Path) -> list[str]:
 
 
 def _features(pipeline: Any, modules: tuple[Any, ...]) -> dict[str, tuple[str, ...]]:
-    """Numeric measurements of the modules, by object name."""
     found: dict[str, dict[str, None]] = {IMAGE: {}}
     for module in modules:
         for name, feature, kind, *_ in module.get_measurement_columns(pipeline):

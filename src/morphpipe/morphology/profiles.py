@@ -151,7 +151,6 @@ def _aggregated(objects: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keys(paths: Sequence[str | Path], field_ids: pd.Series) -> pd.DataFrame:
-    """Metadata of the fields, in their order, indexed by field_id."""
     tables = [read_fields(path).keys()[METADATA_COLUMNS] for path in paths]
     keys = pd.concat(tables, ignore_index=True).set_index("field_id", drop=False)
     missing = field_ids[~field_ids.isin(keys.index)]

@@ -331,7 +331,6 @@ def fit_recipe(
 
 
 def _basis(real: pd.DataFrame, minimum: int) -> tuple[pd.DataFrame, str]:
-    """The real rows for centre and scale."""
     controls = real[real[f"{METADATA}control"] == "negative"]
     number = controls.groupby(CELL_TYPE[0]).size()
     fewest = int(number.reindex(real[CELL_TYPE[0]].unique(), fill_value=0).min())

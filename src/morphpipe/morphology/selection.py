@@ -36,7 +36,7 @@ def select_fields(
     Raises
     ------
     DataError
-        When the split has no such side.
+        If the split has no such side.
     """
     table = fields.table
     mask = np.ones(len(fields), dtype=bool)

@@ -180,7 +180,6 @@ _WITHOUT_STRUCTURE = "give structures by name in the condition's `smiles`"
 def _of_structures(
     subjects: pd.DataFrame, compute: Callable[[str], Value]
 ) -> tuple[dict[str, Value], dict[str, str]]:
-    """Values computed from structures, by perturbation, and reasons for missing ones."""
     values, reasons = {}, {}
     for name, smiles in zip(subjects["perturbation"], subjects["smiles"], strict=True):
         if smiles is None:
@@ -241,7 +240,6 @@ def _folder(kind: str, name: str, weights: Path | None) -> Path:
 
 
 def _table_in(folder: Path, file: str | None) -> Path:
-    """Find and verify the table among the files of declared weights."""
     path = _only_table(folder) if file is None else folder / file
     check_recorded(path)
     return path

@@ -201,7 +201,6 @@ def generate(
 
 
 def _alike(condition: Condition) -> bool:
-    """Whether all conditions have the same embedding."""
     embedding = condition.embedding
     return embedding is not None and bool((embedding == embedding[:1]).all())
 

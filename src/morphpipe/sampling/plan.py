@@ -247,7 +247,6 @@ def _read_list(path: str | Path) -> pd.DataFrame:
 
 
 def _concentrations(table: pd.DataFrame, path: str | Path) -> pd.Series:
-    """Concentrations in micromolar; NaN if not given."""
     if "concentration" not in table:
         return pd.Series(np.nan, index=table.index)
     given = table["concentration"].str.strip()

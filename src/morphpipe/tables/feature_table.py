@@ -91,7 +91,6 @@ def write_features(table: FeatureTable, path: str | Path) -> None:
 
 
 def _extraction(content: pa.Table, path: str | Path) -> Extraction:
-    """Provenance of a feature table, from its metadata."""
     metadata = (content.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None:
         raise DataError(f"{path} is not a feature table: its metadata lack the provenance.")

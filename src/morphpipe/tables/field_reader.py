@@ -90,8 +90,8 @@ class FieldReader:
         size = path.stat().st_size
         if size != expected.size:
             raise DataError(
-                f"{path} has {size} bytes, the field table was made when it had "
-                f"{expected.size}: make the field table again, or fetch the archive again."
+                f"{path} has {size} bytes, the field table was made when it had {expected.size}: "
+                "rebuild the field table, or download the archive again."
             )
         if (
             archive_checksum(path, self._fields.folder).directory_sha256
@@ -157,7 +157,7 @@ class FieldReader:
         if zlib.crc32(data) != checksum:
             raise DataError(
                 f"{place} is not the plane that the archive was written with: the CRC-32 of its "
-                f"member {name} is another. Make or fetch the archive again."
+                f"member {name} is another. Create or download the archive again."
             )
         return data, name
 
@@ -184,7 +184,7 @@ class FieldReader:
         if not fits:
             raise DataError(
                 f"{place} lies where the archive has {name}: the field table has been changed. "
-                "Make it again from the archives."
+                "Rebuild it from the archives."
             )
 
     def _own_offsets(self, file: str) -> dict[str, list[int]] | None:

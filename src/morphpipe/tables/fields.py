@@ -151,7 +151,7 @@ def name_fault(name: str, *, pooled: bool = True) -> str | None:
         Whether metric tables pool over it, so that "all" and the empty name are reserved.
     """
     if _CONTROL_CHARACTERS.search(name):
-        return "it holds a control character"
+        return "it has a control character"
     if pooled and name == _POOLED:
         return "metric tables call what they pool by that name"
     return "it is empty" if pooled and not name else None

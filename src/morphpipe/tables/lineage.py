@@ -135,7 +135,7 @@ def read_lineage(path: Path) -> Lineage | None:
     Raises
     ------
     DataError
-        When the file is damaged.
+        If the file is damaged.
     """
     recorded: Any
     if path.suffix == ".json":

@@ -97,7 +97,6 @@ def _copy_kind(indices: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file and return its SHA-256."""
     digest = hashlib.sha256()
     with open(source, "rb") as left, open(target, "wb") as right:
         while block := left.read(_BLOCK):

@@ -20,7 +20,6 @@ _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.sa
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors for safetensors."""
     state = optimizer.state_dict()["state"]
     tensors = {}
     for number, values in state.items():

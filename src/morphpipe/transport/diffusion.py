@@ -152,7 +152,6 @@ def _leading(schedule: NoiseSchedule) -> dict[str, Any]:
 
 
 def _shared(schedule: NoiseSchedule) -> dict[str, Any]:
-    """Settings shared by all of diffusers' schedulers."""
     return {
         "num_train_timesteps": schedule.timesteps,
         "beta_start": schedule.beta_start,
@@ -163,7 +162,6 @@ def _shared(schedule: NoiseSchedule) -> dict[str, Any]:
 
 
 def _scheduler(sampler: str, steps: int, schedule: NoiseSchedule) -> Any:
-    """Create a stateful scheduler for one batch."""
     if sampler not in SAMPLERS:
         raise ConfigError(
             f'Unknown sampler "{sampler}" of a diffusion: choose one of {", ".join(SAMPLERS)}.'

@@ -74,7 +74,6 @@ def multistep(
 
 
 def _scheduler(sampler: str, times: Sequence[float]) -> Any:
-    """Create a stateful scheduler with these times for one batch."""
     if sampler not in MULTISTEP:
         raise ConfigError(
             f'Unknown sampler "{sampler}" of a flow: choose one of {", ".join(MULTISTEP)}.'

@@ -159,7 +159,6 @@ def _evaluate(velocity: Velocity, x: Tensor, time: Tensor, dtype: torch.dtype) -
 
 
 def _source(noise: Tensor | NoiseSource, generator: torch.Generator | None) -> NoiseSource:
-    """Noise as a function of the step."""
     if not isinstance(noise, Tensor):
         return noise
     initial = noise

@@ -301,7 +301,6 @@ def _continue_download(url: str, part: Path, name: str, pinned: bool) -> bool:
 
 
 def _size_in_range(response: requests.Response, have: int, length: int | None) -> int | None:
-    """Size of the whole file, from an answer to a range request."""
     given = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", given.strip())
     if match is None or int(match[1]) != have:

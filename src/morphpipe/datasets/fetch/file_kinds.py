@@ -86,7 +86,7 @@ def _at(stream: BinaryIO, place: int, size: int) -> bytes:
 def _must_begin(start: bytes, signatures: tuple[bytes, ...], kind: str) -> None:
     if not start.startswith(signatures):
         page = ", but a web page or a message of the server" if _PAGE.match(start) else ""
-        raise WrongKindError(f"it is no {kind}{page}")
+        raise WrongKindError(f"it is not a {kind}{page}")
 
 
 def _zip(stream: BinaryIO, size: int, start: bytes) -> Whole:
@@ -171,7 +171,7 @@ def _weights(stream: BinaryIO, size: int, start: bytes) -> Whole:
 
 def _json(stream: BinaryIO, size: int, start: bytes) -> Whole:
     if _PAGE.match(start):
-        raise WrongKindError("it is no JSON, but a web page or a message of the server")
+        raise WrongKindError("it is not JSON, but a web page or a message of the server")
     if size > _LARGEST_JSON:
         raise WrongKindError(f"it has {size >> 20} MB, too much for a JSON file")
     try:
@@ -199,12 +199,12 @@ def _check_text(start: bytes) -> None:
     if start.startswith(_UTF16):
         text = start.decode("utf-16", "ignore").encode()
     elif b"\0" in start:
-        raise WrongKindError("it is no text, and so no table in CSV")
+        raise WrongKindError("it is not text and thus not a CSV table")
     text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"<", b"{")):
-        raise WrongKindError("it is no table in CSV, but a web page or a message of the server")
+        raise WrongKindError("it is not a CSV table, but a web page or a message of the server")
     if not re.search(rb"[,;\t|]", text):
-        raise WrongKindError("it is no table in CSV: its first lines have no separator")
+        raise WrongKindError("it is not a CSV table: its first lines have no separator")
 
 
 def _parquet(stream: BinaryIO, size: int, start: bytes) -> Whole:

@@ -81,7 +81,6 @@ def _agreeing(names: list[str], keys: list[str]) -> int:
 
 
 def _in_order(base_url: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Files in the order of the keys, downloaded in parallel."""
     read = _reader(base_url)
     waiting: deque[tuple[str, Future[bytes]]] = deque()
     with ThreadPoolExecutor(_CONNECTIONS) as pool:

@@ -116,7 +116,6 @@ def _size_of(plan: list[_Wanted]) -> int:
 
 
 def _plan(source: BinaryIO, url: str, wanted: Callable[[str], bool]) -> list[_Wanted]:
-    """Members to download, in the order of the remote archive."""
     try:
         with zipfile.ZipFile(source) as archive:
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
@@ -166,7 +165,6 @@ def _agreeing(members: list[zipfile.ZipInfo], plan: list[_Wanted]) -> int:
 
 
 def _groups(plan: list[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Group neighbours into single requests."""
     group: list[_Wanted] = []
     for member in plan:
         if group and (
@@ -201,8 +199,6 @@ def _open(url: str) -> BinaryIO:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file-like object for `zipfile` that reads by range requests."""
-
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = new_session()

@@ -74,7 +74,7 @@ def write_crops(
     missing = [name for name in wanted if name not in names]
     if missing:
         raise DataError(
-            f"The order {order} holds the channel {missing[0]!r}, but the fields have "
+            f"The order {order} has the channel {missing[0]!r}, but the fields have "
             f"{', '.join(names)}."
         )
     channels = tuple(fields.manifest.channels[names.index(name)] for name in wanted)

@@ -149,7 +149,6 @@ def _conditions(rows: list[dict[str, Any]]) -> list[_Place]:
 
 
 def _by_well(places: list[_Place]) -> Iterator[list[_Place]]:
-    """Consecutive places with the same row and column."""
     well: list[_Place] = []
     for place in places:
         if well and (place.row, place.column) != (well[0].row, well[0].column):

@@ -113,8 +113,6 @@ def _check_channels(sheet: SampleSheet, settings: Preprocessing, rgb: Sequence[s
 
 
 class _Plate:
-    """State of the passes over one plate."""
-
     def __init__(
         self,
         sheet: SampleSheet,
@@ -230,7 +228,6 @@ class _Plate:
     # Second pass
 
     def find_windows(self) -> None:
-        """Find the plate's percentiles per channel, if scaling uses them."""
         if self.settings.scaling != "percentiles" or self.settings.scale_over != "plate":
             return
         histograms = {name: IntensityHistogram() for name in self.names}
@@ -283,7 +280,6 @@ class _Plate:
                 yield f"_r{line}c{column}", tile
 
     def write(self, path: Path, manifest: ChannelManifest) -> None:
-        """Write the kept fields."""
         least = self.quality.min_maximum
         with write_archive(path, manifest) as archive:
             for number, row, stack in self._kept_fields("write"):

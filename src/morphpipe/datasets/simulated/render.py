@@ -154,7 +154,6 @@ def _stress_fibres(
     texture: _Texture,
     generator: np.random.Generator,
 ) -> Floats:
-    """Parallel bundles along each cell's long axis, 0 to 1."""
     count = len(scene.cells)
     spacing = generator.uniform(3.6, 4.8, count).astype(np.float32)[cell]
     phase = generator.uniform(0, 2 * np.pi, count).astype(np.float32)[cell]
@@ -204,7 +203,6 @@ def _line(
 
 
 def _golgi_ribbons(scene: Scene, generator: np.random.Generator) -> Floats:
-    """Draw stacks in a ribbon next to each nucleus, over the arc `Golgi_spread`."""
     cells = scene.cells
     stacks = 12
     owner = np.repeat(np.arange(len(cells)), stacks)

@@ -125,7 +125,6 @@ def place_cells(
 
 
 def _reach(area: Floats, elongation: Floats) -> Floats:
-    """Maximum distance of an outline from the centre, in pixels."""
     return 1.35 * np.sqrt(area / np.pi * np.clip(elongation, 1, 5))
 
 

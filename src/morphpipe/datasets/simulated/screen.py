@@ -175,7 +175,6 @@ def simulate_scene(design: ScreenDesign, well: Well, site: int) -> Scene:
 
 
 def _well_medians(design: ScreenDesign, well: Well) -> dict[str, float]:
-    """Medians of all parameters in a well, from cell type, perturbation and a random shift."""
     shifts = perturbation_named(well.perturbation).shifts_in(well.cell_type)
     noise = _generator(design.seed, "well", well.plate, well.well).standard_normal(len(PARAMETERS))
     medians = dict(cell_type_named(well.cell_type).medians)
@@ -187,7 +186,6 @@ def _well_medians(design: ScreenDesign, well: Well) -> dict[str, float]:
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
-    """Return an independent random generator for a seed and names."""
     digest = hashlib.blake2b("/".join(names).encode(), digest_size=16).digest()
     entropy = [seed, int.from_bytes(digest, "little")]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

@@ -15,10 +15,6 @@ from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_table_bytes
 from morphpipe.tables.zip_directory import relative_to
 
-IMAGE_TABLE = "BBBC021_v1_image.csv"
-MOA_TABLE = "BBBC021_v1_moa.csv"
-COMPOUND_TABLE = "BBBC021_v1_compound.csv"
-
 # In the order of acquisition: w1, w2, w4, with their names in the image table.
 CHANNELS = (
     Channel("DNA", "DAPI (nuclei)"),
@@ -75,10 +71,6 @@ COMPOUNDS_14 = {
     "epothilone-b": "Microtubule stabilizers",
     "taxol": "Microtubule stabilizers",
 }
-# MorphoDiff, Table 2 (crops).
-CROP_COMPOUNDS = ("az138", "az258", "taxol", "cytochalasin-b", "vincristine")
-# MorphoDiff, out-of-distribution compounds of its CellProfiler analysis.
-OOD_CELLPROFILER = ("vinblastine", "ag-1478", "bryostatin", "podophyllotoxin", "forskolin")
 # The names in MorphoDiff's released BBBC021_all_pert_ood_info.csv. It leaves out DMSO and 14 of
 # the 113 names in the image table: az-a, az-b, az-c, az-h to az-o, az-u, tkk and unknown.
 _COMPOUND_NAMES = """
@@ -138,7 +130,6 @@ def _read(path: str | Path, columns: Sequence[str], numbers: Sequence[str] = ())
 
 
 def _read_images(path: str | Path) -> pd.DataFrame:
-    """Read and validate the image table, with sites from its file names."""
     columns = [*_FILES, *_FOLDERS, _PLATE, _WELL, _COMPOUND, _DOSE]
     table = _read(path, columns, [_DOSE])
     wrong = table.isna().any(axis=1)
@@ -316,7 +307,7 @@ def bbbc021_sheet(
     )
     repeated = frame["field_id"].duplicated()
     if repeated.any():
-        raise DataError(f"{image_table} holds {frame['field_id'][repeated].iloc[0]} twice.")
+        raise DataError(f"{image_table} has {frame['field_id'][repeated].iloc[0]} twice.")
     if compound_table is not None:
         frame["smiles"] = table["perturbation"].map(_smiles(compound_table))
     if moa_table is not None:
@@ -349,29 +340,3 @@ def bbbc021_sheet(
     kept = frame[~lost].reset_index(drop=True)
     sheet = SampleSheet(kept, CHANNELS, PIXEL_SIZE, LICENCE, SOURCE, folder)
     return sheet, left_out.reset_index(drop=True)
-
-
-def control_statement(sheet: SampleSheet) -> str:
-    """Describe which comparisons a sheet's DMSO fields allow, for a log or a report."""
-    control = sheet.frame["control"] == "negative"
-    fields, plates = len(sheet), len(sheet.plates)
-    if not control.any():
-        return (
-            f"There are no DMSO fields among these {fields} fields of {plates} plates. Comparisons "
-            "with the negative control are impossible: effects of compounds against DMSO (CATE), "
-            "the floor of control against control, and plate or batch correction on controls. "
-            "Distances between generated and real images, and comparisons between compounds, are "
-            "possible."
-        )
-    covered = set(sheet.frame.loc[control, "plate"])
-    bare = [plate for plate in sheet.plates if plate not in covered]
-    statement = (
-        f"There are {control.sum()} DMSO fields among these {fields} fields, on "
-        f"{len(covered)} of {plates} plates."
-    )
-    if bare:
-        statement += (
-            f" The plates {', '.join(bare)} have none: their compounds can only be compared with "
-            "DMSO of other plates, and plate effects cannot be corrected."
-        )
-    return statement

@@ -24,7 +24,6 @@ from morphpipe.datasets.sources.sheet import (
 from morphpipe.tables.manifest import Channel
 from morphpipe.tables.user_tables import read_user_table
 
-BUCKET = "https://cellpainting-gallery.s3.amazonaws.com"
 _KEYS = {"Metadata_Plate": "plate", "Metadata_Well": "well", "Metadata_Site": "site"}
 _IMAGE, _CORRECTION = "Orig", "Illum"
 
@@ -201,7 +200,6 @@ def read_load_data(
 
 
 def _channels(table: pd.DataFrame, kind: str) -> list[str]:
-    """Channels with a file name or an address, in the table's order."""
     names = [
         column.removeprefix(prefix + kind)
         for column in table
@@ -221,7 +219,6 @@ def _refuse(path: Path, mask: pd.Series, table: pd.DataFrame, what: str) -> None
 def _keys(
     table: pd.DataFrame, name: str, path: Path, batch: GalleryBatch, path_prefix: str | None
 ) -> list[str]:
-    """Keys of the files of one column."""
     columns = [f"PathName_{name}", f"FileName_{name}"]
     if all(column in table for column in columns):
         folders = table[columns[0]].str.replace("\\", "/", regex=False).str.rstrip("/")

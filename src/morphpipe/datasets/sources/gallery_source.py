@@ -70,7 +70,6 @@ class GallerySource(RawSource[GalleryDataset]):
         return GalleryBatch(settings.project, settings.institution, settings.batch)
 
     def _table_of(self, plate: str) -> str:
-        """Address of the table of a plate's planes."""
         key = self._batch.load_data_key(plate, self.settings.load_data)
         return f"{self.settings.address.rstrip('/')}/{key}"
 

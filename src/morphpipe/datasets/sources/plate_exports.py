@@ -72,7 +72,6 @@ def _row_letters(number: int) -> str:
 
 
 def _plane_row(location: str, layout: str, folder: Path) -> dict[str, Any] | None:
-    """Parse a file name; None if it does not fit the layout."""
     path = PurePosixPath(location)
     match = _NAMES[layout].fullmatch(path.name)
     if match is None:
@@ -119,7 +118,6 @@ def _choose_layout(files: list[str], layout: str, folder: Path) -> str:
 
 
 def _choose(planes: pd.DataFrame, column: str, wanted: int | None, folder: Path) -> pd.DataFrame:
-    """Select one z-plane or timepoint."""
     present = sorted(planes[column].unique().tolist())
     if wanted is None and len(present) > 1:
         projected = " 0 stands for images outside the folders ZStep_*, e.g. projections."

@@ -68,7 +68,7 @@ def rohban_annotation(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}.")
     wells = pd.Series([normalise_well(str(text)) for text in table["Well"]], dtype="string")
     for mask, what in (
-        (wells.isna(), "is no well"),
+        (wells.isna(), "is not a well"),
         (wells.duplicated(), "stands there more than once"),
     ):
         if mask.any():

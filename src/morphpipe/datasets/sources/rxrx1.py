@@ -91,7 +91,6 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
 
 
 def _sirna_names(table: pd.DataFrame, metadata: str | Path) -> pd.Series:
-    """Thermo Fisher's siRNA names, which identify genes."""
     if "sirna" not in table:
         raise DataError(
             f"{metadata} has no column sirna, which identifies siRNAs and genes: download the "

@@ -202,7 +202,6 @@ def _control_faults(
 
 
 def _identity_faults(rows: pd.DataFrame) -> Iterator[str]:
-    """Duplicate fields, and wells with several conditions."""
     ids = rows["field_id"]
     repeated = ids.duplicated(keep=False) & ids.notna()
     if repeated.any():

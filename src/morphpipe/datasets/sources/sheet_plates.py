@@ -89,7 +89,6 @@ def image_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _named_files(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Unique files in some columns; an archive stands for all of its members."""
     files: dict[str, None] = {}
     for column in columns:
         for location in rows[column].dropna().unique() if column in rows else []:

@@ -79,7 +79,6 @@ def _allocate(number: int, fractions: npt.NDArray[np.float64]) -> npt.NDArray[np
 def _assign(
     strata: npt.NDArray[np.intp], fractions: npt.NDArray[np.float64], seed: int
 ) -> npt.NDArray[np.intp]:
-    """Assign the wells of each stratum to splits at random: intp [wells]."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(strata))
     result = np.empty(len(strata), dtype=np.intp)

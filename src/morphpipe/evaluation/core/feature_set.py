@@ -171,7 +171,6 @@ def check_comparable(left: FeatureSet, right: FeatureSet) -> None:
 
 
 def _differences(left: Extraction, right: Extraction) -> Iterator[tuple[str, str, str]]:
-    """Yield the name of each difference between two extractions, with both values."""
     for what, one, other in (
         ("encoder", left.extractor, right.extractor),
         ("kind of encoder", left.kind, right.kind),

@@ -102,7 +102,6 @@ def _ids(path: str | Path) -> list[str]:
 
 
 def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
-    """Read the untransformed rows of some images, file by file."""
     parts: list[FeatureTable] = []
     for path in paths:
         if wanted.isdisjoint(_ids(path)):

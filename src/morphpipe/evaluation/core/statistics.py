@@ -316,31 +316,3 @@ def t_interval(values: npt.ArrayLike, *, level: float = LEVEL) -> tuple[float, I
     mean = float(sample.mean())
     variance = float(sample.var(ddof=1)) / sample.size
     return mean, student_interval(mean, variance, sample.size - 1, level=level)
-
-
-def paired_interval(
-    left: npt.ArrayLike,
-    right: npt.ArrayLike,
-    *,
-    replicates: int = 10_000,
-    seed: int,
-    level: float = LEVEL,
-) -> tuple[float, Interval]:
-    """Compute the mean difference left - right and its bootstrap interval over perturbations.
-
-    For two models scored on the same perturbations: pairing removes the difficulty of each
-    perturbation.
-    """
-    a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    if a.shape != b.shape or a.ndim != 1 or a.size < 2:
-        raise DataError(
-            f"a paired comparison needs the same perturbations on both sides, at least two, "
-            f"but the shapes are {a.shape} and {b.shape}"
-        )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise DataError("a paired comparison needs finite values; drop the perturbations without")
-    difference = a - b
-    counts = bootstrap_counts(a.size, replicates, np.random.default_rng(seed))
-    drawn = counts @ difference / (a.size - 1)
-    value = float(difference.mean())
-    return value, interval_from_replicates(drawn, level=level)

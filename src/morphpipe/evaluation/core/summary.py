@@ -103,7 +103,6 @@ def _seed_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_reasons(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add why values are missing, and for how many seeds."""
     given = frame[frame["reason"] != ""]
     reasons: dict[tuple[Any, ...], set[str]] = {}
     of = given[IDENTITY].itertuples(index=False, name=None)

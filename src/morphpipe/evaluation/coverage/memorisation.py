@@ -44,8 +44,6 @@ PAIRS = 24
 
 @dataclass(frozen=True)
 class _Looked:
-    """Images with their nearest training images."""
-
     images: FeatureSet
     distances: Array
     nearness: Array
@@ -228,8 +226,6 @@ def memorisation(
         Real held-out images; conditions that were not generated are ignored.
     training
         All real images the generator was trained on: a copy may come from another condition.
-    context
-        The columns dataset, experiment and generator.
     at_most
         Maximum number of generated and of held-out images, thinned at random; all training images
         are searched.

@@ -39,8 +39,6 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Comparing:
-    """Split halves of the real fields of one scope."""
-
     real: FeatureSet
     drawn: list[SplitHalf]
     reason: str
@@ -166,8 +164,6 @@ class _Comparing:
 
 
 class _Collected:
-    """Values and contributions of every metric, per split half."""
-
     def __init__(self, split_halves: int, left: int, right: int) -> None:
         self.values = {name: np.zeros(split_halves) for name in MANIFOLD_METRICS}
         self.left = {name: np.zeros((split_halves, left)) for name in MANIFOLD_METRICS}
@@ -196,8 +192,6 @@ def manifold_rows(
         Real held-out images.
     training
         Training images for the copy control; None omits it.
-    context
-        The columns dataset, experiment and generator.
     neighbours
         k: balls reach to the k-th nearest neighbour. Naeem et al. (2020) recommend 5.
     at_most

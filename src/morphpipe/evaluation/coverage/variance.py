@@ -209,8 +209,6 @@ def variance_rows(
         Real held-out images.
     training
         Training images for the copy control; None omits it.
-    context
-        The columns dataset, experiment and generator.
     floor_repeats
         Number of random split halves of the real wells.
 
@@ -262,7 +260,6 @@ def _comparing(
     training: FeatureSet | None,
     by_seed: Sequence[tuple[int | None, int | None, FeatureSet]],
 ) -> _Comparing:
-    """The conditions with enough images on every side, the same for all comparisons."""
     sides = [real, *(scope.of(images) for *_, images in by_seed)]
     if training is not None:
         sides.append(training)

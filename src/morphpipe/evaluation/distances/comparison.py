@@ -144,7 +144,6 @@ def _why_not(row: Mapping[Any, Any], names: tuple[str, str]) -> str:
 
 
 def _groups(tables: list[pd.DataFrame]) -> dict[str, set[str]]:
-    """Perturbations of each group, from the group rows of the tables."""
     members: dict[str, set[str]] = {}
     for table in tables:
         rows = table[table["group"].notna()].drop_duplicates("group")
@@ -171,7 +170,6 @@ def _the_only(table: pd.DataFrame, column: str, side: str) -> str:
 
 
 def _chosen(found: pd.DataFrame, column: str, wanted: Sequence[str] | None) -> pd.DataFrame:
-    """Select the wanted metrics or encoders."""
     if wanted is None:
         return found
     missing = [name for name in wanted if name not in set(found[column])]
@@ -254,7 +252,6 @@ def compare(
 def _parts(
     perturbations: pd.DataFrame, groups: Mapping[str, set[str]]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """All perturbations, then each non-empty group."""
     yield "all", perturbations
     for name, members in groups.items():
         part = perturbations[perturbations["perturbation"].isin(members)]
@@ -263,7 +260,6 @@ def _parts(
 
 
 def _row(perturbations: pd.DataFrame) -> dict[str, Any]:
-    """Statistics of a set of perturbations."""
     used = perturbations[perturbations["why"] == ""]
     aside = perturbations[perturbations["why"] != ""]
     model, baseline, floor = (

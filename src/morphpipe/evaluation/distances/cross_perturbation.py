@@ -30,8 +30,6 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Halved:
-    """Images of one perturbation, halved by well."""
-
     images: FeatureSet
     drawn: list[SplitHalf]
 
@@ -75,8 +73,6 @@ def between_perturbations(
         Real images.
     perturbations
         Perturbations to compare; fewer than two give null rows.
-    context
-        The columns dataset, experiment and generator.
     subset_size, subsets
         Settings of the kernel distance.
     floor_repeats

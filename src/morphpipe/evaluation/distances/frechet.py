@@ -62,7 +62,6 @@ class Factored:
 
 
 def _distance(left: Factored, right: Factored, singular: npt.NDArray[np.floating[Any]]) -> float:
-    """Compute the distance from the singular values of the product of both factors."""
     n, m = left.count, right.count
     difference = left.mean - right.mean
     trace = sum(float(np.vdot(of.factor, of.factor)) / (of.count - 1) for of in (left, right))

@@ -156,8 +156,6 @@ def rank_rows(
     real
         All real images that cohorts are drawn from, including perturbations that were not
         generated.
-    context
-        The columns dataset, experiment and generator.
     cohorts
         Number of cohorts: the own one and others drawn at random; None for all.
     minimum_images
@@ -201,7 +199,6 @@ def rank_rows(
 
 
 def _named(row: dict[str, Any], extractor: str) -> dict[str, Any]:
-    """Name the distances as in the metric table."""
     frechet, kernel = distance_names(extractor)
     return row | {"metric": frechet if row["metric"] == "frechet" else kernel}
 

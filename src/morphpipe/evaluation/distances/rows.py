@@ -63,8 +63,6 @@ def distance_rows(
     training
         Training images of any conditions, for the copy control and the distinction in/out of
         distribution; None omits both.
-    context
-        The columns dataset, experiment and generator.
     subset_size, subsets
         Settings of the kernel distance.
     floor_repeats
@@ -154,7 +152,6 @@ def _few_images(
     *,
     size: int,
 ) -> list[dict[str, Any]]:
-    """Rows of the scope of `whole` with `size` images per side."""
     real, repeats, seed = whole.real, whole.floor_repeats, whole.seed
     drawn, reason = draw_split_halves(real, repeats=repeats, at_most=size, minimum=size, seed=seed)
     scoring = replace(whole, drawn=drawn, reason=reason, suffix="@low-n", rows=[])

@@ -207,7 +207,6 @@ class EffectRows:
 def _halved_control(
     images: FeatureSet, seeds: Sequence[int]
 ) -> tuple[dict[str, list[float]], tuple[int, int]]:
-    """Measure halves of one cell type's controls against each other."""
     wells = images.groups
     values: dict[str, list[float]] = {"cate": [], "cate_unbiased": []}
     sizes = (0, 0)
@@ -243,8 +242,6 @@ def treatment_effect_rows(
         Generated images with their negative controls; each pair of seeds is measured separately.
     real
         Real held-out images.
-    context
-        The columns dataset, experiment and generator.
     floor_repeats
         Number of random split halves of the control wells.
     true_effects
@@ -323,7 +320,6 @@ def true_effects_of(images: FeatureSet) -> dict[str, float]:
 def _measured(
     generated: FeatureSet, real: FeatureSet, _: FeatureSet, *, source: str, **settings: Any
 ) -> list[dict[str, Any]]:
-    """Rows of an experiment; a simulated screen has known true effects."""
     known = true_effects_of(generated) if SETTINGS[source].has_true_effects else None
     return treatment_effect_rows(generated, real, true_effects=known, **settings)
 

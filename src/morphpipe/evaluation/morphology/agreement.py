@@ -126,7 +126,6 @@ class _Draws:
             self._parts[name].append((value, of_left, of_right))
 
     def averaged(self, metric: str) -> Averaged | None:
-        """Mean over the draws; None without any."""
         if not self._parts[metric]:
             return None
         values, left, right = zip(*self._parts[metric], strict=True)

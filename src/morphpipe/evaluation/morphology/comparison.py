@@ -215,7 +215,6 @@ def _sets(
     columns: Mapping[str, Any],
     settings: MorphologySettings,
 ) -> MorphologySets:
-    """The comparison, restricted to conditions of both real and generated fields."""
     fitted = prepared.fitted
     real, generated = (
         side(part, fitted, mechanisms) for part in (prepared.real, prepared.generated)
@@ -245,7 +244,6 @@ def _sets(
 def _preparation_rows(
     prepared: _Prepared, sets: MorphologySets, matched: MorphologySets
 ) -> list[dict[str, Any]]:
-    """Rows on a recipe: features by step, excluded fields, cell counts."""
     fitted = prepared.fitted
     whole: dict[str, Any] = {"cell_type": "all", "perturbation": "all"}
     rows = [
@@ -324,7 +322,6 @@ def _differences(
     features: Sequence[str],
     seeds: Mapping[str, int | None],
 ) -> list[pd.DataFrame]:
-    """Per-feature differences at equal numbers per condition, with their floor."""
     parts = []
 
     def add(kind: str, matched: str, left: Side, right: Side, of_left: Profiles) -> None:

@@ -147,7 +147,6 @@ def _contributions(
     upper: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
     gradients: tuple[Array, Array],
 ) -> tuple[Array, Array]:
-    """Contributions of the fields of both sides, from derivatives by correlations."""
     found = []
     for values, matrix, gradient in zip(sides, matrices, gradients, strict=True):
         centred = values - values.mean(axis=0)

@@ -118,7 +118,6 @@ def _clustering_rows(
 
 
 def _clusterings(sets: MorphologySets, column: str) -> dict[str, Callable[[], Clustering]]:
-    """Deferred clusterings of one cell type by one kind of label."""
     parts: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[Any]]] = {}
     for name, side in (("real", sets.real), ("generated", sets.generated)):
         labels = side.points.column(column)

@@ -96,7 +96,6 @@ class _Correlation:
     part: Part | None
 
     def times(self, weight: float) -> "_Correlation":
-        """Scale by a weight."""
         if self.part is None:
             return _Correlation(weight * self.value, None)
         return _Correlation(weight * self.value, (weight * self.part[0], *self.part[1:]))
@@ -330,7 +329,6 @@ def _linearised(
 
 
 def _ranks(profiles: Array) -> Array:
-    """Ranks of each profile's features, ties averaged: [c, d]."""
     ranks: Array = rankdata(profiles, axis=1, nan_policy="propagate")
     return ranks
 
@@ -351,7 +349,6 @@ def _row_correlations(left: Array, right: Array) -> Array:
 
 
 def _means(images: FeatureSet, rows: list[Indices]) -> Array:
-    """Mean profile per condition; NaN without rows."""
     result = np.full((len(rows), images.features.shape[1]), np.nan)
     for place, chosen in enumerate(rows):
         if len(chosen):
@@ -360,7 +357,6 @@ def _means(images: FeatureSet, rows: list[Indices]) -> Array:
 
 
 def _mean_of_known(values: Array, axis: int) -> Array:
-    """Mean of values that are not NaN; NaN if there are none."""
     known = np.isfinite(values)
     number = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)

@@ -22,8 +22,6 @@ TASKS = ("perturbation", "cell_type")
 
 @dataclass(frozen=True)
 class _Images:
-    """Features, labels and independent units of one side of a probe."""
-
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[Any]
     groups: npt.NDArray[Any]
@@ -96,7 +94,6 @@ def _probe_rows(
     seed: int,
     folds: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one probe."""
     columns = {
         **common,
         "regime": regime,
@@ -189,8 +186,6 @@ def probing_rows(
         Real held-out images, the test set.
     training
         Real images from other wells to train on.
-    context
-        The columns dataset, experiment and generator.
     shared_wells
         Allow training and held-out images to share wells, for data too small to be split; noted in
         the settings of every row.
@@ -333,7 +328,6 @@ def _measured(
     perturbation_sets: Mapping[str, Sequence[str]],
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Rows of an experiment: probes of all perturbations and of each set."""
     sets = generated, real, training
     settings["shared_wells"] = share_fields(real, training)
     rows = probing_rows(*sets, **settings)

@@ -64,8 +64,6 @@ def retrieval_rows(
         Real held-out images.
     training
         Training images, as a further source of mechanisms; None if there are none.
-    context
-        The columns dataset, experiment and generator.
     floor_repeats
         Number of random split halves of the real wells.
 
@@ -134,7 +132,6 @@ def _nothing(common: Mapping[str, Any], reason: str) -> Rows:
 
 
 def _mechanisms(*sets: FeatureSet | None) -> dict[str, str]:
-    """Mechanism of each perturbation in its real images; "a / b" if there are two."""
     named: dict[str, set[str]] = {}
     for images in sets:
         if images is not None:
@@ -190,7 +187,6 @@ def _against_halves(
 
 
 def _shuffled(queries: ProfileSet, seed: int) -> ProfileSet:
-    """Shuffle the labels of profiles within cell types."""
     generator = np.random.default_rng(seed)
     order = np.arange(len(queries))
     for name in sorted(set(queries.cell_types)):
@@ -204,7 +200,6 @@ def _shuffled(queries: ProfileSet, seed: int) -> ProfileSet:
 
 
 def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -> Rows:
-    """Rows of all scopes of one comparison."""
     known = np.isfinite(found.values)
     if not known.any():
         reason = (

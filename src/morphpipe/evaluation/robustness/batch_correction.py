@@ -142,7 +142,6 @@ def _covariance(values: Array) -> Array:
 
 
 def _power(covariance: Array, exponent: float) -> Array:
-    """Power of a symmetric positive definite matrix."""
     eigenvalues, vectors = scipy.linalg.eigh(covariance)
     power: Array = (vectors * eigenvalues**exponent) @ vectors.T
     return power

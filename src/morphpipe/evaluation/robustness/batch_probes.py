@@ -44,8 +44,6 @@ class FoldedSets:
 
 @dataclass
 class _Tests:
-    """Tests of one regime over folds and cell types."""
-
     labels: list[npt.NDArray[Any]] = field(default_factory=list)
     told: list[npt.NDArray[Any]] = field(default_factory=list)
     wells: list[npt.NDArray[Any]] = field(default_factory=list)
@@ -209,7 +207,6 @@ def _shared_classes(sets: FoldedSets) -> list[str]:
 
 
 def _alike(left: _Labelled, right: _Labelled, seed: int) -> tuple[_Labelled, _Labelled]:
-    """Draw equally many images of each class on both sides."""
     generator = np.random.default_rng(seed)
     quota = pd.concat(
         [pd.Series(side.labels).value_counts() for side in (left, right)], axis=1

@@ -73,8 +73,6 @@ def batch_rows(
     real, training
         Real held-out and training images of different wells. Corrections are fitted on the controls
         of the training images, and for generated images on their own.
-    context
-        The columns dataset, experiment and generator.
     perturbation_sets
         Classes of the probes, including the negative control: see
         `morphpipe.evaluation.core.scopes.compared_perturbations`.

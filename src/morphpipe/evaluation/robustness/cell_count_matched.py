@@ -80,8 +80,6 @@ def matched_measures(
         Generated images; each pair of seeds is measured separately.
     real, training
         Real held-out and training images.
-    context
-        The columns dataset, experiment and generator.
     cells
         Cell count of every field, by id.
     count_bins
@@ -218,7 +216,6 @@ def _probe_rows(
     *,
     shared_wells: bool,
 ) -> Rows:
-    """Probes of generated, held-out and training images with the same counts in every class."""
     matched = [_balanced_set(images, counts, bins, seed) for images in sets]
     kept = [f"{len(part)} of {len(whole)}" for part, whole in zip(matched, sets, strict=True)]
     notes = {"matched": "cell count", "bins": bins}
@@ -254,7 +251,6 @@ def _probe_rows(
 
 
 def _per_class(images: FeatureSet) -> int:
-    """Minimum images per pair of seeds and perturbation."""
     if not len(images):
         return 0
     keys = ["perturbation", "training_seed", "sampling_seed"]
@@ -307,7 +303,6 @@ def count_rows(
 def _balanced_set(
     images: FeatureSet, counts: Mapping[str, int], bins: int, seed: int
 ) -> FeatureSet:
-    """Draw equally many images per perturbation, within cell types and cell counts."""
     cells, cell_types = counts_of(images, counts), images.column("cell_type")
     ids, labels = images.column("field_id"), images.column("perturbation")
     chosen = []
