@@ -118,7 +118,7 @@ def _write_split(rows, path):
         (("evaluate", "effects", "tiny", *TINY, *OUT), "has not made"),
         (("report", "none", *TINY, *OUT), "`experiments`"),
         (("report", "tiny", *TINY, *OUT), "has not made"),
-        (("show", "{absent}"), "no field table"),
+        (("show", "{absent}"), "does not exist"),
         (("distance", "{fields}", "{fields}", "--encoder", "{absent}"), "cannot be read"),
         (("distance", "{fields}", "{fields}", "--encoder", "{absent}", "--kind", "vgg"), "vgg"),
         (("export", "{absent}", *OUT), "config.json"),
