@@ -77,3 +77,16 @@ def test_only_like_is_compared_with_like(make_features):
         check_comparable(good, make_features(MEANS, seed=0, view="DNA"))
     with pytest.raises(DataError, match="columns"):
         check_comparable(good, make_features(MEANS, seed=0, width=4))
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [(slice(None), True), (slice(8, 20), True), ([5], True), ([3, 4, 6], False), ([4, 3], False)],
+)
+def test_consecutive_rows_are_no_copy(make_features, rows, shared):
+    images = make_features({("A", "1"): 0.0, ("A", "2"): 1.0}, seed=0)
+    positions = np.arange(len(images))[rows]
+    chosen = images.select(positions)
+    np.testing.assert_array_equal(chosen.features, images.features[positions])
+    assert chosen.keys["field_id"].tolist() == images.keys["field_id"].iloc[positions].tolist()
+    assert np.shares_memory(chosen.features, images.features) == shared

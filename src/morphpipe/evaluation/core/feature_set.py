@@ -101,7 +101,11 @@ class FeatureSet:
         if chosen.dtype == bool and chosen.shape != (len(self),):
             raise DataError(f"a mask of shape {chosen.shape} cannot select from {len(self)} images")
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
-        return replace(self, keys=self.keys.iloc[positions], features=self.features[positions])
+        rows: slice | npt.NDArray[np.intp] = positions
+        if len(positions) and (np.diff(positions) == 1).all():
+            # Consecutive rows, as those of a seed are, need no copy of what may be gigabytes.
+            rows = slice(int(positions[0]), int(positions[-1]) + 1)
+        return replace(self, keys=self.keys.iloc[positions], features=self.features[rows])
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """One key column as an array of strings; null becomes the empty string."""
