@@ -216,7 +216,7 @@ def test_a_corrupt_plane_costs_its_field_only(make_screen, measure, pipeline, tm
     images = images_of(result)
     assert images["status"].tolist() == ["measured", "failed", "measured", "measured"]
     assert "Field f1, channel ER" in images["reason"]["f1"]
-    assert "damaged" in images["reason"]["f1"]
+    assert "not the plane that the archive was written with" in images["reason"]["f1"]
     measurements = images.loc["f1"].drop(["status", "reason"])
     assert measurements.isna().all()
     assert set(objects_of(result)["field_id"]) == {"f0", "f3"}

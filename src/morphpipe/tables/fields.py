@@ -276,6 +276,10 @@ def fields_from_table(table: pa.Table, folder: Path, place: str) -> FieldTable:
     content = json.loads(metadata)
     manifest = ChannelManifest.from_dict(content["manifest"])
     checksums = {entry["file"]: ArchiveChecksum(**entry) for entry in content["archives"]}
+    if "start_field" not in table.column_names and "channels" in table.column_names:
+        # Archives of earlier versions have no such column.
+        nothing = pa.nulls(table.num_rows, pa.string())
+        table = table.add_column(table.column_names.index("channels"), "start_field", nothing)
     check_fields(table, manifest, place)
     return FieldTable(table.replace_schema_metadata(None), manifest, folder, checksums)
 
