@@ -319,7 +319,7 @@ def test_faulty_rohban_tables_are_named(tmp_path):
     header = "PUBLICID,Well,TARGETTRANS,ISMUTANT,TARGETGENE\n"
     for rows, message in (
         ("0,a01,,,\n0,a01,,,\n", "the well a01 stands there more than once"),
-        ("0,zz,,,\n", "the well zz is no well"),
+        ("0,zz,,,\n", "the well zz is not a well"),
         ("X1,a01,,,\n", "A01 has a construct without a gene"),
     ):
         (tmp_path / "a.csv").write_text(header + rows)
