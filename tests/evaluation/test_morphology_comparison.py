@@ -284,7 +284,7 @@ def test_training_fields_train_and_are_fitted_on():
     assert notes["fitted_on"] == "24 real negative controls"
     with_shared = table_of(compare(training, screen("generated", seed=1), training))
     row = with_shared[(with_shared["metric"] == "accuracy")].iloc[0]
-    assert "wells are in both" in row["notes"]["reason"]
+    assert "wells are among both" in row["notes"]["reason"]
 
 
 def test_a_single_well_has_no_floor_and_says_so():

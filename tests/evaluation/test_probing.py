@@ -112,7 +112,7 @@ def test_classes_that_a_set_lacks_are_left_out_and_named(sets):
 
 def test_wells_on_both_sides_are_refused_or_noted(sets):
     generated, real, _ = sets
-    with pytest.raises(DataError, match="36 wells are in both"):
+    with pytest.raises(DataError, match="36 wells are among both"):
         measure(generated, real, real)
     table = measure(generated, real, real, shared_wells=True)
     assert all(s["wells_in_training_and_test"] == 36 for s in table["settings"])

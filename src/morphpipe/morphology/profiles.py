@@ -86,7 +86,7 @@ def cell_counts(profiles: pd.DataFrame) -> pd.Series:
     """
     if CELL_COUNT not in profiles or profiles[CELL_COUNT].isna().any():
         raise DataError(
-            f"the profiles lack {CELL_COUNT}: the pipeline must identify objects named Nuclei."
+            f"the profiles lack {CELL_COUNT}: a pipeline has to identify objects named Nuclei."
         )
     return profiles[CELL_COUNT].astype("int64")
 

@@ -314,8 +314,8 @@ def _shared_wells(training: FeatureSet, real: FeatureSet, *, allowed: bool) -> i
     if shared and not allowed:
         batch, plate, well = min(shared)
         raise DataError(
-            f"{len(shared)} wells are in both the training and the held-out images, e.g. {well} of "
-            f"plate {plate} of batch {batch}; split by well before probing"
+            f"{len(shared)} wells are among both the training and the held-out images, first "
+            f"{well} of plate {plate} of batch {batch}; split by well before probing"
         )
     return len(shared)
 
