@@ -457,7 +457,7 @@ def test_batches_of_another_run_are_not_taken(
 
 @pytest.mark.parametrize(
     ("column", "message"),
-    [("perturbation", "perturbation 'zz' is not known"), ("cell_type", "cell type 'zz' is not")],
+    [("perturbation", "perturbation 'zz' is unknown"), ("cell_type", "cell type 'zz' is unknown")],
 )
 def test_unknown_conditions_stop_before_the_first_image(run, plan, monkeypatch, column, message):
     decoded = _break_after(monkeypatch, -1)
