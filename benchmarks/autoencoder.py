@@ -1,6 +1,6 @@
 """What an autoencoder loses: error, fine detail, and agreement by CellProfiler.
 
-    python benchmarks/autoencoder.py weights/simulated-codec [more autoencoders] \
+    python benchmarks/autoencoder.py weights/simulated-autoencoder [more autoencoders] \
         --results results/demo --split screen --morphology cells \
         --cellprofiler environments/cellprofiler-*/bin/python
 
@@ -25,7 +25,7 @@ import torch
 from measuring import markdown_table
 from numpy.typing import NDArray
 
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.evaluation.morphology.sets import MorphologySettings
 from morphpipe.evaluation.morphology.stage import evaluate_morphology
@@ -147,10 +147,10 @@ def main() -> None:
     ]
     details: list[list[Any]] = []
     for folder in arguments.autoencoders:
-        codec = load_codec(folder, "channels")
+        autoencoder = load_autoencoder(folder, "channels")
         through = torch.cat(
             [
-                codec.decode(codec.moments(part)[:, 0], images.shape[1])
+                autoencoder.decode(autoencoder.moments(part)[:, 0], images.shape[1])
                 for part in torch.from_numpy(images).split(16)
             ]
         ).numpy()

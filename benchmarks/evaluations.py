@@ -1,6 +1,6 @@
 """Quality of a flow's images against how often its network is evaluated, for every solver.
 
-    python benchmarks/evaluations.py --checkpoint DIR --codec DIR --encoder DIR \
+    python benchmarks/evaluations.py --checkpoint DIR --autoencoder DIR --encoder DIR \
         --fields fields.parquet --split split.parquet --output evaluations [--seeds 0 1 2]
 
 Every solver, grid and number of evaluations is sampled once per sampling seed, from the same noise.
@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphpipe.autoencoders.base import Codec
+from morphpipe.autoencoders.base import Autoencoder
 from morphpipe.config.sampling import FLOW, FLOW_SAMPLERS, Guidance, Sampling
 from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.splits.table import fields_on, read_split
@@ -50,7 +50,7 @@ from morphpipe.evaluation.coverage.manifold import manifold_scores
 from morphpipe.evaluation.distances.measures import Frechet
 from morphpipe.report.figures.drawing import CONDITIONS, FLOOR_GREY, STYLE, new_figure
 from morphpipe.sampling.generate import generated_manifest, sample_latents
-from morphpipe.sampling.load import TrainedGenerator, load_with_codec
+from morphpipe.sampling.load import TrainedGenerator, load_with_autoencoder
 from morphpipe.sampling.plan import sampling_plan
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.field_reader import read_images
@@ -107,13 +107,17 @@ def generated_keys(plan: pd.DataFrame, training_seed: int, sampling_seed: int) -
 
 
 def sample(
-    generator: TrainedGenerator, codec: Codec, plan: pd.DataFrame, settings: Sampling, seed: int
+    generator: TrainedGenerator,
+    autoencoder: Autoencoder,
+    plan: pd.DataFrame,
+    settings: Sampling,
+    seed: int,
 ) -> NDArray[np.uint8]:
     """Images [n, C, H, W] of a plan."""
-    channels = codec_channels(generator)
+    channels = autoencoder_channels(generator)
     return np.concatenate(
         [
-            codec.decode(
+            autoencoder.decode(
                 sample_latents(
                     generator, plan.iloc[start : start + settings.batch_size], settings, seed
                 ),
@@ -126,7 +130,7 @@ def sample(
     )
 
 
-def codec_channels(generator: TrainedGenerator) -> int:
+def autoencoder_channels(generator: TrainedGenerator) -> int:
     """Channels of the generated images."""
     settings = generator.settings
     return len(settings.channels) if settings.image_mode == "channels" else 3
@@ -218,7 +222,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("checkpoint", "codec", "encoder", "fields", "split"):
+    for name in ("checkpoint", "autoencoder", "encoder", "fields", "split"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("evaluations"))
     parser.add_argument("--encoder-kind", choices=KINDS, default="resnet18")
@@ -249,8 +253,8 @@ def main() -> None:
     test = table.select(fields_on(split, "test"))
     keys = test.keys()
     size = int(keys["height"].iloc[0]), int(keys["width"].iloc[0])
-    generator, codec = load_with_codec(
-        arguments.checkpoint, arguments.codec, size, scaling_factor=arguments.scaling_factor
+    generator, autoencoder = load_with_autoencoder(
+        arguments.checkpoint, arguments.autoencoder, size, scaling_factor=arguments.scaling_factor
     )
     if generator.settings.generator.path is not FLOW:
         raise ConfigError(f"{arguments.checkpoint} is no flow: its samplers are of another kind.")
@@ -284,7 +288,7 @@ def main() -> None:
     rows = [floor_row(real, drawn, floor, arguments.neighbours)]
     print(f"floor {floor.value:.4g} with {len(drawn[0].first)} images on either side")
     # The first batch on a GPU loads kernels, which no solver shall pay for.
-    sample(generator, codec, plan.iloc[: arguments.batch_size], Sampling(steps=2), 0)
+    sample(generator, autoencoder, plan.iloc[: arguments.batch_size], Sampling(steps=2), 0)
     for settings in budgets(arguments.evaluations, arguments.samplers, arguments.grids):
         number = evaluations(settings, FLOW)
         settings = settings.model_copy(
@@ -296,7 +300,7 @@ def main() -> None:
         per_seed = []
         for seed in arguments.seeds:
             start = time.perf_counter()
-            images = sample(generator, codec, plan, settings, seed)
+            images = sample(generator, autoencoder, plan, settings, seed)
             seconds = time.perf_counter() - start
             generated = feature_set(
                 generated_keys(plan, generator.settings.seed, seed),

@@ -6,8 +6,8 @@ Networks of random weights on the demo's latents (24x12x12): 50 steps of euler-m
 MorphGen and REPA, against the sampler of `config/demo.yaml`, both without guidance, which would
 double the evaluations of both. The latents are those of
 `morphpipe.sampling.generate.sample_latents`, noise and precision included; they are decoded to six
-planes of 96x96 by the codec that came with the repository. Each network has a process of its own,
-in which the two samplers are taken in turn and the medians compared.
+planes of 96x96 by the autoencoder that came with the repository. Each network has a process of its
+own, in which the two samplers are taken in turn and the medians compared.
 
 This measures time alone. That fewer evaluations give images of equal quality is shown by
 `benchmarks/evaluations.py`, with trained networks.
@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 from measuring import markdown_table, seconds_of
 
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.generators import FlowUNet, Generator, SiT
 from morphpipe.config.sampling import Guidance, Sampling
@@ -37,7 +37,7 @@ from morphpipe.training.settings import TrainingSettings
 from morphpipe.transport.times import evaluations
 
 ROOT = Path(__file__).resolve().parents[1]
-CODEC = ROOT / "weights" / "simulated-codec"
+AUTOENCODER = ROOT / "weights" / "simulated-autoencoder"
 CHANNELS = ("DNA", "ER", "actin", "RNA", "mitochondria", "Golgi")
 LATENT_SHAPE = (24, 12, 12)
 PAPERS = Sampling(sampler="euler-maruyama", steps=50)
@@ -62,7 +62,7 @@ def random_generator(name: str) -> TrainedGenerator:
         experiment="benchmark",
         seed=0,
         image_mode="channels",
-        codec="small",
+        autoencoder="small",
         channels=CHANNELS,
         generator=GENERATORS[name],
         training=demo().training,
@@ -76,7 +76,10 @@ def random_generator(name: str) -> TrainedGenerator:
 def measure(name: str, batch: int, repeats: int) -> list[list[str]]:
     """Rows of one network."""
     device = best_device()
-    generator, codec = random_generator(name), load_codec(CODEC, "channels", device=device)
+    generator, autoencoder = (
+        random_generator(name),
+        load_autoencoder(AUTOENCODER, "channels", device=device),
+    )
     plan = pd.DataFrame(
         {
             "image": np.arange(batch),
@@ -93,7 +96,7 @@ def measure(name: str, batch: int, repeats: int) -> list[list[str]]:
                 lambda s=settings, into=latents: into.append(sample_latents(generator, plan, s, 0)),
                 device,
             )
-            decoded = seconds_of(lambda z=latents: codec.decode(z[0], len(CHANNELS)), device)
+            decoded = seconds_of(lambda z=latents: autoencoder.decode(z[0], len(CHANNELS)), device)
             seconds.append((sampled, sampled + decoded))
     half = uses_bfloat16(generator.settings.training.precision, device)
     # Without the first round, which allocates.

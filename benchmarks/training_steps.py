@@ -4,9 +4,9 @@
     python benchmarks/training_steps.py --profile
 
 A generator's step is that of `morphpipe.training.loop` on one batch in memory: loss, gradients,
-their clipping, fused AdamW and the averaged weights. Codec and ResNet-18 are timed inside their own
-training functions, which draw and augment the images as well. Random data, random weights; the
-labels are 1,139 perturbations and 4 cell types.
+their clipping, fused AdamW and the averaged weights. Autoencoder and ResNet-18 are timed inside
+their own training functions, which draw and augment the images as well. Random data, random
+weights; the labels are 1,139 perturbations and 4 cell types.
 
 SiT stands beside the published step (`published_sit.py`: plain attention, AdamW and averaged
 weights tensor by tensor, float32). Both must give the same loss for the same weights, to 1e-5,
@@ -45,8 +45,8 @@ from published_sit import PublishedStep
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from morphpipe.autoencoders.training import train_autoencoder
-from morphpipe.config.networks import TrainedCodec
+from morphpipe.autoencoders.training import fit_autoencoder
+from morphpipe.config.networks import TrainedAutoencoder
 from morphpipe.core.devices import best_device, computes_bfloat16
 from morphpipe.encoders.train_resnet18 import train_resnet18
 from morphpipe.generators.base import Condition, TrainingBatch
@@ -88,8 +88,8 @@ GENERATORS = {
 NETWORKS = [*GENERATORS, "AutoencoderKL", "ResNet-18"]
 KINDS = {"sit": SiT, "flow_unet": FlowUNet}
 
-# config/codec.yaml; steps are reported in twenties.
-CODEC_BATCH, CODEC_CROP, CODEC_REPORTED = 24, 64, 20
+# config/autoencoder.yaml; steps are reported in twenties.
+AUTOENCODER_BATCH, AUTOENCODER_CROP, AUTOENCODER_REPORTED = 24, 64, 20
 RESNET_BATCH, RESNET_STEPS = 32, 4
 
 
@@ -298,34 +298,34 @@ class Between:
         self.begun = time.perf_counter()
 
 
-def measure_codec(options: Options) -> Found:
+def measure_autoencoder(options: Options) -> Found:
     device = best_device()
     precision = "bf16" if computes_bfloat16(device) else "fp32"
-    settings = TrainedCodec(
+    settings = TrainedAutoencoder(
         origin="trained",
         split="none",
-        batch_size=CODEC_BATCH,
-        crop=CODEC_CROP,
-        steps=1 + CODEC_REPORTED * (1 + options.repeats // 3),
+        batch_size=AUTOENCODER_BATCH,
+        crop=AUTOENCODER_CROP,
+        steps=1 + AUTOENCODER_REPORTED * (1 + options.repeats // 3),
     )
     images = np.random.default_rng(0).integers(256, size=(32, 6, 96, 96), dtype=np.uint8)
     if options.profile:
         short = settings.model_copy(update={"steps": 2})
         print_profile(
-            "AutoencoderKL", partial(train_autoencoder, images, short, device=device), device
+            "AutoencoderKL", partial(fit_autoencoder, images, short, device=device), device
         )
         return Found()
-    clock = Between(CODEC_REPORTED, precision, device)
-    model = train_autoencoder(images, settings, device=device, report=clock).model
+    clock = Between(AUTOENCODER_REPORTED, precision, device)
+    model = fit_autoencoder(images, settings, device=device, report=clock).model
     model.requires_grad_(True).train()
-    planes = torch.randn(CODEC_BATCH, 3, CODEC_CROP, CODEC_CROP, device=device)
+    planes = torch.randn(AUTOENCODER_BATCH, 3, AUTOENCODER_CROP, AUTOENCODER_CROP, device=device)
 
     def gradients() -> None:
         latents = model.encode(planes).latent_dist.sample()
         model.decode(latents).sample.mean().backward()
 
-    return steps_found("AutoencoderKL", f"planes of {CODEC_CROP}x{CODEC_CROP}", CODEC_BATCH,
-                       precision, clock, gradients)  # fmt: skip
+    size = f"planes of {AUTOENCODER_CROP}x{AUTOENCODER_CROP}"
+    return steps_found("AutoencoderKL", size, AUTOENCODER_BATCH, precision, clock, gradients)
 
 
 def measure_resnet(options: Options) -> Found:
@@ -377,7 +377,7 @@ def print_profile(name: str, call: Callable[[], object], device: torch.device) -
 def measure(name: str, options: Options) -> Found:
     if name in GENERATORS:
         return measure_generator(name, options)
-    return measure_codec(options) if name == "AutoencoderKL" else measure_resnet(options)
+    return measure_autoencoder(options) if name == "AutoencoderKL" else measure_resnet(options)
 
 
 TABLES: dict[str, Sequence[str]] = {

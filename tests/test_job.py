@@ -72,7 +72,7 @@ def test_a_table_says_what_it_was_made_from_by_whom_and_under_which_name(tmp_pat
 def test_it_goes_on_through_all_that_was_made_from_it(tmp_path):
     plate = write_images(tmp_path / "shard-0.zip", 1)
     fields = write(tmp_path / "fields.parquet", 1, [plate])
-    network = write_network(tmp_path / "codec", 3, [fields])
+    network = write_network(tmp_path / "autoencoder", 3, [fields])
     table = write(tmp_path / "metric.parquet", 4, [network])
     record = network.parent / "weights.json"
     assert dict(read_lineage(table).inputs) == {
@@ -115,7 +115,7 @@ def test_archives_networks_and_checkpoints_have_an_identity(tmp_path, kind):
         if kind == "archive":
             return write_images(tmp_path / "shard-0.zip", value)
         if kind == "network":
-            return write_network(tmp_path / "codec", value)
+            return write_network(tmp_path / "autoencoder", value)
         return checkpoint(tmp_path / "slice-0", value)
 
     table = write(tmp_path / "table.parquet", 1, [make(1)])

@@ -16,7 +16,7 @@ def test_listing_is_said_and_written(morphpipe, tmp_path, tiny_config):
     }
     content["licences"] = {"accept": ["MIT"]}
     content["paths"] = {"cache": str(tmp_path / "cache")}
-    content["codecs"]["tiny"] = {"origin": "pretrained", "weights": "mirrored"}
+    content["autoencoders"]["tiny"] = {"origin": "pretrained", "weights": "mirrored"}
     config, output = tmp_path / "config.yaml", tmp_path / "downloads.csv"
     config.write_text(yaml.safe_dump(content))
     there = tmp_path / "cache/weights/mirrored/config.json"

@@ -9,11 +9,11 @@ FIELDS = ("--fields", "{fields}")
 DATA = (*FIELDS, "--split", "{split}")
 TINY = ("--config", "{config}")
 OUT = ("--output", "{out}")
-SAMPLED = (*DATA, "--checkpoint", "{absent}", "--codec", "{folder}", *OUT)
+SAMPLED = (*DATA, "--checkpoint", "{absent}", "--autoencoder", "{folder}", *OUT)
 # As the rule passes them.
 SETTINGS = (
     "--settings",
-    '{{"experiment": "tiny", "seed": 0, "image_mode": "channels", "codec": "tiny", '
+    '{{"experiment": "tiny", "seed": 0, "image_mode": "channels", "autoencoder": "tiny", '
     '"generator": {{"kind": "sit", "architecture": "SiT-test/2"}}, "training": {{}}, '
     '"fidelity": {{}}}}',
 )
@@ -27,7 +27,7 @@ def places(tmp_path, make_fields, make_row, tiny_config):
     content["weights"] = {
         "gone": {"source": f"file:{tmp_path}/gone", "files": ["a"], "licence": "MIT"}
     }
-    content["codecs"]["gone"] = {"origin": "pretrained", "weights": "gone"}
+    content["autoencoders"]["gone"] = {"origin": "pretrained", "weights": "gone"}
     content["encoders"]["gone"] = {"kind": "inception", "weights": "gone"}
     content["paths"] = {"cache": str(tmp_path / "cache")}
     content["splits"]["screen"]["fractions"] = {"train": 0.5, "encoder": 0.25, "test": 0.25}
@@ -90,17 +90,20 @@ def _write_split(rows, path):
             ("sample", *SAMPLED, "--settings", "{{}}", "--shard", "1"),
             "from 0 to 0",
         ),
-        (("generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}"), "checkpoint"),
+        (
+            ("generate", "{absent}", "--checkpoint", "{absent}", "--autoencoder", "{folder}"),
+            "checkpoint",
+        ),
         (
             (
-                "generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}",
+                "generate", "{absent}", "--checkpoint", "{absent}", "--autoencoder", "{folder}",
                 "--shift", "2",
             ),
             "grid 'uniform' has none",
         ),
         (
             (
-                "generate", "{absent}", "--checkpoint", "{absent}", "--codec", "{folder}",
+                "generate", "{absent}", "--checkpoint", "{absent}", "--autoencoder", "{folder}",
                 "--sampler", "dpm",
             ),
             "'heun'",

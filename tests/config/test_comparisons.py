@@ -7,7 +7,7 @@ from morphpipe.config.experiments import Experiment
 
 def experiment(split="s", encoders=("inception", "judge")):
     return Experiment.model_validate(
-        {"split": split, "codec": "c", "evaluation": {"encoders": list(encoders)}}
+        {"split": split, "autoencoder": "c", "evaluation": {"encoders": list(encoders)}}
     )
 
 

@@ -19,7 +19,7 @@ MINIMAL = yaml.safe_load(
       real: {source: rxrx1}
     splits:
       half: {dataset: screen}
-    codecs:
+    autoencoders:
       small: {origin: trained, split: half}
       large: {origin: pretrained, weights: vae}
     encoders:
@@ -28,7 +28,7 @@ MINIMAL = yaml.safe_load(
     experiments:
       one:
         split: half
-        codec: small
+        autoencoder: small
         generator: {kind: sit}
         evaluation: {encoders: [resnet]}
     """
@@ -156,11 +156,15 @@ def test_defaults_are_the_papers_but_for_sampling():
             r"one\.generator\.weights names 'w'.*declared: vae",
         ),
         ("splits.half.dataset", "scren", r"splits\.half\.dataset names 'scren'.*screen, real"),
-        ("codecs.large.weights", "v", r"codecs\.large\.weights names 'v'.*declared: vae"),
-        ("codecs.small.split", "s", r"codecs\.small\.split names 's'.*declared: half"),
+        (
+            "autoencoders.large.weights",
+            "v",
+            r"autoencoders\.large\.weights names 'v'.*declared: vae",
+        ),
+        ("autoencoders.small.split", "s", r"autoencoders\.small\.split names 's'.*declared: half"),
         ("encoders.resnet.split", "s", r"encoders\.resnet\.split names 's'"),
         ("experiments.one.split", "s", r"experiments\.one\.split names 's'"),
-        ("experiments.one.codec", "c", r"one\.codec names 'c'.*declared: small, large"),
+        ("experiments.one.autoencoder", "c", r"one\.autoencoder names 'c'.*declared: small, large"),
         ("experiments.one.evaluation.encoders", ["e"], r"evaluation\.encoders names 'e'"),
         (
             "experiments.one.generator.alignment",
@@ -168,7 +172,11 @@ def test_defaults_are_the_papers_but_for_sampling():
             r"one\.generator\.alignment\.encoder names 'e'.*declared: resnet, inception",
         ),
         # parts that do not fit each other
-        ("experiments.one.image_mode", "rgb", r"image_mode is 'rgb', but codecs.small is trained"),
+        (
+            "experiments.one.image_mode",
+            "rgb",
+            r"image_mode is 'rgb', but autoencoders.small is trained",
+        ),
         ("experiments.one.training.slices", 7, r"one\.training: steps \(400000\) is no multiple"),
         ("experiments.one.training.accumulation", 3, r"batch_size \(128\) is no multiple of accum"),
         (
@@ -213,7 +221,7 @@ def test_defaults_are_the_papers_but_for_sampling():
             r"experiments\.one\.split needs the side 'test'",
         ),
         # licences
-        ("experiments.one.codec", "large", None),
+        ("experiments.one.autoencoder", "large", None),
     ],
 )
 def test_mistakes_name_key_place_and_what_is_allowed(place, value, message):
@@ -293,4 +301,4 @@ LICENCES = [
 def test_what_is_shipped_is_valid_once_licences_are_accepted(path):
     content = yaml.safe_load(path.read_text("utf-8"))
     content["licences"] = {"accept": LICENCES}
-    assert parse_configuration(content, path.name).experiments or path.name == "codec.yaml"
+    assert parse_configuration(content, path.name).experiments or path.name == "autoencoder.yaml"

@@ -8,7 +8,7 @@ from morphpipe.config.configuration import Configuration, Paths
 from morphpipe.config.datasets import RxRx1Dataset, SimulatedDataset
 from morphpipe.config.documents import REQUIRED, reference, schema, write
 from morphpipe.config.experiments import Training
-from morphpipe.config.networks import TrainedCodec
+from morphpipe.config.networks import TrainedAutoencoder
 from morphpipe.config.sampling import Sampling
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -37,7 +37,7 @@ def content():
         (("paths",), Paths, {}),
         (("datasets", "<simulated>"), SimulatedDataset, {}),
         (("datasets", "<rxrx1>"), RxRx1Dataset, {}),
-        (("codecs", "<trained>"), TrainedCodec, {"split": "s"}),
+        (("autoencoders", "<trained>"), TrainedAutoencoder, {"split": "s"}),
         (("experiments", "<experiment>", "training"), Training, {}),
         (("experiments", "<experiment>", "sampling"), Sampling, {}),
     ],

@@ -14,14 +14,14 @@ MINIMAL = yaml.safe_load(
     splits:
       half: {dataset: screen}
       other: {dataset: screen}
-    codecs:
+    autoencoders:
       small: {origin: trained, split: half}
     encoders:
       resnet: {kind: resnet18, split: half}
     experiments:
       one: &one
         split: half
-        codec: small
+        autoencoder: small
         generator: {kind: sit}
         evaluation: {encoders: [resnet]}
       two: {<<: *one, trained_by: one}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.core.errors import DataError
 from morphpipe.evaluation.reconstruction import mean_squared_errors, reconstruction_rows
 from morphpipe.imaging.rgb import rxrx1_to_rgb
@@ -15,7 +15,7 @@ from morphpipe.tables.metric_table import metric_table
 CONTEXT = {"dataset": "screen", "experiment": "test", "generator": "SiT"}
 SETTINGS = {"context": CONTEXT, "fields_at_most": 200, "batch_size": 3, "seed": 2020}
 RXRX1 = ("DNA", "ER", "actin", "RNA", "mito", "Golgi")
-SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "simulated-codec"
+SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "simulated-autoencoder"
 
 
 @dataclass
@@ -60,7 +60,7 @@ def test_known_errors_are_found(fields):
     rows = reconstruction_rows(
         table,
         [Brightening("channels", 3), Brightening("rgb", 1)],
-        codec="known",
+        autoencoder="known",
         **SETTINGS,
     )
     found = metric_table(rows).to_pandas()
@@ -88,18 +88,20 @@ def test_known_errors_are_found(fields):
 
 def test_no_rgb_rendering_is_said_and_fields_are_drawn(make_fields, tmp_path):
     table, _ = make_fields(tmp_path / "f.zip", 6)
-    codecs = [Brightening("channels", 3), Brightening("rgb", 1)]
-    rows = reconstruction_rows(table, codecs, codec="known", **SETTINGS | {"fields_at_most": 4})
+    autoencoders = [Brightening("channels", 3), Brightening("rgb", 1)]
+    rows = reconstruction_rows(
+        table, autoencoders, autoencoder="known", **SETTINGS | {"fields_at_most": 4}
+    )
     found = metric_table(rows).to_pandas()
     assert found[found["value"].isna()]["view"].tolist() == ["rgb", "channels-to-rgb"]
     assert row(found, "channels")["n_left"] == 4
     # All from one well.
     assert np.isnan(row(found, "channels")["ci_low"])
     with pytest.raises(DataError, match="at least one"):
-        reconstruction_rows(table.take([]), codecs, codec="known", **SETTINGS)
+        reconstruction_rows(table.take([]), autoencoders, autoencoder="known", **SETTINGS)
 
 
-def test_a_real_codec_reconstructs_better_than_a_flat_image(make_fields, make_row, tmp_path):
+def test_a_real_autoencoder_reconstructs_better_than_a_flat_image(make_fields, make_row, tmp_path):
     y, x = np.mgrid[:32, :32]
     table, _ = make_fields(tmp_path / "f.zip", 1, names=RXRX1, size=(32, 32))
     smooth = (100 + 80 * np.sin(x / 6) * np.cos(y / 7)).astype(np.uint8)
@@ -108,7 +110,9 @@ def test_a_real_codec_reconstructs_better_than_a_flat_image(make_fields, make_ro
         archive.add(make_row("f0"), np.stack([smooth] * 6))
     fields = read_fields(tmp_path / "smooth.zip")
     found = metric_table(
-        reconstruction_rows(fields, [load_codec(SHIPPED, "channels")], codec="shipped", **SETTINGS)
+        reconstruction_rows(
+            fields, [load_autoencoder(SHIPPED, "channels")], autoencoder="shipped", **SETTINGS
+        )
     ).to_pandas()
     flat = smooth.astype(float).var() / 255**2
     # Waves are no cells, and the shipped autoencoder lends them some of the texture of cells.

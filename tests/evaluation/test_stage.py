@@ -208,7 +208,7 @@ def test_measures_that_apply():
         return Experiment.model_validate(
             {
                 "split": "s",
-                "codec": "c",
+                "autoencoder": "c",
                 "image_mode": mode,
                 "evaluation": {"encoders": ["e"], "measures": measures},
             }

@@ -43,7 +43,7 @@ def kind_of(file: str) -> str | None:
     path = PurePosixPath(file)
     if "training" in path.parts:
         return "checkpoint"
-    if path.parts[1] in ("codecs", "encoders"):
+    if path.parts[1] in ("autoencoders", "encoders"):
         return "network"
     kinds = {".zip": "archive", ".npz": "archive", ".npy": "array shard", ".parquet": "table"}
     return kinds.get(path.suffix)
@@ -59,7 +59,7 @@ def readers(file: str, jobs: Sequence[Job]) -> list[Job]:
     known = {file, str(path.parent)}
     if path.suffix == ".npy":
         known.add(str(path.with_suffix(".parquet")))
-    if path.parts[1] in ("codecs", "encoders"):
+    if path.parts[1] in ("autoencoders", "encoders"):
         known |= {p for job in jobs for p in job.inputs if PurePosixPath(p).parent == path.parent}
     if path.parent.name == "images":
         known.add(str(path.parent.parent / "fields.parquet"))

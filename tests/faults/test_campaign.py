@@ -22,21 +22,30 @@ TINY = Path(__file__).parents[1] / "workflow/tiny.yaml"
 JOBS = [
     Job("latents", "l.log", ("results/datasets/d/images/shard-0.zip",), ("results/x.parquet",)),
     Job("fields", "f.log", ("results/datasets/d/images/shard-0.zip",), ("results/f.parquet",)),
-    Job("train_codec", "c.log", ("results/datasets/d/fields.parquet",), ("results/c.json",)),
+    Job("train_autoencoder", "c.log", ("results/datasets/d/fields.parquet",), ("results/c.json",)),
     Job("train", "t.log", ("results/datasets/d/latents/shard-0.parquet",), ("results/training",)),
-    Job("sample", "s.log", ("results/e/training/slice-0", "results/codecs/c/config.json"), ("s",)),
-    Job("report", "r.log", ("results/x.parquet", "results/codecs/c/history.csv"), ("page",)),
+    Job(
+        "sample",
+        "s.log",
+        ("results/e/training/slice-0", "results/autoencoders/c/config.json"),
+        ("s",),
+    ),
+    Job("report", "r.log", ("results/x.parquet", "results/autoencoders/c/history.csv"), ("page",)),
 ]
 
 
 @pytest.mark.parametrize(
     ("file", "kind", "rules"),
     [
-        ("results/datasets/d/images/shard-0.zip", "archive", {"latents", "fields", "train_codec"}),
+        (
+            "results/datasets/d/images/shard-0.zip",
+            "archive",
+            {"latents", "fields", "train_autoencoder"},
+        ),
         ("results/datasets/d/latents/shard-0.npy", "array shard", {"train"}),
         ("results/datasets/d/latents/shard-0.parquet", "table", {"train"}),
         ("results/e/training/slice-0/state.json", "checkpoint", {"sample"}),
-        ("results/codecs/c/weights.safetensors", "network", {"sample", "report"}),
+        ("results/autoencoders/c/weights.safetensors", "network", {"sample", "report"}),
         ("results/report/index.html", None, set()),
     ],
 )
@@ -56,7 +65,7 @@ def test_a_corruption_is_a_function_of_the_seed_and_changes_one_byte(tmp_path):
     drawn = [draw(tmp_path, JOBS, random.Random(f"0 {number}")) for number in range(20)]
     assert drawn == [draw(tmp_path, JOBS, random.Random(f"0 {number}")) for number in range(20)]
     assert {corruption.kind for corruption in drawn} == {"archive", "array shard"}
-    assert {c.job.rule for c in drawn} == {"latents", "fields", "train_codec", "train"}
+    assert {c.job.rule for c in drawn} == {"latents", "fields", "train_autoencoder", "train"}
     chosen = Corruption("archive", f"results/{files[0]}", 40, 0x81, JOBS[0])
     strike(tmp_path, chosen)
     path = tmp_path / chosen.file

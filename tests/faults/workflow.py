@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # All that has to be equal after a kill; the report is made of it.
 FINAL = tuple(
     f"results/{name}"
-    for name in ("codecs", "datasets", "encoders", "experiments", "morphology", "splits")
+    for name in ("autoencoders", "datasets", "encoders", "experiments", "morphology", "splits")
 )
 
 
@@ -66,7 +66,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def of_other_seeds(settings: dict) -> dict:
     """The same configuration with other seeds of data, splits and networks."""
     changed = copy.deepcopy(settings)
-    for section in ("datasets", "splits", "codecs", "encoders"):
+    for section in ("datasets", "splits", "autoencoders", "encoders"):
         for declared in changed.get(section, {}).values():
             declared["seed"] = declared.get("seed", 0) + 1000
     return changed

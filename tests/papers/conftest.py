@@ -15,8 +15,9 @@ PAPER = ExperimentFacts(
     name="full", dataset="rxrx1", source="rxrx1", project=None, selection={},
     fractions={"train": 0.5, "test": 0.5}, image_mode="channels", network="SiT-XL/2",
     starting_weights=None, condition=None, aligned_with="openphenom",
-    codec="hf://stabilityai/sd-vae-ft-mse", codec_name="vae", steps=400_000, batch_size=16,
-    learning_rate=1e-4, training_seeds=[0], sampling_seeds=[0, 1, 2], sampler="euler-maruyama",
+    autoencoder="hf://stabilityai/sd-vae-ft-mse", autoencoder_name="vae", steps=400_000,
+    batch_size=16, learning_rate=1e-4, training_seeds=[0], sampling_seeds=[0, 1, 2],
+    sampler="euler-maruyama",
     sampling_steps=50, guidance=1.0, per_condition=500, perturbations=["1138"], drawn=2,
     encoders={
         "inception": {"kind": "inception", "weights": "file:i", "view": "rgb"},
@@ -26,7 +27,7 @@ PAPER = ExperimentFacts(
 )  # fmt: skip
 SIMULATED = replace(
     PAPER, name="small", dataset="screen", source="simulated", network="SiT-Na/1",
-    codec="file:weights/small", steps=100, perturbations=None, drawn=None,
+    autoencoder="file:weights/small", steps=100, perturbations=None, drawn=None,
     selection={"cell_types": ["epithelial"]},
     encoders={"resnet18": {"kind": "resnet18", "weights": "trained here", "view": "all"}},
 )  # fmt: skip

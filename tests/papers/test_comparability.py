@@ -30,7 +30,11 @@ def test_the_papers_own_setup_is_as_comparable_as_it_gets(make_run, paper_facts)
     [
         ({"source": "bbbc021"}, "no", "Data: BBBC021; the paper's are RxRx1."),
         ({"network": "SiT-B/2"}, "no", "network SiT-B/2 where the paper has SiT-XL/2"),
-        ({"codec": "trained here"}, "no", "codec trained here where the paper has hf://stab"),
+        (
+            {"autoencoder": "trained here"},
+            "no",
+            "autoencoder trained here where the paper has hf://stab",
+        ),
         (
             {"encoders": {"r": {"kind": "resnet18", "weights": "trained here"}}},
             "no",

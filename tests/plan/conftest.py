@@ -18,7 +18,7 @@ CONTENT = yaml.safe_load(
     splits:
       screen: {dataset: screen}
       rxrx1: {dataset: rxrx1}
-    codecs:
+    autoencoders:
       own: {origin: trained, split: screen}
       vae: {origin: pretrained, weights: vae, scaling_factor: 0.5}
     encoders:
@@ -29,7 +29,7 @@ CONTENT = yaml.safe_load(
     experiments:
       one: &one
         split: screen
-        codec: own
+        autoencoder: own
         generator: {kind: sit, architecture: SiT-Na/1}
         training: {seeds: [0, 3], steps: 40, slices: 4}
         sampling: {seeds: [1, 2], shards: 2, guidance: {scale: 2, guide: 1}}
@@ -42,7 +42,7 @@ CONTENT = yaml.safe_load(
       siRNAs:
         <<: *one
         split: rxrx1
-        codec: vae
+        autoencoder: vae
         generator: {kind: sit, architecture: SiT-B/2, alignment: {encoder: tokens}}
         training: {steps: 8, slices: 1, augmentation: flip}
         sampling: {seeds: [0], cell_types: [RPE], shards: 1}

@@ -45,10 +45,10 @@ def test_channels_are_those_of_the_data(tmp_path, monkeypatch):
     assert sizes == {n: 3 * 2 * n * 4 * 12**2 * 2 * 2 for n in sizes}
 
 
-def test_a_trained_codec_counts_by_its_own_channels_and_reduction():
+def test_a_trained_autoencoder_counts_by_its_own_channels_and_reduction():
     usual = stage(demo(), "latents")[2]
     content = demo()
-    content["codecs"]["small"] = {
+    content["autoencoders"]["small"] = {
         "origin": "trained",
         "split": "screen",
         "block_out_channels": [16, 32, 32],
@@ -65,5 +65,5 @@ def test_weights_at_hand_are_asked_for_their_shape(tmp_path):
     (tmp_path / "config.json").write_text(
         '{"latent_channels": 16, "block_out_channels": [1, 1, 1, 1]}', "utf-8"
     )
-    content["weights"]["simulated-codec"]["source"] = f"file:{tmp_path}"
+    content["weights"]["simulated-autoencoder"]["source"] = f"file:{tmp_path}"
     assert stage(content, "latents")[2] == 4 * usual

@@ -38,11 +38,11 @@ def test_fields_of_rxrx1_are_read_from_its_own_archive(plan):
 
 
 def test_networks_lie_with_the_weights_or_among_the_results(plan):
-    assert plan.codec_record("own") == "results/codecs/own/config.json"
-    assert plan.codec_record("vae") == "cache/weights/vae/weights.json"
+    assert plan.autoencoder_record("own") == "results/autoencoders/own/config.json"
+    assert plan.autoencoder_record("vae") == "cache/weights/vae/weights.json"
     assert plan.encoder_record("resnet") == "results/encoders/resnet/weights.safetensors"
     assert plan.encoder_record("tokens") == "cache/weights/tokens/weights.json"
-    assert plan.codec_histories() == ["results/codecs/own/history.csv"]
+    assert plan.autoencoder_histories() == ["results/autoencoders/own/history.csv"]
     assert plan.encoder_histories() == ["results/encoders/resnet/history.csv"]
 
 
@@ -57,7 +57,7 @@ def test_slice_continues_the_one_before(plan):
     assert plan.slice_before("one", 0, 2) == [f"{ONE}/training/seed-0/slice-1"]
 
 
-def test_training_reads_what_is_cached_for_its_codec_and_augmentation(plan):
+def test_training_reads_what_is_cached_for_its_autoencoder_and_augmentation(plan):
     assert plan.moments("one") == [
         f"results/datasets/screen/latents/own-channels-none/shard-{k}.parquet" for k in (0, 1)
     ]

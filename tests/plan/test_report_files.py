@@ -35,9 +35,9 @@ def test_item_waits_for_files_and_knows_where_they_are(plan):
     assert item_inputs(plan, "morphgen_table8") == distance_tables(plan, "siRNAs")[1:]
     inputs = item_inputs(plan, "morphodiff_figure5")
     params = item_params(plan, "morphodiff_figure5")
-    assert "results/codecs/own/config.json" in inputs
-    assert params["files"]["two"]["codec"]["folder"] == "results/codecs/own"
-    assert "results/codecs/own" not in inputs
+    assert "results/autoencoders/own/config.json" in inputs
+    assert params["files"]["two"]["autoencoder"]["folder"] == "results/autoencoders/own"
+    assert "results/autoencoders/own" not in inputs
     assert params["comparisons"] == {"pair": ["one", "two"]}
     assert list(params["facts"]) == ["one", "two"]
 

@@ -65,7 +65,7 @@ def configuration_of(**experiment):
         "licences": {"accept": ["MIT"]},
         "datasets": {"screen": {"source": "simulated", "field_size": 64, "plates": 2}},
         "splits": {"by-well": {"dataset": "screen"}},
-        "codecs": {"own": {"origin": "trained", "split": "by-well", "steps": 300}},
+        "autoencoders": {"own": {"origin": "trained", "split": "by-well", "steps": 300}},
         "encoders": {
             "aligner": {"kind": "resnet18", "split": "by-well", "side": "train"},
             "judge": {"kind": "resnet18", "split": "by-well"},
@@ -73,7 +73,7 @@ def configuration_of(**experiment):
         "experiments": {
             "small": {
                 "split": "by-well",
-                "codec": "own",
+                "autoencoder": "own",
                 "generator": {
                     "kind": "sit",
                     "architecture": "SiT-S/2",
@@ -264,11 +264,11 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
         )
         write_features(content, folder / f"features-{name}.parquet")
     checkpoint = write_checkpoint(folder)
-    codec = folder / "codec"
-    codec.mkdir()
+    autoencoder = folder / "autoencoder"
+    autoencoder.mkdir()
     pd.DataFrame(
         {"step": [100, 300], "loss": [0.2, 0.05], "mse": [0.1, 0.02], "kl": [9.0, 8.0]}
-    ).to_csv(codec / "history.csv", index=False)
+    ).to_csv(autoencoder / "history.csv", index=False)
     files = ExperimentFiles(
         name="small", fields=folder / "fields.parquet", quarantine=folder / "quarantine.parquet",
         split=folder / "split.parquet", samples=tuple(samples), checkpoints=(checkpoint,),
@@ -286,7 +286,7 @@ def make_inputs(folder: Path, *, strengths=None, rename=None, configuration=None
         configuration=configuration or configuration_of(),
         experiments=(files,),
         weights=weights,
-        codecs={"own": codec},
+        autoencoders={"own": autoencoder},
         encoders={"judge": folder / "nowhere"},
         versions={"morphpipe": "0.1.0", "torch": "2.13.0"},
     )

@@ -49,14 +49,14 @@ def own_configuration(sheet):
                 }
             },
             "splits": {"wells": {"dataset": "plates", "duplicates": "list"}},
-            "codecs": {
+            "autoencoders": {
                 "own": {"origin": "trained", "split": "wells", "image_mode": "rgb", "steps": 300}
             },
             "encoders": {"judge": {"kind": "resnet18", "split": "wells"}},
             "experiments": {
                 "small": {
                     "split": "wells",
-                    "codec": "own",
+                    "autoencoder": "own",
                     "image_mode": "rgb",
                     "generator": {"kind": "sit", "architecture": "SiT-S/2"},
                     "training": {"steps": 600, "slices": 2, "batch_size": 16},

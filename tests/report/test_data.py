@@ -128,13 +128,13 @@ def test_ledger_names_all_data_and_weights(inputs, evidence):
     assert "cd" * 32 in rows["sd-vae"][5]
 
 
-def test_ledger_counts_the_data_that_a_codec_was_trained_on(inputs, evidence):
+def test_ledger_counts_the_data_that_a_autoencoder_was_trained_on(inputs, evidence):
     configuration = inputs.configuration
     rxrx1 = own_plates.parse_configuration(
         {
             "datasets": {"cells": {"source": "rxrx1", "metadata_sha256": "ab" * 32}},
             "splits": {},
-            "codecs": {},
+            "autoencoders": {},
             "encoders": {},
             "experiments": {},
         }
@@ -144,10 +144,12 @@ def test_ledger_counts_the_data_that_a_codec_was_trained_on(inputs, evidence):
         update={
             "datasets": {**configuration.datasets, "cells": rxrx1},
             "splits": {**configuration.splits, "other": other},
-            "codecs": {"own": configuration.codecs["own"].model_copy(update={"split": "other"})},
+            "autoencoders": {
+                "own": configuration.autoencoders["own"].model_copy(update={"split": "other"})
+            },
         }
     )
-    assert datasets_in_use(changed)["cells"] == ["codec own"]
+    assert datasets_in_use(changed)["cells"] == ["autoencoder own"]
     section = build_section(configuration, evidence)
     checksums = {rxrx1.images: "12" * 32, "https://elsewhere/x.zip": "34" * 32}
     table = licence_table(replace(inputs, configuration=changed, checksums=checksums), [section])

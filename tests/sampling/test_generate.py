@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers.models import AutoencoderKL
 
-from morphpipe.autoencoders.autoencoder import Autoencoder
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.autoencoder import KLAutoencoder
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.autoencoders.training import save_autoencoder
 from morphpipe.config.conditions import ConstantCondition, RandomCondition
 from morphpipe.config.experiments import Training
@@ -26,7 +26,12 @@ from morphpipe.sampling.generate import (
     manifest_without_data,
     sample_latents,
 )
-from morphpipe.sampling.load import TrainedGenerator, load_generator, load_guide, load_with_codec
+from morphpipe.sampling.load import (
+    TrainedGenerator,
+    load_generator,
+    load_guide,
+    load_with_autoencoder,
+)
 from morphpipe.sampling.plan import sampling_plan
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.checkpoint_state import CheckpointState
@@ -64,7 +69,7 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def codec():
+def autoencoder():
     torch.manual_seed(1)
     model = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -73,7 +78,7 @@ def codec():
         latent_channels=2,
         norm_num_groups=4,
     ).eval()
-    return Autoencoder(model, "channels", torch.zeros(2), torch.ones(2))
+    return KLAutoencoder(model, "channels", torch.zeros(2), torch.ones(2))
 
 
 @pytest.fixture
@@ -93,12 +98,14 @@ def plan():
 
 
 @pytest.fixture
-def run(trained, codec, plan, make_manifest, tmp_path):
-    def run(name="a.zip", *, generator=trained, codec=codec, plan=plan, seed=0, **options):
+def run(trained, autoencoder, plan, make_manifest, tmp_path):
+    def run(
+        name="a.zip", *, generator=trained, autoencoder=autoencoder, plan=plan, seed=0, **options
+    ):
         options = {"settings": SETTINGS} | options
         generate(
             generator,
-            codec,
+            autoencoder,
             plan,
             options.pop("settings"),
             dataset="screen",
@@ -115,7 +122,7 @@ def run(trained, codec, plan, make_manifest, tmp_path):
 
 def _break_after(monkeypatch, batches):
     """Let decoding fail after so many batches; gives the list of the batches' sizes."""
-    real, decoded = Autoencoder.decode, []
+    real, decoded = KLAutoencoder.decode, []
 
     def decode(self, latents, channels):
         if len(decoded) == batches:
@@ -123,7 +130,7 @@ def _break_after(monkeypatch, batches):
         decoded.append(len(latents))
         return real(self, latents, channels)
 
-    monkeypatch.setattr(Autoencoder, "decode", decode)
+    monkeypatch.setattr(KLAutoencoder, "decode", decode)
     return decoded
 
 
@@ -433,9 +440,9 @@ def test_two_jobs_do_not_share_a_folder(run, run_python, monkeypatch, tmp_path):
     assert run().exists()
 
 
-@pytest.mark.parametrize("change", ["weights", "codec", "seed", "plan", "steps", "guide"])
+@pytest.mark.parametrize("change", ["weights", "autoencoder", "seed", "plan", "steps", "guide"])
 def test_batches_of_another_run_are_not_taken(
-    run, trained, weaker, codec, plan, monkeypatch, change
+    run, trained, weaker, autoencoder, plan, monkeypatch, change
 ):
     guided = SETTINGS.model_copy(update={"guidance": Guidance(scale=2.0)})
     with monkeypatch.context() as patch:
@@ -444,7 +451,7 @@ def test_batches_of_another_run_are_not_taken(
             run(settings=guided if change == "guide" else SETTINGS)
     options = {
         "weights": {"generator": replace(trained, checksum="b" * 64)},
-        "codec": {"codec": replace(codec, std=torch.full((2,), 2.0))},
+        "autoencoder": {"autoencoder": replace(autoencoder, std=torch.full((2,), 2.0))},
         "seed": {"seed": 1},
         "plan": {"plan": plan.assign(cell_type="U2OS")},
         "guide": {"settings": guided, "guide": weaker},
@@ -506,13 +513,13 @@ def test_averaged_weights_are_loaded_and_checked(trained, tmp_path):
 
 
 @pytest.fixture
-def checkpoint(trained, codec, tmp_path):
+def checkpoint(trained, autoencoder, tmp_path):
     """Save a checkpoint, and two autoencoders of one shape of which the first made its latents."""
-    for name in ("codec", "other"):
-        save_autoencoder(codec.model, tmp_path / name)
+    for name in ("autoencoder", "other"):
+        save_autoencoder(autoencoder.model, tmp_path / name)
         with torch.no_grad():
-            next(codec.model.parameters()).add_(0.1 if name == "codec" else -0.1)
-    made_by = load_codec(tmp_path / "codec", "channels").fingerprint()
+            next(autoencoder.model.parameters()).add_(0.1 if name == "autoencoder" else -0.1)
+    made_by = load_autoencoder(tmp_path / "autoencoder", "channels").fingerprint()
 
     def save(name="checkpoint", step=8, made_by=made_by):
         save_checkpoint(
@@ -530,21 +537,21 @@ def checkpoint(trained, codec, tmp_path):
 
 def test_generator_and_autoencoder_are_of_one_training(checkpoint, tmp_path):
     folder = checkpoint()
-    load_with_codec(folder, tmp_path / "codec", finished=True)
-    for codec, factor in (("other", None), ("codec", 0.5)):
+    load_with_autoencoder(folder, tmp_path / "autoencoder", finished=True)
+    for autoencoder, factor in (("other", None), ("autoencoder", 0.5)):
         with pytest.raises(DataError, match="trained on latents of another autoencoder") as caught:
-            load_with_codec(folder, tmp_path / codec, scaling_factor=factor)
+            load_with_autoencoder(folder, tmp_path / autoencoder, scaling_factor=factor)
         assert str(folder) in str(caught.value)
-        assert str(tmp_path / codec) in str(caught.value)
+        assert str(tmp_path / autoencoder) in str(caught.value)
     # Of a checkpoint that does not say so, as older ones, nothing is known.
-    load_with_codec(checkpoint("older", made_by=None), tmp_path / "other")
+    load_with_autoencoder(checkpoint("older", made_by=None), tmp_path / "other")
 
 
 def test_an_earlier_slice_is_not_taken_for_the_last(checkpoint, tmp_path):
     folder = checkpoint(step=4)
     with pytest.raises(DataError, match=r"is of step 4, but its training ends at 8"):
-        load_with_codec(folder, tmp_path / "codec", finished=True)
-    assert load_with_codec(folder, tmp_path / "codec")[0].step == 4
+        load_with_autoencoder(folder, tmp_path / "autoencoder", finished=True)
+    assert load_with_autoencoder(folder, tmp_path / "autoencoder")[0].step == 4
 
 
 def test_manifests(make_manifest):

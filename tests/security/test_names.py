@@ -40,7 +40,7 @@ def tiny():
 
 @pytest.mark.parametrize("name", [*SHELL, *PATHS, *OTHERS, "", "a\n", "a\0", "x" * 65])
 @pytest.mark.parametrize(
-    "part", ["datasets", "splits", "codecs", "encoders", "morphology", "experiments"]
+    "part", ["datasets", "splits", "autoencoders", "encoders", "morphology", "experiments"]
 )
 def test_what_becomes_a_folder_is_a_plain_name(tiny, part, name):
     first = next(iter(tiny[part]))

@@ -20,7 +20,7 @@ SEEDS = {"cancelled": 0, "preempted": 1, "out of time": 2}
 REPORT = "results/report/index.html"
 CHECKPOINT = "results/experiments/tiny/training/seed-{}/slice-0".format
 # One thread: more would round their sums otherwise than the training they are compared with.
-SMALL = ["--set-threads", *(f"{rule}=1" for rule in ("train", "sample", "train_codec"))]
+SMALL = ["--set-threads", *(f"{rule}=1" for rule in ("train", "sample", "train_autoencoder"))]
 # Minutes, of which most are waiting; more where other work is on the machine.
 pytestmark = pytest.mark.timeout(2400)
 
@@ -66,7 +66,7 @@ def train_alone(workflow):
     """The same trainings outside of SLURM, left alone, from the same latents."""
     folder = workflow.folder.with_name(workflow.folder.name + "-alone")
     folder.mkdir()
-    for part in ("datasets", "splits", "codecs"):
+    for part in ("datasets", "splits", "autoencoders"):
         shutil.copytree(workflow.folder / "results" / part, folder / "results" / part)
     shutil.copytree(workflow.folder / ".snakemake/metadata", folder / ".snakemake/metadata")
     targets = map(CHECKPOINT, SEEDS.values())
@@ -146,7 +146,7 @@ def test_slurm_whole_workflow_ends_with_its_report(ended):
 def test_slurm_jobs_with_a_gpu_are_on_the_nodes_that_have_one(ended):
     assert {job["Partition"] for job in ended.jobs("sample")} == {"gpu"}
     assert {job["NodeList"] for job in ended.jobs("sample")} <= {"n3", "n4"}
-    assert {job["Partition"] for job in ended.jobs("train_codec")} == {"gpu"}
+    assert {job["Partition"] for job in ended.jobs("train_autoencoder")} == {"gpu"}
     for training in ended.held.values():
         assert training.variable("CUDA_VISIBLE_DEVICES") in ("0", "1")
         assert training.variable("SLURMD_NODENAME") in ("n3", "n4")

@@ -163,7 +163,7 @@ def test_a_checkpoint_knows_the_autoencoder_of_its_latents(
     for made_by in (None, "c" * 64):
         data = make_data(made_by=made_by)
         output = _run(make_settings(steps=1), data, vocabulary, tmp_path / str(made_by))
-        assert read_state(output).codec == made_by
+        assert read_state(output).autoencoder == made_by
 
 
 def test_slices_of_a_network_in_channels_last_format_change_nothing(

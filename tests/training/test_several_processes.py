@@ -94,7 +94,7 @@ class Training:
             "experiment": "several",
             "seed": 0,
             "image_mode": "channels",
-            "codec": "none",
+            "autoencoder": "none",
             "generator": {"kind": "sit", "architecture": "SiT-test/2"},
             "training": {
                 "steps": STEPS,

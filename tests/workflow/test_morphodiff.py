@@ -99,7 +99,7 @@ def test_exported_unet_is_sampled_from_as_others_checkpoints_are(pair, tmp_path)
     wanted.write_text("cell_type,perturbation,images\nepithelial,graded-low,2\n")
     arguments = [
         "generate", str(wanted), "--checkpoint", str(output), "--size", "64", "--steps", "2",
-        "--codec", str(pair.folder / "results/codecs/colour"),
+        "--autoencoder", str(pair.folder / "results/autoencoders/colour"),
         "--output", str(tmp_path / "made.zip"),
     ]  # fmt: skip
     without = runner.invoke(app, arguments)

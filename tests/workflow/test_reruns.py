@@ -18,7 +18,7 @@ PAGES = {"report"}
 PLACES = {
     "datasets": ["datasets", "screen"],
     "splits": ["splits", "screen"],
-    "codecs": ["codecs", "tiny"],
+    "autoencoders": ["autoencoders", "tiny"],
     "encoders": ["encoders", "judge"],
     "morphology": ["morphology", "cells"],
     **{
@@ -45,8 +45,8 @@ VALUES = {
     "splits.hold_out_to": "nowhere",
     "splits.duplicates": "list",
     "splits.single_well": "all-sides",
-    "codecs.block_out_channels": [8, 8, 8, 16],
-    "codecs.norm_num_groups": 2,
+    "autoencoders.block_out_channels": [8, 8, 8, 16],
+    "autoencoders.norm_num_groups": 2,
     "encoders.side": "train",
     "encoders.channel_dropout": 0.5,
     "morphology.side": "train",
@@ -101,7 +101,7 @@ VALUES = {
 # What names other parts, or is of a kind that the small workflow does not have.
 ELSEWHERE = re.compile(
     r"papers|licences|weights|conditions|comparisons|encoders\.aligner|paths\.(results|cache)|.*\.(source|licence|origin|kind|dataset|split|"
-    r"codec|image_mode|encoder|encoders|condition|trained_by|channels|nodes|shift|"
+    r"autoencoder|image_mode|encoder|encoders|condition|trained_by|channels|nodes|shift|"
     r"last_correction|one_set|guide|threads)$|generator\.alignment\.place"
 )
 

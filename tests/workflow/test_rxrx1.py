@@ -134,8 +134,8 @@ def test_missing_weights_stop_before_the_download(workflow_in, configuration):
             "licence": "CC BY-NC-SA 4.0",
         }
     }
-    configuration["codecs"] = {"pretrained": {"origin": "pretrained", "weights": "nowhere"}}
-    configuration["experiments"]["five-fields"]["codec"] = "pretrained"
+    configuration["autoencoders"] = {"pretrained": {"origin": "pretrained", "weights": "nowhere"}}
+    configuration["experiments"]["five-fields"]["autoencoder"] = "pretrained"
     workflow = workflow_in("weights", configuration)
     assert workflow.scheduled()["download_rxrx1"] == 1, "a dry run works without the weights"
     stopped = workflow.run(check=False)

@@ -11,7 +11,7 @@ from morphpipe.tables.metric_table import METRIC_SCHEMA
 
 EXPERIMENT = "results/experiments/tiny"
 SAMPLES = f"{EXPERIMENT}/samples/training-0_sampling-0/shard-0.zip"
-AUTOENCODER = "results/codecs/tiny"
+AUTOENCODER = "results/autoencoders/tiny"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_images_are_generated_shown_and_measured(call, tmp_path):
     wanted.write_text("cell_type,perturbation,images\nfibroblast,control,3\n")
     said = call(
         "generate", wanted, "--checkpoint", f"{EXPERIMENT}/training/seed-0/slice-1",
-        "--codec", AUTOENCODER, "--size", 64, "--steps", 2, "--output", made,
+        "--autoencoder", AUTOENCODER, "--size", 64, "--steps", 2, "--output", made,
     )  # fmt: skip
     assert said.startswith("3 images")
     assert set(read_fields(made).keys()["cell_type"]) == {"fibroblast"}

@@ -197,7 +197,7 @@ def test_changed_training_seed_keeps_data_and_encoders(left_alone, tiny):
         jobs = left_alone.scheduled()
     finally:
         left_alone.configure(tiny)
-    untouched = {"simulate", "split", "latents", "targets", "train_codec", "train_encoder"}
+    untouched = {"simulate", "split", "latents", "targets", "train_autoencoder", "train_encoder"}
     assert not untouched & set(jobs)
     assert jobs["train"] == 2
 

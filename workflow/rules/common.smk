@@ -29,7 +29,7 @@ except MorphpipeError as error:
 
 PLAN = Plan(CONFIGURATION)
 DATASETS, SPLITS = CONFIGURATION.datasets, CONFIGURATION.splits
-CODECS, ENCODERS = CONFIGURATION.codecs, CONFIGURATION.encoders
+AUTOENCODERS, ENCODERS = CONFIGURATION.autoencoders, CONFIGURATION.encoders
 EXPERIMENTS, COMPARISONS = CONFIGURATION.experiments, CONFIGURATION.comparisons
 MORPHOLOGY = CONFIGURATION.morphology
 RESULTS = CONFIGURATION.paths.results
@@ -49,7 +49,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(DATASETS),
     split=one_of(SPLITS),
-    codec=one_of(CODECS),
+    autoencoder=one_of(AUTOENCODERS),
     encoder=one_of(ENCODERS),
     experiment=one_of(EXPERIMENTS),
     comparison=one_of(COMPARISONS),

@@ -113,7 +113,9 @@ rule reconstruct:
     input:
         fields=lambda w: PLAN.fields(EXPERIMENTS[w.experiment].split),
         split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
-        codec=lambda w: PLAN.codec_record(EXPERIMENTS[w.experiment].codec),
+        autoencoder=lambda w: PLAN.autoencoder_record(
+            EXPERIMENTS[w.experiment].autoencoder
+        ),
     output:
         metrics=f"{RESULTS}/experiments/{{experiment}}/metrics/reconstruction.parquet",
     log:
@@ -129,8 +131,10 @@ rule reconstruct:
         gpu=1,
     params:
         reconstruction=lambda w: reconstruction_params(PLAN, w.experiment),
-        batch_size=lambda w, input: CODECS[EXPERIMENTS[w.experiment].codec].batch_size,
+        batch_size=lambda w, input: AUTOENCODERS[
+            EXPERIMENTS[w.experiment].autoencoder
+        ].batch_size,
     message:
-        "Evaluating {wildcards.experiment}: reconstruction by the codec"
+        "Evaluating {wildcards.experiment}: reconstruction by the autoencoder"
     script:
         "../scripts/reconstruct.py"

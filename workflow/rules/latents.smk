@@ -5,14 +5,14 @@ from morphpipe.config.experiments import TRANSFORMS
 rule latents:
     input:
         fields=lambda w: PLAN.shard_fields(w.dataset, w.shard),
-        codec=lambda w: PLAN.codec_record(w.codec),
+        autoencoder=lambda w: PLAN.autoencoder_record(w.autoencoder),
     output:
-        array=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
-        index=f"{RESULTS}/datasets/{{dataset}}/latents/{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
+        array=f"{RESULTS}/datasets/{{dataset}}/latents/{{autoencoder}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
+        index=f"{RESULTS}/datasets/{{dataset}}/latents/{{autoencoder}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
+        f"{LOGS}/latents/{{dataset}}_{{autoencoder}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/latents/{{dataset}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/latents/{{dataset}}_{{autoencoder}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
     priority: 10
     conda:
         "../envs/morphpipe.yaml"
@@ -23,8 +23,8 @@ rule latents:
         gpu=1,
     params:
         transforms=lambda w: TRANSFORMS[w.augmentation],
-        scaling_factor=lambda w: CODECS[w.codec].scaling_factor,
-        batch_size=lambda w, input: CODECS[w.codec].batch_size,
+        scaling_factor=lambda w: AUTOENCODERS[w.autoencoder].scaling_factor,
+        batch_size=lambda w, input: AUTOENCODERS[w.autoencoder].batch_size,
     message:
         "Caching latents of {wildcards.dataset}, shard {wildcards.shard}"
     script:
@@ -38,12 +38,12 @@ rule targets:
         moments=rules.latents.output.index,
         encoder=lambda w: PLAN.encoder_record(w.encoder),
     output:
-        array=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
-        index=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
+        array=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{autoencoder}}-{{mode}}-{{augmentation}}/shard-{{shard}}.npy",
+        index=f"{RESULTS}/datasets/{{dataset}}/targets/{{encoder}}-patch{{patch}}_{{autoencoder}}-{{mode}}-{{augmentation}}/shard-{{shard}}.parquet",
     log:
-        f"{LOGS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.log",
+        f"{LOGS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{autoencoder}}-{{mode}}-{{augmentation}}_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{codec}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/targets/{{dataset}}_{{encoder}}-patch{{patch}}_{{autoencoder}}-{{mode}}-{{augmentation}}_{{shard}}.tsv"
     priority: 10
     conda:
         "../envs/morphpipe.yaml"

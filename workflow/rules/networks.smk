@@ -1,19 +1,21 @@
 # Networks that the workflow trains itself on the data at hand.
-rule train_codec:
+rule train_autoencoder:
     input:
-        fields=lambda w: PLAN.fields(CODECS[w.codec].split),
-        split=lambda w: PLAN.split_table(CODECS[w.codec].split),
+        fields=lambda w: PLAN.fields(AUTOENCODERS[w.autoencoder].split),
+        split=lambda w: PLAN.split_table(AUTOENCODERS[w.autoencoder].split),
     output:
-        config=f"{RESULTS}/codecs/{{codec}}/config.json",
-        weights=f"{RESULTS}/codecs/{{codec}}/diffusion_pytorch_model.safetensors",
-        history=f"{RESULTS}/codecs/{{codec}}/history.csv",
-        record=f"{RESULTS}/codecs/{{codec}}/weights.json",
+        config=f"{RESULTS}/autoencoders/{{autoencoder}}/config.json",
+        weights=f"{RESULTS}/autoencoders/{{autoencoder}}/diffusion_pytorch_model.safetensors",
+        history=f"{RESULTS}/autoencoders/{{autoencoder}}/history.csv",
+        record=f"{RESULTS}/autoencoders/{{autoencoder}}/weights.json",
     log:
-        f"{LOGS}/train_codec/{{codec}}.log",
+        f"{LOGS}/train_autoencoder/{{autoencoder}}.log",
     benchmark:
-        f"{BENCHMARKS}/train_codec/{{codec}}.tsv"
+        f"{BENCHMARKS}/train_autoencoder/{{autoencoder}}.tsv"
     wildcard_constraints:
-        codec=one_of(n for n, c in CODECS.items() if c.trained_on is not None),
+        autoencoder=one_of(
+            n for n, c in AUTOENCODERS.items() if c.trained_on is not None
+        ),
     conda:
         "../envs/morphpipe.yaml"
     threads: 8
@@ -22,24 +24,24 @@ rule train_codec:
         runtime=growing(240),
         gpu=1,
     params:
-        codec=lambda w: plain(CODECS[w.codec]),
+        autoencoder=lambda w: plain(AUTOENCODERS[w.autoencoder]),
     message:
-        "Training the codec {wildcards.codec}"
+        "Training the autoencoder {wildcards.autoencoder}"
     script:
-        "../scripts/train_codec.py"
+        "../scripts/train_autoencoder.py"
 
 
 # In place of an autoencoder, where a generator sees pixels.
-rule pixel_codec:
+rule pixel_autoencoder:
     output:
-        config=f"{RESULTS}/codecs/{{codec}}/config.json",
-        record=f"{RESULTS}/codecs/{{codec}}/weights.json",
+        config=f"{RESULTS}/autoencoders/{{autoencoder}}/config.json",
+        record=f"{RESULTS}/autoencoders/{{autoencoder}}/weights.json",
     log:
-        f"{LOGS}/pixel_codec/{{codec}}.log",
+        f"{LOGS}/pixel_autoencoder/{{autoencoder}}.log",
     benchmark:
-        f"{BENCHMARKS}/pixel_codec/{{codec}}.tsv"
+        f"{BENCHMARKS}/pixel_autoencoder/{{autoencoder}}.tsv"
     wildcard_constraints:
-        codec=one_of(n for n, c in CODECS.items() if c.origin == "pixels"),
+        autoencoder=one_of(n for n, c in AUTOENCODERS.items() if c.origin == "pixels"),
     conda:
         "../envs/morphpipe.yaml"
     threads: 1
@@ -47,11 +49,11 @@ rule pixel_codec:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        patch=lambda w: CODECS[w.codec].patch,
+        patch=lambda w: AUTOENCODERS[w.autoencoder].patch,
     message:
-        "Pixels in place of a codec: {wildcards.codec}"
+        "Pixels in place of an autoencoder: {wildcards.autoencoder}"
     script:
-        "../scripts/pixel_codec.py"
+        "../scripts/pixel_autoencoder.py"
 
 
 rule train_encoder:

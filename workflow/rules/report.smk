@@ -9,7 +9,7 @@ rule report:
             [comparison_files(PLAN, name) for name in COMPARISONS]
         ),
         weights=PLAN.weights_records(),
-        codecs=PLAN.codec_histories(),
+        autoencoders=PLAN.autoencoder_histories(),
         encoders=PLAN.encoder_histories(),
         papers=chosen_items(PLAN),
     output:

@@ -8,7 +8,9 @@ rule sample:
         split=lambda w: PLAN.split_table(EXPERIMENTS[w.experiment].split),
         checkpoint=lambda w: PLAN.last_checkpoint(w.experiment, w.training_seed),
         guide=lambda w: PLAN.guide(w.experiment, w.training_seed),
-        codec=lambda w: PLAN.codec_record(EXPERIMENTS[w.experiment].codec),
+        autoencoder=lambda w: PLAN.autoencoder_record(
+            EXPERIMENTS[w.experiment].autoencoder
+        ),
         conditions=lambda w: PLAN.conditions(w.experiment),
         moments=lambda w: PLAN.start_latents(w.experiment),
     output:
@@ -27,10 +29,10 @@ rule sample:
     params:
         compared=lambda w: EXPERIMENTS[w.experiment].in_samples,
         settings=lambda w, input: sampling_settings(EXPERIMENTS[w.experiment]),
-        codec=lambda w, input: os.path.dirname(input.codec),
+        autoencoder=lambda w, input: os.path.dirname(input.autoencoder),
         scaling=lambda w: options(
             "--scaling-factor",
-            CODECS[EXPERIMENTS[w.experiment].codec].scaling_factor,
+            AUTOENCODERS[EXPERIMENTS[w.experiment].autoencoder].scaling_factor,
         ),
         conditions=lambda w, input: options("--conditions", input.conditions),
         guide=lambda w, input: options("--guide", input.guide),
@@ -40,7 +42,7 @@ rule sample:
         "Sampling {wildcards.experiment}, seeds {wildcards.training_seed} and {wildcards.sampling_seed}, shard {wildcards.shard}"
     shell:
         "exec morphpipe sample --settings {params.settings:q} --fields {input.fields:q}"
-        " --split {input.split:q} --checkpoint {input.checkpoint:q} --codec {params.codec:q}"
+        " --split {input.split:q} --checkpoint {input.checkpoint:q} --autoencoder {params.autoencoder:q}"
         " {params.scaling} {params.conditions} {params.guide} {params.moments}"
         " --sampling-seed {wildcards.sampling_seed} --shard {wildcards.shard}"
         " --work {params.work:q} --threads {threads} --output {output.archive:q} --log {log:q}"

@@ -6,7 +6,7 @@ from morphpipe.stages.job import start_job
 start_job(snakemake.log[0], snakemake.input, threads=snakemake.threads)
 cache_latents(
     snakemake.input.fields,
-    Path(snakemake.input.codec).parent,
+    Path(snakemake.input.autoencoder).parent,
     snakemake.output.array,
     mode=snakemake.wildcards.mode,
     **snakemake.params,

@@ -8,7 +8,7 @@ reconstruct(
     snakemake.params.reconstruction,
     snakemake.input.fields,
     snakemake.input.split,
-    Path(snakemake.input.codec).parent,
+    Path(snakemake.input.autoencoder).parent,
     snakemake.output.metrics,
     snakemake.params.batch_size,
 )

@@ -8,7 +8,7 @@ write(
     snakemake.params.configuration,
     snakemake.params.experiments,
     snakemake.params.comparisons,
-    {name: snakemake.input[name] for name in ("weights", "codecs", "encoders", "papers")},
+    {name: snakemake.input[name] for name in ("weights", "autoencoders", "encoders", "papers")},
     page=snakemake.output.single,
     folder=Path(snakemake.output.page).parent,
     benchmarks=snakemake.params.benchmarks,

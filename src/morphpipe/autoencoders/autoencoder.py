@@ -25,7 +25,7 @@ _CPU_PIXELS = 2**17
 
 
 @dataclass
-class Autoencoder:
+class KLAutoencoder:
     """A frozen autoencoder and the normalisation of its latents.
 
     Attributes
@@ -87,7 +87,7 @@ class Autoencoder:
                 f"of {factor}."
             )
         if self.mode == "rgb" and channels != 3:
-            raise DataError(f"An RGB codec takes three planes, the fields have {channels}.")
+            raise DataError(f"An RGB autoencoder takes three planes, the fields have {channels}.")
         return self.latent_channels(channels), height // factor, width // factor
 
     @torch.inference_mode()
@@ -111,7 +111,8 @@ class Autoencoder:
         """
         if images.dtype != torch.uint8:
             raise DataError(
-                f"The codec takes 8-bit images, not {images.dtype}: scale them to 0 to 255 first."
+                f"The autoencoder takes 8-bit images, not {images.dtype}: scale them to 0 to 255 "
+                "first."
             )
         number, channels, height, width = images.shape
         shape = self.latent_shape((channels, height, width))
@@ -174,13 +175,13 @@ class Autoencoder:
         return values.to(self.device, torch.float32)[None, :, None, None]
 
 
-def load_autoencoder(
+def load_kl_autoencoder(
     folder: str | Path,
     mode: ImageMode,
     *,
     scaling_factor: float | None = None,
     device: str | torch.device = "cpu",
-) -> Autoencoder:
+) -> KLAutoencoder:
     """Load an AutoencoderKL in diffusers' layout.
 
     It computes in float32, or in bfloat16 if the device supports it and the weights' configuration
@@ -192,7 +193,7 @@ def load_autoencoder(
         Folder with `config.json` and `diffusion_pytorch_model.safetensors`, or a pipeline's folder
         with these in `vae/`.
     mode
-        See `Autoencoder`.
+        See `KLAutoencoder`.
     scaling_factor
         Overrides the one in `config.json`.
     device
@@ -246,8 +247,8 @@ def load_autoencoder(
     half = not config["force_upcast"] and computes_bfloat16(torch.device(device))
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if scaling_factor is None and mean is not None and std is not None:
-        return Autoencoder(model, mode, torch.tensor(mean), torch.tensor(std), half)
+        return KLAutoencoder(model, mode, torch.tensor(mean), torch.tensor(std), half)
     factor = config.get("scaling_factor", 0.18215) if scaling_factor is None else scaling_factor
-    return Autoencoder(
+    return KLAutoencoder(
         model, mode, torch.zeros(channels), torch.full((channels,), 1 / factor), half
     )

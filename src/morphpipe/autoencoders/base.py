@@ -9,7 +9,7 @@ from morphpipe.config.base import ImageMode
 CONFIG = "config.json"
 
 
-class Codec(Protocol):
+class Autoencoder(Protocol):
     """From images to latents and back: a frozen autoencoder, or the pixels themselves."""
 
     @property

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.autoencoders.base import Codec
+from morphpipe.autoencoders.base import Autoencoder
 from morphpipe.config.base import ImageMode
 from morphpipe.imaging.dihedral import apply
 from morphpipe.imaging.rgb import to_rgb
@@ -19,10 +19,10 @@ from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.manifest import ChannelManifest
 
 
-def codec_input(
+def autoencoder_input(
     images: NDArray[np.uint8], manifest: ChannelManifest, mode: ImageMode
 ) -> NDArray[np.uint8]:
-    """Prepare fields [N, C, H, W] for a codec: all planes, or their RGB rendering."""
+    """Prepare fields [N, C, H, W] for an autoencoder: all planes, or their RGB rendering."""
     if mode == "channels":
         return images
     return np.ascontiguousarray(np.moveaxis(to_rgb(images, manifest.names, manifest.rgb), -1, 1))
@@ -30,7 +30,7 @@ def codec_input(
 
 def cache_moments(
     fields: FieldTable,
-    codec: Codec,
+    autoencoder: Autoencoder,
     path: str | Path,
     *,
     transforms: Sequence[int] = (0,),
@@ -42,8 +42,8 @@ def cache_moments(
     ----------
     fields
         The shard's rows.
-    codec
-        See `morphpipe.autoencoders.base.Codec`.
+    autoencoder
+        See `morphpipe.autoencoders.base.Autoencoder`.
     path
         Of the array shard, without suffix. Rows are float16 [2, C', h, w]: means and standard
         deviations, or [1, C', h, w]: pixels; field by field, and within a field transform by
@@ -56,14 +56,14 @@ def cache_moments(
     Raises
     ------
     DataError
-        If a field cannot be read or encoded, or has no RGB rendering for an RGB codec, see
+        If a field cannot be read or encoded, or has no RGB rendering for an RGB autoencoder, see
         `morphpipe.imaging.rgb.to_rgb`.
     """
     first = fields.table.slice(0, 1).to_pylist()[0]
-    channels = len(fields.manifest.channels) if codec.mode == "channels" else 3
-    shape = codec.latent_shape((channels, first["height"], first["width"]))
+    channels = len(fields.manifest.channels) if autoencoder.mode == "channels" else 3
+    shape = autoencoder.latent_shape((channels, first["height"], first["width"]))
     blank = np.zeros((1, channels, first["height"], first["width"]), np.uint8)
-    kinds = codec.moments(torch.from_numpy(blank)).shape[1]
+    kinds = autoencoder.moments(torch.from_numpy(blank)).shape[1]
     keys = [(field_id, transform) for field_id in fields.field_ids for transform in transforms]
 
     def rows() -> Iterator[NDArray[Any]]:
@@ -75,14 +75,21 @@ def cache_moments(
                 unit="batch",
                 mininterval=5,
             ):
-                planes = codec_input(images, fields.manifest, codec.mode)
+                planes = autoencoder_input(images, fields.manifest, autoencoder.mode)
                 turned = [
-                    codec.moments(torch.from_numpy(np.ascontiguousarray(apply(planes, transform))))
+                    autoencoder.moments(
+                        torch.from_numpy(np.ascontiguousarray(apply(planes, transform)))
+                    )
                     for transform in transforms
                 ]
                 # [n, transforms, 2, C', h, w] in the order of the keys
                 yield torch.stack(turned, dim=1).flatten(0, 1).to(torch.float16).cpu().numpy()
 
     write_shard(
-        path, keys, rows(), shape=(kinds, *shape), dtype=np.float16, made_by=codec.fingerprint()
+        path,
+        keys,
+        rows(),
+        shape=(kinds, *shape),
+        dtype=np.float16,
+        made_by=autoencoder.fingerprint(),
     )

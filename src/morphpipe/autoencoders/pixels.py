@@ -20,7 +20,7 @@ CLASS = "Pixels"
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels scaled to [-1, 1], a square of them in each place: an exact codec.
+    """Pixels scaled to [-1, 1], a square of them in each place: an exact autoencoder.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Pixels:
         if height % self.patch or width % self.patch:
             raise DataError(
                 f"Fields of {height}x{width} pixels cannot be cut into patches of {self.patch}: "
-                "choose another `patch` of the codec."
+                "choose another `patch` of the autoencoder."
             )
         if self.mode == "rgb" and channels != 3:
             raise DataError(f"RGB images have three planes, the fields have {channels}.")
@@ -85,7 +85,7 @@ class Pixels:
 
 
 def save_pixels(folder: str | Path, patch: int) -> None:
-    """Write the folder that `morphpipe.autoencoders.load.load_codec` reads."""
+    """Write the folder that `morphpipe.autoencoders.load.load_autoencoder` reads."""
     folder = Path(folder)
     write_json({"_class_name": CLASS, "patch": patch}, folder / CONFIG)
     record_files(folder, [CONFIG])

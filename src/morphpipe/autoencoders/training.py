@@ -17,7 +17,7 @@ from tqdm import trange
 
 from morphpipe.autoencoders.autoencoder import to_unit_range
 from morphpipe.config.base import ImageMode
-from morphpipe.config.networks import TrainedCodec
+from morphpipe.config.networks import TrainedAutoencoder
 from morphpipe.core.devices import computes_bfloat16
 from morphpipe.core.errors import DataError, TrainingError
 from morphpipe.core.storage import atomic_path
@@ -28,7 +28,7 @@ ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 
 
 @dataclass
-class CodecTraining:
+class AutoencoderTraining:
     """A trained autoencoder with its history.
 
     Attributes
@@ -127,20 +127,20 @@ def _planes(images: torch.Tensor, mode: ImageMode) -> torch.Tensor:
     """Single planes [N, 1, H, W] of images [n, 3, H, W]: their means, or red, green and blue."""
     if mode == "rgb":
         return images.flatten(0, 1).unsqueeze(1)
-    return images.mean(dim=1, keepdim=True)  # as in `Codec.decode`
+    return images.mean(dim=1, keepdim=True)  # as in `Autoencoder.decode`
 
 
 def _edges(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return images.diff(dim=-2), images.diff(dim=-1)
 
 
-def train_autoencoder(
+def fit_autoencoder(
     images: NDArray[np.uint8],
-    settings: TrainedCodec,
+    settings: TrainedAutoencoder,
     *,
     device: str | torch.device = "cpu",
     report: Callable[[dict[str, float]], None] | None = None,
-) -> CodecTraining:
+) -> AutoencoderTraining:
     """Train an AutoencoderKL on single planes (stacked three times) or RGB images.
 
     The loss is the squared error, the squared error of the image gradients times
@@ -168,15 +168,15 @@ def train_autoencoder(
     """
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise DataError(
-            f"The codec is trained on 8-bit fields [N, C, H, W], not on {images.dtype} of shape "
-            f"{list(images.shape)}."
+            f"The autoencoder is trained on 8-bit fields [N, C, H, W], not on {images.dtype} of "
+            f"shape {list(images.shape)}."
         )
     if settings.image_mode == "rgb" and images.shape[1] != 3:
         raise DataError(f"RGB images have three planes, these have {images.shape[1]}.")
     size, factor = settings.crop, settings.downsampling
     if size > min(images.shape[2:]) or size % factor:
         raise DataError(
-            f"The codec's crop of {size} pixels must fit into the fields "
+            f"The autoencoder's crop of {size} pixels must fit into the fields "
             f"({images.shape[2]}x{images.shape[3]}) and be a multiple of {factor}."
         )
     draw = _rgb_crops if settings.image_mode == "rgb" else _crops
@@ -203,9 +203,9 @@ def train_autoencoder(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _rate(step, settings.steps)
     )
-    training = CodecTraining(model)
+    training = AutoencoderTraining(model)
     half = computes_bfloat16(place)
-    progress = trange(settings.steps, desc="codec", unit="step", mininterval=5)
+    progress = trange(settings.steps, desc="autoencoder", unit="step", mininterval=5)
     for step in progress:
         target = draw(images, random, settings.batch_size, size).to(device)
         target = target.contiguous(memory_format=layout)
@@ -232,7 +232,8 @@ def train_autoencoder(
             entry = {"step": step, "loss": loss.item(), "mse": mse.item(), "kl": kl.item()}
             if not np.isfinite(entry["loss"]):
                 raise TrainingError(
-                    f"The codec's loss is {entry['loss']} at step {step}: lower its learning_rate."
+                    f"The autoencoder's loss is {entry['loss']} at step {step}: lower its "
+                    "learning_rate."
                 )
             training.history.append(entry)
             progress.set_postfix(mse=f"{entry['mse']:.4f}")

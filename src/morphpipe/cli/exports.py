@@ -53,7 +53,7 @@ def export(
     ```
     morphpipe export images.zip --output plate.zarr
     morphpipe export results/experiments/morphodiff/training/seed-0/slice-3 --output morphodiff
-    morphpipe export results/codec/codecs/simulated --output my-autoencoder
+    morphpipe export results/autoencoder/autoencoders/simulated --output my-autoencoder
     ```
     """
     if source.suffix in (".zip", ".parquet"):
@@ -68,11 +68,11 @@ def export(
         generator = load_generator(source, read_state(source).latent_shape)
         generator.network.save_diffusers(output)
     elif (source / "config.json").is_file():
-        from morphpipe.autoencoders.autoencoder import load_autoencoder
+        from morphpipe.autoencoders.autoencoder import load_kl_autoencoder
         from morphpipe.autoencoders.training import save_autoencoder
         from morphpipe.core.storage import sha256_of_file
 
-        save_autoencoder(load_autoencoder(source, "channels").model, output, half=True)
+        save_autoencoder(load_kl_autoencoder(source, "channels").model, output, half=True)
         for file in sorted(output.iterdir()):
             print(sha256_of_file(file), file.name)
     else:

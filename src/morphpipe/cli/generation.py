@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import (
+    AutoencoderFolder,
     Checkpoint,
-    CodecFolder,
     Guide,
     ScalingFactor,
     Threads,
@@ -27,7 +27,7 @@ def generate(
         ),
     ],
     checkpoint: Checkpoint,
-    codec: CodecFolder,
+    autoencoder: AutoencoderFolder,
     output: Annotated[Path, new("Image archive (.zip) to write.")] = Path("generated.zip"),
     size: Annotated[
         int | None,
@@ -71,7 +71,7 @@ def generate(
 
     ```
     morphpipe generate conditions.csv --checkpoint checkpoint \
-        --codec weights/simulated-codec --output generated.zip
+        --autoencoder weights/simulated-autoencoder --output generated.zip
     ```
 
     MorphoDiff's released checkpoints, and any U-Net in diffusers' layout, are sampled from as
@@ -84,7 +84,7 @@ def generate(
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import manifest_without_data
-    from morphpipe.sampling.load import load_guide, load_with_codec
+    from morphpipe.sampling.load import load_guide, load_with_autoencoder
     from morphpipe.sampling.plan import read_cell_types, read_conditions
     from morphpipe.sampling.released import is_released, load_released
 
@@ -115,15 +115,15 @@ def generate(
             )
         generator, decoder = load_released(
             checkpoint,
-            codec,
+            autoencoder,
             table,
             read_cell_types(conditions),
             side or (512, 512),
             scaling_factor=scaling_factor,
         )
     else:
-        generator, decoder = load_with_codec(
-            checkpoint, codec, side, scaling_factor=scaling_factor, conditions=table
+        generator, decoder = load_with_autoencoder(
+            checkpoint, autoencoder, side, scaling_factor=scaling_factor, conditions=table
         )
     plan = read_conditions(conditions, generator.vocabulary, generator.conditions)
     run(

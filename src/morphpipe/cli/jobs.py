@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from morphpipe.cli.options import (
+    AutoencoderFolder,
     Checkpoint,
-    CodecFolder,
     Conditions,
     Fields,
     Guide,
@@ -115,7 +115,7 @@ def sample(
     fields: Fields,
     split: Split,
     checkpoint: Checkpoint,
-    codec: CodecFolder,
+    autoencoder: AutoencoderFolder,
     output: Annotated[Path, new("Image archive (.zip) to write.")],
     work: Annotated[
         Path | None,
@@ -144,7 +144,7 @@ def sample(
 
     ```
     morphpipe sample --settings settings.json --fields fields.parquet --split split.parquet \
-        --checkpoint checkpoint --codec weights/simulated-codec --output samples.zip
+        --checkpoint checkpoint --autoencoder weights/simulated-autoencoder --output samples.zip
     ```
     """
     if work is None:
@@ -163,7 +163,7 @@ def sample(
         fields,
         split,
         checkpoint,
-        codec,
+        autoencoder,
         output,
         work=work,
         sampling_seed=sampling_seed,

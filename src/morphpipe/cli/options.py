@@ -21,7 +21,7 @@ CONFIG = Path("config/config.yaml")
 Config = Annotated[Path, typer.Option(help="Configuration file (YAML).")]
 Fields = Annotated[Path, typer.Option(help="Field table (.parquet) or image archive (.zip).")]
 Split = Annotated[Path, typer.Option(help="Split table (.parquet) of the workflow.")]
-CodecFolder = Annotated[
+AutoencoderFolder = Annotated[
     Path,
     typer.Option(help="Folder of an AutoencoderKL in diffusers' layout."),
 ]
@@ -34,7 +34,8 @@ Conditions = Annotated[
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
 ScalingFactor = Annotated[
-    float | None, typer.Option(help="Of the latents; default: what the codec's config.json says.")
+    float | None,
+    typer.Option(help="Of the latents; default: what the autoencoder's config.json says."),
 ]
 Guide = Annotated[
     Path | None,

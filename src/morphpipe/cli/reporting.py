@@ -115,7 +115,7 @@ def report(
     }
     files = {
         "weights": plan.weights_records(),
-        "codecs": plan.codec_histories(),
+        "autoencoders": plan.autoencoder_histories(),
         "encoders": plan.encoder_histories(),
     }
     _require(flatten([shown, comparisons, files]), config)

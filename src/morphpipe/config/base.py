@@ -36,7 +36,7 @@ LocalPath = Annotated[str, AfterValidator(_local_path)]
 """A file or folder of this machine; `~` stands for the home folder."""
 
 ImageMode = Literal["channels", "rgb"]
-"""Each channel through the codec, or one RGB image."""
+"""Each channel through the autoencoder, or one RGB image."""
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

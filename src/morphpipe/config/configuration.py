@@ -12,7 +12,7 @@ from morphpipe.config.datasets import Dataset
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.messages import faults
 from morphpipe.config.morphology import Morphology, check_morphology
-from morphpipe.config.networks import Codec, Encoder
+from morphpipe.config.networks import Autoencoder, Encoder
 from morphpipe.config.papers import Papers, check_papers, without_left_out
 from morphpipe.config.shared_trainings import check_shared_trainings
 from morphpipe.config.splits import Split
@@ -60,7 +60,7 @@ class Configuration(Model):
     weights: dict[Name, Weights] = Field(default_factory=dict)
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
-    codecs: dict[Name, Codec]
+    autoencoders: dict[Name, Autoencoder]
     encoders: dict[Name, Encoder]
     conditions: dict[Name, Condition] = Field(default_factory=dict)
     morphology: dict[Name, Morphology] = Field(default_factory=dict)
@@ -102,11 +102,11 @@ class Configuration(Model):
         uses: list[tuple[str, str, str]] = []
         for name, split in self.splits.items():
             uses.append((f"splits.{name}.dataset", "datasets", split.dataset))
-        for name, codec in self.codecs.items():
-            if codec.weights_name is not None:
-                uses.append((f"codecs.{name}.weights", "weights", codec.weights_name))
-            if codec.trained_on is not None:
-                uses.append((f"codecs.{name}.split", "splits", codec.trained_on))
+        for name, autoencoder in self.autoencoders.items():
+            if autoencoder.weights_name is not None:
+                uses.append((f"autoencoders.{name}.weights", "weights", autoencoder.weights_name))
+            if autoencoder.trained_on is not None:
+                uses.append((f"autoencoders.{name}.split", "splits", autoencoder.trained_on))
         for name, encoder in self.encoders.items():
             if encoder.kind == "resnet18":
                 uses.append((f"encoders.{name}.split", "splits", encoder.split))
@@ -115,7 +115,7 @@ class Configuration(Model):
         for name, experiment in self.experiments.items():
             place = f"experiments.{name}"
             uses.append((f"{place}.split", "splits", experiment.split))
-            uses.append((f"{place}.codec", "codecs", experiment.codec))
+            uses.append((f"{place}.autoencoder", "autoencoders", experiment.autoencoder))
             generator = experiment.generator
             if generator.condition is not None:
                 uses.append((f"{place}.generator.condition", "conditions", generator.condition))
@@ -158,8 +158,8 @@ class Configuration(Model):
     def _sides(self) -> "Configuration":
         """Every side of a split that is used has to have a fraction."""
         uses = [
-            (f"codecs.{n}.split", c.trained_on, "train")
-            for n, c in self.codecs.items()
+            (f"autoencoders.{n}.split", c.trained_on, "train")
+            for n, c in self.autoencoders.items()
             if c.trained_on is not None
         ]
         uses += [
@@ -228,12 +228,12 @@ class Configuration(Model):
             fault = experiment.generator.fault()
             if fault is not None:
                 raise ValueError(f"experiments.{name}.generator.{fault}")
-            codec = self.codecs[experiment.codec]
-            if codec.origin == "trained" and codec.image_mode != experiment.image_mode:
+            autoencoder = self.autoencoders[experiment.autoencoder]
+            if autoencoder.origin == "trained" and autoencoder.image_mode != experiment.image_mode:
                 raise ValueError(
                     f"experiments.{name}.image_mode is {experiment.image_mode!r}, but "
-                    f"codecs.{experiment.codec} is trained on {codec.image_mode!r} "
-                    "(its image_mode): give them the same"
+                    f"autoencoders.{experiment.autoencoder} is trained on "
+                    f"{autoencoder.image_mode!r} (its image_mode): give them the same"
                 )
             source = self.datasets[self.splits[experiment.split].dataset]
             if (
@@ -282,9 +282,9 @@ class Configuration(Model):
         splits = set()
         for experiment in self.experiments.values():
             splits.add(experiment.split)
-            codec = self.codecs[experiment.codec]
-            if codec.trained_on is not None:
-                splits.add(codec.trained_on)
+            autoencoder = self.autoencoders[experiment.autoencoder]
+            if autoencoder.trained_on is not None:
+                splits.add(autoencoder.trained_on)
             encoders = list(experiment.evaluation.encoders)
             if experiment.generator.alignment is not None:
                 encoders.append(experiment.generator.alignment.encoder)
@@ -309,9 +309,9 @@ class Configuration(Model):
         """Names of the pretrained weights that an experiment needs."""
         settings = self.experiments[experiment]
         used = set()
-        codec = self.codecs[settings.codec]
-        if codec.weights_name is not None:
-            used.add(codec.weights_name)
+        autoencoder = self.autoencoders[settings.autoencoder]
+        if autoencoder.weights_name is not None:
+            used.add(autoencoder.weights_name)
         generator = settings.generator
         encoders = list(settings.evaluation.encoders)
         if generator.alignment is not None:

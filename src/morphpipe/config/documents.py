@@ -22,7 +22,7 @@ _WIDTH = 100
 _HEADER = """\
 # Every key of the configuration, with its default. Made from the models of morphpipe.config by
 # `python -m morphpipe.config.documents`; do not edit. REQUIRED marks what has no default. Under
-# `weights`, `datasets`, `splits`, `codecs`, `encoders`, `conditions`, `morphology`,
+# `weights`, `datasets`, `splits`, `autoencoders`, `encoders`, `conditions`, `morphology`,
 # `experiments` and `comparisons` stand any number of entries by names of your own; here one of
 # each kind, named <kind>.
 """

@@ -203,7 +203,7 @@ class Evaluation(Model):
         5, description="Classes of cell count within which fields are matched."
     )
     reconstruction_fields: PositiveInt = Field(
-        200, description="Held-out fields that go through the codec and back."
+        200, description="Held-out fields that go through the autoencoder and back."
     )
     bootstrap: PositiveInt = Field(
         200, description="Bootstrap replicates over wells, for `memorisation`."
@@ -233,9 +233,9 @@ class Experiment(Model):
 
     split: Name = Field(description="One of `splits`; it names the dataset.")
     image_mode: ImageMode = Field(
-        "channels", description="Each channel through the codec, or one RGB image."
+        "channels", description="Each channel through the autoencoder, or one RGB image."
     )
-    codec: Name = Field(description="One of `codecs`.")
+    autoencoder: Name = Field(description="One of `autoencoders`.")
     generator: Generator = Field(default_factory=lambda: SiT(kind="sit"))
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)

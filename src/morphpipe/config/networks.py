@@ -1,4 +1,4 @@
-"""Codecs (images to latents) and encoders (images to features)."""
+"""Autoencoders (images to latents) and encoders (images to features)."""
 
 from typing import Annotated, Literal
 
@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 
 
-class _Codec(Model):
-    """What the settings of all codecs answer."""
+class _Autoencoder(Model):
+    """What the settings of all autoencoders answer."""
 
     @property
     def trained_on(self) -> str | None:
@@ -21,7 +21,7 @@ class _Codec(Model):
         return None
 
 
-class PretrainedCodec(_Codec):
+class PretrainedAutoencoder(_Autoencoder):
     """An AutoencoderKL with declared weights."""
 
     origin: Literal["pretrained"]
@@ -44,11 +44,11 @@ class PretrainedCodec(_Codec):
         return None
 
 
-class TrainedCodec(_Codec):
+class TrainedAutoencoder(_Autoencoder):
     """A small AutoencoderKL that the workflow trains itself on the data at hand."""
 
     origin: Literal["trained"]
-    split: Name = Field(description="One of `splits`; the codec sees its `train` fields.")
+    split: Name = Field(description="One of `splits`; the autoencoder sees its `train` fields.")
     image_mode: ImageMode = Field(
         "channels",
         description="What it learns to encode: single planes, or the RGB rendering of fields.",
@@ -80,7 +80,7 @@ class TrainedCodec(_Codec):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _has_room_for_texture(self) -> "TrainedCodec":
+    def _has_room_for_texture(self) -> "TrainedAutoencoder":
         if self.texture_weight and self.crop < 12:
             raise ValueError("texture_weight needs a crop of at least 12 pixels")
         return self
@@ -101,7 +101,7 @@ class TrainedCodec(_Codec):
         return int(2 ** (len(self.block_out_channels) - 1))
 
 
-class PixelCodec(_Codec):
+class PixelAutoencoder(_Autoencoder):
     """No autoencoder: generators see the pixels themselves."""
 
     origin: Literal["pixels"]
@@ -123,7 +123,9 @@ class PixelCodec(_Codec):
         return self.patch
 
 
-Codec = Annotated[PretrainedCodec | TrainedCodec | PixelCodec, Field(discriminator="origin")]
+Autoencoder = Annotated[
+    PretrainedAutoencoder | TrainedAutoencoder | PixelAutoencoder, Field(discriminator="origin")
+]
 
 
 class OpenPhenomEncoder(Model):

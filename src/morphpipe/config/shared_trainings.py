@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from morphpipe.config.experiments import Experiment
 
 # What has to be the same, so that what is said of the training is true of both.
-_SHARED = ("image_mode", "codec", "generator", "training", "fidelity")
+_SHARED = ("image_mode", "autoencoder", "generator", "training", "fidelity")
 
 
 def check_shared_trainings(experiments: Mapping[str, Experiment]) -> None:

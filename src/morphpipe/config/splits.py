@@ -25,8 +25,9 @@ class Split(Model):
     fractions: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.5, "encoder": 0.25, "test": 0.25},
         description="Share of the wells of every condition: `train` for the generator and the "
-        "codec, `encoder` for feature encoders that the workflow trains, `test` for evaluation "
-        "(may be left out where something is held out, which is then all that is tested on).",
+        "autoencoder, `encoder` for feature encoders that the workflow trains, `test` for "
+        "evaluation (may be left out where something is held out, which is then all that is tested "
+        "on).",
     )
     seed: Seed = 0
     hold_out: list[dict[str, str | list[str]]] = Field(

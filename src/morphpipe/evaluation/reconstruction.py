@@ -1,6 +1,6 @@
-"""Reconstruction error of a codec, by channel and as RGB (MorphGen, table 5).
+"""Reconstruction error of an autoencoder, by channel and as RGB (MorphGen, table 5).
 
-No generator can show what its codec cannot.
+No generator can show what its autoencoder cannot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from morphpipe.autoencoders.base import Codec
-from morphpipe.autoencoders.latents import codec_input
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.base import Autoencoder
+from morphpipe.autoencoders.latents import autoencoder_input
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.config.base import ImageMode
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import DataError
@@ -49,30 +49,30 @@ def mean_squared_errors(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8
     return np.asarray(errors)
 
 
-def _and_back(codec: Codec, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    moments = codec.moments(torch.from_numpy(np.ascontiguousarray(images)))
-    return codec.decode(moments[:, 0], images.shape[1]).numpy()
+def _and_back(autoencoder: Autoencoder, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    moments = autoencoder.moments(torch.from_numpy(np.ascontiguousarray(images)))
+    return autoencoder.decode(moments[:, 0], images.shape[1]).numpy()
 
 
 def reconstruction_rows(
     fields: FieldTable,
-    codecs: Sequence[Codec],
+    autoencoders: Sequence[Autoencoder],
     *,
-    codec: str,
+    autoencoder: str,
     context: Mapping[str, Any],
     fields_at_most: int,
     batch_size: int,
     seed: int,
 ) -> Rows:
-    """Measure the error of encoding and decoding images with a codec.
+    """Measure the error of encoding and decoding images with an autoencoder.
 
     Parameters
     ----------
     fields
         Real held-out fields.
-    codecs
-        The codec in the modes to measure: ``channels``, ``rgb``, or both.
-    codec
+    autoencoders
+        The autoencoder in the modes to measure: ``channels``, ``rgb``, or both.
+    autoencoder
         Its name, for the column extractor.
     fields_at_most
         Maximum number of fields, drawn at random.
@@ -97,11 +97,11 @@ def reconstruction_rows(
         raise DataError("a reconstruction needs at least one held-out field")
     chosen = thinned(ids, np.zeros(len(ids)), fields_at_most, seed)
     fields = fields.take(np.flatnonzero(chosen))
-    errors, reasons = _errors(fields, codecs, batch_size)
+    errors, reasons = _errors(fields, autoencoders, batch_size)
     keys = fields.keys()
     wells = well_index(keys)
     cell_types = keys["cell_type"].to_numpy()
-    columns = {**context, "extractor": codec, "metric": "mse", "comparison": COMPARISON}
+    columns = {**context, "extractor": autoencoder, "metric": "mse", "comparison": COMPARISON}
     rows: Rows = [
         metric_row(**columns, view=view, cell_type="all", settings={"reason": reason})
         for view, reason in reasons.items()
@@ -150,40 +150,40 @@ def measure_reconstruction(
     experiment: str,
     dataset: str,
     generator: str,
-    codec: str,
+    autoencoder: str,
     image_mode: ImageMode,
     scaling_factor: float | None,
     fields_at_most: int,
     batch_size: int,
     seed: int,
 ) -> Rows:
-    """Measure the reconstruction of an experiment's held-out fields by its codec.
+    """Measure the reconstruction of an experiment's held-out fields by its autoencoder.
 
     Parameters
     ----------
     fields, split
         Field table and split table.
     folder
-        Folder of the codec.
-    experiment, dataset, generator, codec
+        Folder of the autoencoder.
+    experiment, dataset, generator, autoencoder
         Names for the table.
     image_mode
         Image mode of the experiment. For channels all three variants of MorphGen's table 5 are
         measured.
     scaling_factor
-        See `morphpipe.autoencoders.load.load_codec`.
+        See `morphpipe.autoencoders.load.load_autoencoder`.
     fields_at_most, batch_size, seed
         See `reconstruction_rows`.
     """
     modes: tuple[ImageMode, ...] = ("channels", "rgb") if image_mode == "channels" else ("rgb",)
-    codecs = [
-        load_codec(folder, mode, scaling_factor=scaling_factor, device=best_device())
+    autoencoders = [
+        load_autoencoder(folder, mode, scaling_factor=scaling_factor, device=best_device())
         for mode in modes
     ]
     return reconstruction_rows(
         select_side(read_fields(fields), split, "test"),
-        codecs,
-        codec=codec,
+        autoencoders,
+        autoencoder=autoencoder,
         context={"experiment": experiment, "dataset": dataset, "generator": generator},
         fields_at_most=fields_at_most,
         batch_size=batch_size,
@@ -192,7 +192,7 @@ def measure_reconstruction(
 
 
 def _errors(
-    fields: FieldTable, codecs: Sequence[Codec], batch_size: int
+    fields: FieldTable, autoencoders: Sequence[Autoencoder], batch_size: int
 ) -> tuple[dict[str, npt.NDArray], dict[str, str]]:
     found: dict[str, list[npt.NDArray]] = {}
     reasons: dict[str, str] = {}
@@ -209,22 +209,22 @@ def _errors(
             mininterval=5,
         ):
             try:
-                rendered = codec_input(images, fields.manifest, "rgb")
+                rendered = autoencoder_input(images, fields.manifest, "rgb")
             except DataError as error:
                 rendered, reasons = None, {"rgb": str(error), "channels-to-rgb": str(error)}
-            for codec in codecs:
-                if codec.mode == "rgb":
+            for autoencoder in autoencoders:
+                if autoencoder.mode == "rgb":
                     if rendered is not None:
-                        add("rgb", _and_back(codec, rendered), rendered)
+                        add("rgb", _and_back(autoencoder, rendered), rendered)
                     continue
-                planes = _and_back(codec, images)
+                planes = _and_back(autoencoder, images)
                 add("channels", planes, images)
                 for place, name in enumerate(fields.manifest.names):
                     add(name, planes[:, place], images[:, place])
                 if rendered is not None:
-                    again = codec_input(planes, fields.manifest, "rgb")
+                    again = autoencoder_input(planes, fields.manifest, "rgb")
                     add("channels-to-rgb", again, rendered)
-    measured = {codec.mode for codec in codecs}
+    measured = {autoencoder.mode for autoencoder in autoencoders}
     if "rgb" not in measured:
         reasons.pop("rgb", None)
     if "channels" not in measured:

@@ -75,7 +75,7 @@ class SiT(FlowNetwork):
             raise ConfigError(
                 f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be split into "
                 f"patches of {patch}x{patch}: choose an image size that is a multiple of the "
-                "codec's reduction times the patch."
+                "autoencoder's reduction times the patch."
             )
         if alignment_width is not None:
             alignment_depth = 8 if alignment_depth is None else alignment_depth

@@ -12,7 +12,7 @@ from rich.table import Table
 from morphpipe.config.configuration import Configuration
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.morphology import Morphology
-from morphpipe.config.networks import Codec
+from morphpipe.config.networks import Autoencoder
 from morphpipe.config.sampling import Sampling
 from morphpipe.config.sit_presets import token_stride
 from morphpipe.core.errors import WeightsError
@@ -29,9 +29,9 @@ _CPU_RATE = 5e10
 # Seconds until a job that imports torch and diffusers does its work.
 _START = 8
 # Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
-# through the small codec that the workflow trains.
+# through the small autoencoder that the workflow trains.
 _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
-_SMALL_CODEC = 4e4
+_SMALL_AUTOENCODER = 4e4
 # Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
 _RESNET18 = 3.6e9
 # Of a token in half precision: 384 numbers of OpenPhenom; 256 of ResNet-18, which counts as less.
@@ -105,18 +105,24 @@ def estimate_run(configuration: Configuration) -> Estimate:
 
 
 def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None:
-    """Codecs and encoders that the workflow trains itself; a step is three forward passes."""
-    codecs = {experiment.codec for experiment in _used(configuration)}
+    """Autoencoders and encoders that the workflow trains itself; a step is three forward passes."""
+    autoencoders = {experiment.autoencoder for experiment in _used(configuration)}
     encoders = {name for e in _used(configuration) for name in e.evaluation.encoders}
     encoders |= {
         e.generator.alignment.encoder for e in _used(configuration) if e.generator.alignment
     }
-    for name in sorted(codecs):
-        codec = configuration.codecs[name]
-        if codec.origin == "trained":
+    for name in sorted(autoencoders):
+        autoencoder = configuration.autoencoders[name]
+        if autoencoder.origin == "trained":
             # Encoder and decoder, the latter of twice the operations.
-            work = codec.steps * codec.batch_size * 9 * _SMALL_CODEC * codec.crop**2
-            estimate.stages.append((f"codec {name}: train", 1, work, 4e6))
+            work = (
+                autoencoder.steps
+                * autoencoder.batch_size
+                * 9
+                * _SMALL_AUTOENCODER
+                * autoencoder.crop**2
+            )
+            estimate.stages.append((f"autoencoder {name}: train", 1, work, 4e6))
     for name in sorted(encoders):
         encoder = configuration.encoders[name]
         if encoder.kind == "resnet18":
@@ -131,13 +137,15 @@ def _used(configuration: Configuration) -> list[Experiment]:
     return list(configuration.experiments.values())
 
 
-def _latent_shape(configuration: Configuration, codec: Codec, size: int) -> tuple[int, int]:
+def _latent_shape(
+    configuration: Configuration, autoencoder: Autoencoder, size: int
+) -> tuple[int, int]:
     """Channels, and height or width, of the latent of one plane or one RGB image."""
-    if codec.origin == "trained":
-        return codec.latent_channels, size // codec.downsampling
-    if codec.origin == "pixels":
-        return codec.patch**2, size // codec.patch
-    source = configuration.weights[codec.weights].source
+    if autoencoder.origin == "trained":
+        return autoencoder.latent_channels, size // autoencoder.downsampling
+    if autoencoder.origin == "pixels":
+        return autoencoder.patch**2, size // autoencoder.patch
+    source = configuration.weights[autoencoder.weights].source
     known = Path(source.removeprefix("file:")) / "config.json"
     if source.startswith("file:") and known.is_file():
         try:
@@ -164,22 +172,22 @@ def _estimate_experiment(
     source = source_of(configuration.datasets[dataset])
     (fields, size), shards = source.fields(), source.number_of_shards
     planes = source.channels if experiment.image_mode == "channels" else 1
-    codec = configuration.codecs[experiment.codec]
-    per_plane, side = _latent_shape(configuration, codec, size)
-    small = codec.origin == "trained" or size < 512
-    encode = _SMALL_CODEC * size**2 if small else _SD_ENCODE * (size / 512) ** 2
-    decode = _SMALL_CODEC * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
-    if codec.origin == "pixels":
+    autoencoder = configuration.autoencoders[experiment.autoencoder]
+    per_plane, side = _latent_shape(configuration, autoencoder, size)
+    small = autoencoder.origin == "trained" or size < 512
+    encode = _SMALL_AUTOENCODER * size**2 if small else _SD_ENCODE * (size / 512) ** 2
+    decode = _SMALL_AUTOENCODER * 2 * size**2 if small else _SD_DECODE * (size / 512) ** 2
+    if autoencoder.origin == "pixels":
         encode = decode = 0.0
     latent = per_plane * planes * side**2
     training, sampling = experiment.training, experiment.sampling
     orientations = len(training.transforms)
-    key = (dataset, experiment.codec, training.augmentation)
+    key = (dataset, experiment.autoencoder, training.augmentation)
     if key not in cached:
         cached.add(key)
         estimate.stages.append(
             (
-                f"{dataset}: latents ({experiment.codec}, {training.augmentation})",
+                f"{dataset}: latents ({experiment.autoencoder}, {training.augmentation})",
                 shards,
                 fields * orientations * planes * encode,
                 fields * orientations * latent * 2 * 2.0,

@@ -15,7 +15,7 @@ from morphpipe.plan.report_files import (
 )
 from morphpipe.report.papers.facts import experiment_facts
 from morphpipe.report.papers.items import (
-    CODEC,
+    AUTOENCODER,
     COMPARISON,
     CROPS,
     FEATURES,
@@ -76,12 +76,12 @@ def _experiment_files(plan: Plan, need: Need, experiment: str) -> Any:
         found = morphology_files(plan, experiment)
         names = ("metrics", "scores", "correlations")
         return {name: found[name][0] for name in names} if found else {}
-    if need.what == CODEC:
-        record = plan.codec_record(settings.codec)
+    if need.what == AUTOENCODER:
+        record = plan.autoencoder_record(settings.autoencoder)
         return {
             "record": record,
             "folder": os.path.dirname(record),
-            "scaling_factor": plan.configuration.codecs[settings.codec].scaling_factor,
+            "scaling_factor": plan.configuration.autoencoders[settings.autoencoder].scaling_factor,
         }
     if need.what in METRICS or (need.what == CROPS and settings.evaluation.crops is not None):
         return plan.metrics(experiment, need.what)
@@ -109,7 +109,7 @@ def item_inputs(plan: Plan, item: str) -> list[str]:
     """Files of an item that other jobs make."""
     by_name = _item_files(plan, item).values()
     wanted = [
-        files["record"] if what == CODEC else files
+        files["record"] if what == AUTOENCODER else files
         for by_kind in by_name
         for what, files in by_kind.items()
     ]

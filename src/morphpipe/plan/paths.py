@@ -233,12 +233,12 @@ class Plan:
         """Records of all weights in use."""
         return [self.weights_record(name) for name in self.configuration.weights_in_use()]
 
-    def codec_record(self, name: str) -> str:
-        """The last file of a codec, in the folder that it is loaded from."""
-        codec = self.configuration.codecs[name]
-        if codec.weights_name is not None:
-            return self.weights_record(codec.weights_name)
-        return f"{self.results}/codecs/{name}/config.json"
+    def autoencoder_record(self, name: str) -> str:
+        """The last file of an autoencoder, in the folder that it is loaded from."""
+        autoencoder = self.configuration.autoencoders[name]
+        if autoencoder.weights_name is not None:
+            return self.weights_record(autoencoder.weights_name)
+        return f"{self.results}/autoencoders/{name}/config.json"
 
     def encoder_record(self, name: str) -> str:
         """The last file of an encoder, in the folder that it is loaded from."""
@@ -247,11 +247,11 @@ class Plan:
             return f"{self.results}/encoders/{name}/weights.safetensors"
         return self.weights_record(encoder.weights)
 
-    def codec_histories(self) -> list[str]:
-        """Loss curves of the codecs that are trained and in use, by name."""
-        used = sorted({e.codec for e in self.configuration.experiments.values()})
-        trained = [n for n in used if self.configuration.codecs[n].trained_on is not None]
-        return [f"{self.results}/codecs/{name}/history.csv" for name in trained]
+    def autoencoder_histories(self) -> list[str]:
+        """Loss curves of the autoencoders that are trained and in use, by name."""
+        used = sorted({e.autoencoder for e in self.configuration.experiments.values()})
+        trained = [n for n in used if self.configuration.autoencoders[n].trained_on is not None]
+        return [f"{self.results}/autoencoders/{name}/history.csv" for name in trained]
 
     def encoder_histories(self) -> list[str]:
         """Loss curves of the encoders that are trained and in use, by name."""
@@ -275,7 +275,7 @@ class Plan:
 
     def _latents(self, experiment: str) -> str:
         settings = self._experiment(experiment)
-        return f"{settings.codec}-{settings.image_mode}-{settings.training.augmentation}"
+        return f"{settings.autoencoder}-{settings.image_mode}-{settings.training.augmentation}"
 
     def moments(self, experiment: str) -> list[str]:
         """Indices of the cached latents that an experiment trains on."""

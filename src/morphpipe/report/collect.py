@@ -33,7 +33,7 @@ def collect(
     *,
     comparisons: Mapping[str, Mapping[str, Any]] | None = None,
     weights: Sequence[str] = (),
-    codecs: Sequence[str] = (),
+    autoencoders: Sequence[str] = (),
     encoders: Sequence[str] = (),
     papers: Sequence[str] = (),
     benchmarks: str | None = None,
@@ -53,7 +53,7 @@ def collect(
         By name: `tests`, a path, and `rankings`, paths by experiment.
     weights
         `weights.json` of every pretrained weight in use.
-    codecs, encoders
+    autoencoders, encoders
         `history.csv` of what the workflow trained.
     papers
         `item.json` of every table and figure of the papers, in their order.
@@ -96,7 +96,7 @@ def collect(
             for name, paths in (comparisons or {}).items()
         ),
         weights={Path(path).parent.name: read_record(Path(path).parent) for path in weights},
-        codecs={Path(path).parent.name: Path(path).parent for path in codecs},
+        autoencoders={Path(path).parent.name: Path(path).parent for path in autoencoders},
         encoders={Path(path).parent.name: Path(path).parent for path in encoders},
         versions={"Python": platform.python_version()}
         | {name: _version(name) for name in _SOFTWARE},

@@ -116,7 +116,7 @@ class ReportInputs:
     weights
         By name: `source`, `revision`, `licence`, `sha256` (checksum by file) and `note` of the
         pretrained weights that were used.
-    codecs, encoders
+    autoencoders, encoders
         By name: folders of what the workflow trained itself, each with a `history.csv`.
     versions
         Software by name.
@@ -133,7 +133,7 @@ class ReportInputs:
     experiments: tuple[ExperimentFiles, ...]
     comparisons: tuple[ComparisonFiles, ...] = ()
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    codecs: Mapping[str, Path] = field(default_factory=dict)
+    autoencoders: Mapping[str, Path] = field(default_factory=dict)
     encoders: Mapping[str, Path] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)

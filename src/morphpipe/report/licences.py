@@ -14,7 +14,7 @@ _MOST_FILES = 6
 
 
 def datasets_in_use(configuration: Configuration) -> dict[str, list[str]]:
-    """What each dataset is used by: experiments, and codecs and encoders that they need."""
+    """What each dataset is used by: experiments, and autoencoders and encoders that they need."""
     used: dict[str, list[str]] = {}
 
     def add(split: str, user: str) -> None:
@@ -26,9 +26,9 @@ def datasets_in_use(configuration: Configuration) -> dict[str, list[str]]:
         add(experiment.split, f"experiment {name}")
     for name in configuration.experiments:
         experiment = configuration.experiments[name]
-        codec = configuration.codecs[experiment.codec]
-        if codec.trained_on is not None:
-            add(codec.trained_on, f"codec {experiment.codec}")
+        autoencoder = configuration.autoencoders[experiment.autoencoder]
+        if autoencoder.trained_on is not None:
+            add(autoencoder.trained_on, f"autoencoder {experiment.autoencoder}")
         alignment = experiment.generator.alignment
         for encoder_name in [
             *experiment.evaluation.encoders,

@@ -85,7 +85,7 @@ def measure_tables(
     variant
         What tells rows apart beside their columns.
     extractor
-        What made the values: an encoder, or a codec.
+        What made the values: an encoder, or an autoencoder.
     """
     words = {"extractor": extractor, "variant": variant, "cell_type": "cell type"}
     rows = summary.assign(asked=_asked(summary))

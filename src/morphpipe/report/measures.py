@@ -129,10 +129,11 @@ SHOWN = (
     ),
     Measure(
         "reconstruction",
-        "The codec",
-        "What does the codec lose before the generator sees an image?",
-        "Held-out real images, encoded and decoded: the generator cannot do better than its codec.",
-        extractor="codec",
+        "The autoencoder",
+        "What does the autoencoder lose before the generator sees an image?",
+        "Held-out real images, encoded and decoded: the generator cannot do better than its "
+        "autoencoder.",
+        extractor="autoencoder",
     ),
     Measure(
         "cross_perturbation",

@@ -12,7 +12,7 @@ from morphpipe.report.section import Section
 
 
 def _history(folder: Path) -> str:
-    """Last entry of the training of a codec or encoder, in words."""
+    """Last entry of the training of an autoencoder or encoder, in words."""
     path = folder / "history.csv"
     if not path.exists():
         return "no history.csv in its folder"
@@ -26,13 +26,15 @@ def _history(folder: Path) -> str:
 
 
 def trained_table(inputs: ReportInputs) -> tables.Table:
-    """Codecs and encoders that the run trained, and where their training ended."""
+    """Autoencoders and encoders that the run trained, and where their training ended."""
     rows = [
         [kind, name, _history(folder)]
-        for kind, folders in (("codec", inputs.codecs), ("encoder", inputs.encoders))
+        for kind, folders in (("autoencoder", inputs.autoencoders), ("encoder", inputs.encoders))
         for name, folder in folders.items()
     ]
-    caption = "Codecs and encoders that this run trained itself, and where their training ended."
+    caption = (
+        "Autoencoders and encoders that this run trained itself, and where their training ended."
+    )
     return tables.table(caption, ["kind", "name", "last entry of the history"], rows)
 
 
@@ -52,7 +54,7 @@ def seed_table(inputs: ReportInputs) -> tables.Table:
     for name in splits:
         add("split", name, configuration.splits[name].seed)
     for kind, declared in (
-        ("a codec", configuration.codecs),
+        ("an autoencoder", configuration.autoencoders),
         ("an encoder", configuration.encoders),
     ):
         for name, network in declared.items():

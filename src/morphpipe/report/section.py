@@ -67,16 +67,16 @@ class Section:
     caveats: list[str] = field(default_factory=list)
 
 
-def _codec_origin(configuration: Configuration, name: str) -> str:
-    codec = configuration.codecs[name]
-    if codec.origin == "trained":
+def _autoencoder_origin(configuration: Configuration, name: str) -> str:
+    autoencoder = configuration.autoencoders[name]
+    if autoencoder.origin == "trained":
         return (
-            f"{name}: trained by the workflow for {codec.steps:,} steps on the train fields of "
-            f"split {codec.split}"
+            f"{name}: trained by the workflow for {autoencoder.steps:,} steps on the train fields "
+            f"of split {autoencoder.split}"
         )
-    if codec.weights_name is None:
+    if autoencoder.weights_name is None:
         return f"{name}: none, the generator sees pixels"
-    return f"{name}: {_weights_origin(configuration, codec.weights_name)}"
+    return f"{name}: {_weights_origin(configuration, autoencoder.weights_name)}"
 
 
 def _weights_origin(configuration: Configuration, name: str) -> str:
@@ -144,7 +144,7 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
         ("Alignment", "none" if alignment is None else
             f"with {alignment.encoder} {alignment.place}, weight {alignment.weight:g}; "
             f"metrics by this encoder are marked †"),
-        ("Codec", _codec_origin(configuration, experiment.codec)),
+        ("Autoencoder", _autoencoder_origin(configuration, experiment.autoencoder)),
     ]  # fmt: skip
     names = list(experiment.evaluation.encoders)
     if alignment is not None and alignment.encoder not in names:

@@ -312,7 +312,7 @@ def split_table(evidence: Evidence) -> Table:
     keys = evidence.real.keys()
     joined = evidence.split.merge(keys, on="field_id", how="left", validate="many_to_one")
     words = {
-        "train": "train (generator, codec)",
+        "train": "train (generator, autoencoder)",
         "encoder": "encoder (feature encoders)",
         "test": "test (held out, evaluation)",
     }

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from morphpipe.autoencoders.base import Codec
+from morphpipe.autoencoders.base import Autoencoder
 from morphpipe.config.sampling import Sampling
 from morphpipe.core.devices import uses_bfloat16
 from morphpipe.core.errors import ConfigError, DataError
@@ -92,7 +92,7 @@ def sample_latents(
 
 def generate(
     generator: TrainedGenerator,
-    codec: Codec,
+    autoencoder: Autoencoder,
     plan: pd.DataFrame,
     settings: Sampling,
     *,
@@ -110,7 +110,7 @@ def generate(
 
     Parameters
     ----------
-    generator, codec
+    generator, autoencoder
         Generator of latents, and decoder.
     plan
         See `morphpipe.sampling.plan.sampling_plan`.
@@ -160,7 +160,9 @@ def generate(
             "perturbations, each of which needs its own images: remove it."
         )
     rows_of = {image: rows for image, rows in plan.groupby("image", sort=False)}
-    finished = Path(work) / _fingerprint(generator, codec, plan, settings, sampling_seed, guide)
+    finished = Path(work) / _fingerprint(
+        generator, autoencoder, plan, settings, sampling_seed, guide
+    )
     channels = len(manifest.channels)
 
     def batches() -> Iterator[tuple[pd.DataFrame, NDArray[np.uint8]]]:
@@ -181,7 +183,7 @@ def generate(
                         f"The generator {generator.settings.experiment} gave latents that are not "
                         "finite: its training has failed; look at its training curve."
                     )
-                pixels = codec.decode(latents, channels).numpy()
+                pixels = autoencoder.decode(latents, channels).numpy()
                 with atomic_path(file) as temporary:
                     np.savez(temporary, images=pixels)
             yield rows, pixels
@@ -291,7 +293,7 @@ def _field_row(
 
 def _fingerprint(
     generator: TrainedGenerator,
-    codec: Codec,
+    autoencoder: Autoencoder,
     plan: pd.DataFrame,
     settings: Sampling,
     sampling_seed: int,
@@ -299,7 +301,7 @@ def _fingerprint(
 ) -> str:
     """Name of the folder for finished batches, specific to weights and settings."""
     digest = hashlib.sha256(generator.checksum.encode())
-    digest.update(codec.fingerprint().encode())
+    digest.update(autoencoder.fingerprint().encode())
     digest.update(str(generator.latent_shape).encode())
     if generator.conditions is not None:
         digest.update(generator.conditions.matrix.tobytes())

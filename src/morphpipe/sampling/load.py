@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from morphpipe.autoencoders.base import Codec
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.base import Autoencoder
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.config.fidelity import Reading
 from morphpipe.core.devices import best_device
 from morphpipe.core.errors import ConfigError, DataError
@@ -189,27 +189,27 @@ def load_guide(
     return guide
 
 
-def load_with_codec(
+def load_with_autoencoder(
     checkpoint: str | Path,
-    codec: str | Path,
+    autoencoder: str | Path,
     size: tuple[int, int] | None = None,
     *,
     scaling_factor: float | None = None,
     conditions: ConditionTable | None = None,
     finished: bool = False,
-) -> tuple[TrainedGenerator, Codec]:
-    """Load a generator and the codec of its latents, on the best device.
+) -> tuple[TrainedGenerator, Autoencoder]:
+    """Load a generator and the autoencoder of its latents, on the best device.
 
     Parameters
     ----------
     checkpoint
         A checkpoint folder.
-    codec
+    autoencoder
         Folder of the AutoencoderKL.
     size
         Height and width of the images, pixels; None for those of training.
     scaling_factor
-        Scaling factor of the latents; None for the codec's own.
+        Scaling factor of the latents; None for the autoencoder's own.
     conditions
         See `load_generator`.
     finished
@@ -231,13 +231,15 @@ def load_with_codec(
             f"{steps:,}: it belongs to an earlier slice. Delete it and rerun the workflow; "
             "`morphpipe generate` can sample from intermediate checkpoints."
         )
-    decoder = load_codec(codec, settings.image_mode, scaling_factor=scaling_factor, device=device)
+    decoder = load_autoencoder(
+        autoencoder, settings.image_mode, scaling_factor=scaling_factor, device=device
+    )
     found = decoder.fingerprint()
-    if state.codec is not None and state.codec != found:
+    if state.autoencoder is not None and state.autoencoder != found:
         raise DataError(
             f"The generator {checkpoint} was trained on latents of another autoencoder than "
-            f"{codec}, or with another scaling factor (fingerprints {state.codec} and {found}): "
-            f"use the autoencoder {settings.codec!r} of its settings."
+            f"{autoencoder}, or with another scaling factor (fingerprints {state.autoencoder} and "
+            f"{found}): use the autoencoder {settings.autoencoder!r} of its settings."
         )
     channels = len(settings.channels) if settings.image_mode == "channels" else 3
     latent_shape = state.latent_shape

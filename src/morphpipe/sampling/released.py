@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from morphpipe.autoencoders.base import Codec
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.base import Autoencoder
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.config.experiments import Training
 from morphpipe.config.generators import UNet
 from morphpipe.core.devices import best_device
@@ -24,20 +24,20 @@ def is_released(folder: str | Path) -> bool:
 
 def load_released(
     folder: str | Path,
-    codec: str | Path,
+    autoencoder: str | Path,
     conditions: ConditionTable,
     cell_types: Sequence[str],
     size: tuple[int, int] = (512, 512),
     *,
     scaling_factor: float | None = None,
-) -> tuple[TrainedGenerator, Codec]:
-    """Load a U-Net in diffusers' layout and its codec, on the best device.
+) -> tuple[TrainedGenerator, Autoencoder]:
+    """Load a U-Net in diffusers' layout and its autoencoder, on the best device.
 
     Parameters
     ----------
     folder
         See `morphpipe.generators.unet_folder.load_unet`.
-    codec
+    autoencoder
         Folder of the AutoencoderKL.
     conditions
         Embeddings like those in training: for MorphoDiff scGPT's 512 or RDKit's 173 numbers, padded
@@ -47,10 +47,10 @@ def load_released(
     size
         Height and width of the images, pixels; MorphoDiff's are 512x512.
     scaling_factor
-        Scaling factor of the latents; None for the codec's own.
+        Scaling factor of the latents; None for the autoencoder's own.
     """
     device = best_device()
-    decoder = load_codec(codec, "rgb", scaling_factor=scaling_factor, device=device)
+    decoder = load_autoencoder(autoencoder, "rgb", scaling_factor=scaling_factor, device=device)
     latent_shape = decoder.latent_shape((3, *size))
     network = load_unet(folder)
     digest = hashlib.sha256()
@@ -68,7 +68,7 @@ def load_released(
         Path(folder).resolve().name,
         0,
         "rgb",
-        Path(codec).name,
+        Path(autoencoder).name,
         ("red", "green", "blue"),
         UNet(kind="unet", condition="given"),
         Training(),

@@ -8,11 +8,11 @@ import pandas as pd
 
 from morphpipe.autoencoders.autoencoder import WEIGHTS
 from morphpipe.autoencoders.base import CONFIG
-from morphpipe.autoencoders.latents import cache_moments, codec_input
-from morphpipe.autoencoders.load import load_codec
-from morphpipe.autoencoders.training import save_autoencoder, train_autoencoder
+from morphpipe.autoencoders.latents import autoencoder_input, cache_moments
+from morphpipe.autoencoders.load import load_autoencoder
+from morphpipe.autoencoders.training import fit_autoencoder, save_autoencoder
 from morphpipe.config.base import ImageMode
-from morphpipe.config.networks import TrainedCodec
+from morphpipe.config.networks import TrainedAutoencoder
 from morphpipe.core.checksums import record_files
 from morphpipe.core.devices import best_device
 from morphpipe.core.storage import write_parquet
@@ -25,23 +25,25 @@ from morphpipe.tables.metric_table import metric_table
 HISTORY = "history.csv"
 
 
-def train_codec(settings: Mapping[str, Any], fields: str, split: str, folder: str | Path) -> None:
+def train_autoencoder(
+    settings: Mapping[str, Any], fields: str, split: str, folder: str | Path
+) -> None:
     """Train an autoencoder on planes, or on RGB renderings, of the training fields of a split.
 
     Parameters
     ----------
     settings
-        An entry of `codecs`, plain values.
+        An entry of `autoencoders`, plain values.
     fields, split
         Field table and split table.
     folder
         Will hold the autoencoder in diffusers' layout, `history.csv`, and the checksums of these
         in `weights.json`.
     """
-    wanted = TrainedCodec.model_validate(settings)
+    wanted = TrainedAutoencoder.model_validate(settings)
     chosen = select_side(read_fields(fields), split, "train")
-    images = codec_input(read_images(chosen), chosen.manifest, wanted.image_mode)
-    training = train_autoencoder(images, wanted, device=best_device())
+    images = autoencoder_input(read_images(chosen), chosen.manifest, wanted.image_mode)
+    training = fit_autoencoder(images, wanted, device=best_device())
     save_autoencoder(training.model, folder)
     pd.DataFrame(training.history).to_csv(Path(folder) / HISTORY, index=False)
     record_files(folder, [CONFIG, WEIGHTS, HISTORY])
@@ -49,7 +51,7 @@ def train_codec(settings: Mapping[str, Any], fields: str, split: str, folder: st
 
 def cache_latents(
     fields: str,
-    codec: str | Path,
+    autoencoder: str | Path,
     array: str,
     *,
     mode: ImageMode,
@@ -63,7 +65,7 @@ def cache_latents(
     ----------
     fields
         Field table or archive.
-    codec
+    autoencoder
         Folder of the autoencoder.
     array
         The `.npy` file to write; its index is written next to it.
@@ -76,7 +78,9 @@ def cache_latents(
     batch_size
         Images at once.
     """
-    network = load_codec(codec, mode, scaling_factor=scaling_factor, device=best_device())
+    network = load_autoencoder(
+        autoencoder, mode, scaling_factor=scaling_factor, device=best_device()
+    )
     cache_moments(
         read_fields(fields),
         network,
@@ -90,10 +94,10 @@ def reconstruct(
     settings: Mapping[str, Any],
     fields: str,
     split: str,
-    codec: str | Path,
+    autoencoder: str | Path,
     metrics: str,
     batch_size: int,
 ) -> None:
     """Write the metric table of how well an autoencoder reconstructs held-out fields."""
-    rows = measure_reconstruction(fields, split, codec, batch_size=batch_size, **settings)
+    rows = measure_reconstruction(fields, split, autoencoder, batch_size=batch_size, **settings)
     write_parquet(metric_table(rows), metrics)

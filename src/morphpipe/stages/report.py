@@ -28,7 +28,7 @@ def write(
     experiments, comparisons
         Files by name and kind, see `morphpipe.plan.report_files`.
     files
-        `weights`, `codecs`, `encoders` and `papers`, see `morphpipe.report.collect.collect`.
+        `weights`, `autoencoders`, `encoders` and `papers`, see `morphpipe.report.collect.collect`.
     page, folder
         The file and the folder to write.
     benchmarks, logs

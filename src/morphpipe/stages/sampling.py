@@ -9,7 +9,7 @@ from morphpipe.core.errors import ConfigError
 from morphpipe.datasets.splits.table import fields_on, read_split
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.sampling.generate import generate, generated_manifest
-from morphpipe.sampling.load import load_guide, load_with_codec
+from morphpipe.sampling.load import load_guide, load_with_autoencoder
 from morphpipe.sampling.plan import plan_shard, sampling_plan
 from morphpipe.sampling.start import StartImages
 from morphpipe.tables.archive import read_fields
@@ -23,7 +23,7 @@ def sample(
     fields: Path,
     split: Path,
     checkpoint: Path,
-    codec: Path,
+    autoencoder: Path,
     output: Path,
     *,
     work: Path,
@@ -42,7 +42,7 @@ def sample(
         As configured; of the latter the sampling noise is read.
     fields, split
         Field table and split table of the experiment.
-    checkpoint, codec
+    checkpoint, autoencoder
         Folders of the generator and of the autoencoder.
     output, work
         Image archive to write, and folder for finished batches.
@@ -74,15 +74,15 @@ def sample(
             "--guide is given, but sampling.guidance.guide does not name the slice: set it, with "
             "a scale, or leave --guide out."
         )
-    inputs = (fields, split, checkpoint, codec, conditions, guide, *moments)
+    inputs = (fields, split, checkpoint, autoencoder, conditions, guide, *moments)
     read_from(path for path in inputs if path is not None)
     with ending_when_asked():
         table = read_fields(fields)
         sides = read_split(split)
         chosen = table.select(sides["field_id"]).keys()
-        generator, decoder = load_with_codec(
+        generator, decoder = load_with_autoencoder(
             checkpoint,
-            codec,
+            autoencoder,
             (int(chosen["height"].iloc[0]), int(chosen["width"].iloc[0])),
             scaling_factor=scaling_factor,
             conditions=None if conditions is None else ConditionTable.read(conditions),

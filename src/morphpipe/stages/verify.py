@@ -172,10 +172,10 @@ def _follow(seed: Path, states: dict[int, CheckpointState], latents: dict[str, P
                 f"{seed}/slice-{number} is of step {state.step:,}, the end of its slice is step "
                 f"{expected:,}: it is another slice's. Delete it, and train it again."
             )
-        if state.codec is not None and latents and state.codec not in latents:
+        if state.autoencoder is not None and latents and state.autoencoder not in latents:
             raise ConfigError(
                 f"{seed}/slice-{number} was trained on latents of the autoencoder "
-                f"{state.codec[:12]}, those that are there are of "
+                f"{state.autoencoder[:12]}, those that are there are of "
                 f"{', '.join(f'{name[:12]} ({folder})' for name, folder in latents.items())}."
             )
     if len({state.identity for state in states.values()}) > 1:

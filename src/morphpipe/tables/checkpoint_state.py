@@ -26,16 +26,16 @@ class CheckpointState:
         Training settings, as plain values.
     latent_shape
         [C', h, w] of the training latents.
-    codec
+    autoencoder
         Fingerprint of the autoencoder that made these latents, see
-        `morphpipe.autoencoders.base.Codec`; none where it is not known.
+        `morphpipe.autoencoders.base.Autoencoder`; none where it is not known.
     """
 
     step: int
     identity: str
     settings: dict[str, Any]
     latent_shape: tuple[int, int, int]
-    codec: str | None = None
+    autoencoder: str | None = None
 
 
 def read_state(folder: str | Path) -> CheckpointState:
@@ -66,7 +66,7 @@ def read_state(folder: str | Path) -> CheckpointState:
             content["identity"],
             content["settings"],
             (channels, height, width),
-            content.get("codec"),
+            content.get("autoencoder"),
         )
     except FileNotFoundError as error:
         raise DataError(

@@ -62,7 +62,7 @@ def save_checkpoint(
             "identity": state.identity,
             "settings": state.settings,
             "latent_shape": list(state.latent_shape),
-            "codec": state.codec,
+            "autoencoder": state.autoencoder,
             "lineage": lineage_of(Path(folder) / STATE),
             "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }

@@ -16,7 +16,7 @@ A generator of cell images made by morphpipe {morphpipe} (torch {torch}).
 | | |
 |---|---|
 | network | {architecture}, {parameters:.1f} M parameters |
-| images | {channels}; mode `{mode}`, codec `{codec}` |
+| images | {channels}; mode `{mode}`, autoencoder `{autoencoder}` |
 | trained on | {fields} fields of view, {perturbations} perturbations, {cell_types} cell types |
 | condition | {condition} |
 | alignment | {alignment} |
@@ -58,7 +58,7 @@ def model_card(
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         channels=", ".join(settings.channels),
         mode=settings.image_mode,
-        codec=settings.codec,
+        autoencoder=settings.autoencoder,
         fields=fields,
         perturbations=len(vocabulary.perturbations),
         cell_types=len(vocabulary.cell_types),

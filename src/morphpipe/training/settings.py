@@ -29,8 +29,8 @@ class TrainingSettings:
         Training seed.
     image_mode
         `channels` or `rgb`.
-    codec
-        The codec's name.
+    autoencoder
+        The autoencoder's name.
     channels
         Channel names of the images, in order.
     generator, training, fidelity
@@ -40,7 +40,7 @@ class TrainingSettings:
     experiment: str
     seed: int
     image_mode: ImageMode
-    codec: str
+    autoencoder: str
     channels: tuple[str, ...]
     generator: Generator
     training: Training
@@ -62,7 +62,7 @@ class TrainingSettings:
             "experiment": self.experiment,
             "seed": self.seed,
             "image_mode": self.image_mode,
-            "codec": self.codec,
+            "autoencoder": self.autoencoder,
             "channels": list(self.channels),
             "generator": self.generator.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
@@ -76,7 +76,7 @@ class TrainingSettings:
             content["experiment"],
             int(content["seed"]),
             content["image_mode"],
-            content["codec"],
+            content["autoencoder"],
             tuple(content["channels"]),
             _GENERATOR.validate_python(content["generator"]),
             Training.model_validate(content["training"]),

@@ -30,9 +30,9 @@ def address(weights: Weights, file: str) -> str:
 def _unavailable(name: str, file: str, folder: Path, why: object) -> WeightsError:
     return WeightsError(
         f"The weights {name!r} are unavailable: {why} Either put {file} into {folder} by hand; "
-        f"point weights.{name}.source to a mirror (https:// or file:); or configure a codec of "
-        "origin `trained` or an encoder of kind `resnet18`, which the workflow trains itself (the "
-        "report will say so)."
+        f"point weights.{name}.source to a mirror (https:// or file:); or configure an autoencoder "
+        "of origin `trained` or an encoder of kind `resnet18`, which the workflow trains itself "
+        "(the report will say so)."
     )
 
 

@@ -234,7 +234,7 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
     experiment, said = evidence.experiment, []
     paper = PAPERS[experiment.generator.paper]
     network_there, images_there = paper.run.network, int(paper.run.per_condition or 0)
-    quoted, codec_there = paper.quoted, str(paper.run.codec).removeprefix("hf://")
+    quoted, autoencoder_there = paper.quoted, str(paper.run.autoencoder).removeprefix("hf://")
     encoders = {name: configuration.encoders[name] for name in experiment.evaluation.encoders}
     if not_held_out(evidence):
         said.append(
@@ -298,17 +298,18 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "Fréchet distance falls as images are added, so it cannot be compared across numbers "
             "of images; the floor beside it has the same number and can."
         )
-    codec = configuration.codecs[experiment.codec]
-    name = codec.weights_name
+    autoencoder = configuration.autoencoders[experiment.autoencoder]
+    name = autoencoder.weights_name
     source = "" if name is None else configuration.weights[name].source
-    if codec.trained_on is None and name is None:
+    if autoencoder.trained_on is None and name is None:
         said.append(
-            f"The generator sees pixels, not latents of {codec_there} as that of {paper.name}."
+            f"The generator sees pixels, not latents of {autoencoder_there} as that of "
+            f"{paper.name}."
         )
-    elif codec_there not in source:
+    elif autoencoder_there not in source:
         origin = f"from {source}" if source else "trained by the workflow"
         said.append(
-            f"The codec {experiment.codec} is {origin}, not the {codec_there} of "
+            f"The autoencoder {experiment.autoencoder} is {origin}, not the {autoencoder_there} of "
             f"{paper.name}. What it "
             "cannot decode, the generator cannot draw."
         )

@@ -7,7 +7,7 @@ from typing import Any
 from morphpipe.evaluation.distances.measures import INCEPTION
 from morphpipe.report.papers.cells import SYSTEMS, PaperTable
 from morphpipe.report.papers.facts import ExperimentFacts
-from morphpipe.report.papers.items import CELLPROFILER, CODEC, NUMBERS, Block, Query
+from morphpipe.report.papers.items import AUTOENCODER, CELLPROFILER, NUMBERS, Block, Query
 from morphpipe.report.papers.measured import Estimate, Metrics, absent, mean_of
 from morphpipe.report.papers.run import PaperRun, no_counterpart
 from morphpipe.report.papers.setups import PAPERS
@@ -138,11 +138,11 @@ def _named(run: PaperRun, paper: str, query: Query) -> tuple[Query, str]:
 
 
 def _encoder(table: PaperTable, run: PaperRun, block: Block, facts: ExperimentFacts) -> str:
-    """What the numbers are of: an encoder by its name, the codec by its, or CellProfiler."""
+    """What the numbers are of: an encoder by its name, the autoencoder by its, or CellProfiler."""
     item = table.item
     numbers = item.numbers if block.source == item.needs[0].what else NUMBERS[block.source]
-    if numbers == CODEC:
-        return facts.codec_name
+    if numbers == AUTOENCODER:
+        return facts.autoencoder_name
     return numbers if numbers == CELLPROFILER else run.encoder(facts, numbers, item.paper)
 
 

@@ -46,7 +46,7 @@ def _data(facts: ExperimentFacts, setup: Setup) -> tuple[bool, str]:
 
 
 def _weights(facts: ExperimentFacts, setup: Setup, item: Item) -> tuple[bool, str]:
-    pairs = [("codec", facts.codec, setup.codec)]
+    pairs = [("autoencoder", facts.autoencoder, setup.autoencoder)]
     if item.trained:
         pairs.append(("network", facts.network, setup.network))
     if item.trained and setup.starting_weights is not None:
@@ -105,7 +105,7 @@ def role_verdict(
     """Hold one experiment against the paper's in its role."""
     setup = PAPERS[paper].roles[role]
     grounds = [_data(facts, setup)]
-    if item.trained or item.numbers in ("codec", "images"):
+    if item.trained or item.numbers in ("autoencoder", "images"):
         grounds.append(_weights(facts, setup, item))
     features = _features(run, facts, item)
     if features is not None:

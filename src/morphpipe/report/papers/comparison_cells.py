@@ -141,7 +141,7 @@ def add_settings(table: PaperTable, run: PaperRun, block: Block, row: str, query
         )
         table.add_note(
             f"{row}, {system} ({facts.name}): {facts.network} from "
-            f"{facts.starting_weights or 'scratch'}, codec {facts.codec}, condition "
+            f"{facts.starting_weights or 'scratch'}, autoencoder {facts.autoencoder}, condition "
             f"{facts.condition or 'learnt'}, {facts.sampler}, dataset {facts.dataset}"
             + (f" ({chosen})." if chosen else ".")
         )

@@ -29,9 +29,9 @@ class ExperimentFacts:
         Preset, source of the weights that training starts from, kind of the condition; None.
     aligned_with
         Kind of the encoder of the alignment loss; None without one.
-    codec
+    autoencoder
         Where its weights come from, `trained here` where the workflow trains it.
-    codec_name
+    autoencoder_name
         In the configuration.
     steps, batch_size, learning_rate
         Of the training.
@@ -63,8 +63,8 @@ class ExperimentFacts:
     starting_weights: str | None
     condition: str | None
     aligned_with: str | None
-    codec: str
-    codec_name: str
+    autoencoder: str
+    autoencoder_name: str
     steps: int
     batch_size: int
     learning_rate: float
@@ -104,8 +104,8 @@ def experiment_facts(configuration: Configuration, name: str) -> ExperimentFacts
     def source_of(weights: str | None) -> str | None:
         return None if weights is None else configuration.weights[weights].source
 
-    codec = configuration.codecs[experiment.codec]
-    codec_source = source_of(codec.weights_name) or TRAINED_HERE
+    autoencoder = configuration.autoencoders[experiment.autoencoder]
+    autoencoder_source = source_of(autoencoder.weights_name) or TRAINED_HERE
     encoders = {}
     for encoder in evaluation.encoders:
         settings = configuration.encoders[encoder]
@@ -127,8 +127,8 @@ def experiment_facts(configuration: Configuration, name: str) -> ExperimentFacts
         starting_weights=source_of(getattr(generator, "weights", None)),
         condition=None if condition is None else configuration.conditions[condition].kind,
         aligned_with=None if alignment is None else configuration.encoders[alignment.encoder].kind,
-        codec=str(codec_source),
-        codec_name=experiment.codec,
+        autoencoder=str(autoencoder_source),
+        autoencoder_name=experiment.autoencoder,
         steps=training.steps,
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,

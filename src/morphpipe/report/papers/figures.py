@@ -22,7 +22,7 @@ FIGURES: Mapping[str, Callable[..., Figure]] = {
     "channels": images.channels,
     "samples": images.samples,
     "systems": images.systems,
-    "codec": images.codec,
+    "autoencoder": images.autoencoder,
     "two components": points.two_components,
     "origins": points.origins,
     "effects": points.effects,

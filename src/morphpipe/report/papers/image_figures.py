@@ -24,7 +24,7 @@ from morphpipe.report.figures.composite import (
 from morphpipe.report.figures.drawing import PRINT_STYLE, new_figure
 from morphpipe.report.figures.pictures import generated_choice, real_choice
 from morphpipe.report.papers.facts import ExperimentFacts
-from morphpipe.report.papers.items import CODEC, IMAGES
+from morphpipe.report.papers.items import AUTOENCODER, IMAGES
 from morphpipe.report.papers.paper_figure import Labels, PaperFigure
 from morphpipe.report.papers.run import PaperRun, no_counterpart
 from morphpipe.report.papers.setups import PAPERS
@@ -237,24 +237,24 @@ def systems(of: PaperFigure, samples: int, compounds: Mapping[str, str]) -> Figu
     return _grid(lines, ["real", PAPERS[item.paper].name, PAPERS[item.paper].baseline], columns)
 
 
-def codec(of: PaperFigure) -> Figure:
-    """Real images before and after the codec, as the generator sees them."""
+def autoencoder(of: PaperFigure) -> Figure:
+    """Real images before and after the autoencoder, as the generator sees them."""
     # Here, as no other item needs torch.
     import torch
 
-    from morphpipe.autoencoders.latents import codec_input
-    from morphpipe.autoencoders.load import load_codec
+    from morphpipe.autoencoders.latents import autoencoder_input
+    from morphpipe.autoencoders.load import load_autoencoder
 
     facts = of.facts
-    source, files = image_source(of.run, facts), of.run.paths(facts.name, CODEC)
+    source, files = image_source(of.run, facts), of.run.paths(facts.name, AUTOENCODER)
     conditions = source.real.keys().drop_duplicates("perturbation").head(_SAMPLES)
     pairs = list(zip(conditions["cell_type"], conditions["perturbation"], strict=True))
     images = np.stack([source.real_images(pair, 1)[0] for pair in pairs])
-    planes = codec_input(images, source.real.manifest, "rgb")
-    codec = load_codec(files["folder"], "rgb", scaling_factor=files["scaling_factor"])
+    planes = autoencoder_input(images, source.real.manifest, "rgb")
+    autoencoder = load_autoencoder(files["folder"], "rgb", scaling_factor=files["scaling_factor"])
     # The means of the latents: without the noise that training draws around them.
-    means = codec.moments(torch.from_numpy(planes))[:, 0]
-    decoded = codec.decode(means, 3).numpy()
+    means = autoencoder.moments(torch.from_numpy(planes))[:, 0]
+    decoded = autoencoder.decode(means, 3).numpy()
     error = np.mean((planes / 255.0 - decoded / 255.0) ** 2)
     of.notes.append(f"Mean squared error of these {len(pairs)} images (0 to 1): {error:.2e}.")
     lines = [list(np.moveaxis(side, 1, -1)) for side in (planes, decoded)]

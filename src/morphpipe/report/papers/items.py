@@ -11,12 +11,12 @@ from morphpipe.report.papers.setups import PAPERS, paper_data
 
 # Metric tables by name, and what else an item can be made from: see `morphpipe.plan.paper_files`.
 IMAGES, FEATURES, COMPARISON, RANKING = "images", "features", "comparison", "ranking"
-CROPS, MORPHOLOGY, CODEC, SETTINGS = "crop-distances", "morphology", "codec", "settings"
+CROPS, MORPHOLOGY, AUTOENCODER, SETTINGS = "crop-distances", "morphology", "autoencoder", "settings"
 CELLPROFILER = "cellprofiler"
 NUMBERS: Mapping[str, str] = {
     **dict.fromkeys(("distances", "cross_perturbation", CROPS, COMPARISON, RANKING), "distances"),
     **dict.fromkeys(("effects", "variance", "probes", FEATURES), "biology"),
-    "reconstruction": CODEC,
+    "reconstruction": AUTOENCODER,
     MORPHOLOGY: CELLPROFILER,
     IMAGES: IMAGES,
     SETTINGS: "configuration",
@@ -39,7 +39,7 @@ class Need(NamedTuple):
         A role of the paper's (`morphpipe.config.papers`).
     what
         Name of a metric table, or `images`, `features`, `crop-distances`, `morphology`,
-        `codec`, `comparison`, `ranking`, `settings` (the configuration alone).
+        `autoencoder`, `comparison`, `ranking`, `settings` (the configuration alone).
     paper
         Whose role.
     """
@@ -146,7 +146,7 @@ class Item(Model):
         what is needed of them, with the paper in front where it is another one.
     numbers
         Which of `morphpipe.config.papers.PaperEncoders` its numbers come from; `cellprofiler`,
-        `codec` and `configuration` are others.
+        `autoencoder` and `configuration` are others.
     trained
         Whether it depends on a generator, and not on real images alone.
     table

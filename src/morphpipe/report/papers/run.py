@@ -10,7 +10,7 @@ from morphpipe.core.errors import ConfigError
 from morphpipe.evaluation.core.summary import read_metrics
 from morphpipe.report.papers.facts import ExperimentFacts
 from morphpipe.report.papers.items import (
-    CODEC,
+    AUTOENCODER,
     COMPARISON,
     FEATURES,
     IMAGES,
@@ -22,7 +22,7 @@ from morphpipe.report.papers.items import (
 from morphpipe.report.papers.measured import Metrics
 from morphpipe.report.papers.setups import PAPERS
 
-_NO_METRICS = (IMAGES, FEATURES, MORPHOLOGY, COMPARISON, RANKING, CODEC, SETTINGS)
+_NO_METRICS = (IMAGES, FEATURES, MORPHOLOGY, COMPARISON, RANKING, AUTOENCODER, SETTINGS)
 
 
 def no_counterpart(what: str) -> str:

@@ -19,7 +19,7 @@ class Setup(Model):
     ----------
     source, project
         Source of the dataset in this project's terms, and the project of a gallery's.
-    network, codec, starting_weights
+    network, autoencoder, starting_weights
         Preset, and where weights come from.
     steps, steps_place
         Training steps, and where it says so.
@@ -34,7 +34,7 @@ class Setup(Model):
     source: str = ""
     project: str | None = None
     network: str | None = None
-    codec: str | None = None
+    autoencoder: str | None = None
     starting_weights: str | None = None
     steps: int | None = None
     steps_place: str = ""

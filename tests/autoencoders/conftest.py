@@ -8,7 +8,7 @@ from morphpipe.autoencoders.training import save_autoencoder
 
 
 @pytest.fixture(scope="session")
-def autoencoder():
+def model():
     """A small AutoencoderKL with random weights: eightfold smaller would be slower to test."""
     torch.manual_seed(0)
     return AutoencoderKL(
@@ -23,15 +23,15 @@ def autoencoder():
 
 
 @pytest.fixture
-def folder(autoencoder, tmp_path):
+def folder(model, tmp_path):
     """The autoencoder in diffusers' layout."""
-    save_autoencoder(autoencoder, tmp_path / "codec")
-    return tmp_path / "codec"
+    save_autoencoder(model, tmp_path / "autoencoder")
+    return tmp_path / "autoencoder"
 
 
 @pytest.fixture
 def change_config(folder):
-    """Change the codec's config.json."""
+    """Change the autoencoder's config.json."""
 
     def change(**values):
         path = folder / "config.json"

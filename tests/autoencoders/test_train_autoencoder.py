@@ -4,16 +4,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from morphpipe.autoencoders import training as module
-from morphpipe.autoencoders.load import load_codec
+from morphpipe.autoencoders.load import load_autoencoder
 from morphpipe.autoencoders.training import (
+    fit_autoencoder,
     save_autoencoder,
     texture_energies,
-    train_autoencoder,
 )
-from morphpipe.config.networks import TrainedCodec
+from morphpipe.config.networks import TrainedAutoencoder
 from morphpipe.core.errors import DataError, TrainingError
 
-SETTINGS = TrainedCodec(
+SETTINGS = TrainedAutoencoder(
     origin="trained",
     split="s",
     block_out_channels=[8, 8],
@@ -35,7 +35,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def training(images):
-    return train_autoencoder(images, SETTINGS)
+    return fit_autoencoder(images, SETTINGS)
 
 
 def test_training_lowers_the_loss(training):
@@ -47,18 +47,20 @@ def test_training_lowers_the_loss(training):
 
 def test_same_seed_gives_the_same_weights(training, images):
     settings = SETTINGS.model_copy(update={"steps": 3, "batch_size": 2})
-    once, again = (train_autoencoder(images, settings).model.state_dict() for _ in range(2))
+    once, again = (fit_autoencoder(images, settings).model.state_dict() for _ in range(2))
     assert all(torch.equal(once[name], again[name]) for name in once)
     other = settings.model_copy(update={"seed": 1})
     assert not torch.equal(
-        train_autoencoder(images, other).model.state_dict()["encoder.conv_in.weight"],
+        fit_autoencoder(images, other).model.state_dict()["encoder.conv_in.weight"],
         once["encoder.conv_in.weight"],
     )
 
 
 def test_latents_are_normalised_by_what_was_measured(training, images, tmp_path):
-    save_autoencoder(training.model, tmp_path / "codec")
-    moments = load_codec(tmp_path / "codec", "channels").moments(torch.from_numpy(images))
+    save_autoencoder(training.model, tmp_path / "autoencoder")
+    moments = load_autoencoder(tmp_path / "autoencoder", "channels").moments(
+        torch.from_numpy(images)
+    )
     mean, std = moments[:, 0], moments[:, 1]
     for latent in range(2):
         values = mean[:, latent::2]
@@ -75,7 +77,7 @@ def test_half_precision_is_stored_and_loaded(training, images, tmp_path):
     assert sizes[0] < 0.6 * sizes[1]
     # The model itself stays as it was.
     assert next(training.model.parameters()).dtype == torch.float32
-    full, half = (load_codec(tmp_path / f, "channels") for f in ("full", "half"))
+    full, half = (load_autoencoder(tmp_path / f, "channels") for f in ("full", "half"))
     assert next(half.model.parameters()).dtype == torch.float32
     planes = torch.from_numpy(images)
     torch.testing.assert_close(half.moments(planes), full.moments(planes), rtol=0.02, atol=0.02)
@@ -92,23 +94,23 @@ def test_half_precision_is_stored_and_loaded(training, images, tmp_path):
 )
 def test_unfitting_images_are_refused(shape, dtype, message):
     with pytest.raises(DataError, match=message):
-        train_autoencoder(np.zeros(shape, dtype), SETTINGS)
+        fit_autoencoder(np.zeros(shape, dtype), SETTINGS)
 
 
 def test_crop_has_to_be_a_multiple_of_the_reduction(images):
     with pytest.raises(DataError, match="multiple of 2"):
-        train_autoencoder(images, SETTINGS.model_copy(update={"crop": 15}))
+        fit_autoencoder(images, SETTINGS.model_copy(update={"crop": 15}))
 
 
 def test_loss_that_is_not_finite_stops(images, monkeypatch):
     monkeypatch.setattr(module.functional, "mse_loss", lambda a, b: (a * float("nan")).mean())
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
-        train_autoencoder(images, SETTINGS)
+        fit_autoencoder(images, SETTINGS)
 
 
 def test_what_is_passed_on_names_no_folder(training, tmp_path):
     save_autoencoder(training.model, tmp_path / "first")
-    loaded = load_codec(tmp_path / "first", "channels").model
+    loaded = load_autoencoder(tmp_path / "first", "channels").model
     save_autoencoder(loaded, tmp_path / "second", half=True)
     config = (tmp_path / "second" / "config.json").read_text()
     assert str(tmp_path) not in config
@@ -124,13 +126,13 @@ def test_rgb_crops_keep_their_colours_together():
         assert torch.allclose(crops[:, channel], torch.tensor(value), atol=1e-6)
 
 
-def test_rgb_codec_takes_three_planes_and_no_others():
+def test_rgb_autoencoder_takes_three_planes_and_no_others():
     settings = SETTINGS.model_copy(update={"image_mode": "rgb", "steps": 2})
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
-    assert train_autoencoder(images, settings).history[-1]["step"] == 1
+    assert fit_autoencoder(images, settings).history[-1]["step"] == 1
     with pytest.raises(DataError, match="RGB images have three planes, these have 2"):
-        train_autoencoder(images[:, :2], settings)
+        fit_autoencoder(images[:, :2], settings)
 
 
 def test_texture_energies_are_the_variance_of_white_noise():
@@ -155,7 +157,7 @@ def test_texture_weight_brings_back_the_strength_of_noise():
     spread = {}
     for weight in (0.0, 1.0):
         settings = SETTINGS.model_copy(update={"steps": 300, "texture_weight": weight})
-        model = train_autoencoder(images, settings).model
+        model = fit_autoencoder(images, settings).model
         planes = module.to_unit_range(torch.from_numpy(images)).expand(-1, 3, -1, -1)
         spread[weight] = float(model(planes).sample.mean(1).std() / planes[:, 0].std())
     assert spread[0.0] < 0.6 < 0.8 < spread[1.0] < 1.2
@@ -163,4 +165,4 @@ def test_texture_weight_brings_back_the_strength_of_noise():
 
 def test_texture_needs_a_crop_that_three_filters_fit_into():
     with pytest.raises(ValueError, match="crop of at least 12 pixels"):
-        TrainedCodec(origin="trained", split="s", texture_weight=0.1, crop=8)
+        TrainedAutoencoder(origin="trained", split="s", texture_weight=0.1, crop=8)
