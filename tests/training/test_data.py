@@ -175,7 +175,7 @@ def test_missing_arrays_and_labels_are_named(make_data, tmp_path, vocabulary):
         open_training_data(fields, indices, None, vocabulary, [0])
     with pytest.raises(DataError, match="field 'f000' in orientation 4"):
         open_training_data(fields.iloc[:1], indices, None, vocabulary, [0, 4])
-    with pytest.raises(DataError, match="perturbation 'p9' is not known"):
+    with pytest.raises(DataError, match="perturbation 'p9' is unknown"):
         open_training_data(
             fields.iloc[:1].assign(perturbation="p9"), indices, None, vocabulary, [0]
         )
