@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from morphpipe.config.configuration import parse_configuration
-from morphpipe.plan.estimate import estimate_run
+from morphpipe.plan.estimate import estimate_run, evaluation_memory, generated_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,3 +67,17 @@ def test_weights_at_hand_are_asked_for_their_shape(tmp_path):
     )
     content["weights"]["simulated-autoencoder"]["source"] = f"file:{tmp_path}"
     assert stage(content, "latents")[2] == 4 * usual
+
+
+def test_memory_of_measures_grows_with_the_images():
+    few = parse_configuration(demo())
+    (name,) = few.experiments
+    assert evaluation_memory(few, name) == 8000
+    content = demo()
+    content["experiments"][name]["sampling"]["per_condition"] = 100_000
+    many = parse_configuration(content)
+    images = generated_images(many, many.experiments[name])
+    per_condition = few.experiments[name].sampling.per_condition
+    assert images * per_condition == generated_images(few, few.experiments[name]) * 100_000
+    # Eight times the images of 512 numbers each, and what the libraries take.
+    assert evaluation_memory(many, name) == pytest.approx(2000 + 8 * images * 512 * 4e-6, rel=0.01)

@@ -1,4 +1,5 @@
 from morphpipe.evaluation.registry import MODULES
+from morphpipe.plan.estimate import evaluation_memory
 from morphpipe.plan.params import evaluation_params, reconstruction_params
 
 
@@ -22,7 +23,8 @@ rule evaluate:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=growing(8000),
+        mem_mb=lambda w, attempt: attempt
+        * evaluation_memory(CONFIGURATION, w.experiment),
         runtime=growing(240),
     params:
         evaluation=lambda w: evaluation_params(PLAN, w.experiment, w.metrics),
@@ -49,7 +51,8 @@ rule evaluate_memorisation:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=growing(16000),
+        mem_mb=lambda w, attempt: attempt
+        * evaluation_memory(CONFIGURATION, w.experiment),
         runtime=growing(240),
     params:
         evaluation=lambda w: evaluation_params(PLAN, w.experiment, "memorisation"),
@@ -99,7 +102,8 @@ rule evaluate_matched:
         "../envs/morphpipe.yaml"
     threads: 1
     resources:
-        mem_mb=growing(8000),
+        mem_mb=lambda w, attempt: attempt
+        * evaluation_memory(CONFIGURATION, w.experiment),
         runtime=growing(240),
     params:
         evaluation=lambda w: evaluation_params(PLAN, w.experiment, "matched"),

@@ -1,6 +1,6 @@
 """Autoencoders (images to latents) and encoders (images to features)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -131,6 +131,9 @@ Autoencoder = Annotated[
 class OpenPhenomEncoder(Model):
     """OpenPhenom (CA-MAE ViT-S/16)."""
 
+    features: ClassVar[int] = 384
+    """Numbers per image."""
+
     kind: Literal["openphenom"]
     weights: Name = Field(description="One of `weights`.")
     norm: Literal["tile", "image"] = Field(
@@ -150,6 +153,9 @@ class OpenPhenomEncoder(Model):
 class InceptionEncoder(Model):
     """Inception v3 with the FID weights, through torch-fidelity (pool3, 2,048 features)."""
 
+    features: ClassVar[int] = 2048
+    """Numbers per image."""
+
     kind: Literal["inception"]
     weights: Name = Field(description="One of `weights`.")
     batch_size: PositiveInt = 64
@@ -157,6 +163,9 @@ class InceptionEncoder(Model):
 
 class ResNet18Encoder(Model):
     """ResNet-18 trained by the workflow to tell conditions apart, on fields of one side."""
+
+    features: ClassVar[int] = 512
+    """Numbers per image."""
 
     kind: Literal["resnet18"]
     split: Name = Field(description="One of `splits`.")

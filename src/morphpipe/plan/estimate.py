@@ -215,7 +215,7 @@ def _estimate_experiment(
             )
         )
     conditions = _conditions(configuration, experiment, dataset)
-    images = conditions * sampling.per_condition * len(sampling.seeds) * len(training.seeds)
+    images = generated_images(configuration, experiment)
     # With one set, all perturbations of a cell type share its images.
     shared = conditions // _cell_types(configuration, sampling, dataset)
     sampled = images // shared if sampling.one_set else images
@@ -272,6 +272,28 @@ def _measured_share(configuration: Configuration, settings: Morphology, dataset:
         if chosen is not None and all_of_them:
             share *= min(1.0, len(chosen) / len(all_of_them))
     return share
+
+
+def generated_images(configuration: Configuration, experiment: Experiment) -> int:
+    """Number of generated images of an experiment, over all seeds."""
+    dataset = configuration.splits[experiment.split].dataset
+    seeds = len(experiment.sampling.seeds) * len(experiment.training.seeds)
+    conditions = _conditions(configuration, experiment, dataset)
+    return conditions * experiment.sampling.per_condition * seeds
+
+
+def evaluation_memory(configuration: Configuration, name: str) -> int:
+    """Memory (MB) that measuring an experiment takes.
+
+    Loaded features take 1.2 times their size, and the measures up to eight times theirs
+    (`benchmarks/memory_of_measures.py`).
+    """
+    experiment = configuration.experiments[name]
+    dataset = configuration.splits[experiment.split].dataset
+    real, _ = source_of(configuration.datasets[dataset]).fields()
+    images = real + generated_images(configuration, experiment)
+    widest = max(configuration.encoders[e].features for e in experiment.evaluation.encoders)
+    return max(8000, 2000 + round(8 * images * widest * 4 / 1e6))
 
 
 def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:

@@ -20,6 +20,9 @@ from morphpipe.evaluation.core.feature_set import FeatureSet
 from morphpipe.evaluation.core.subsample import priorities
 from morphpipe.evaluation.robustness.batch_correction import centre_and_scale
 
+# Images in float64 at a time.
+_BLOCK = 4096
+
 
 @dataclass(frozen=True)
 class ProfileSet:
@@ -102,12 +105,11 @@ def generated_profiles(
         Seed of the draw, which does not depend on the order of the images.
     """
     order = np.argsort(priorities(images.column("field_id"), seed), kind="stable")
-    shuffled = images.select(order)
-    labels = pd.Series(shuffled.conditions)
+    labels = pd.Series(images.conditions[order])
     number = labels.groupby(labels).cumcount().to_numpy() // size
     whole = labels.groupby(labels).transform("size").to_numpy() // size
     kept = number < np.clip(whole, 1, at_most)
-    chosen = shuffled.select(kept)
+    chosen = images.select(order[kept])
     names = [f"{a}\x1f{b}" for a, b in zip(labels[kept], number[kept], strict=True)]
     return _profiles(chosen, pd.factorize(np.array(names, dtype=object))[0], mechanisms)
 
@@ -117,7 +119,9 @@ def _profiles(
 ) -> ProfileSet:
     _, first, index = np.unique(groups, return_index=True, return_inverse=True)
     totals = np.zeros((len(first), images.features.shape[1]))
-    np.add.at(totals, index, images.features.astype(np.float64))
+    for start in range(0, len(images), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        np.add.at(totals, index[rows], images.features[rows].astype(np.float64))
     perturbations = images.column("perturbation")[first]
     return ProfileSet(
         totals / np.bincount(index)[:, None],
