@@ -64,6 +64,10 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
             DRAWING_AND_TORCH - {"matplotlib"},
             id="figures",
         ),
+        # What starts a training on several nodes waits for it, and shall not take a gigabyte.
+        pytest.param("import morphpipe.stages.training", DRAWING_AND_TORCH, id="start of training"),
+        pytest.param("import morphpipe.stages.evaluation", DRAWING_AND_TORCH, id="measures"),
+        pytest.param("import morphpipe.stages.fields", DRAWING_AND_TORCH, id="jobs on fields"),
         pytest.param(
             "import morphpipe.encoders.configured",
             {"diffusers", "matplotlib", "torchvision", "torch._dynamo", "requests"},

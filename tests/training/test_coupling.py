@@ -8,7 +8,8 @@ import torch
 from morphpipe.core.errors import DataError
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.array_shards import write_shard
-from morphpipe.training.data import Draws, batch_members, control_fields, open_training_data
+from morphpipe.training.data import batch_members, control_fields, open_training_data
+from morphpipe.training.settings import Draws
 
 TRANSFORMS = [0, 4]
 SHAPE = (1, 2, 4, 4)
@@ -113,7 +114,7 @@ def test_a_batch_without_controls_is_named():
 
 def test_batches_are_labels_and_part_of_what_is_trained_on(opened):
     data, table = opened(batches=("b0", "b2"))
-    batch = data.batch(0, 0, range(24), 24)
+    batch = data.batch(0, 0, range(24), 24, Draws())
     members = table.iloc[batch_members(0, 0, 24, 24)]
     # One that is not in the vocabulary is the null class.
     expected = members["batch"].map({"b0": 0, "b2": 1}).fillna(2).astype(int)

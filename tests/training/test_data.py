@@ -11,7 +11,8 @@ from morphpipe.config.conditions import MorganCondition
 from morphpipe.core.errors import DataError
 from morphpipe.perturbations.condition_table import build
 from morphpipe.tables.array_shards import write_shard
-from morphpipe.training.data import Draws, batch_members, open_training_data
+from morphpipe.training.data import batch_members, open_training_data
+from morphpipe.training.settings import Draws
 
 
 @settings(max_examples=60, deadline=None)

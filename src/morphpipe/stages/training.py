@@ -5,22 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from morphpipe.core.console import log_to
 from morphpipe.core.errors import ConfigError
-from morphpipe.datasets.splits.table import fields_on, read_split
-from morphpipe.perturbations.condition_table import ConditionTable
-from morphpipe.perturbations.vocabulary import vocabulary_of
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.lineage import read_from
-from morphpipe.training.data import open_training_data
 from morphpipe.training.launch import is_started, launch, rank
-from morphpipe.training.loop import train as train_generator
-from morphpipe.training.processes import join_processes, shared_shards
 from morphpipe.training.settings import TrainingSettings
-from morphpipe.training.termination import ending_when_asked
 
 
 def train(
@@ -88,6 +80,17 @@ def train(
     training = wanted.training
     if training.processes > 1 and not is_started():
         launch(sys.argv[1:], training.devices, training.nodes, threads)
+    # Behind the launch, whose process waits for the others and needs none of it.
+    import torch
+
+    from morphpipe.datasets.splits.table import fields_on, read_split
+    from morphpipe.perturbations.condition_table import ConditionTable
+    from morphpipe.perturbations.vocabulary import vocabulary_of
+    from morphpipe.training.data import open_training_data
+    from morphpipe.training.loop import train as train_generator
+    from morphpipe.training.processes import join_processes, shared_shards
+    from morphpipe.training.termination import ending_when_asked
+
     if threads is not None:
         torch.set_num_threads(max(1, threads // training.devices))
     shards = [list(moments), list(targets)] if targets else [list(moments)]

@@ -22,6 +22,7 @@ from morphpipe.generators.base import Condition, TrainingBatch
 from morphpipe.perturbations.condition_table import ConditionTable
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.array_shards import ArrayShards, sample_latents
+from morphpipe.training.settings import Draws
 from morphpipe.transport.interpolant import draw_time
 
 # Purposes of random draws, each with its own stream.
@@ -45,24 +46,6 @@ def batch_members(seed: int, step: int, batch_size: int, number: int) -> NDArray
         here = epochs == epoch
         members[here] = _permutation(seed, int(epoch), number)[places[here] % number]
     return members
-
-
-@dataclass(frozen=True)
-class Draws:
-    """What is drawn for a training batch, beside its fields.
-
-    Attributes
-    ----------
-    label_dropout, label_dropout_mode, source_noise
-        See `morphpipe.config.generators`.
-    time_sampling
-        See `morphpipe.transport.interpolant.draw_time`.
-    """
-
-    label_dropout: float = 0.0
-    label_dropout_mode: str = "joint"
-    time_sampling: str = "uniform"
-    source_noise: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -126,7 +109,7 @@ class TrainingData:
         step: int,
         rows: range,
         batch_size: int,
-        draws: Draws = Draws(),
+        draws: Draws,
     ) -> TrainingBatch:
         """Assemble part of the global batch of a step.
 
@@ -225,7 +208,7 @@ class TrainingData:
         steps: range,
         rows: Sequence[range],
         batch_size: int,
-        draws: Draws = Draws(),
+        draws: Draws,
     ) -> Iterator[list[TrainingBatch]]:
         """Yield the batches of many steps, prefetched by a thread.
 

@@ -12,9 +12,26 @@ from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
 from morphpipe.config.generators import Generator
 from morphpipe.perturbations.vocabulary import Vocabulary
-from morphpipe.training.data import Draws
 
 _GENERATOR: TypeAdapter[Generator] = TypeAdapter(Generator)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for a training batch, beside its fields.
+
+    Attributes
+    ----------
+    label_dropout, label_dropout_mode, source_noise
+        See `morphpipe.config.generators`.
+    time_sampling
+        See `morphpipe.transport.interpolant.draw_time`.
+    """
+
+    label_dropout: float = 0.0
+    label_dropout_mode: str = "joint"
+    time_sampling: str = "uniform"
+    source_noise: float = 0.5
 
 
 @dataclass(frozen=True)
