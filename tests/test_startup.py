@@ -66,6 +66,12 @@ PARTS_OF_SCIENCE = {"sklearn", "scipy.stats", "scipy.optimize", "scipy.linalg", 
         ),
         # What starts a training on several nodes waits for it, and shall not take a gigabyte.
         pytest.param("import morphpipe.stages.training", DRAWING_AND_TORCH, id="start of training"),
+        # Every job of a cluster reads the rules.
+        pytest.param(
+            "import morphpipe.plan.images, morphpipe.plan.params, morphpipe.plan.report_files",
+            DRAWING_AND_TORCH,
+            id="rules",
+        ),
         pytest.param("import morphpipe.stages.evaluation", DRAWING_AND_TORCH, id="measures"),
         pytest.param("import morphpipe.stages.fields", DRAWING_AND_TORCH, id="jobs on fields"),
         pytest.param(

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from morphpipe.config.configuration import parse_configuration
-from morphpipe.plan.estimate import estimate_run, evaluation_memory, generated_images
+from morphpipe.plan.estimate import estimate_run
+from morphpipe.plan.images import evaluation_memory, generated_images
 
 ROOT = Path(__file__).parents[2]
 

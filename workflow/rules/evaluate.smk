@@ -1,5 +1,5 @@
 from morphpipe.evaluation.registry import MODULES
-from morphpipe.plan.estimate import evaluation_memory
+from morphpipe.plan.images import evaluation_memory
 from morphpipe.plan.params import evaluation_params, reconstruction_params
 
 

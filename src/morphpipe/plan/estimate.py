@@ -13,12 +13,12 @@ from morphpipe.config.configuration import Configuration
 from morphpipe.config.experiments import Experiment
 from morphpipe.config.morphology import Morphology
 from morphpipe.config.networks import Autoencoder
-from morphpipe.config.sampling import Sampling
 from morphpipe.config.sit_presets import token_stride
 from morphpipe.core.errors import WeightsError
 from morphpipe.core.json_files import read_json
 from morphpipe.datasets.sources.registry import source_of
 from morphpipe.generators.registry import operations
+from morphpipe.plan.images import count_cell_types, count_conditions, generated_images
 from morphpipe.transport.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
@@ -214,10 +214,10 @@ def _estimate_experiment(
                 training.slices * len(training.seeds) * parameters * 16.0,
             )
         )
-    conditions = _conditions(configuration, experiment, dataset)
+    conditions = count_conditions(configuration, experiment, dataset)
     images = generated_images(configuration, experiment)
     # With one set, all perturbations of a cell type share its images.
-    shared = conditions // _cell_types(configuration, sampling, dataset)
+    shared = conditions // count_cell_types(configuration, sampling, dataset)
     sampled = images // shared if sampling.one_set else images
     passes = evaluations(sampling, experiment.generator.path)
     estimate.stages.append(
@@ -272,43 +272,6 @@ def _measured_share(configuration: Configuration, settings: Morphology, dataset:
         if chosen is not None and all_of_them:
             share *= min(1.0, len(chosen) / len(all_of_them))
     return share
-
-
-def generated_images(configuration: Configuration, experiment: Experiment) -> int:
-    """Number of generated images of an experiment, over all seeds."""
-    dataset = configuration.splits[experiment.split].dataset
-    seeds = len(experiment.sampling.seeds) * len(experiment.training.seeds)
-    conditions = _conditions(configuration, experiment, dataset)
-    return conditions * experiment.sampling.per_condition * seeds
-
-
-def evaluation_memory(configuration: Configuration, name: str) -> int:
-    """Memory (MB) that measuring an experiment takes.
-
-    Loaded features take 1.2 times their size, and the measures up to eight times theirs
-    (`benchmarks/memory_of_measures.py`).
-    """
-    experiment = configuration.experiments[name]
-    dataset = configuration.splits[experiment.split].dataset
-    real, _ = source_of(configuration.datasets[dataset]).fields()
-    images = real + generated_images(configuration, experiment)
-    widest = max(configuration.encoders[e].features for e in experiment.evaluation.encoders)
-    return max(8000, 2000 + round(8 * images * widest * 4 / 1e6))
-
-
-def _conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
-    settings, sampling = configuration.datasets[dataset], experiment.sampling
-    cell_types = _cell_types(configuration, sampling, dataset)
-    named = sampling.perturbations
-    if named is None and sampling.random_perturbations is None:
-        # 113 are BBBC021's compounds; of others only the data know.
-        all_of_them = settings.all_perturbations or range(113)
-        return cell_types * len(all_of_them)
-    return cell_types * (len(named or []) + (sampling.random_perturbations or 0))
-
-
-def _cell_types(configuration: Configuration, sampling: Sampling, dataset: str) -> int:
-    return len(sampling.cell_types or configuration.datasets[dataset].all_cell_types or ("one",))
 
 
 def _duration(seconds: float) -> str:

@@ -152,8 +152,8 @@ def directory_start(path: Path) -> int:
     if start is not None:
         return start
     raise DataError(
-        f"{path} does not end like a zip archive: it may be truncated. Delete it and rerun the "
-        "workflow."
+        f"{path} does not end like a zip archive: it may be truncated. If it is your own file, "
+        "restore it; otherwise delete it and rerun the workflow."
     )
 
 
@@ -211,6 +211,6 @@ def members(path: Path) -> list[Member]:
             return found
     except ZIP_ERRORS as error:
         raise DataError(
-            f"{path} cannot be read as a zip archive ({error}): it may be truncated. Delete it and "
-            "rerun the workflow."
+            f"{path} cannot be read as a zip archive ({error}): it may be truncated. If it is "
+            "your own file, restore it; otherwise delete it and rerun the workflow."
         ) from None
