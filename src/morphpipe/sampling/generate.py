@@ -142,7 +142,7 @@ def generate(
     if (start is None) == generator.settings.generator.starts_from_controls:
         raise ConfigError(
             f"{generator.settings.experiment} starts from images of negative controls: give the "
-            "latents of its training fields."
+            "latents of its training fields, as the workflow's rule `sample` does."
             if start is None
             else f"{generator.settings.experiment} starts from noise: give it no images."
         )
