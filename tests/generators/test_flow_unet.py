@@ -142,16 +142,17 @@ def test_checkpointing_changes_no_gradient():
 
 
 @pytest.mark.parametrize("name", FLOW_UNET_PRESETS)
-def test_presets_fit_their_stride(name):
+def test_presets_take_sizes_that_cannot_be_halved_evenly(name):
     with torch.device("meta"):
-        size = 2 * token_stride(name)
-        FlowUNet.from_preset(
-            name, latent_channels=24, latent_size=size, perturbations=1, cell_types=1
-        )
+        size = 2 * token_stride(name) + 1
+        options = {"latent_channels": 24, "latent_size": size, "perturbations": 1, "cell_types": 1}
+        network = FlowUNet.from_preset(name, **options)
+        label = torch.zeros(2, dtype=torch.int64)
+        x = torch.empty(2, 24, size, size)
+        assert network(x, torch.empty(2), label, label).shape == x.shape
+    # Its coarsest grid is then none of equal squares.
     with pytest.raises(ConfigError, match="halved"), torch.device("meta"):
-        FlowUNet.from_preset(
-            name, latent_channels=24, latent_size=size + 1, perturbations=1, cell_types=1
-        )
+        FlowUNet.from_preset(name, alignment_width=8, **options)
 
 
 def test_sizes_that_do_not_fit_are_refused():

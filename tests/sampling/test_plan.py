@@ -209,3 +209,16 @@ def test_what_is_ignored_is_said(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "the columns 'note' are ignored" in said
     assert "concentrations are ignored" in said
+
+
+def test_batches_are_those_of_the_images_that_are_compared_with():
+    fields = FIELDS.assign(batch=[f"b{i % 3}" for i in range(len(FIELDS))])
+    held_out = fields[fields["batch"] != "b0"]
+    settings = Sampling(per_condition=4)
+    plan = sampling_plan(fields, settings, batches=("b0", "b1"), compared_with=held_out)
+    # b2 was not trained on, and b0 is not compared with.
+    assert set(plan["batch"]) == {"b1"}
+    only = fields[fields["batch"] == "b2"]
+    plan = sampling_plan(fields, settings, batches=("b0", "b1"), compared_with=only)
+    assert plan["batch"].isna().all()
+    assert set(sampling_plan(fields, settings, batches=("b0", "b1"))["batch"]) == {"b0", "b1"}

@@ -129,8 +129,9 @@ class Sampling(Model):
     )
     batch: str | None = Field(
         "real",
-        description="Batch label, for generators that have one: `real`, those of the real fields "
-        "of each condition in turn; a batch by name; null, none.",
+        description="Batch label, for generators that have one: `real`, those of the held-out "
+        "fields of each condition in turn, as far as they were trained on; a batch by name; null, "
+        "none.",
     )
     cell_types: list[str] | None = Field(None, description="None: all of the split.")
     perturbations: list[str] | None = Field(None, description="None: all of the split.")

@@ -31,11 +31,6 @@ class UNetPreset:
     norm_num_groups: int = 32
     cross_attention_dim: int = 768
 
-    @property
-    def downsampling(self) -> int:
-        """What height and width of the latent must be multiples of."""
-        return int(2 ** (len(self.block_out_channels) - 1))
-
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of UNet2DConditionModel."""
         return {

@@ -8,7 +8,7 @@ is in `morphpipe.training.data` and `morphpipe.sampling.start`.
 from typing import Any
 
 from morphpipe.config.generators import CellFlux as Settings
-from morphpipe.config.sit_presets import CELLFLUX_PRESETS, token_stride
+from morphpipe.config.sit_presets import CELLFLUX_PRESETS
 from morphpipe.generators.flow import FlowGenerator, build_flow, count_operations
 from morphpipe.generators.flow_unet import FlowUNet
 from morphpipe.perturbations.vocabulary import Vocabulary
@@ -29,5 +29,4 @@ def build(
 
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
     """Operations of one forward pass over one image, and parameters."""
-    stride = token_stride(architecture)
-    return count_operations(CellFlux, architecture, channels, -(-size // stride) * stride)
+    return count_operations(CellFlux, architecture, channels, size)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from morphpipe.config.generators import FlowUNet as Settings
-from morphpipe.config.sit_presets import FLOW_UNET_PRESETS, token_stride
+from morphpipe.config.sit_presets import FLOW_UNET_PRESETS
 from morphpipe.core.errors import ConfigError
 from morphpipe.generators.alignment import Projector
 from morphpipe.generators.flow import FlowGenerator, FlowNetwork, build_flow, count_operations
@@ -128,11 +128,11 @@ class Stage(nn.Module):
 
 
 class Halved(nn.Module):
-    """A grid of half the height and width, by means of four places."""
+    """A grid of half the height and width, rounded up, by means of four places (two at an edge)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, h, w] to [N, C, h/2, w/2]."""
-        return F.avg_pool2d(x, 2)
+        return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
 class FlowUNet(FlowNetwork):
@@ -141,7 +141,7 @@ class FlowUNet(FlowNetwork):
     Parameters
     ----------
     latent_channels, latent_size, gradient_checkpointing
-        See `FlowNetwork`; the size is a multiple of the network's downsampling, 2 ** (levels - 1).
+        See `FlowNetwork`; odd sizes are halved rounding up.
     width
         Channels at full resolution.
     multipliers
@@ -216,11 +216,12 @@ class FlowUNet(FlowNetwork):
             latent_channels, latent_size, gradient_checkpointing=gradient_checkpointing
         )
         factor = 2 ** (len(multipliers) - 1)
-        if self.latent_size[0] % factor or self.latent_size[1] % factor:
+        if alignment_width is not None and any(side % factor for side in self.latent_size):
             raise ConfigError(
-                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be halved "
-                f"{len(multipliers) - 1} times: choose an image size whose latents are multiples "
-                f"of {factor}, or a U-Net of fewer levels."
+                f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be halved evenly "
+                f"{len(multipliers) - 1} times, so that its coarsest grid cannot be aligned: "
+                f"choose an image size whose latents are multiples of {factor}, a U-Net of fewer "
+                "levels, or no alignment."
             )
         self.preconditioned = preconditioned
         self.embed_conditions(inner, time_scale=time_scale, **conditioning)
@@ -317,7 +318,7 @@ class FlowUNet(FlowNetwork):
             for stage in stages.children():
                 x = self._run(stage, torch.cat([x, skips.pop()], dim=1), condition)
             if finer is not None:
-                x = finer(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+                x = finer(F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest"))
         return linear + out * self.final(F.silu(self.final_norm(x))), hidden
 
     def _run(self, stage: nn.Module, x: Tensor, condition: Tensor) -> Tensor:
@@ -338,5 +339,4 @@ def build(
 
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
     """Operations of one forward pass over one latent, and parameters."""
-    stride = token_stride(architecture)
-    return count_operations(FlowUNet, architecture, channels, -(-size // stride) * stride)
+    return count_operations(FlowUNet, architecture, channels, size)

@@ -171,34 +171,16 @@ class UNetGenerator(Generator):
         if gradient_checkpointing:
             network.enable_gradient_checkpointing()
         generator = cls(network, **options)
-        generator.check_latents(latent_channels, *latent_size)
+        generator.check_channels(latent_channels)
         return generator
 
-    @property
-    def downsampling(self) -> int:
-        """Factor that must divide height and width of the latent."""
-        return int(2 ** (len(self.network.config["block_out_channels"]) - 1))
-
-    def check_latents(self, channels: int, height: int, width: int) -> None:
-        """Check that latents fit the network.
-
-        Raises
-        ------
-        ConfigError
-            If the channels differ, or height or width is not a multiple of the downsampling.
-        """
+    def check_channels(self, channels: int) -> None:
+        """Raise ConfigError unless the network is for latents of so many channels."""
         expected = self.network.config["in_channels"]
         if channels != expected:
             raise ConfigError(
                 f"This U-Net needs latents of {expected} channels, not {channels}: MorphoDiff "
                 "encodes RGB images (image_mode rgb)."
-            )
-        factor = self.downsampling
-        if height % factor or width % factor:
-            raise ConfigError(
-                f"Latents of {height}x{width} cannot be halved as often as in this U-Net: choose "
-                f"an image size whose latents are multiples of {factor}, or a U-Net of fewer "
-                "levels."
             )
 
     def compile_blocks(self) -> None:
@@ -329,7 +311,7 @@ class UNetGenerator(Generator):
         return pad_tokens(embedding, self.token_width, self.padding)
 
     def _predict(self, x: Tensor, timestep: Tensor, condition: Condition, drop: Tensor) -> Tensor:
-        self.check_latents(*x.shape[1:])
+        self.check_channels(x.shape[1])
         prompt = self.prompt(condition, drop)
         return self.network(x, timestep, encoder_hidden_states=prompt).sample
 
@@ -366,7 +348,7 @@ def build(
     if gradient_checkpointing:
         network.enable_gradient_checkpointing()
     generator = UNetGenerator(network, **options)
-    generator.check_latents(*latent_shape)
+    generator.check_channels(latent_shape[0])
     # Checkpoints are rebuilt from the preset's name.
     for key, value in UNET_PRESETS[settings.architecture].settings().items():
         found = network.config[key]
@@ -386,7 +368,6 @@ def operations(architecture: str, channels: int, size: int) -> tuple[float, floa
     Counted by torch on meta tensors, for an RGB image whatever the channels.
     """
     preset = UNET_PRESETS[architecture]
-    size = -(-size // preset.downsampling) * preset.downsampling
     with torch.device("meta"):
         network = UNet2DConditionModel(
             in_channels=4, out_channels=4, sample_size=size, **preset.settings()

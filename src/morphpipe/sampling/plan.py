@@ -21,6 +21,7 @@ def sampling_plan(
     *,
     batch_by: str = "batch",
     batches: Sequence[str] = (),
+    compared_with: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """List the images of one sampling seed.
 
@@ -37,6 +38,9 @@ def sampling_plan(
         embeddings depend on the concentration, each concentration is a separate condition.
     batch_by, batches
         Column of the batches, and those that the generator knows; see `Sampling.batch`.
+    compared_with
+        The real fields that the images are compared with, whose batches `Sampling.batch` asks for;
+        None for all of `fields`.
 
     Returns
     -------
@@ -83,7 +87,8 @@ def sampling_plan(
     usual = kinds.mode().iloc[0] if len(kinds) else "none"
     plan["perturbation_kind"] = plan["perturbation"].map(known["perturbation_kind"]).fillna(usual)
     plan["control"] = plan["perturbation"].map(known["control"]).fillna("none")
-    plan["batch"] = _batches(plan, fields, settings, batch_by, batches)
+    real = fields if compared_with is None else compared_with
+    plan["batch"] = _batches(plan, real, settings, batch_by, batches)
     return plan
 
 
@@ -114,7 +119,7 @@ def _batches(
     chosen: list[str | None] = []
     for row in plan.itertuples():
         found = of_condition.get((row.cell_type, row.perturbation)) or of_type.get(row.cell_type)
-        # None where no batch of the cell type was trained on.
+        # None where no such batch of the cell type was trained on.
         chosen.append(found[row.index_in_condition % len(found)] if found else None)
     return chosen
 

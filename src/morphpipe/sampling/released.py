@@ -63,7 +63,7 @@ def load_released(
         cell_types=len(cell_types),
         condition_width=conditions.width,
     )
-    generator.check_latents(*latent_shape)
+    generator.check_channels(latent_shape[0])
     settings = TrainingSettings(
         Path(folder).resolve().name,
         0,

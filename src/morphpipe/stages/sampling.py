@@ -101,6 +101,7 @@ def sample(
             generator.conditions,
             batch_by=of_generator.batch_by,
             batches=batches,
+            compared_with=table.select(fields_on(sides, "test")).keys(),
         )
         generate(
             generator.with_noise(fidelity.sampling_noise),
