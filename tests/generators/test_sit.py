@@ -182,11 +182,19 @@ def test_bfloat16_autocast_stays_near():
     assert (near - exact).norm() / exact.norm() < 0.03
 
 
+def test_sizes_that_are_no_multiple_of_the_patch_are_extended_at_their_edge():
+    whole, cut = perturb(tiny(latent_size=(8, 8))), tiny(latent_size=(8, 7))
+    cut.load_state_dict(whole.state_dict())
+    x, *others = inputs(cut)
+    extended = torch.cat([x, x[..., -1:]], dim=-1)
+    assert torch.equal(cut(x, *others), whole(extended, *others)[..., :7])
+
+
 def test_sizes_that_do_not_fit_stop():
     with pytest.raises(ConfigError, match="SiT-XXL"):
         SiT.from_preset("SiT-XXL", latent_channels=4, latent_size=8, perturbations=1, cell_types=1)
     with pytest.raises(ConfigError, match="patches"):
-        tiny(latent_size=(8, 7))
+        tiny(latent_size=(8, 7), alignment_width=4, alignment_depth=1)
     with pytest.raises(ConfigError, match="block 8"):
         tiny(alignment_width=4)
     network = tiny()

@@ -21,6 +21,7 @@ PRESETS = {
     "SiT-S/2": Preset(12, 384, 6),
     # Ours, for workstations and tests.
     "SiT-Ti/2": Preset(8, 256, 4),
+    "SiT-Na/2": Preset(8, 128, 4),
     "SiT-Na/1": Preset(8, 128, 4, patch=1),
     "SiT-test/2": Preset(2, 64, 2),
 }

@@ -8,6 +8,7 @@ MorphGen's condition is the sum c = e_perturbation + e_celltype + e_t.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -27,7 +28,8 @@ class SiT(FlowNetwork):
     Parameters
     ----------
     latent_channels, latent_size, gradient_checkpointing
-        See `FlowNetwork`; the size is a multiple of `patch`.
+        See `FlowNetwork`; sizes that are no multiple of `patch` are extended by their last row or
+        column.
     time_scale, conditioning
         See `FlowNetwork.embed_conditions`.
     width, depth, heads, patch
@@ -71,11 +73,12 @@ class SiT(FlowNetwork):
         super().__init__(
             latent_channels, latent_size, gradient_checkpointing=gradient_checkpointing
         )
-        if self.latent_size[0] % patch or self.latent_size[1] % patch:
+        if alignment_width is not None and any(side % patch for side in self.latent_size):
             raise ConfigError(
                 f"A latent of {self.latent_size[0]}x{self.latent_size[1]} cannot be split into "
-                f"patches of {patch}x{patch}: choose an image size that is a multiple of the "
-                "autoencoder's reduction times the patch."
+                f"patches of {patch}x{patch}, so that its tokens cannot be aligned: choose an "
+                "image size that is a multiple of the autoencoder's reduction times the patch, or "
+                "no alignment."
             )
         if alignment_width is not None:
             alignment_depth = 8 if alignment_depth is None else alignment_depth
@@ -98,8 +101,8 @@ class SiT(FlowNetwork):
 
     @property
     def token_grid(self) -> tuple[int, int]:
-        """Rows and columns of tokens."""
-        return self.latent_size[0] // self.patch, self.latent_size[1] // self.patch
+        """Rows and columns of tokens; the last ones reach over the edge where they have to."""
+        return -(-self.latent_size[0] // self.patch), -(-self.latent_size[1] // self.patch)
 
     @property
     def repeated(self) -> list[nn.Module]:
@@ -144,6 +147,11 @@ class SiT(FlowNetwork):
         self.check_latents(x)
         depth = depth or self.alignment_depth or len(self.blocks)
         condition = self.condition(time, perturbation, cell_type, drop, batch)
+        height, width = self.latent_size
+        rows, columns = self.token_grid
+        whole = (rows * self.patch, columns * self.patch)
+        if whole != self.latent_size:
+            x = F.pad(x, (0, whole[1] - width, 0, whole[0] - height), mode="replicate")
         tokens = self.patches(patchify(x, self.patch)) + self.positions
         hidden = tokens
         for number, block in enumerate(self.blocks, start=1):
@@ -153,8 +161,8 @@ class SiT(FlowNetwork):
                 tokens = block(tokens, condition)
             if number == depth:
                 hidden = tokens
-        velocity = unpatchify(self.final(tokens, condition), self.patch, self.latent_size)
-        return velocity, hidden
+        velocity = unpatchify(self.final(tokens, condition), self.patch, whole)
+        return velocity[..., :height, :width], hidden
 
 
 def build(
@@ -173,7 +181,7 @@ def operations(architecture: str, channels: int, size: int) -> tuple[float, floa
     modulation (12 width^2) counts once per image.
     """
     preset = PRESETS[architecture]
-    tokens, width = (size // preset.patch) ** 2, preset.width
+    tokens, width = (-(-size // preset.patch)) ** 2, preset.width
     per_token = 24 * width**2 + 4 * tokens * width
     forward = float(preset.depth * (tokens * per_token + 12 * width**2))
     return forward, 18.0 * width**2 * preset.depth
