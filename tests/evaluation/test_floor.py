@@ -6,6 +6,7 @@ from morphpipe.evaluation.core.floor import (
     Averaged,
     Ratio,
     draw_matched,
+    draw_split_halves,
     measure_against_halves,
     measure_floor,
     split_halves,
@@ -32,6 +33,14 @@ def test_halves_share_no_well_and_are_of_one_size(make_features):
 def test_a_single_well_has_no_floor(make_features):
     with pytest.raises(DataError, match="single well"):
         split_halves(make_features({("A", "1"): 0}, seed=0, wells=1), repeats=1, at_most=9, seed=0)
+
+
+def test_halves_of_different_conditions_are_no_floor(make_features):
+    alone = make_features(MEANS, seed=0, wells=1)
+    drawn, reason = draw_split_halves(alone, repeats=2, at_most=9, minimum=1, seed=0)
+    assert drawn == []
+    assert "single well" in reason
+    assert "units: site" in reason
 
 
 def test_matched_draws_follow_the_target():

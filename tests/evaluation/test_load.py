@@ -37,6 +37,17 @@ def test_features_meet_what_is_known_of_their_images(tables):
     assert (found.extractor, found.view) == ("resnet", "all")
 
 
+def test_sites_can_take_the_place_of_wells(make_fields, make_row, tmp_path):
+    places = [("B02", 1), ("B02", 2), ("B02", 2), ("B03", 1)]
+    rows = [make_row(f"f{i}", well=well, site=site) for i, (well, site) in enumerate(places)]
+    make_fields(tmp_path / "a.zip", 4, rows=rows)
+    _features(tmp_path / "x.parquet", [f"f{i}" for i in range(4)])
+    given = [tmp_path / "x.parquet"], [tmp_path / "a.zip"]
+    by_well, by_site = load_feature_set(*given), load_feature_set(*given, units="site")
+    assert [len(set(images.groups)) for images in (by_well, by_site)] == [2, 3]
+    assert by_site.groups[1] == by_site.groups[2]
+
+
 def test_turned_images_are_left_out(tables):
     values = _features(tables / "x.parquet", ["f0", "f0", "f1"], [0, 4, 0])
     found = load_feature_set([tables / "x.parquet"], [tables / "a.zip"], needed=set())

@@ -224,7 +224,9 @@ def test_measures_that_apply():
 
 
 # `measures` chooses tables; what is no setting of a registered measure has a stage of its own.
-ELSEWHERE = {"encoders", "views", "measures", "reconstruction_fields", "crops", "morphology"}
+ELSEWHERE = {
+    "encoders", "views", "units", "measures", "reconstruction_fields", "crops", "morphology",
+}  # fmt: skip
 
 
 def test_every_key_of_the_evaluation_is_read_by_a_measure():

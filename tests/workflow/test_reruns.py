@@ -90,6 +90,7 @@ VALUES = {
     "sampling.guidance.low": 0.25,
     "sampling.shards": 1,
     "evaluation.views": ["all", "DNA"],
+    "evaluation.units": "site",
     "evaluation.measures": ["memorisation", "matched", "reconstruction", "variance"],
     "evaluation.crops": {"size": 48},
     "evaluation.morphology": None,

@@ -180,6 +180,12 @@ class Evaluation(Model):
         16, description="Fewer images on a side give no distance, and the table says why."
     )
     floor_repeats: PositiveInt = Field(5, description="Random split halves that a floor averages.")
+    units: Literal["well", "site"] = Field(
+        "well",
+        description="What of the real images is split for a floor and resampled for an interval. "
+        "`site` is for data with one well per condition: floors are then too low and intervals "
+        "too narrow, since no two wells are compared.",
+    )
     measures: list[Measure] | None = Field(
         None,
         description="What is measured beside distances, effects and probes (docs/metrics.md); "
@@ -225,7 +231,7 @@ class Evaluation(Model):
 
     def read_by(self, measure: str) -> dict[str, Any]:
         """What a measure reads, plain values."""
-        return self.model_dump(mode="json", include={"encoders", *READ_BY[measure]})
+        return self.model_dump(mode="json", include={"encoders", "units", *READ_BY[measure]})
 
 
 class Experiment(Model):

@@ -79,6 +79,7 @@ class EvaluationInputs:
         """
         sides = read_split(self.split)
         test, train = set(fields_on(sides, "test")), set(fields_on(sides, "train"))
+        units = self.settings.units
         for encoder, folders in self.real.items():
             # The real images may have more views, for other experiments.
             for view in views_in(self.generated[encoder][0]):
@@ -88,6 +89,7 @@ class EvaluationInputs:
                     [f"{folder}/{view}.parquet" for folder in folders],
                     [self.fields],
                     needed=test | train,
+                    units=units,
                 )
                 generated = load_feature_set(
                     [f"{folder}/{view}.parquet" for folder in self.generated[encoder]],

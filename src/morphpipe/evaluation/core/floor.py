@@ -69,6 +69,12 @@ def draw_split_halves(
     """Draw split halves as `split_halves` does, or return none with the reason."""
     if len(np.unique(real.groups)) < 2:
         return [], "the real fields come from fewer than two wells"
+    wells = pd.Series(real.groups).groupby(real.conditions).nunique()
+    if wells.max() < 2:
+        return [], (
+            "each condition has a single well, so that halves would differ in their conditions: "
+            "set `evaluation.units: site` for halves of other sites of the same wells"
+        )
     drawn = split_halves(real, repeats=repeats, at_most=at_most, seed=seed)
     size = len(drawn[0].first)
     if size < minimum:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ def load_feature_set(
     wanted: Set[str] | None = None,
     *,
     needed: Set[str] | None = None,
+    units: Literal["well", "site"] = "well",
 ) -> FeatureSet:
     """Join feature tables with field tables.
 
@@ -49,6 +51,8 @@ def load_feature_set(
     needed
         If all images are loaded: ids of those that must have features; None for all images of the
         field tables.
+    units
+        Independent units of real images; with ``site`` each site takes the place of a well.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def load_feature_set(
         if wanted is None
         else _read_wanted(features, wanted)
     )
-    keys = pd.concat([_keys(path, wanted) for path in fields], ignore_index=True)
+    keys = pd.concat([_keys(path, wanted, units) for path in fields], ignore_index=True)
     keys = keys.set_index("field_id")
     ids = list(table.field_ids)
     missing = set(ids) - set(keys.index)
@@ -92,8 +96,13 @@ def load_feature_set(
     )
 
 
-def _keys(path: str | Path, wanted: Set[str] | None) -> pd.DataFrame:
-    keys = read_fields(path).keys()[KEY_COLUMNS]
+def _keys(path: str | Path, wanted: Set[str] | None, units: str) -> pd.DataFrame:
+    table = read_fields(path).keys()
+    keys = table[KEY_COLUMNS]
+    if units == "site":
+        # Of generated images both are null, and stay so.
+        site = table["well"].astype("string") + " site " + table["site"].astype("string")
+        keys = keys.assign(well=site)
     return keys if wanted is None else keys[keys["field_id"].isin(wanted)]
 
 

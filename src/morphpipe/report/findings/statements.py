@@ -265,6 +265,12 @@ def caveats(configuration: Configuration, evidence: Evidence, summary: pd.DataFr
             "measured there as an effect, and part of what a probe recognises, may be cell count "
             "alone."
         )
+    if experiment.evaluation.units == "site":
+        said.append(
+            "Floors and intervals are over sites of the same wells (evaluation.units): they know "
+            "nothing of how wells of one condition differ, so the floor is too low and the "
+            "intervals are too narrow. The copy control, of other wells, says more."
+        )
     others = [name for name, encoder in encoders.items() if encoder.kind != "inception"]
     if others:
         said.append(
