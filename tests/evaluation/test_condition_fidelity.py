@@ -81,6 +81,18 @@ def test_a_good_generator_comes_first_as_real_images_do(make_table):
         assert abs(value(table, "energy_distance", comparison)) < 0.2
 
 
+def test_untreated_cells_are_as_far_as_the_treatment_moves_them(make_table, make_features):
+    table = make_table()
+    untreated = table[table["comparison"] == "untreated-real"]
+    # Controls come first among all conditions for themselves only.
+    assert set(untreated["perturbation"]) == {"a", "b", "c", "d", "all"}
+    real = make_features(MEANS, seed=1)
+    sides = {n: real.features[real.column("perturbation") == n] for n in ("control", "c")}
+    expected = energy_distance(sides["control"], sides["c"])
+    assert value(table, "energy_distance", "untreated-real", "c") == pytest.approx(expected)
+    assert value(table, "own_rank", "untreated-real", "c") == 4
+
+
 def test_a_generator_that_ignores_its_condition_has_ranks_by_chance(make_table):
     generator = np.random.default_rng(0)
     count = 8 * 4 * len(NAMES)

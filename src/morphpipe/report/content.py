@@ -13,6 +13,7 @@ from morphpipe.report.inputs import ReportInputs
 from morphpipe.report.paper_items import PaperItem, by_paper
 from morphpipe.report.run_times import Stage, read_stages, stage_plots
 from morphpipe.report.section import Section, build_section
+from morphpipe.report.side_by_side import SideBySide, side_by_side
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Content:
         What the report is made of.
     sections
         Of the experiments; the first is the one that the overview is about.
+    together
+        Experiments on the same data beside each other.
     comparisons
         Of pairs of experiments.
     papers
@@ -41,6 +44,7 @@ class Content:
 
     inputs: ReportInputs
     sections: list[Section]
+    together: list[SideBySide]
     comparisons: list[ComparisonSection]
     papers: dict[str, list[PaperItem]]
     gallery: list[GalleryPart]
@@ -95,6 +99,7 @@ def gather(inputs: ReportInputs) -> Content:
     return Content(
         inputs=inputs,
         sections=sections,
+        together=side_by_side(sections, inputs.benchmarks),
         comparisons=[build_comparison(inputs.configuration, c) for c in inputs.comparisons],
         papers=by_paper(inputs.papers),
         gallery=shown,

@@ -48,6 +48,8 @@ class TrainingRecord:
         Checksums by file.
     card
         Text of the model card.
+    parameters
+        Number of trained parameters; None for checkpoints that do not say.
     """
 
     seed: int
@@ -55,6 +57,7 @@ class TrainingRecord:
     log: pd.DataFrame
     sha256: Mapping[str, str]
     card: str
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,8 @@ def read_training(folder: Path) -> TrainingRecord:
             "again."
         ) from None
     card = folder / "README.md"
-    return TrainingRecord(seed, step, log, sums, card.read_text("utf-8") if card.exists() else "")
+    text = card.read_text("utf-8") if card.exists() else ""
+    return TrainingRecord(seed, step, log, sums, text, state.get("parameters"))
 
 
 def _read_points(

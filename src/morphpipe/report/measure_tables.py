@@ -17,6 +17,7 @@ _HEADS = {
     "copy-real": "copies of training images",
     "copy-training": "copies of training images",
     "shuffled-real": "shuffled",
+    "untreated-real": "untreated cells",
 }
 _ROLES = ("generated", "real", "copy", "shuffled")
 _SCOPE = ("metric", "extractor", "view", "task", "variant", "cell_type", "perturbation")

@@ -17,6 +17,7 @@ from morphpipe.report.paper_items import COMPARABLE, PAPER_NAMES, PaperItem, ite
 from morphpipe.report.provenance import checksum_table, seed_table, trained_table
 from morphpipe.report.run_times import stage_table
 from morphpipe.report.section import Section
+from morphpipe.report.side_by_side import SideBySide
 from morphpipe.report.tables import Table, number
 
 
@@ -116,6 +117,15 @@ def _experiment(content: Content, section: Section, place: int) -> Page:
                 [(f"{anchor}-{part}", title) for part, title in parts])  # fmt: skip
 
 
+def _together(content: Content, found: SideBySide) -> Page:
+    title = f"Side by side: {found.split}" if len(content.together) > 1 else "Side by side"
+    anchor = f"side-by-side-{found.split}"
+    parts = [(f"{anchor}-{part}", name) for part, name in (
+        ("images", "Images"), ("measures", "Measures"))]  # fmt: skip
+    context = {"c": found, "id": anchor, "per_condition": content.per_condition}
+    return Page("side_by_side", found.split, title, "Comparisons", anchor, context, parts)
+
+
 def _comparison(comparison: ComparisonSection) -> Page:
     anchor = f"comparison-{comparison.name}"
     first = len(comparison.tables) + 1
@@ -176,5 +186,6 @@ def make_pages(content: Content, gallery_bytes: int) -> list[Page]:
     pages = [_overview(content)]
     pages += [_paper(content, paper, items) for paper, items in content.papers.items()]
     pages += [_experiment(content, s, i) for i, s in enumerate(content.sections, start=1)]
+    pages += [_together(content, found) for found in content.together]
     pages += [_comparison(comparison) for comparison in content.comparisons]
     return [*pages, _gallery(content, gallery_bytes), _provenance(content)]

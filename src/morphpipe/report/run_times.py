@@ -1,5 +1,6 @@
 """Run time and resources of every stage, from what Snakemake measured of its jobs."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def read_stages(benchmarks: Path | None, logs: Path | None) -> list[Stage]:
     return sorted(stages, key=lambda stage: -np.nan_to_num(stage.seconds, nan=-1))
 
 
+def measured_seconds(benchmarks: Path | None, rule: str, experiment: str) -> float:
+    """Run time of all jobs of a rule for an experiment, NaN where one was not measured."""
+    folder = None if benchmarks is None else benchmarks / rule
+    if folder is None or not folder.is_dir():
+        return float("nan")
+    jobs = [
+        p for p in folder.glob("*.tsv") if re.fullmatch(rf"{re.escape(experiment)}(_\d+)+", p.stem)
+    ]
+    return sum(float(_measurements(job)["s"]) for job in jobs) if jobs else float("nan")
+
+
 def duration(seconds: float) -> str:
     """A time in words: seconds up to two minutes, minutes up to two hours, hours."""
     if seconds < 120:
@@ -104,7 +116,8 @@ def duration(seconds: float) -> str:
     return f"{number(seconds / 60)} min" if seconds < 7200 else f"{number(seconds / 3600)} h"
 
 
-def _cell(value: float, text: str) -> Cell:
+def known_cell(value: float, text: str) -> Cell:
+    """A number as text, or that it was not measured."""
     return Cell(text, "number", value=value) if np.isfinite(value) else NOT_MEASURED
 
 
@@ -114,10 +127,10 @@ def stage_table(stages: list[Stage]) -> Table:
         [
             Cell(stage.name, "mono"),
             Cell(f"{stage.measured:,} of {stage.jobs:,}", "number"),
-            _cell(stage.seconds, duration(stage.seconds)),
-            _cell(stage.longest, duration(stage.longest)),
-            _cell(stage.cpu_seconds, duration(stage.cpu_seconds)),
-            _cell(stage.memory, f"{number(stage.memory / 1024)} GiB"),
+            known_cell(stage.seconds, duration(stage.seconds)),
+            known_cell(stage.longest, duration(stage.longest)),
+            known_cell(stage.cpu_seconds, duration(stage.cpu_seconds)),
+            known_cell(stage.memory, f"{number(stage.memory / 1024)} GiB"),
         ]
         for stage in stages
     ]

@@ -63,6 +63,7 @@ def save_checkpoint(
             "settings": state.settings,
             "latent_shape": list(state.latent_shape),
             "autoencoder": state.autoencoder,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "lineage": lineage_of(Path(folder) / STATE),
             "sha256": {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())},
         }

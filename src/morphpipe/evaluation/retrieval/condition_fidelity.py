@@ -75,10 +75,19 @@ class _Known:
         between = [2 * float(cdist(features, known).mean()) for known in self.features]
         return np.array(between) - np.array(self.within) - own
 
-    def rank(self, distances: npt.NDArray[np.float64], own: str) -> float:
-        """Rank of one of them by distance: 1 for the nearest, the mean rank for ties."""
-        mine = distances[self.names.index(own)]
-        return 1 + float((distances < mine).sum()) + (float((distances == mine).sum()) - 1) / 2
+    def place(self, features: npt.NDArray[np.float64], own: str) -> tuple[float, float, int]:
+        """Distance of a sample to one of them, and its rank among how many.
+
+        The rank is 1 for the nearest, the mean rank for ties.
+        """
+        distances = self.distances(features)
+        mine = float(distances[self.names.index(own)])
+        ties = float((distances == mine).sum()) - 1
+        return mine, 1 + float((distances < mine).sum()) + ties / 2, len(self.names)
+
+    def number(self, name: str) -> int:
+        """Number of images of one of them."""
+        return len(self.features[self.names.index(name)])
 
 
 def _features(images: FeatureSet, at_most: int, seed: int) -> npt.NDArray[np.float64]:
@@ -126,8 +135,9 @@ def condition_fidelity_rows(
         Rows of the metric table for each cell type and perturbation: ``energy_distance`` to the own
         real images, ``own_rank`` and ``own_rank_percentile`` (0 for the first of all, 1 for the
         last, 0.5 by chance), with the comparisons ``generated-real``, ``copy-real`` (training
-        images) and ``real-real`` (a half of the wells against the other half). Over all conditions
-        the means, with a t-interval over conditions.
+        images), ``untreated-real`` (held-out negative controls) and ``real-real`` (a half of the
+        wells against the other half). Over all conditions the means, with a t-interval over
+        conditions; of ``untreated-real`` over those that are no controls.
 
     Raises
     ------
@@ -146,30 +156,54 @@ def condition_fidelity_rows(
     ]
     if training is not None:
         candidates.append(("copy-real", {}, training))
+    tables = {cell_type: _known(real, cell_type, at_most, seed) for cell_type in cell_types}
     for comparison, seeds, images in candidates:
         found = []
-        for cell_type in cell_types:
-            known, of_type = _sides(real, images, cell_type)
-            names = sorted(_enough(known))
-            table = _Known(known, names, at_most, seed)
-            wanted = [n for n in names if n in _enough(of_type)]
-            for name in wanted:
+        for cell_type, known in tables.items():
+            of_type = images.select(images.column("cell_type") == cell_type)
+            enough = _enough(of_type)
+            for name in [n for n in known.names if n in enough]:
                 features = _features(
                     of_type.select(of_type.column("perturbation") == name), at_most, seed
                 )
-                distances = table.distances(features)
-                rank = table.rank(distances, name)
-                sizes = len(features), len(table.features[names.index(name)])
-                found.append((cell_type, name, distances[names.index(name)], rank, len(names)))
+                found.append((cell_type, name, *known.place(features, name)))
+                sizes = len(features), known.number(name)
                 _add(rows, common, comparison, seeds, found[-1], sizes)
         _summarise(rows, common, comparison, seeds, found)
+    _add_untreated(rows, common, real, tables, at_most, seed)
     _add_floor(rows, common, real, cell_types, at_most, floor_repeats, seed)
     return rows
 
 
-def _sides(real: FeatureSet, images: FeatureSet, cell_type: str) -> tuple[FeatureSet, FeatureSet]:
-    known = real.select(real.column("cell_type") == cell_type)
-    return known, images.select(images.column("cell_type") == cell_type)
+def _known(real: FeatureSet, cell_type: str, at_most: int, seed: int) -> _Known:
+    of_type = real.select(real.column("cell_type") == cell_type)
+    return _Known(of_type, sorted(_enough(of_type)), at_most, seed)
+
+
+def _add_untreated(
+    rows: Rows,
+    common: Mapping[str, Any],
+    real: FeatureSet,
+    tables: Mapping[str, _Known],
+    at_most: int,
+    seed: int,
+) -> None:
+    """Rank the real held-out controls as if they had been generated for each treatment."""
+    found = []
+    for cell_type, known in tables.items():
+        controls = real.select(
+            (real.column("cell_type") == cell_type) & (real.column("control") == "negative")
+        )
+        names = set(controls.column("perturbation"))
+        if len(controls) < _MINIMUM:
+            continue
+        features = _features(controls, at_most, seed)
+        for name in [n for n in known.names if n not in names]:
+            found.append((cell_type, name, *known.place(features, name)))
+            sizes = len(features), known.number(name)
+            _add(rows, common, "untreated-real", {}, found[-1], sizes)
+    if found:
+        _summarise(rows, common, "untreated-real", {}, found)
 
 
 _Found = tuple[str, str, float, float, int]
@@ -261,12 +295,9 @@ def _add_floor(
                 features = _features(
                     first.select(first.column("perturbation") == name), at_most, seed
                 )
-                distances = table.distances(features)
-                place = names.index(name)
-                collected.setdefault((cell_type, name), []).append(
-                    (float(distances[place]), table.rank(distances, name), len(names))
-                )
-                sizes[cell_type, name] = len(features), len(table.features[place])
+                place = table.place(features, name)
+                collected.setdefault((cell_type, name), []).append(place)
+                sizes[cell_type, name] = len(features), table.number(name)
     found = []
     for (cell_type, name), values in collected.items():
         distance, rank, of = (float(np.mean(part)) for part in zip(*values, strict=True))
