@@ -1,11 +1,14 @@
+import itertools
+
 import pytest
 import torch
 
 from morphpipe.config.sampling import DIFFUSION, FLOW, Guidance, Sampling
+from morphpipe.core.errors import ConfigError
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.guidance import guided
 from morphpipe.transport.samplers import euler_maruyama
-from morphpipe.transport.solve import sample_flow
+from morphpipe.transport.solve import invert_flow, sample_flow
 from morphpipe.transport.times import evaluations, time_grid
 
 
@@ -81,3 +84,45 @@ def test_euler_maruyama_is_repas_sampler():
     velocity = lambda x, t: torch.sin(x) + t[:, None]  # noqa: E731
     found = sample_flow(velocity, noise, Sampling(sampler="euler-maruyama"))
     assert torch.equal(found, euler_maruyama(velocity, noise))
+
+
+REVERSIBLE = {"sampler": FLOW.reversible, "last_correction": True}
+
+
+def data_of(gaussian):
+    noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    # The flow keeps quantiles: x_0 = m + s x_1.
+    return gaussian.mean + gaussian.deviation * noise, noise
+
+
+@pytest.mark.parametrize("grid", ["uniform", "shifted", "edm"])
+def test_data_lead_back_to_the_noise_that_they_came_from(gaussian, grid):
+    data, noise = data_of(gaussian)
+    errors = [
+        (invert_flow(gaussian.velocity, data, Sampling(**REVERSIBLE, steps=n, grid=grid)) - noise)
+        .abs().max().item()
+        for n in (40, 80)
+    ]  # fmt: skip
+    assert errors[1] < 0.01
+    # The first step of the grid edm stays as long as it is, and so does its small error.
+    assert errors[0] / errors[1] > (1.5 if grid == "edm" else 3.5)
+
+
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
+def test_there_and_back_again_errs_by_the_order_of_the_method(gaussian, method, order):
+    data, _ = data_of(gaussian)
+    errors = []
+    for steps in (20, 40, 80):
+        settings = Sampling(sampler=method, steps=steps, last_correction=method == "heun")
+        noise = invert_flow(gaussian.velocity, data, settings)
+        back = sample_flow(gaussian.velocity, lambda _, x=noise: x, settings)
+        errors.append((back - data).abs().max().item())
+    for longer, shorter in itertools.pairwise(errors):
+        assert longer / shorter > 0.85 * 2**order
+    assert errors[-1] < (0.3 if order == 1 else 0.005)
+
+
+@pytest.mark.parametrize("sampler", ["euler-maruyama", "dpm++", "unipc"])
+def test_samplers_that_cannot_be_gone_back_are_named(gaussian, sampler):
+    with pytest.raises(ConfigError, match="cannot be gone back"):
+        invert_flow(gaussian.velocity, data_of(gaussian)[0], Sampling(sampler=sampler))

@@ -44,16 +44,21 @@ class Path:
     continuous
         Whether its times are in [0, 1], with grids and intervals of guidance; otherwise they are
         the timesteps of a diffusion.
+    reversible
+        The sampler whose steps can be gone back, from an image to noise; None for none.
     """
 
     name: str
     samplers: tuple[str, ...]
     default: str
     continuous: bool
+    reversible: str | None = None
 
 
-FLOW = Path("flow", FLOW_SAMPLERS, FLOW_DEFAULT, continuous=True)
-DIFFUSION = Path("diffusion", DIFFUSION_SAMPLERS, DIFFUSION_SAMPLERS[0], continuous=False)
+FLOW = Path("flow", FLOW_SAMPLERS, FLOW_DEFAULT, continuous=True, reversible="heun")
+DIFFUSION = Path(
+    "diffusion", DIFFUSION_SAMPLERS, DIFFUSION_SAMPLERS[0], continuous=False, reversible="ddim"
+)
 
 
 class Guidance(Model):
