@@ -83,6 +83,28 @@ def test_guidance_by_an_equal_guide_changes_nothing(generator):
     torch.testing.assert_close(same, plain, rtol=1e-4, atol=1e-5)
 
 
+def test_a_sample_leads_back_to_its_noise_or_the_family_says_that_it_cannot(generator, settings):
+    sampler = settings.path.reversible
+    if sampler is None:
+        with pytest.raises(ConfigError, match="no path from an image back to noise"):
+            generator.invert(torch.zeros(1, *SHAPE), condition([0], [0]), Sampling())
+        return
+    of_image, noise = condition([1, 2], [0, 1]), SampleNoise("e", 0, 0).draw([3, 4], 0, SHAPE)
+    how = Sampling(sampler=sampler, steps=20, last_correction=sampler == "heun")
+    sample = generator.sample(lambda step: noise, of_image, how)
+    torch.testing.assert_close(generator.invert(sample, of_image, how), noise, rtol=0, atol=0.02)
+    # The noise is that of the image under its own label.
+    other = generator.invert(sample, condition([0, 0], [0, 1]), how)
+    assert (other - noise).abs().max() > 0.02
+    with pytest.raises(ConfigError, match="cannot be gone back"):
+        generator.invert(sample, of_image, Sampling(sampler=settings.path.samplers[0]))
+
+
+def test_without_a_path_the_sentence_names_what_has_one():
+    with pytest.raises(ConfigError, match="no path from an image back to noise"):
+        Generator().invert(torch.zeros(1, *SHAPE), condition([0], [0]), Sampling())
+
+
 def test_what_a_pass_takes_is_known_beforehand(settings):
     forward, parameters = operations(settings, *SHAPE[:2])
     assert forward > 0

@@ -127,6 +127,26 @@ def test_predicted_data_are_the_velocity_in_another_form(gives_data):
     torch.testing.assert_close(sampled, data.expand(2, -1, -1, -1), rtol=1e-5, atol=1e-5)
 
 
+class GaussianData(torch.nn.Module):
+    """Gives E[x | x_t] of data from N(0, s^2): (1 - t) s^2 / ((1 - t)^2 s^2 + t^2) x_t."""
+
+    projector = None
+    perturbation = None
+
+    def forward(self, x, time, perturbation, cell_type, drop=None, batch=None):
+        t, variance = time[:, None, None, None], 0.25
+        return (1 - t) * variance / ((1 - t) ** 2 * variance + t**2) * x
+
+
+def test_predicted_data_lead_back_to_the_noise():
+    """At t = 0 they are the image itself, from which no velocity follows."""
+    data, zero = 0.5 * torch.randn(2, *SHAPE), torch.zeros(2).long()
+    generator = FlowGenerator(GaussianData(), predicts_data=True)
+    settings = Sampling(sampler="heun", steps=20, last_correction=True)
+    noise = generator.invert(data, Condition(zero, zero), settings)
+    torch.testing.assert_close(noise, 2 * data, rtol=0.01, atol=1e-3)
+
+
 def test_dropout_acts_in_training_alone():
     torch.manual_seed(0)
     settings = CellFlux(kind="cellflux", architecture="CellFlux-test")

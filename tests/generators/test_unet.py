@@ -7,7 +7,8 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from morphpipe.config.unet_presets import UNET_PRESETS
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, TrainingBatch
-from morphpipe.generators.unet import UNetGenerator, pad_tokens
+from morphpipe.generators.layers import pad_tokens
+from morphpipe.generators.unet import UNetGenerator
 from morphpipe.perturbations.tokens import centre_pad
 from morphpipe.transport.diffusion import denoise
 from morphpipe.transport.noise import SampleNoise

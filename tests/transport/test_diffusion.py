@@ -15,7 +15,7 @@ from morphpipe.transport.diffusion import (
     NoiseSchedule,
     ddpm_scheduler,
     denoise,
-    invert_ddim,
+    invert,
 )
 from morphpipe.transport.noise import SampleNoise
 
@@ -264,7 +264,7 @@ def test_names_of_samplers_and_presets_are_read_without_heavy_imports():
 def there_and_back(gaussian, steps, iterations):
     data = gaussian.mean + gaussian.deviation * replayed(64)(0)
     predict = predictor(gaussian)
-    noise = invert_ddim(predict, data, steps=steps, iterations=iterations)
+    noise = invert(predict, data, steps=steps, iterations=iterations)
     back = denoise(predict, lambda step: noise, sampler="ddim", steps=steps)
     return (back - data).abs().max().item()
 
@@ -284,5 +284,5 @@ def test_one_iteration_is_diffusers_inverse_of_ddim(gaussian):
     x = data
     for timestep in inverse.timesteps:
         x = inverse.step(predict(x, timestep.expand(len(x))), timestep, x).prev_sample
-    found = invert_ddim(predict, data, steps=20, iterations=1)
+    found = invert(predict, data, steps=20, iterations=1)
     torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4)

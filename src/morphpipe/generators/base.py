@@ -1,7 +1,6 @@
 """The interface of generators."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -151,6 +150,19 @@ class Generator(nn.Module):
         """Sample with a field of (guided) predictions."""
         raise NotImplementedError
 
+    def solve_back(self, field: Velocity, data: Tensor, settings: Sampling) -> Tensor:
+        """Find the noise from which `solve` leads to the data, by a field of predictions.
+
+        Raises
+        ------
+        ConfigError
+            If the family cannot, or not with these settings.
+        """
+        raise ConfigError(
+            "This generator has no path from an image back to noise: train a flow or a diffusion, "
+            "or a generator that starts from images of controls, to see the same cell treated."
+        )
+
     def sample(
         self,
         noise: NoiseSource,
@@ -181,21 +193,56 @@ class Generator(nn.Module):
         Tensor
             float32 [N, C, h, w].
         """
-        device = condition.cell_type.device
-
-        def field(x: Tensor, time: Tensor, *, of: Generator, null: bool = False) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                return of.predict(x, time, condition, null=null).float()
-
         guidance = settings.guidance
         pushed = guided(
-            partial(field, of=self),
-            partial(field, of=self, null=True) if guide is None else partial(field, of=guide),
+            self._field(condition, half),
+            self._field(condition, half, null=True)
+            if guide is None
+            else guide._field(condition, half),
             scale=guidance.scale,
             interval=(guidance.low, guidance.high) if guidance.limited else None,
         )
         with torch.inference_mode():
             return self.solve(pushed, noise, settings)
+
+    def invert(
+        self, data: Tensor, condition: Condition, settings: Sampling, *, half: bool = False
+    ) -> Tensor:
+        """Find the noise from which `sample` leads to the data, without guidance.
+
+        Parameters
+        ----------
+        data
+            float32 [N, C, h, w].
+        condition
+            Conditions of the N data.
+        settings
+            Sampler, which has to be the path's `reversible` one, and steps.
+        half
+            Run the network in bfloat16.
+
+        Returns
+        -------
+        Tensor
+            float32 [N, C, h, w].
+
+        Raises
+        ------
+        ConfigError
+            If the family cannot, or not with these settings.
+        """
+        with torch.inference_mode():
+            return self.solve_back(self._field(condition, half), data, settings)
+
+    def _field(self, condition: Condition, half: bool, *, null: bool = False) -> Velocity:
+        """The predictions under a condition, or its null class."""
+        device = condition.cell_type.device
+
+        def field(x: Tensor, time: Tensor) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                return self.predict(x, time, condition, null=null).float()
+
+        return field
 
     def compile_blocks(self) -> None:
         """Compile the repeated blocks with torch.compile."""

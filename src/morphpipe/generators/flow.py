@@ -23,7 +23,7 @@ from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.transport.interpolant import interpolate, velocity_target
 from morphpipe.transport.noise import NoiseSource
 from morphpipe.transport.samplers import Velocity
-from morphpipe.transport.solve import sample_flow
+from morphpipe.transport.solve import invert_flow, sample_flow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -273,18 +273,26 @@ class FlowGenerator(Generator):
         drop = torch.ones(len(x), 3, dtype=torch.bool, device=x.device) if null else None
         perturbation = self._perturbation(condition)
         predicted = self.network(x, time, perturbation, condition.cell_type, drop, condition.batch)
-        return self._velocity(predicted, x, time)
+        velocity = self._velocity(predicted, x, time)
+        if not self.predicts_data:
+            return velocity
+        # At t = 0 the data are known, and nothing is known of the noise: E[eps - x | x] = -x.
+        return torch.where((time == 0)[:, None, None, None], -x, velocity)
 
     def _velocity(self, predicted: Tensor, x: Tensor, time: Tensor) -> Tensor:
         """The velocity, from the predicted data where the network gives these."""
         if not self.predicts_data:
             return predicted
-        # At t = 0 the data are known, and the velocity is 0 divided by 0.
+        # Towards t = 0 it is 0 divided by 0.
         return (x - predicted) / time.clamp(min=_LEAST_TIME)[:, None, None, None]
 
     def solve(self, field: Velocity, noise: NoiseSource, settings: Sampling) -> Tensor:
         """Follow the velocity from noise to data."""
         return sample_flow(field, noise, settings)
+
+    def solve_back(self, field: Velocity, data: Tensor, settings: Sampling) -> Tensor:
+        """Follow the velocity from data to noise."""
+        return invert_flow(field, data, settings)
 
     def _perturbation(self, condition: Condition) -> Tensor:
         """The labels, or embeddings if the network uses them."""

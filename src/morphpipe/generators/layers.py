@@ -1,4 +1,4 @@
-"""Layers of SiT: patches, time embedding, and blocks modulated by the condition."""
+"""Layers of SiT and the U-Nets: patches, time embedding, modulated blocks, padded tokens."""
 
 import math
 
@@ -153,3 +153,26 @@ class FinalLayer(nn.Module):
         """Map tokens [N, T, width] to [N, T, outputs] under the condition [N, width]."""
         shift, scale = self.modulation(condition).chunk(2, dim=1)
         return self.linear(modulate(self.norm(x), shift, scale))
+
+
+def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
+    """Pad embeddings on both sides to the width of a prompt token.
+
+    `morphpipe.perturbations.tokens.centre_pad` for a batch on any device.
+
+    Parameters
+    ----------
+    embedding
+        [N, d], d at most `width`.
+    width
+        Width of a token.
+    value
+        Padding value.
+
+    Returns
+    -------
+    Tensor
+        float32 [N, width].
+    """
+    missing = width - embedding.shape[1]
+    return F.pad(embedding.float(), (missing // 2, missing - missing // 2), value=value)

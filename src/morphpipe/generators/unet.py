@@ -21,35 +21,12 @@ from morphpipe.config.sampling import DIFFUSION, Sampling
 from morphpipe.config.unet_presets import UNET_PRESETS
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.generators.base import Condition, Generator, Losses, TrainingBatch
-from morphpipe.generators.layers import FEW_TOKENS
+from morphpipe.generators.layers import FEW_TOKENS, pad_tokens
 from morphpipe.generators.unet_folder import load_unet, save_unet
 from morphpipe.perturbations.vocabulary import Vocabulary
-from morphpipe.transport.diffusion import STABLE_DIFFUSION, denoise
+from morphpipe.transport.diffusion import STABLE_DIFFUSION, denoise, invert
 from morphpipe.transport.noise import NoiseSource
 from morphpipe.transport.samplers import Velocity
-
-
-def pad_tokens(embedding: Tensor, width: int, value: float = 1.0) -> Tensor:
-    """Pad embeddings on both sides to the width of a prompt token.
-
-    `morphpipe.perturbations.tokens.centre_pad` for a batch on any device.
-
-    Parameters
-    ----------
-    embedding
-        [N, d], d at most `width`.
-    width
-        Width of a token.
-    value
-        Padding value.
-
-    Returns
-    -------
-    Tensor
-        float32 [N, width].
-    """
-    missing = width - embedding.shape[1]
-    return F.pad(embedding.float(), (missing // 2, missing - missing // 2), value=value)
 
 
 class UNetAttention:
@@ -240,6 +217,11 @@ class UNetGenerator(Generator):
         """Remove the predicted noise step by step."""
         sampler, steps = settings.sampler_for(DIFFUSION), settings.steps_for(DIFFUSION)
         return denoise(field, noise, sampler=sampler, steps=steps)
+
+    def solve_back(self, field: Velocity, data: Tensor, settings: Sampling) -> Tensor:
+        """Add the predicted noise step by step."""
+        sampler, steps = settings.sampler_for(DIFFUSION), settings.steps_for(DIFFUSION)
+        return invert(field, data, sampler=sampler, steps=steps)
 
     def save_diffusers(self, folder: str | Path) -> None:
         """Write the U-Net in diffusers' layout; see `unet_folder.save_unet`."""

@@ -147,17 +147,18 @@ def denoise(
 
 
 @torch.no_grad()
-def invert_ddim(
+def invert(
     predict: NoisePrediction,
     data: Tensor,
     *,
+    sampler: str = "ddim",
     steps: int = 50,
     iterations: int = 4,
     schedule: NoiseSchedule = STABLE_DIFFUSION,
 ) -> Tensor:
-    """Find the noise from which `denoise` with "ddim" leads to the data.
+    """Find the noise from which `denoise` leads to the data; with "ddim" only.
 
-    A step of DDIM, x' from x and the noise predicted at x, is solved for x by fixed-point
+    A step of it, x' from x and the noise predicted at x, is solved for x by fixed-point
     iteration from x' (Pan et al. 2023, arXiv:2309.04907; Garibi et al. 2024, arXiv:2403.14602).
     One iteration is the usual inversion (Song et al. 2021, arXiv:2010.02502), whose error is of
     first order in the length of a step; with more of them it goes to zero at any length.
@@ -168,8 +169,8 @@ def invert_ddim(
         Predicted noise, not guided; evaluated `steps` times `iterations` times.
     data
         [N, ...].
-    steps
-        Steps of `denoise`.
+    sampler, steps
+        Of `denoise`.
     iterations
         1 or more.
     schedule
@@ -183,11 +184,15 @@ def invert_ddim(
     Raises
     ------
     ConfigError
-        If "ddim" does not support the number of steps.
+        If the sampler is another one, or does not support the number of steps.
     DataError
         If the noise is not finite.
     """
-    scheduler = _scheduler("ddim", steps, schedule)
+    if sampler != "ddim":
+        raise ConfigError(
+            f"The sampler {sampler} cannot be gone back from data to noise: choose ddim."
+        )
+    scheduler = _scheduler(sampler, steps, schedule)
     x, before = data.double(), 1.0
     for timestep in reversed(scheduler.timesteps):
         share = float(schedule.abar[int(timestep)])
