@@ -215,6 +215,16 @@ def read_conditions(
     plan.insert(0, "sample_index", np.arange(len(plan)))
     plan.insert(1, "image", np.arange(len(plan)))
     plan.insert(2, "index_in_condition", plan.groupby(columns, dropna=False).cumcount())
+    plan = with_kinds(plan, vocabulary)
+    plan["batch"] = None
+    return plan
+
+
+def with_kinds(plan: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Add `perturbation_kind` and `control` by the labels of a generator.
+
+    A perturbation that training never saw gets the most common kind.
+    """
     kinds = dict(zip(vocabulary.perturbations, vocabulary.kinds, strict=True))
     treatments = [
         kind
@@ -222,11 +232,11 @@ def read_conditions(
         if label not in vocabulary.negative_controls and kind != "none"
     ]
     usual = max(set(treatments), key=treatments.count) if treatments else "none"
-    plan["perturbation_kind"] = plan["perturbation"].map(kinds).fillna(usual)
     negative = plan["perturbation"].isin(vocabulary.negative_controls)
-    plan["control"] = np.where(negative, "negative", "none")
-    plan["batch"] = None
-    return plan
+    return plan.assign(
+        perturbation_kind=plan["perturbation"].map(kinds).fillna(usual),
+        control=np.where(negative, "negative", "none"),
+    )
 
 
 def read_cell_types(path: str | Path) -> list[str]:
