@@ -4,12 +4,10 @@ import gzip
 import io
 import logging
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from morphpipe.core.storage import atomic_path, read_parquet
@@ -17,6 +15,7 @@ from morphpipe.report.content import Content, gather
 from morphpipe.report.figures.captions import Plot
 from morphpipe.report.figures.drawing import inline_svg
 from morphpipe.report.gallery import GALLERY_BYTES, GALLERY_BYTES_IN_ONE_FILE
+from morphpipe.report.html import resource, template_environment
 from morphpipe.report.inputs import ReportInputs
 from morphpipe.report.page_files import EmbeddedFiles, PageFiles, SiteFiles
 from morphpipe.report.pages import Page, make_pages
@@ -24,10 +23,6 @@ from morphpipe.report.pages import Page, make_pages
 _LOG = logging.getLogger(__name__)
 # What mail servers take: a larger report is written all the same, and the log says so.
 _SENDABLE_BYTES = 30_000_000
-
-
-def _resource(name: str) -> str:
-    return files("morphpipe.report").joinpath(name).read_text("utf-8")
 
 
 class _Writer:
@@ -59,13 +54,7 @@ class _Writer:
         most = GALLERY_BYTES_IN_ONE_FILE if inline else GALLERY_BYTES
         self.pages = make_pages(content, most)
         self._inline, self._drawn = inline, drawn
-        self._environment = Environment(
-            loader=PackageLoader("morphpipe.report"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = template_environment()
         self._environment.globals |= {
             "files": page_files,
             "svg": self._svg,
@@ -102,8 +91,8 @@ class _Writer:
             heading=heading,
             bodies=bodies,
             navigation=self._navigation(current),
-            style=Markup(_resource("style.css")) if self._inline else "",
-            script=Markup(_resource("site.js")) if self._inline else "",
+            style=Markup(resource("style.css")) if self._inline else "",
+            script=Markup(resource("site.js")) if self._inline else "",
         )
 
     def _navigation(self, current: Page | None) -> list[dict[str, Any]]:
@@ -171,7 +160,7 @@ def write_site(content: Content, folder: Path, drawn: dict[str, str]) -> None:
         text = writer.around(page.title, [writer.body(page)], page)
         (folder / page.file).write_text(text, "utf-8")
     for name in ("style.css", "site.js"):
-        (folder / name).write_text(_resource(name), "utf-8")
+        (folder / name).write_text(resource(name), "utf-8")
 
 
 def write_report(
