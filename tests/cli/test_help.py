@@ -21,6 +21,7 @@ WIDE = {"COLUMNS": "300", "TERM": "dumb"}
 def test_verbs():
     assert {name for name, command in COMMANDS.items() if not command.hidden} == {
         "check", "estimate", "downloads", "environment", "simulate", "conditions", "generate",
+        "perturb",
         "show", "export", "features", "distance", "measure", "evaluate", "report", "verify",
         "datasets check", "datasets sheet", "datasets preprocess", "datasets crops",
     }  # fmt: skip

@@ -16,6 +16,7 @@ from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.condition_table import build
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.sampling.counterfactuals import (
+    check_channels,
     counterfactual_sampling,
     counterfactuals,
     ignores_concentration,
@@ -123,30 +124,27 @@ def test_the_settings_are_those_of_the_family():
 
 
 def test_negative_controls_are_taken_unless_others_are_asked_for(make_fields, make_row, tmp_path):
-    settings = trained().settings
     rows = [make_row("c0"), make_row("t0", control="none", perturbation="drug"), make_row("c1")]
     fields, _ = make_fields(tmp_path / "b.zip", 3, rows=rows)
-    assert start_fields(fields, settings).field_ids == ["c0", "c1"]
-    assert start_fields(fields, settings, most=1).field_ids == ["c0"]
-    assert start_fields(fields, settings, every=True).field_ids == ["c0", "t0", "c1"]
-    assert start_fields(fields, settings, field_ids=["t0"]).field_ids == ["t0"]
+    assert start_fields(fields).field_ids == ["c0", "c1"]
+    assert start_fields(fields, most=1).field_ids == ["c0"]
+    assert start_fields(fields, every=True).field_ids == ["c0", "t0", "c1"]
+    assert start_fields(fields, field_ids=["t0"]).field_ids == ["t0"]
     with pytest.raises(DataError, match="None of the 1 fields is a negative control"):
-        start_fields(fields.take([1]), settings)
+        start_fields(fields.take([1]))
 
 
-def test_images_that_the_generator_cannot_take_are_a_sentence(make_fields, make_row, tmp_path):
-    settings = trained().settings
-    other, _ = make_fields(tmp_path / "b.zip", names=("DNA", "Golgi"))
+def test_images_that_the_generator_cannot_take_are_a_sentence(make_manifest):
+    settings, other = trained().settings, make_manifest(("DNA", "Golgi"))
+    check_channels(make_manifest(), settings)
     with pytest.raises(DataError, match="tiny expects the channels DNA, ER in this order"):
-        start_fields(other, settings)
-    deep, _ = make_fields(tmp_path / "c.zip", bit_depth=16)
+        check_channels(other, settings)
     with pytest.raises(DataError, match="16 bits"):
-        start_fields(deep, settings)
+        check_channels(make_manifest(bit_depth=16), settings)
     # An RGB network of others does not say which stains it saw.
-    rgb = replace(settings, image_mode="rgb", channels=("red", "green", "blue"))
-    assert len(start_fields(other, rgb)) == 4
+    check_channels(other, replace(settings, image_mode="rgb", channels=("red", "green", "blue")))
     with pytest.raises(DataError, match="expects the channels"):
-        start_fields(other, replace(settings, image_mode="rgb"))
+        check_channels(other, replace(settings, image_mode="rgb"))
 
 
 def test_labels_are_the_fields_own(fields):

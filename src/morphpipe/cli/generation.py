@@ -1,13 +1,15 @@
 """The verb that makes images."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from morphpipe.cli.options import (
     AutoencoderFolder,
     Checkpoint,
+    Embeddings,
     Guide,
     ScalingFactor,
     Threads,
@@ -16,6 +18,62 @@ from morphpipe.cli.options import (
 )
 from morphpipe.cli.outputs import new, work_folder
 from morphpipe.core.errors import ConfigError
+
+if TYPE_CHECKING:  # torch is not needed for `morphpipe --help`
+    from morphpipe.autoencoders.base import Autoencoder
+    from morphpipe.sampling.load import TrainedGenerator
+
+
+def load(
+    checkpoint: Path,
+    autoencoder: Path,
+    embeddings: Path | None,
+    cell_types: Callable[[], list[str]],
+    size: tuple[int, int] | None,
+    scaling_factor: float | None,
+) -> "tuple[TrainedGenerator, Autoencoder]":
+    """Load a generator, of ours or a U-Net of others, and its autoencoder.
+
+    Parameters
+    ----------
+    checkpoint, autoencoder
+        Their folders.
+    embeddings
+        Table of conditions; None for the checkpoint's own.
+    cell_types
+        Gives the cell types, of which a U-Net of others knows nothing.
+    size
+        Height and width of the images, pixels; None for those of training.
+    scaling_factor
+        Scaling factor of the latents; None for the autoencoder's own.
+
+    Raises
+    ------
+    ConfigError
+        If a U-Net of others comes without embeddings.
+    """
+    from morphpipe.perturbations.condition_table import ConditionTable
+    from morphpipe.sampling.load import load_with_autoencoder
+    from morphpipe.sampling.released import is_released, load_released
+
+    table = None if embeddings is None else ConditionTable.read(embeddings)
+    if not is_released(checkpoint):
+        return load_with_autoencoder(
+            checkpoint, autoencoder, size, scaling_factor=scaling_factor, conditions=table
+        )
+    if table is None:
+        raise ConfigError(
+            f"{checkpoint} is a U-Net without morphpipe's table of conditions: make one with "
+            "`morphpipe conditions`, and name it with --embeddings."
+        )
+    return load_released(
+        checkpoint,
+        autoencoder,
+        table,
+        cell_types(),
+        size or (512, 512),
+        scaling_factor=scaling_factor,
+    )
 
 
 def generate(
@@ -33,13 +91,7 @@ def generate(
         int | None,
         typer.Option(help="Height and width of a field, pixels; default: as in training."),
     ] = None,
-    embeddings: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of conditions (.parquet), as the verb `conditions` writes it, with "
-            "perturbations that training never saw; default: the checkpoint's own."
-        ),
-    ] = None,
+    embeddings: Embeddings = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Sampling steps; default: 12 of a flow's ODE, 50 of others."),
@@ -81,12 +133,11 @@ def generate(
     work_folder(partial)
     prepare(threads, None)
     from morphpipe.config.sampling import Sampling
-    from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.generate import generate as run
     from morphpipe.sampling.generate import manifest_without_data
-    from morphpipe.sampling.load import load_guide, load_with_autoencoder
+    from morphpipe.sampling.load import load_guide
     from morphpipe.sampling.plan import read_cell_types, read_conditions
-    from morphpipe.sampling.released import is_released, load_released
+    from morphpipe.sampling.released import is_released
 
     settings = checked(
         Sampling,
@@ -100,31 +151,19 @@ def generate(
         },
         "The sampling",
     )
-    table = None if embeddings is None else ConditionTable.read(embeddings)
-    side = None if size is None else (size, size)
-    if is_released(checkpoint):
-        if table is None:
-            raise ConfigError(
-                f"{checkpoint} is a U-Net without morphpipe's table of conditions: make one with "
-                "`morphpipe conditions`, and name it with --embeddings."
-            )
-        if guide is not None:
-            raise ConfigError(
-                f"{checkpoint} is a U-Net that others have trained, without the earlier "
-                "checkpoints that could guide it: leave --guide out."
-            )
-        generator, decoder = load_released(
-            checkpoint,
-            autoencoder,
-            table,
-            read_cell_types(conditions),
-            side or (512, 512),
-            scaling_factor=scaling_factor,
+    if guide is not None and is_released(checkpoint):
+        raise ConfigError(
+            f"{checkpoint} is a U-Net that others have trained, without the earlier checkpoints "
+            "that could guide it: leave --guide out."
         )
-    else:
-        generator, decoder = load_with_autoencoder(
-            checkpoint, autoencoder, side, scaling_factor=scaling_factor, conditions=table
-        )
+    generator, decoder = load(
+        checkpoint,
+        autoencoder,
+        embeddings,
+        lambda: read_cell_types(conditions),
+        None if size is None else (size, size),
+        scaling_factor,
+    )
     plan = read_conditions(conditions, generator.vocabulary, generator.conditions)
     run(
         generator,

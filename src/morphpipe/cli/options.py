@@ -32,6 +32,13 @@ Conditions = Annotated[
     Path | None,
     typer.Option(help="Table of conditions (.parquet), as `conditions` writes it."),
 ]
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table of conditions (.parquet), as the verb `conditions` writes it, with "
+        "perturbations that training never saw; default: the checkpoint's own."
+    ),
+]
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
 ScalingFactor = Annotated[
     float | None,

@@ -55,20 +55,17 @@ class Counterfactuals:
 
 def start_fields(
     fields: FieldTable,
-    settings: TrainingSettings,
     *,
     every: bool = False,
     field_ids: Sequence[str] = (),
     most: int | None = None,
 ) -> FieldTable:
-    """Choose the fields to start from, and check that the generator can take them.
+    """Choose the fields to start from.
 
     Parameters
     ----------
     fields
         The fields at hand.
-    settings
-        Of the generator.
     every
         Take all fields, not only negative controls.
     field_ids
@@ -79,9 +76,15 @@ def start_fields(
     Raises
     ------
     DataError
-        If none is left, a name is not in the table, or channels, bit depth or sizes do not fit.
+        If none is left, a name is not in the table, or the fields differ in size.
     """
     if field_ids:
+        missing = sorted(set(field_ids) - set(fields.field_ids))
+        if missing:
+            raise DataError(
+                f"None of the {len(fields)} fields has the field_id {missing[0]!r}, which --field "
+                "names: look at the names of the folders in the archive."
+            )
         chosen = fields.select(field_ids)
     elif every:
         chosen = fields
@@ -95,20 +98,36 @@ def start_fields(
     chosen = chosen.take(np.arange(len(chosen))[:most])
     if not len(chosen):
         raise DataError("There are no fields to start from: the field table is empty.")
-    names = chosen.manifest.names
-    # What is RGB already says nothing of its stains.
-    if settings.image_mode == "channels" or RGB_CHANNELS not in (names, settings.channels):
-        chosen.manifest.require(settings.channels, f"The generator {settings.experiment}")
-    if chosen.manifest.bit_depth != 8:
-        raise DataError(
-            f"The fields have {chosen.manifest.bit_depth} bits, but generators take 8: scale them "
-            "as the training images were, with `morphpipe datasets preprocess`."
-        )
     sizes = chosen.keys()[["height", "width"]].drop_duplicates()
     if len(sizes) > 1:
         listed = ", ".join(f"{row.height}x{row.width}" for row in sizes.itertuples())
         raise DataError(f"The fields have several sizes ({listed}): crop them to one.")
     return chosen
+
+
+def check_channels(manifest: ChannelManifest, settings: TrainingSettings) -> None:
+    """Check that a generator can take images.
+
+    Parameters
+    ----------
+    manifest
+        Of the images.
+    settings
+        Of the generator.
+
+    Raises
+    ------
+    DataError
+        If channels or bit depth are not those of training.
+    """
+    # What is RGB already says nothing of its stains.
+    if settings.image_mode == "channels" or RGB_CHANNELS not in (manifest.names, settings.channels):
+        manifest.require(settings.channels, f"The generator {settings.experiment}")
+    if manifest.bit_depth != 8:
+        raise DataError(
+            f"The fields have {manifest.bit_depth} bits, but generators take 8: scale them as the "
+            "training images were, with `morphpipe datasets preprocess`."
+        )
 
 
 def own_labels(
@@ -150,7 +169,7 @@ def own_labels(
     negative = (fields["control"] == "negative").to_numpy()
     unknown = ~plan["perturbation"].isin(known)
     controls = [name for name in vocabulary.negative_controls if name in known]
-    if len(controls) == 1:
+    if perturbation is None and len(controls) == 1:
         renamed = unknown & negative
         plan.loc[renamed, "perturbation"] = controls[0]
         unknown &= ~renamed

@@ -193,7 +193,7 @@ def generate(
             for rows, pixels in batches():
                 for image, planes in zip(rows["image"], pixels, strict=True):
                     first, *others = (
-                        _field_row(generator, row, dataset, sampling_seed)
+                        field_row(generator, row, dataset, sampling_seed)
                         for row in rows_of[image].to_dict("records")
                     )
                     archive.add(first, planes)
@@ -269,9 +269,10 @@ def manifest_without_data(settings: TrainingSettings) -> ChannelManifest:
     return generated_manifest(unknown, settings)
 
 
-def _field_row(
+def field_row(
     generator: TrainedGenerator, row: dict[Any, Any], dataset: str, sampling_seed: int
 ) -> dict[str, Any]:
+    """Columns of a generated field, from a row of a plan with `start_field`."""
     settings = generator.settings
     index = int(row["sample_index"])
     return {

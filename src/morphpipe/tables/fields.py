@@ -52,7 +52,8 @@ FIELD_SCHEMA = pa.schema(
         pa.field("training_seed", pa.int64()),
         pa.field("sampling_seed", pa.int64()),
         pa.field("sample_index", pa.int64()),
-        # The real field that a generated one was made from, by generators that start from images.
+        # The field that a generated one was made from: by a generator that starts from images, or
+        # as its counterfactual.
         pa.field("start_field", pa.string()),
         pa.field("channels", pa.list_(PLANE_TYPE), nullable=False),
     ]
