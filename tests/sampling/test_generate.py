@@ -335,7 +335,7 @@ def test_guide_is_an_earlier_checkpoint_of_the_training(trained, tmp_path):
             CheckpointState(step, "id", settings.to_dict(), SHAPE),
             network,
             ExponentialMovingAverage(network, 0.9),
-            torch.optim.AdamW(network.parameters()),
+            [torch.optim.AdamW(network.parameters())],
             notes={"vocabulary.json": VOCABULARY.to_json()},
         )
         return tmp_path / name
@@ -499,7 +499,7 @@ def test_averaged_weights_are_loaded_and_checked(trained, tmp_path):
         CheckpointState(8, "id", _settings().to_dict(), SHAPE),
         network,
         average,
-        torch.optim.AdamW(network.parameters()),
+        [torch.optim.AdamW(network.parameters())],
         notes={"vocabulary.json": VOCABULARY.to_json()},
     )
     loaded = load_generator(tmp_path / "c", SHAPE)
@@ -527,7 +527,7 @@ def checkpoint(trained, autoencoder, tmp_path):
             CheckpointState(step, "id", _settings().to_dict(), SHAPE, made_by),
             trained.network,
             ExponentialMovingAverage(trained.network, 0.9),
-            torch.optim.AdamW(trained.network.parameters()),
+            [torch.optim.AdamW(trained.network.parameters())],
             notes={"vocabulary.json": VOCABULARY.to_json()},
         )
         return tmp_path / name

@@ -21,11 +21,11 @@ def _make(seed, width=8):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(5, width), nn.GELU(), nn.Linear(width, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1, fused=True)
-    return model, ExponentialMovingAverage(model, 0.9), optimizer
+    return model, ExponentialMovingAverage(model, 0.9), [optimizer]
 
 
 def _train(parts, steps, first=0):
-    model, average, optimizer = parts
+    model, average, [optimizer] = parts
     for step in range(first, first + steps):
         x = torch.randn(16, 5, generator=torch.Generator().manual_seed(step))
         optimizer.zero_grad()
@@ -55,7 +55,7 @@ def test_everything_comes_back_bit_for_bit(saved):
         assert torch.equal(left, right)
     left, right = parts[1].state_dict(), restored[1].state_dict()
     assert all(torch.equal(left[name], right[name]) for name in left)
-    left, right = (p[2].state_dict()["state"] for p in (parts, restored))
+    left, right = (p[2][0].state_dict()["state"] for p in (parts, restored))
     assert all(torch.equal(left[i][k], right[i][k]) for i in left for k in left[i])
 
 

@@ -42,6 +42,19 @@ def test_without_alignment_its_column_is_empty(tmp_path):
     assert pd.read_csv(tmp_path / "log.csv")["alignment"].isna().all()
 
 
+def test_parts_of_a_family_have_columns_of_their_own(tmp_path):
+    log = TrainingLog(tmp_path, 0)
+    for value in (1.0, 3.0):
+        parts = {"cycle": torch.tensor(value), "none": torch.tensor(float("nan"))}
+        log.add(Losses(torch.tensor(value), parts=parts), _norm())
+    log.write(2, 0.1)
+    log.close()
+    frame = pd.read_csv(tmp_path / "log.csv")
+    assert tuple(frame.columns) == (*COLUMNS, "cycle", "none")
+    assert frame["cycle"].tolist() == [2.0]
+    assert frame[["diffusion", "alignment", "none"]].isna().all(axis=None)
+
+
 def test_resuming_drops_what_comes_after_the_checkpoint(tmp_path):
     log = TrainingLog(tmp_path, 0)
     for step in range(1, 7):

@@ -75,6 +75,7 @@ VALUES = {
     "training.steps": 80,
     "training.batch_size": 16,
     "training.final_learning_rate": 0.5,
+    "training.optimizer": "adam",
     "training.betas": [0.9, 0.95],
     "training.ema_decay": 0.5,
     "training.time_sampling": "logit-normal",

@@ -69,6 +69,11 @@ class Training(Model):
         le=1,
         description="Share of the learning rate at the last step (cosine); 1 keeps it constant.",
     )
+    optimizer: Literal["adamw", "adam"] = Field(
+        "adamw",
+        description="How `weight_decay` acts: on the weights (AdamW), or as a part of the gradient "
+        "(Adam with L2 regularisation; IMPA).",
+    )
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float = Field(1.0, gt=0)

@@ -1,6 +1,7 @@
 """The interface of generators."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -67,6 +68,8 @@ class TrainingBatch:
         batch (third) is replaced by its null class.
     targets
         float [N, T, d], encoder tokens for alignment; None without alignment.
+    step
+        Number of steps before this one, for losses whose weights change in the training.
     """
 
     latents: Tensor
@@ -75,6 +78,7 @@ class TrainingBatch:
     condition: Condition
     drop: Tensor
     targets: Tensor | None = None
+    step: int = 0
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
@@ -85,26 +89,35 @@ class TrainingBatch:
             self.condition.to(device),
             self.drop.to(device, non_blocking=True),
             None if self.targets is None else self.targets.to(device, non_blocking=True),
+            self.step,
         )
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of one training step; `total` is minimised.
+    """Losses of one turn of a training step; `total` is minimised.
 
     Attributes
     ----------
     total
-        diffusion + weight * alignment.
+        Weighted sum of what follows: diffusion + weight * alignment, or a family's own parts.
     diffusion
-        Mean squared error of the velocity or noise, over all elements.
+        Mean squared error of the velocity or noise, over all elements; None where there is none.
     alignment
         Mean negative cosine over tokens, in [-1, 1]; None without alignment.
+    parts
+        A family's own losses by name, for the log: always the same names, not a number (NaN) where
+        one has no value.
     """
 
     total: Tensor
-    diffusion: Tensor
-    alignment: Tensor | None
+    diffusion: Tensor | None = None
+    alignment: Tensor | None = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+ONLY = "all"
+"""The turn of generators whose parameters are all trained together."""
 
 
 class Generator(nn.Module):
@@ -113,14 +126,29 @@ class Generator(nn.Module):
     A family is a subclass in its own module, with a function `build` that creates it from its
     settings and a function `operations` that counts the operations of one pass; its settings are in
     `config.generators`, and `generators.registry` lists the module.
+
+    Networks that are trained against each other take turns: a family of several overrides `turns`
+    and `turn_losses` in place of `losses`.
     """
 
-    def forward(self, batch: TrainingBatch) -> Losses:
-        """Return `losses`, so that a wrapper for several processes sees the whole step."""
+    def forward(self, batch: TrainingBatch, turn: str = ONLY) -> Losses:
+        """Return `turn_losses`, so that a wrapper for several processes sees the whole step."""
+        return self.turn_losses(batch, turn)
+
+    def turns(self) -> Mapping[str, list[nn.Parameter]]:
+        """Parameters by the turn in which they are trained; in every step, in this order.
+
+        Each turn has an optimizer of its own, and each parameter one turn.
+        """
+        return {ONLY: list(self.parameters())}
+
+    def turn_losses(self, batch: TrainingBatch, turn: str) -> Losses:
+        """Compute the losses of a batch that the parameters of a turn minimise."""
+        del turn
         return self.losses(batch)
 
     def losses(self, batch: TrainingBatch) -> Losses:
-        """Compute the losses of a batch."""
+        """Compute the losses of a batch, of families of one turn."""
         raise NotImplementedError
 
     def predict(

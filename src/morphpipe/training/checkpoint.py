@@ -1,7 +1,7 @@
 """Complete, checksummed checkpoints, written atomically."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -19,12 +19,15 @@ from morphpipe.training.ema import ExponentialMovingAverage
 _MODEL, _EMA, _OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
+def _optimizer_tensors(
+    optimizers: Sequence[torch.optim.Optimizer], model: nn.Module
+) -> dict[str, Tensor]:
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     tensors = {}
-    for number, values in state.items():
-        for key, value in values.items():
-            tensors[f"{key}/{names[number]}"] = torch.as_tensor(value).cpu().contiguous()
+    for optimizer in optimizers:
+        for parameter, values in optimizer.state.items():
+            for key, value in values.items():
+                tensors[f"{key}/{names[parameter]}"] = torch.as_tensor(value).cpu().contiguous()
     return tensors
 
 
@@ -33,7 +36,7 @@ def save_checkpoint(
     state: CheckpointState,
     model: nn.Module,
     ema: ExponentialMovingAverage,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     *,
     notes: dict[str, str | Path] | None = None,
 ) -> None:
@@ -41,15 +44,14 @@ def save_checkpoint(
 
     It contains `model.safetensors`, `ema.safetensors`, `optimizer.safetensors`, `state.json` (with
     the checksums of all files) and `notes` by file name: texts such as the model card, or files to
-    copy.
+    copy. The state of all optimizers is by the parameter's name, which one of them trains.
     """
-    names = [name for name, _ in model.named_parameters()]
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         for name, tensors in (
             (_MODEL, {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}),
             (_EMA, {k: v.cpu().contiguous() for k, v in ema.state_dict().items()}),
-            (_OPTIMIZER, _optimizer_tensors(optimizer, names)),
+            (_OPTIMIZER, _optimizer_tensors(optimizers, model)),
         ):
             save_file(tensors, temporary / name)
         for name, note in (notes or {}).items():
@@ -94,9 +96,9 @@ def load_checkpoint(
     folder: str | Path,
     model: nn.Module,
     ema: ExponentialMovingAverage,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
 ) -> CheckpointState:
-    """Load a checkpoint into model, average and optimizer.
+    """Load a checkpoint into model, average and optimizers.
 
     Raises
     ------
@@ -107,17 +109,20 @@ def load_checkpoint(
     state = load_weights(folder, model)
     ema.load_state_dict(_finite(folder / _EMA))
     parameters = dict(model.named_parameters())
-    numbers = {name: number for number, name in enumerate(parameters)}
-    values: dict[int, dict[str, Tensor]] = {}
+    values: dict[nn.Parameter, dict[str, Tensor]] = {}
     for key, tensor in load_file(folder / _OPTIMIZER).items():
         kind, name = key.split("/", 1)
-        if tensor.shape == parameters[name].shape:
+        parameter = parameters[name]
+        if tensor.shape == parameter.shape:
             # In the parameter's memory format, as fused optimizers require.
-            tensor = torch.empty_like(parameters[name], dtype=tensor.dtype).copy_(tensor)
-        values.setdefault(numbers[name], {})[kind] = tensor
-    optimizer.load_state_dict(
-        {"state": values, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+            tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        values.setdefault(parameter, {})[kind] = tensor
+    for optimizer in optimizers:
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        numbered = {number: values[p] for number, p in enumerate(trained) if p in values}
+        optimizer.load_state_dict(
+            {"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
     return state
 
 

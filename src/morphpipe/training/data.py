@@ -179,6 +179,7 @@ class TrainingData:
             ),
             drop=torch.from_numpy(drop),
             targets=targets,
+            step=step,
         )
 
     def not_finite(self, seed: int, steps: range, batch_size: int) -> str | None:

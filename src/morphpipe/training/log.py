@@ -13,6 +13,7 @@ from morphpipe.core.storage import atomic_path
 from morphpipe.generators.base import Losses
 
 COLUMNS = ("step", "loss", "diffusion", "alignment", "gradient_norm", "learning_rate", "seconds")
+"""Of every `log.csv`; behind them stand a family's own parts of the loss."""
 
 
 class TrainingLog:
@@ -54,20 +55,21 @@ class TrainingLog:
             else None
         )
         self._sums: torch.Tensor | None = None
+        self._parts: tuple[str, ...] = ()
         self._count = 0
         self._started = time.monotonic()
 
     def add(self, losses: Losses, gradient_norm: torch.Tensor) -> None:
         """Add one step, without synchronising the device."""
-        alignment = losses.alignment
+        none = torch.full_like(losses.total, float("nan"))
+        known = (losses.diffusion, losses.alignment)
+        self._parts = tuple(losses.parts)
         values = torch.stack(
             [
                 losses.total.detach().float(),
-                losses.diffusion.detach().float(),
-                torch.full_like(losses.total, float("nan")).detach().float()
-                if alignment is None
-                else alignment.detach().float(),
+                *((none if loss is None else loss).detach().float() for loss in known),
                 gradient_norm.detach().float().to(losses.total.device),
+                *(part.detach().float() for part in losses.parts.values()),
             ]
         )
         self._sums = values if self._sums is None else self._sums + values
@@ -83,10 +85,12 @@ class TrainingLog:
         """
         if self._sums is None:
             return {}
-        means = self._sums / self._count
+        averages = self._sums / self._count
         if self._mean is not None:
-            means = self._mean(means)
-        loss, diffusion, alignment, norm = means.tolist()
+            averages = self._mean(averages)
+        # Loss, diffusion, alignment, norm of the gradient, and a family's own parts.
+        means = averages.tolist()
+        loss, norm = means[0], means[3]
         if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
             raise TrainingError(
                 f"The loss or its gradient is no longer finite in the {self._count} batches before "
@@ -94,13 +98,9 @@ class TrainingLog:
                 "train in fp32; the last checkpoint is not affected."
             )
         now = time.monotonic()
-        entry = dict(
-            zip(
-                COLUMNS,
-                (step, loss, diffusion, alignment, norm, learning_rate, now - self._started),
-                strict=True,
-            )
-        )
+        seconds = now - self._started
+        entry = dict(zip(COLUMNS, (step, *means[:4], learning_rate, seconds), strict=True))
+        entry |= dict(zip(self._parts, means[4:], strict=True))
         self._started, self._sums, self._count = now, None, 0
         self._frame = pd.concat([self._frame, pd.DataFrame([entry])], ignore_index=True)
         if self._board is None:

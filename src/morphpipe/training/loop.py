@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from tqdm import tqdm
 
 from morphpipe.config.experiments import Training
@@ -35,6 +35,7 @@ from morphpipe.training.model_card import model_card
 from morphpipe.training.processes import join_processes
 from morphpipe.training.settings import TrainingSettings
 from morphpipe.training.termination import Termination, end
+from morphpipe.training.turns import joined, joint_norm, turns_of
 
 _LOG_EVERY = 20
 
@@ -246,15 +247,10 @@ def _train(
         weights=weights,
         gradient_checkpointing=training.gradient_checkpointing,
     ).to(accelerator.device)
-    optimizer = torch.optim.AdamW(
-        generator.parameters(),
-        lr=training.learning_rate,
-        betas=training.betas,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
+    turns = turns_of(generator, training)
+    optimizers = [turn.optimizer for turn in turns]
     average = ExponentialMovingAverage(generator, training.ema_decay, warmup=training.ema_warmup)
-    # Step at which optimizer and average started.
+    # Step at which optimizers and average started.
     beginning = 0
 
     checksums = sorted(set(data.moments.index["sha256"]))
@@ -266,20 +262,23 @@ def _train(
     start, step = broadcast_object_list(found)[0], 0
     if start is not None:
         if settings.fidelity.requeue != "released_code":
-            step = load_checkpoint(start, generator, average, optimizer).step
+            step = load_checkpoint(start, generator, average, optimizers).step
         elif start == earlier:
             step = beginning = load_weights(start, generator).step
             average = ExponentialMovingAverage(
                 generator, training.ema_decay, warmup=training.ema_warmup
             )
         else:
-            step = load_checkpoint(start, generator, average, optimizer).step
+            step = load_checkpoint(start, generator, average, optimizers).step
             beginning = 0 if earlier is None else read_state(earlier).step
         if main:
             tqdm.write(f"Resuming from {start} (step {step}).")
     if training.compile:
         generator.compile_blocks()
-    model, prepared = accelerator.prepare(generator, optimizer)
+    if len(turns) > 1:
+        # In a turn, the parameters of the others get no gradient.
+        accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+    model, *prepared = accelerator.prepare(generator, *optimizers)
     log = TrainingLog(
         work,
         step,
@@ -297,7 +296,7 @@ def _train(
         if main:
             shape = (channels, height, width)
             state = CheckpointState(step, identity, settings.to_dict(), shape, data.moments.made_by)
-            save_checkpoint(folder, state, generator, average, optimizer, notes=notes)
+            save_checkpoint(folder, state, generator, average, optimizers, notes=notes)
         # A process that exits early would take the writing process along.
         accelerator.wait_for_everyone()
 
@@ -318,26 +317,29 @@ def _train(
     ) as progress:
         for parts in batches:
             rate = learning_rate_at(step, training)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            prepared.zero_grad(set_to_none=True)
-            losses = []
-            for i, part in enumerate(parts):
-                # Dropout draws from it: by step and place, so that resumed training repeats them.
-                torch.manual_seed(_seed_of(settings.seed, step, rows[i].start))
-                last = i == len(parts) - 1
-                with (
-                    nullcontext() if last else accelerator.no_sync(model),
-                    accelerator.autocast(),
-                ):
-                    losses.append(model(part.to(accelerator.device)))
-                accelerator.backward(losses[-1].total / len(parts))
-            norm = accelerator.clip_grad_norm_(model.parameters(), training.gradient_clip)
-            prepared.step()
+            parts = [part.to(accelerator.device) for part in parts]
+            losses, norms = [], []
+            for turn, optimizer in zip(turns, prepared, strict=True):
+                for group in turn.optimizer.param_groups:
+                    group["lr"] = rate
+                turn.begin()
+                optimizer.zero_grad(set_to_none=True)
+                for i, part in enumerate(parts):
+                    # What losses draw: by step and place, so that resumed training repeats it.
+                    torch.manual_seed(_seed_of(settings.seed, step, rows[i].start))
+                    last = i == len(parts) - 1
+                    with (
+                        nullcontext() if last else accelerator.no_sync(model),
+                        accelerator.autocast(),
+                    ):
+                        losses.append(model(part, turn.name))
+                    accelerator.backward(losses[-1].total / len(parts))
+                norms.append(accelerator.clip_grad_norm_(turn.parameters, training.gradient_clip))
+                optimizer.step()
             average.update(generator, step - beginning)
             step += 1
-            for part_losses in losses:
-                log.add(part_losses, norm)
+            for i in range(len(parts)):
+                log.add(joined(losses[i :: len(parts)]), joint_norm(norms))
             progress.update()
 
             asked = termination.asked_of_any(accelerator, step)

@@ -7,6 +7,7 @@ from torch import nn
 from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.training.settings import TrainingSettings
+from morphpipe.training.turns import OPTIMIZERS
 
 _CARD = """\
 # {experiment}, training seed {seed}, step {step}
@@ -21,7 +22,7 @@ A generator of cell images made by morphpipe {morphpipe} (torch {torch}).
 | condition | {condition} |
 | alignment | {alignment} |
 | steps | {step} of {steps}, global batch {batch} |
-| optimizer | AdamW, learning rate {rate}, betas {betas}, weight decay {decay}, clip {clip} |
+| optimizer | {optimizer}, learning rate {rate}, betas {betas}, weight decay {decay}, clip {clip} |
 | average | exponential, decay {ema} |
 | precision | {precision} |
 
@@ -70,6 +71,7 @@ def model_card(
         else f"`{alignment.encoder}` {alignment.place}, weight {alignment.weight}",
         steps=training.steps,
         batch=training.batch_size,
+        optimizer=OPTIMIZERS[training.optimizer].__name__,
         rate=training.learning_rate,
         betas=training.betas,
         decay=training.weight_decay,

@@ -61,6 +61,11 @@ def figure_samples(rows: Sequence[SampleRow]) -> Figure:
     return figure
 
 
+# Columns of a training's log that are not plotted: the total is, in its parts.
+_NO_LOSS = ("step", "loss", "gradient_norm", "learning_rate", "seconds")
+_LOSSES = {"diffusion": "velocity"}
+
+
 @mpl.rc_context(STYLE)
 def figure_training(logs: Mapping[int, pd.DataFrame]) -> Figure:
     """Training losses by step, one line per training seed.
@@ -68,13 +73,15 @@ def figure_training(logs: Mapping[int, pd.DataFrame]) -> Figure:
     Parameters
     ----------
     logs
-        By training seed; columns `step`, `diffusion` and `alignment`.
+        By training seed; columns `step`, and a loss or a part of it in each but those that are
+        none.
     """
-    aligned = any(log["alignment"].notna().any() for log in logs.values())
-    losses = [("diffusion", "velocity loss")] + ([("alignment", "alignment loss")] * aligned)
-    figure, grid = panels([title for _, title in losses], 9, 2.5, 2)
+    known = {column: None for log in logs.values() for column in log if column not in _NO_LOSS}
+    losses = [c for c in known if any(log[c].notna().any() for log in logs.values() if c in log)]
+    titles = [f"{_LOSSES.get(column, column.replace('_', ' '))} loss" for column in losses]
+    figure, grid = panels(titles, 9, 2.5, 2)
     styles = ("-", "--", ":", "-.")
-    for axes, (column, _) in zip(grid, losses, strict=True):
+    for axes, column in zip(grid, losses, strict=True):
         for number, (seed, log) in enumerate(sorted(logs.items())):
             axes.plot(
                 log["step"], log[column], color=MADE, lw=1.4, ls=styles[number % 4],
