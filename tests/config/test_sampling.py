@@ -1,9 +1,10 @@
 import pytest
 
-from morphpipe.config.sampling import DIFFUSION, FLOW, Sampling
+from morphpipe.config.sampling import ADVERSARIAL, DIFFUSION, FLOW, Sampling
+from morphpipe.transport.times import evaluations
 
 
-@pytest.mark.parametrize("path", [FLOW, DIFFUSION])
+@pytest.mark.parametrize("path", [FLOW, DIFFUSION, ADVERSARIAL])
 def test_samplers_suit_their_generators(path):
     assert Sampling().sampler_for(path) in path.samplers
     for name in path.samplers:
@@ -21,6 +22,12 @@ def test_solvers_of_the_ode_take_any_grid(sampler):
     [
         ({"sampler": "heun"}, DIFFUSION, "sampling.sampler"),
         ({"sampler": "ddpm"}, FLOW, "sampling.sampler"),
+        ({"sampler": "one-pass"}, FLOW, "sampling.sampler"),
+        ({"sampler": "heun"}, ADVERSARIAL, "sampling.sampler"),
+        ({"steps": 3}, ADVERSARIAL, "sampling.steps"),
+        ({"grid": "edm"}, ADVERSARIAL, "sampling.grid"),
+        ({"guidance": {"scale": 2.0}}, ADVERSARIAL, "sampling.guidance"),
+        ({"last_correction": True}, ADVERSARIAL, "sampling.last_correction"),
         ({"grid": "shifted"}, DIFFUSION, "sampling.grid"),
         ({"sampler": "dpm++", "grid": "edm"}, DIFFUSION, "sampling.grid"),
         ({"last_correction": True}, DIFFUSION, "sampling.last_correction"),
@@ -46,6 +53,8 @@ def test_defaults_of_a_flow_and_of_a_diffusion():
     assert chosen(FLOW, steps=7) == ("adams2", 7)
     assert chosen(DIFFUSION) == ("ddpm", 50)
     assert chosen(DIFFUSION, sampler="euler") == ("euler", 50)
+    assert chosen(ADVERSARIAL) == ("one-pass", 1)
+    assert evaluations(Sampling(), ADVERSARIAL) == 1
 
 
 def test_settings_survive_the_way_to_a_job():

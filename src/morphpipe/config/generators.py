@@ -74,6 +74,11 @@ class _Generator(Model):
         """Whether images are made from control images, and not from noise alone."""
         return False
 
+    @property
+    def adds_noise_to_controls(self) -> bool:
+        """Whether sampling adds noise to the control images that it starts from."""
+        return True
+
     def fault(self) -> str | None:
         """Say which setting cannot be; None where all can."""
         if self.architecture not in self.presets:

@@ -14,6 +14,7 @@ FlowSampler = Literal[
     "euler-maruyama", "euler", "heun", "adams2", "adams3", "adams4", "dpm++", "unipc"
 ]
 DiffusionSampler = Literal["ddpm", "ddim", "dpm++", "euler", "pndm"]
+OnePassSampler = Literal["one-pass"]
 Grid = Literal["uniform", "shifted", "edm"]
 
 FLOW_SAMPLERS, DIFFUSION_SAMPLERS = get_args(FlowSampler), get_args(DiffusionSampler)
@@ -46,6 +47,8 @@ class Path:
         the timesteps of a diffusion.
     reversible
         The sampler whose steps can be gone back, from an image to noise; None for none.
+    one_pass
+        Whether an image is one pass of the network: no times, and no guidance.
     """
 
     name: str
@@ -53,11 +56,15 @@ class Path:
     default: str
     continuous: bool
     reversible: str | None = None
+    one_pass: bool = False
 
 
 FLOW = Path("flow", FLOW_SAMPLERS, FLOW_DEFAULT, continuous=True, reversible="heun")
 DIFFUSION = Path(
     "diffusion", DIFFUSION_SAMPLERS, DIFFUSION_SAMPLERS[0], continuous=False, reversible="ddim"
+)
+ADVERSARIAL = Path(
+    "adversarial generator", get_args(OnePassSampler), "one-pass", continuous=False, one_pass=True
 )
 
 
@@ -96,12 +103,12 @@ class Sampling(Model):
     """What is generated, and how."""
 
     seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
-    sampler: Literal[FlowSampler, DiffusionSampler] | None = Field(
+    sampler: Literal[FlowSampler, DiffusionSampler, OnePassSampler] | None = Field(
         None,
         description="Of a flow: euler-maruyama (stochastic; MorphGen, section 3), or of the ODE "
         "euler, heun, adams2, adams3, adams4, dpm++, unipc. Of a diffusion (U-Net): ddpm "
-        f"(MorphoDiff), ddim, dpm++, euler, pndm. Null: {FLOW_DEFAULT} and ddpm. See "
-        "docs/sampling.md.",
+        f"(MorphoDiff), ddim, dpm++, euler, pndm. Null: {FLOW_DEFAULT} and ddpm. Of an adversarial "
+        "generator: one-pass. See docs/sampling.md.",
     )
     steps: PositiveInt | None = Field(
         None,
@@ -166,6 +173,8 @@ class Sampling(Model):
 
     def steps_for(self, path: Path) -> int:
         """Steps of the sampler."""
+        if path.one_pass:
+            return 1
         ode = path.continuous and self.sampler_for(path) != "euler-maruyama"
         return self.steps or (ODE_STEPS if ode else PAPER_STEPS)
 
@@ -176,6 +185,17 @@ class Sampling(Model):
             return (
                 f"sampling.sampler is {sampler!r}, but a {path.name} is sampled by "
                 f"{', '.join(path.samplers)}"
+            )
+        if path.one_pass and self.guidance != Guidance():
+            return (
+                f"sampling.guidance is set, but an {path.name} makes an image in one pass, which "
+                "nothing guides: leave guidance out"
+            )
+        if path.one_pass and (self.steps not in (None, 1) or self.grid != "uniform"):
+            key = "grid" if self.grid != "uniform" else "steps"
+            return (
+                f"sampling.{key} is {getattr(self, key)!r}, but an {path.name} makes an image in "
+                f"one pass, without steps: leave {key} out"
             )
         if not path.continuous and self.guidance.limited:
             return (

@@ -108,12 +108,14 @@ def sampling_of(experiment: Experiment) -> str:
     """How images are sampled, and what one costs."""
     sampling, guidance = experiment.sampling, experiment.sampling.guidance
     number = evaluations(sampling, experiment.generator.path)
-    said = [experiment.sampler, f"{experiment.sampling_steps} steps"]
+    said = [experiment.sampler]
+    if not experiment.generator.path.one_pass:
+        said.append(f"{experiment.sampling_steps} steps")
     if sampling.grid != "uniform":
         said.append(f"grid {sampling.grid}")
     if sampling.last_correction:
         said.append("the last one corrected")
-    said.append(f"{number:,} evaluations of the network an image")
+    said.append(f"{number:,} evaluation{'' if number == 1 else 's'} of the network an image")
     if guidance.scale == 1:
         said.append("guidance 1 (off)")
     else:

@@ -56,8 +56,8 @@ def sample_latents(
         Autoguidance: an earlier checkpoint of the same training, see `load_guide`. None for
         classifier-free guidance, if any.
     start
-        float32 [n, C', h, w], latents that the images start from, to which the noise is added; None
-        for generators that start from noise.
+        float32 [n, C', h, w], latents that the images start from, to which the noise is added where
+        the generator is of that kind; None for generators that start from noise.
 
     Returns
     -------
@@ -77,9 +77,12 @@ def sample_latents(
     )
     if start is not None:
         moved, drawn = start.to(device), noise
+        noisy = generator.settings.generator.adds_noise_to_controls
 
         def noise(step: int) -> torch.Tensor:
-            return drawn(step) + moved if step == 0 else drawn(step)
+            if step > 0:
+                return drawn(step)
+            return drawn(0) + moved if noisy else moved
 
     return generator.network.sample(
         noise,

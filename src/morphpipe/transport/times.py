@@ -19,8 +19,8 @@ def evaluations(settings: Sampling, path: Path) -> int:
     """Count how often a network is evaluated for one image.
 
     Once a step; by heun twice (but for the last step, unless `last_correction`), by pndm once
-    more. The guide's evaluations count like the generator's own: inside the interval of guidance
-    everything counts double.
+    more; once in all where there are no steps. The guide's evaluations count like the generator's
+    own: inside the interval of guidance everything counts double.
 
     Parameters
     ----------
