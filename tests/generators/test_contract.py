@@ -50,15 +50,22 @@ def test_a_batch_has_losses_whose_gradients_reach_every_label(generator):
         torch.randn(n, *SHAPE), torch.randn(n, *SHAPE), torch.rand(n),
         condition([0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1]), torch.zeros(n, 2, dtype=torch.bool),
     )  # fmt: skip
-    losses = generator(batch)
-    assert losses.total.ndim == 0
-    assert torch.isfinite(losses.total)
-    losses.total.backward()
+    for turn in generator.turns():
+        losses = generator(batch, turn)
+        assert losses.total.ndim == 0
+        assert torch.isfinite(losses.total)
+        losses.total.backward()
     assert all(
         parameter.grad is not None and torch.isfinite(parameter.grad).all()
         for name, parameter in generator.named_parameters()
         if name.startswith(("network.perturbation", "perturbation"))
     )
+
+
+def test_each_parameter_is_trained_in_one_turn(generator):
+    trained = [parameter for turn in generator.turns().values() for parameter in turn]
+    assert {*trained} == {*generator.parameters()}
+    assert len(trained) == len({*trained})
 
 
 def test_a_sample_does_not_depend_on_its_batch_and_follows_its_condition(generator):

@@ -9,12 +9,12 @@ import torch
 
 from morphpipe.autoencoders.pixels import Pixels
 from morphpipe.config.experiments import Training
-from morphpipe.config.generators import CellFlux
+from morphpipe.config.generators import IMPA, CellFlux, SiT
 from morphpipe.config.sampling import Sampling
 from morphpipe.core.errors import ConfigError, DataError
 from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
-from morphpipe.sampling.generate import generate, generated_manifest
+from morphpipe.sampling.generate import generate, generated_manifest, sample_latents
 from morphpipe.sampling.load import TrainedGenerator
 from morphpipe.sampling.plan import sampling_plan
 from morphpipe.sampling.start import StartImages
@@ -24,17 +24,20 @@ from morphpipe.training.settings import TrainingSettings
 
 SHAPE = (2, 4, 4)
 VOCABULARY = Vocabulary(("a", "dmso"), ("x", "y"), ("compound", "none"), ("dmso",), ("b0", "b1"))
-SETTINGS = Sampling(steps=2, per_condition=8, batch_size=3)
+SETTINGS = Sampling(per_condition=8, batch_size=3)
 
 
-@pytest.fixture(scope="module")
-def generator():
+LABELS = ("perturbation", "cell_type", "batch")
+FAMILIES = [
+    CellFlux(kind="cellflux", architecture="CellFlux-test", labels=LABELS),
+    IMPA(kind="impa", architecture="IMPA-test", labels=LABELS),
+]
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family.kind)
+def generator(request):
     settings = TrainingSettings(
-        "e", 0, "channels", "pixels", ("DNA", "ER"),
-        CellFlux(
-            kind="cellflux", architecture="CellFlux-test",
-            labels=("perturbation", "cell_type", "batch"),
-        ),
+        "e", 0, "channels", "pixels", ("DNA", "ER"), request.param,
         Training(steps=8, slices=1, precision="fp32"),
     )  # fmt: skip
     torch.manual_seed(0)
@@ -118,6 +121,26 @@ def test_where_a_batch_has_no_control_any_of_the_cell_type_is_taken(fields, star
         start(fields[fields["control"] == "none"])
 
 
+def test_noise_is_added_to_a_control_where_the_family_says_so(fields, generator, monkeypatch):
+    plan, seen = plan_of(fields)[:3], []
+    start = 5 + torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    sample = type(generator.network).sample
+
+    def spy(network, noise, *arguments, **options):
+        seen.extend([noise(0), noise(1)])
+        return sample(network, noise, *arguments, **options)
+
+    monkeypatch.setattr(type(generator.network), "sample", spy)
+    made = sample_latents(generator, plan, SETTINGS, 0, start=start)
+    adds = generator.settings.generator.adds_noise_to_controls
+    assert torch.equal(seen[0], start) == (not adds)
+    assert abs(seen[0].mean().item() - 5) < 1
+    assert abs(seen[1].mean().item()) < 0.5
+    # Of its own for each image, whatever the batch.
+    alone = sample_latents(generator, plan[1:2], SETTINGS, 0, start=start[1:2])
+    torch.testing.assert_close(alone, made[1:2], rtol=1e-4, atol=1e-4)
+
+
 def test_generated_fields_say_what_they_were_made_from(
     fields, start, generator, make_manifest, tmp_path
 ):
@@ -135,10 +158,6 @@ def test_generated_fields_say_what_they_were_made_from(
     assert made["start_field"].tolist() == start().choose(plan_of(fields))
     with pytest.raises(ConfigError, match="give the latents"):
         run(start=None)
-    settings = replace(
-        generator.settings, generator=generator.settings.generator.model_copy(
-            update={"coupling": "noise"}
-        )
-    )  # fmt: skip
+    settings = replace(generator.settings, generator=SiT(kind="sit"))
     with pytest.raises(ConfigError, match="give it no images"):
         run(generator=replace(generator, settings=settings))

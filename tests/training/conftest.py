@@ -32,6 +32,7 @@ def make_data(tmp_path):
         cached=None,
         conditions=None,
         made_by=None,
+        controls=False,
     ):
         random = np.random.default_rng(0)
         fields = pd.DataFrame(
@@ -40,6 +41,8 @@ def make_data(tmp_path):
                 "perturbation": [VOCABULARY.perturbations[i % 3] for i in range(number)],
                 "cell_type": [VOCABULARY.cell_types[i % 2] for i in range(number)],
                 "concentration": np.nan,
+                "control": ["none" if i % 3 else "negative" for i in range(number)],
+                "batch": "b1",
             }
         )
         keys = [(i, t) for i in fields["field_id"] for t in (cached or transforms)]
@@ -62,6 +65,7 @@ def make_data(tmp_path):
             VOCABULARY,
             list(transforms),
             conditions,
+            from_controls=controls,
         )
 
     return make

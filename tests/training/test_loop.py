@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from morphpipe.config.experiments import Training
 from morphpipe.config.fidelity import Fidelity
-from morphpipe.config.generators import Alignment, CellFlux, FlowUNet
+from morphpipe.config.generators import IMPA, Alignment, CellFlux, FlowUNet, SiT, UNet
 from morphpipe.core import folder_lock
 from morphpipe.core.errors import ConfigError, DataError, StorageError, TrainingError
+from morphpipe.generators import registry
 from morphpipe.tables.checkpoint_state import read_state
 from morphpipe.training import loop
 from morphpipe.training.checkpoint import checkpoints
@@ -127,14 +128,38 @@ def test_slices_give_the_weights_of_a_training_in_one_piece(
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 
-def test_dropout_is_repeated_by_resumed_training(make_settings, make_data, vocabulary, tmp_path):
-    generator = CellFlux(kind="cellflux", architecture="CellFlux-test", coupling="noise")
-    settings, data = make_settings(generator=generator, slices=3), make_data()
+FAMILIES = [
+    SiT(kind="sit", architecture="SiT-test/2"),
+    FlowUNet(kind="flow_unet", architecture="FlowUNet-test"),
+    CellFlux(kind="cellflux", architecture="CellFlux-test"),
+    UNet(kind="unet", architecture="SD-test"),
+    IMPA(kind="impa", architecture="IMPA-test", diversity_steps=9),
+]
+
+
+def test_every_family_is_resumed():
+    assert {family.kind for family in FAMILIES} == set(registry.FAMILIES)
+
+
+@pytest.mark.parametrize("generator", FAMILIES, ids=lambda family: family.kind)
+def test_slices_repeat_what_every_family_draws(
+    make_settings, make_data, vocabulary, tmp_path, generator
+):
+    """Dropout, noise of styles, weights that change; and the state of every optimizer."""
+    settings = make_settings(generator=generator, slices=3, accumulation=2)
+    data = make_data(controls=generator.starts_from_controls)
     whole = _run(settings, data, vocabulary, tmp_path / "whole")
     first = _run(settings, data, vocabulary, tmp_path / "first", until=4)
     second = _run(settings, data, vocabulary, tmp_path / "second", until=8, earlier=first)
     third = _run(settings, data, vocabulary, tmp_path / "third", earlier=second)
     _assert_same(whole, third)
+    pd.testing.assert_frame_equal(_columns(third), _columns(whole))
+    weights = load_file(whole / "model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+    # Every parameter has been trained, by one of the optimizers.
+    optimizer = load_file(whole / "optimizer.safetensors")
+    assert {key.split("/")[1] for key in optimizer} == weights.keys()
+    assert {int(count) for key, count in optimizer.items() if key.startswith("step/")} == {12}
 
 
 def test_a_slice_goes_on_from_the_end_of_the_one_before(

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from morphpipe.config.base import Model, Name, PositiveInt
-from morphpipe.config.sampling import DIFFUSION, FLOW, Path
+from morphpipe.config.impa_presets import IMPA_PRESETS
+from morphpipe.config.sampling import ADVERSARIAL, DIFFUSION, FLOW, Path
 from morphpipe.config.sit_presets import CELLFLUX_PRESETS, FLOW_UNET_PRESETS, PRESETS
 from morphpipe.config.unet_presets import UNET_PRESETS
 
@@ -46,6 +47,8 @@ class _Generator(Model):
     """Its architectures by name."""
     paper: ClassVar[str] = "morphgen"
     """Whose numbers it is compared with."""
+    training_passes: ClassVar[float] = 3
+    """Forward passes that cost as much as the step of one image: forward, and twice that back."""
 
     kind: str
     architecture: str
@@ -235,4 +238,52 @@ class UNet(_Generator):
         return self.weights
 
 
-Generator = Annotated[SiT | FlowUNet | CellFlux | UNet, Field(discriminator="kind")]
+class IMPA(_Generator):
+    """IMPA: an adversarial generator from images of controls to images of treated cells."""
+
+    path: ClassVar[Path] = ADVERSARIAL
+    presets: ClassVar[Mapping[str, Any]] = IMPA_PRESETS
+    # Measured (docs/training.md): four networks, some of them several times.
+    training_passes: ClassVar[float] = 16
+
+    kind: Literal["impa"]
+    architecture: str = Field("IMPA", description="A preset's name.")
+    condition: Name | None = Field(
+        None, description="One of `conditions`; null: a vector learnt per perturbation."
+    )
+    labels: tuple[Label, ...] = ("perturbation",)
+    label_dropout: float = Field(0.0, ge=0, le=0, description="IMPA drops no labels.")
+    noise_width: PositiveInt = Field(
+        16,
+        description="Numbers from N(0, 1) beside the condition, from which a style is made: 16 for "
+        "six drugs, 8 for all of BBBC021, 20 for cpg0000 (IMPA).",
+    )
+    gradient_penalty: float = Field(
+        1.0, ge=0, description="Weight of the discriminator's penalty R1 on real images (IMPA)."
+    )
+    style_weight: float = Field(
+        1.0, ge=0, description="Weight of the error of the style that an image shows (IMPA)."
+    )
+    cycle_weight: float = Field(
+        1.0, ge=0, description="Weight of the error of a control, restored from its image (IMPA)."
+    )
+    diversity_weight: float = Field(
+        1.0, ge=0, description="Weight of the difference of two images of a control (IMPA)."
+    )
+    diversity_steps: PositiveInt = Field(
+        100_000, description="The step at which `diversity_weight` has decayed to 0 (IMPA)."
+    )
+    alignment: None = Field(None, description="IMPA aligns no tokens.")
+
+    @property
+    def starts_from_controls(self) -> bool:
+        """Whether images are made from control images, and not from noise alone."""
+        return True
+
+    @property
+    def adds_noise_to_controls(self) -> bool:
+        """Whether sampling adds noise to the control images that it starts from."""
+        return False
+
+
+Generator = Annotated[SiT | FlowUNet | CellFlux | UNet | IMPA, Field(discriminator="kind")]

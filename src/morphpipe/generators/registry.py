@@ -14,6 +14,7 @@ FAMILIES = {
     "flow_unet": "morphpipe.generators.flow_unet",
     "cellflux": "morphpipe.generators.cellflux",
     "unet": "morphpipe.generators.unet",
+    "impa": "morphpipe.generators.impa",
 }
 
 

@@ -203,13 +203,12 @@ def _estimate_experiment(
         estimate.stages.append((f"{name}: alignment targets", shards, 0.0, fields * of_field))
     forward, parameters = operations(experiment.generator, per_plane * planes, side)
     steps = training.steps * len(training.seeds)
-    # Forward and backward are three forward passes.
     if trains:
         estimate.stages.append(
             (
                 f"{name}: train {experiment.generator.architecture}",
                 training.slices * len(training.seeds),
-                3 * forward * training.batch_size * steps,
+                experiment.generator.training_passes * forward * training.batch_size * steps,
                 # Weights, average and two moments of the optimizer, float32.
                 training.slices * len(training.seeds) * parameters * 16.0,
             )
