@@ -25,6 +25,11 @@ from morphpipe.tables.checkpoint_state import read_state
 from morphpipe.training.checkpoint import checkpoints
 
 FIELDS, STEPS = 12, 20
+# By the name of a run: one whose networks are trained in turns, and one of a single turn.
+GENERATORS = {
+    "turns": {"kind": "impa", "architecture": "IMPA-test"},
+    "single": {"kind": "sit", "architecture": "SiT-test/2"},
+}
 
 # Every process imports this before all else. It notes which rows are read and what is opened or
 # made, and lets training stand still before a row is read until the file `go` is there.
@@ -67,7 +72,13 @@ class Training:
     def __init__(self, folder: Path, make_row, manifest) -> None:
         self.folder = folder
         rows = [
-            make_row(f"f{i:02d}", well=f"B{i:02d}", perturbation=f"p{i % 3}") for i in range(FIELDS)
+            make_row(
+                f"f{i:02d}",
+                well=f"B{i:02d}",
+                perturbation=f"p{i % 3}",
+                control="none" if i % 3 else "negative",
+            )
+            for i in range(FIELDS)
         ]
         with write_archive(folder / "fields.zip", manifest) as archive:
             for row in rows:
@@ -95,12 +106,12 @@ class Training:
             "seed": 0,
             "image_mode": "channels",
             "autoencoder": "none",
-            "generator": {"kind": "sit", "architecture": "SiT-test/2"},
+            "generator": GENERATORS["turns" if name.endswith("turns") else "single"],
             "training": {
                 "steps": STEPS,
                 "slices": 1,
                 "batch_size": 4,
-                "accumulation": 2,
+                "accumulation": 1 if name == "two-turns" else 2,
                 "precision": "fp32",
                 "learning_rate": 1e-3,
                 "deterministic": True,
@@ -291,6 +302,13 @@ def test_two_processes_train_the_same_model_as_one(training, two, monkeypatch):
     shares = [training.rows("two", rank) for rank in (0, 1)]
     assert shares[0] + shares[1] == rows
     assert shares[0].total() == shares[1].total() == 2 * STEPS
+
+
+@pytest.mark.timeout(500)
+def test_two_processes_take_turns_as_one_does(training, monkeypatch):
+    """With as many parts of a batch (`arguments`), since each draws its own noise."""
+    whole = alone(training, "one-turns", monkeypatch)[0]
+    assert_close(whole, training.finish("two-turns", training.start("two-turns")))
 
 
 @pytest.mark.timeout(500)
