@@ -62,7 +62,7 @@ def checkpoint(tmp_path):
             CheckpointState(8, "id", of_training.to_dict(), shape, made_by),
             network,
             ExponentialMovingAverage(network, 0.9),
-            torch.optim.AdamW(network.parameters()),
+            [torch.optim.AdamW(network.parameters())],
             notes={"vocabulary.json": VOCABULARY.to_json()},
         )
         if conditions is not None:
