@@ -61,7 +61,7 @@ class IMPA(Generator):
     Raises
     ------
     ConfigError
-        If images of this size cannot be halved often enough, or have too few numbers.
+        If images are too small.
     """
 
     def __init__(
@@ -273,11 +273,10 @@ def _losses(total: Tensor, **parts: Tensor) -> Losses:
 def _check_size(settings: Settings, shape: tuple[int, int, int]) -> None:
     channels, height, width = shape
     stride = 2 ** IMPA_PRESETS[settings.architecture].halvings
-    if height % stride or width % stride or height * width <= stride**2:
+    if height * width <= stride**2:
         raise ConfigError(
             f"{settings.architecture} halves images until they are {stride} times smaller, but "
-            f"these are {height}x{width}: choose images of larger multiples of {stride}, or "
-            "another architecture."
+            f"these are {height}x{width}: choose larger images, or another architecture."
         )
     if channels * height * width < settings.noise_width:
         raise ConfigError(
@@ -310,8 +309,7 @@ def build(
 def operations(architecture: str, channels: int, size: int) -> tuple[float, float]:
     """Operations of the transformation of one image, and parameters of all networks."""
     settings = Settings(kind="impa", architecture=architecture)
-    stride = 2 ** IMPA_PRESETS[architecture].halvings
-    size = max(-(-size // stride), 2) * stride
+    size = max(size, 2 ** (IMPA_PRESETS[architecture].halvings + 1))
     with torch.device("meta"):
         built = IMPA(
             settings, perturbations=1, cell_types=1, batches=0, shape=(channels, size, size)

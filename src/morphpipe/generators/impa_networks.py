@@ -47,7 +47,7 @@ class Block(nn.Module):
     normalise
         Whether with instance normalisation, without learnt parameters.
     halve
-        Whether the image is halved, by the mean of every four pixels.
+        Whether the image is halved, by the mean of every four pixels; odd sizes are rounded up.
     """
 
     def __init__(self, inputs: int, outputs: int, *, normalise: bool, halve: bool) -> None:
@@ -62,7 +62,7 @@ class Block(nn.Module):
         y = self.first(_activate(self._norm(x)))
         shortcut = self.shortcut(x)
         if self.halve:
-            y, shortcut = F.avg_pool2d(y, 2), F.avg_pool2d(shortcut, 2)
+            y, shortcut = (F.avg_pool2d(part, 2, ceil_mode=True) for part in (y, shortcut))
         y = self.second(_activate(self._norm(y)))
         return (shortcut + y) / 2**0.5
 
@@ -132,12 +132,14 @@ class Transformation(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Transform images [N, C, h, w] to the styles [N, S]."""
+        height, width = x.shape[-2:]
         x = self.first(x)
         for block in self.encoder:
             x = self._run(block, x)
         for block in self.decoder:
             x = self._run(block, x, style)
-        return self.last(x)
+        # Sizes that were rounded up come back larger.
+        return self.last(x[..., :height, :width])
 
     def _run(self, block: nn.Module, *inputs: Tensor) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -169,7 +171,7 @@ class Judge(nn.Module):
         while min(height, breadth) > _LAST_SIDE:
             wider = min(2 * width, widest)
             blocks.append(Block(width, wider, normalise=False, halve=True))
-            width, height, breadth = wider, height // 2, breadth // 2
+            width, height, breadth = wider, -(-height // 2), -(-breadth // 2)
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.Conv2d(width, width, (height, breadth))
         self.last = nn.Linear(width, outputs)
