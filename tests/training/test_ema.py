@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -32,6 +33,31 @@ def test_warmup_caps_the_decay():
     for kept, value in ((1 / 10, 1.0), (2 / 11, 2.0), (0.2, 3.0)):
         expected = kept * expected + (1 - kept) * value
     assert _follow([8.0, 1.0, 2.0, 3.0], 0.2, warmup=True) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("deviation", [0.02, 0.05, 0.15, 0.25])
+def test_weights_of_the_power_function_average_have_the_deviation(deviation):
+    """By the definition: what each update's parameters weigh in the average after the last."""
+    updates = 4000
+    module = nn.Linear(1, 1, bias=False)
+    average = ExponentialMovingAverage(module, 0.5, deviation=deviation)
+    weights = np.zeros(updates)
+    for update in range(updates):
+        decay = (update / (update + 1)) ** (average.power + 1)
+        weights *= decay
+        weights[update] = 1 - decay
+    assert weights.sum() == pytest.approx(1)
+    place = (np.arange(updates) + 1) / updates
+    mean = weights @ place
+    assert np.sqrt(weights @ (place - mean) ** 2) == pytest.approx(deviation, rel=5e-3)
+    values = np.random.default_rng(0).normal(size=50)
+    for update, value in enumerate(values):
+        module.weight.data.fill_(value)
+        average.update(module, update)
+    # Weights that are proportional to a power of the update, but for what is discrete.
+    power = np.diff(np.arange(51.0) ** (average.power + 1))
+    expected = power @ values / power.sum()
+    assert average.state_dict()["weight"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_average_is_kept_in_float32():

@@ -78,6 +78,7 @@ VALUES = {
     "training.optimizer": "adam",
     "training.betas": [0.9, 0.95],
     "training.ema_decay": 0.5,
+    "training.ema_deviation": 0.1,
     "training.time_sampling": "logit-normal",
     "training.precision": "fp32",
     "training.augmentation": "none",

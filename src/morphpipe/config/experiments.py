@@ -81,6 +81,14 @@ class Training(Model):
     ema_warmup: bool = Field(
         False, description="Cap the decay at (1+n)/(10+n), for short trainings."
     )
+    ema_deviation: float | None = Field(
+        None,
+        gt=0,
+        lt=0.28,
+        description="Average with weights that grow as a power of the step, in place of "
+        "`ema_decay`: their standard deviation as a share of the training, such as 0.01 to 0.1 "
+        "(Karras et al. 2024, arXiv:2312.02696, section 3.1).",
+    )
     time_sampling: Literal["uniform", "logit-normal", "near-data"] = Field(
         "uniform",
         description="Training times: uniform (SiT, REPA), more of them in the middle (Esser et al. "

@@ -137,8 +137,10 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
     found = [
         ("Network", f"{experiment.generator.architecture}, image mode {experiment.image_mode}"),
         ("Training", f"{training.steps:,} steps of {training.batch_size} images, learning rate "
-                     f"{training.learning_rate:g}, averaged weights with decay "
-                     f"{training.ema_decay:g}, precision {training.precision}"),
+                     f"{training.learning_rate:g}, averaged weights with "
+                     + (f"decay {training.ema_decay:g}" if training.ema_deviation is None
+                        else f"relative standard deviation {training.ema_deviation:g}")
+                     + f", precision {training.precision}"),
         ("Training seeds", ", ".join(map(str, training.seeds))),
         ("Sampling", sampling_of(experiment)),
         ("Sampling seeds", ", ".join(map(str, sampling.seeds))),

@@ -1,11 +1,22 @@
-"""Exponential moving average of weights."""
+"""Moving average of weights."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 
+def power_of(deviation: float) -> float:
+    """Exponent of the power-function average with a relative standard deviation.
+
+    Karras et al. 2024 (arXiv:2312.02696), equation 123: the positive root of a cubic.
+    """
+    inverse = deviation**-2
+    roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
+    return float(roots.real.max())
+
+
 class ExponentialMovingAverage:
-    """Exponential moving average of a module's parameters, in float32.
+    """Moving average of a module's parameters, in float32; exponential unless `deviation` is given.
 
     Parameters
     ----------
@@ -16,11 +27,23 @@ class ExponentialMovingAverage:
     warmup
         Cap the decay at (1 + n) / (10 + n) at update n, so that short trainings forget their start
         (as in MorphoDiff's released code).
+    deviation
+        Average with weights that grow as a power of the update instead, so that a longer training
+        averages over more of it: their standard deviation relative to the number of updates. None
+        for the exponential average.
     """
 
-    def __init__(self, module: nn.Module, decay: float, *, warmup: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        decay: float,
+        *,
+        warmup: bool = False,
+        deviation: float | None = None,
+    ) -> None:
         self.decay = decay
         self.warmup = warmup
+        self.power = None if deviation is None else power_of(deviation)
         self._names = [name for name, _ in module.named_parameters()]
         self._averages = [p.detach().float().clone() for p in module.parameters()]
 
@@ -30,6 +53,8 @@ class ExponentialMovingAverage:
         decay = self.decay
         if self.warmup:
             decay = min(decay, (1 + updates) / (10 + updates))
+        if self.power is not None:
+            decay = (updates / (updates + 1)) ** (self.power + 1)
         # One fused pass over all tensors is about twice as fast as a loop.
         parameters = [p.detach().float() for p in module.parameters()]
         torch._foreach_lerp_(self._averages, parameters, 1 - decay)

@@ -16,6 +16,7 @@ from morphpipe.config.experiments import Training
 from morphpipe.core.devices import best_device, uses_bfloat16
 from morphpipe.core.errors import ConfigError, DataError, TrainingError
 from morphpipe.core.folder_lock import only_user
+from morphpipe.generators.base import Generator
 from morphpipe.generators.registry import build_generator
 from morphpipe.perturbations.vocabulary import Vocabulary
 from morphpipe.tables.checkpoint_state import CheckpointState, read_state
@@ -212,6 +213,16 @@ def train(
         termination.restore()
 
 
+def new_average(generator: Generator, training: Training) -> ExponentialMovingAverage:
+    """Start the configured average of a generator's weights."""
+    return ExponentialMovingAverage(
+        generator,
+        training.ema_decay,
+        warmup=training.ema_warmup,
+        deviation=training.ema_deviation,
+    )
+
+
 def _train(
     accelerator: Accelerator,
     termination: Termination,
@@ -249,7 +260,7 @@ def _train(
     ).to(accelerator.device)
     turns = turns_of(generator, training)
     optimizers = [turn.optimizer for turn in turns]
-    average = ExponentialMovingAverage(generator, training.ema_decay, warmup=training.ema_warmup)
+    average = new_average(generator, training)
     # Step at which optimizers and average started.
     beginning = 0
 
@@ -265,9 +276,7 @@ def _train(
             step = load_checkpoint(start, generator, average, optimizers).step
         elif start == earlier:
             step = beginning = load_weights(start, generator).step
-            average = ExponentialMovingAverage(
-                generator, training.ema_decay, warmup=training.ema_warmup
-            )
+            average = new_average(generator, training)
         else:
             step = load_checkpoint(start, generator, average, optimizers).step
             beginning = 0 if earlier is None else read_state(earlier).step
@@ -287,7 +296,12 @@ def _train(
         mean=lambda values: accelerator.reduce(values, "mean"),
     )
 
-    def save(folder: Path, notes: dict[str, str | Path] | None = None) -> None:
+    # What is needed to sample from any checkpoint.
+    labels: dict[str, str | Path] = {"vocabulary.json": vocabulary.to_json()}
+    if conditions is not None:
+        labels["conditions.parquet"] = Path(conditions)
+
+    def save(folder: Path, notes: dict[str, str] | None = None) -> None:
         accelerator.wait_for_everyone()
         # Only at the steps in the settings, independent of interruptions.
         regular = step % training.checkpoint_every == 0 or step == training.steps
@@ -296,7 +310,8 @@ def _train(
         if main:
             shape = (channels, height, width)
             state = CheckpointState(step, identity, settings.to_dict(), shape, data.moments.made_by)
-            save_checkpoint(folder, state, generator, average, optimizers, notes=notes)
+            beside = {**labels, **(notes or {})}
+            save_checkpoint(folder, state, generator, average, optimizers, notes=beside)
         # A process that exits early would take the writing process along.
         accelerator.wait_for_everyone()
 
@@ -367,12 +382,6 @@ def _train(
                     if main:
                         tqdm.write(f"Termination requested: saved step {step}.")
                     end()
-    notes: dict[str, str | Path] = {
-        "log.csv": log.text(),
-        "README.md": model_card(settings, vocabulary, step, len(data), generator),
-        "vocabulary.json": vocabulary.to_json(),
-    }
-    if conditions is not None:
-        notes["conditions.parquet"] = Path(conditions)
-    save(output, notes)
+    card = model_card(settings, vocabulary, step, len(data), generator)
+    save(output, {"log.csv": log.text(), "README.md": card})
     log.close()

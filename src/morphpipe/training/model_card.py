@@ -23,7 +23,7 @@ A generator of cell images made by morphpipe {morphpipe} (torch {torch}).
 | alignment | {alignment} |
 | steps | {step} of {steps}, global batch {batch} |
 | optimizer | {optimizer}, learning rate {rate}, betas {betas}, weight decay {decay}, clip {clip} |
-| average | exponential, decay {ema} |
+| average | {average} |
 | precision | {precision} |
 
 Cell types: {cell_type_names}.
@@ -76,7 +76,9 @@ def model_card(
         betas=training.betas,
         decay=training.weight_decay,
         clip=training.gradient_clip,
-        ema=training.ema_decay,
+        average=f"exponential, decay {training.ema_decay:g}"
+        if training.ema_deviation is None
+        else f"power function, relative standard deviation {training.ema_deviation:g}",
         precision="bf16" if uses_bfloat16(training.precision, best_device()) else "fp32",
         cell_type_names=", ".join(vocabulary.cell_types),
     )
