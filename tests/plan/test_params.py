@@ -42,7 +42,7 @@ def test_several_nodes_have_gpus_by_node(plan):
 
 def test_measure_depends_on_the_settings_that_it_reads(plan):
     params = evaluation_params(plan, "two", "effects")
-    assert set(params["evaluation"]) == {"encoders", "floor_repeats", "seed"}
+    assert set(params["evaluation"]) == {"encoders", "units", "floor_repeats", "seed"}
     assert list(params["real"]) == list(params["generated"]) == ["tokens"]
     assert params["source"] == "simulated"
 

@@ -48,7 +48,7 @@ class DatasetSettings(Model):
         return {}
 
     @property
-    def own_files(self) -> dict[str, str]:
+    def own_files(self) -> dict[str, list[str]]:
         """Files of one's own that the images are read from, by name."""
         return {}
 

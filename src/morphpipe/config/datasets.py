@@ -250,9 +250,9 @@ class CropsDataset(DatasetSettings):
         return {"images": "crops.zip"} if self.is_downloaded else {}
 
     @property
-    def own_files(self) -> dict[str, str]:
+    def own_files(self) -> dict[str, list[str]]:
         """Files of one's own that the images are read from, by name."""
-        return {} if self.is_downloaded else {"images": self.images}
+        return {} if self.is_downloaded else {"images": [self.images]}
 
     @property
     def origin(self) -> str:
@@ -272,8 +272,54 @@ class CropsDataset(DatasetSettings):
         return None if self.perturbations is None else tuple(self.perturbations)
 
 
+class ArchivesDataset(DatasetSettings):
+    """Image archives of morphpipe, such as the single-cell crops that a workflow cuts."""
+
+    title = "image archives"
+    planes_in_place = True
+
+    source: Literal["archives"]
+    images: list[str] = Field(
+        min_length=1,
+        description="Paths of the archives (`.zip`), read where they are. Files that a rule makes "
+        "are made first: `results/datasets/screen/crops/fields-48/shard-0.zip` has the single "
+        "cells of the first plate of the dataset `screen`, 48 pixels wide.",
+    )
+    size: PositiveInt = Field(description="Height and width of an image, pixels.")
+    channels: PositiveInt = Field(6, description="Number of channels.")
+    shards: PositiveInt = Field(1, description="Number of plates, one shard each.")
+    quality: Quality = Field(default_factory=lambda: Quality())
+    licence: str = Field(description="Licence of the images.")
+
+    @property
+    def own_files(self) -> dict[str, list[str]]:
+        """Files of one's own that the images are read from, by name."""
+        return {"images": self.images}
+
+    @property
+    def origin(self) -> str:
+        """Where the images come from."""
+        return ", ".join(self.images)
+
+    @property
+    def all_cell_types(self) -> None:
+        """Only the data know the cell types."""
+        return
+
+    @property
+    def all_perturbations(self) -> None:
+        """Only the data know the perturbations."""
+        return
+
+
 Dataset = Annotated[
-    SimulatedDataset | RxRx1Dataset | BBBC021Dataset | GalleryDataset | SheetDataset | CropsDataset,
+    SimulatedDataset
+    | RxRx1Dataset
+    | BBBC021Dataset
+    | GalleryDataset
+    | SheetDataset
+    | CropsDataset
+    | ArchivesDataset,
     Field(discriminator="source"),
 ]
 SETTINGS: dict[str, type[DatasetSettings]] = {

@@ -39,11 +39,20 @@ def plan_run(content: dict[str, Any], place: str = "The configuration") -> Confi
 
 
 def _fault(configuration: Configuration, name: str) -> str | None:
-    source = source_of(configuration.datasets[name])
+    settings = configuration.datasets[name]
+    source = source_of(settings)
     try:
         source.check()
     except MorphpipeError as error:
         return f"{source.checked}: {error}"
+    for key, paths in settings.own_files.items():
+        for path in paths:
+            # Rules make what lies in the folder of results.
+            if not Path(path).exists() and not path.startswith(f"{configuration.paths.results}/"):
+                return (
+                    f".{key}: There is no file or folder {path}: put it there, or correct the "
+                    "path. Addresses begin with `https:`, `http:` or `file:`."
+                )
     return None
 
 

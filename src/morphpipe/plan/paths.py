@@ -109,8 +109,15 @@ class Plan:
         ]
 
     def crop_cell_types(self, dataset: str) -> list[str] | None:
-        """Cell types of which some experiment needs crops, sorted; None for all."""
+        """Cell types of which crops are needed, sorted; None for all.
+
+        Crops that are a dataset themselves are of all.
+        """
         found: set[str] = set()
+        place = f"{self.results}/datasets/{dataset}/crops/"
+        for settings in self.configuration.datasets.values():
+            if any(p.startswith(place) for paths in settings.own_files.values() for p in paths):
+                return None
         for name in self.with_crops(dataset):
             cell_types = self._experiment(name).sampling.cell_types
             if cell_types is None:
@@ -161,7 +168,7 @@ class Plan:
         tables = {
             name: [f"{self._downloaded(dataset)}/{name}.csv.json"] for name in settings.tables
         }
-        return {name: [path] for name, path in settings.own_files.items()} | files | tables
+        return settings.own_files | files | tables
 
     def dataset_downloads(self) -> list[str]:
         """Records of all files that the datasets in use are downloaded as."""

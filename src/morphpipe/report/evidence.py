@@ -163,7 +163,7 @@ class Evidence:
     @cached_property
     def perturbations(self) -> list[str]:
         """Generated perturbations: in the configured order, then negative controls, then names."""
-        named = self.dataset.perturbations
+        named = getattr(self.dataset, "perturbations", None)
         configured = self.experiment.sampling.perturbations
         # RxRx1's subsets have a name instead of a list.
         if configured is None and isinstance(named, list):

@@ -41,21 +41,6 @@ class CropsSource(InPlaceSource[CropsDataset]):
         if settings.is_downloaded:
             yield Download(what, settings.images, f"{folder}/crops.zip", settings.licence)
 
-    def check(self) -> None:
-        """Check that one's own archive or folder is there.
-
-        Raises
-        ------
-        DataError
-            When there is nothing at the path.
-        """
-        settings = self.settings
-        if not settings.is_downloaded and not Path(settings.images).exists():
-            raise DataError(
-                f"There is no archive or folder {settings.images} of crops: give its path, or an "
-                "address that begins with `https:`, `http:` or `file:`."
-            )
-
     def catalogue(
         self, name: str, files: Mapping[str, Sequence[Path]], folder: Path
     ) -> tuple[FieldTable, pd.DataFrame]:

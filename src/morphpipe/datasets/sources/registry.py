@@ -14,6 +14,7 @@ SOURCES = {
     "gallery": "gallery_source.GallerySource",
     "sheet": "sheet_source.SheetSource",
     "crops": "crops_source.CropsSource",
+    "archives": "archives_source.ArchivesSource",
 }
 
 
