@@ -11,8 +11,7 @@ CELLS = {"source": "archives", "size": 48, "licence": "none"}
 
 def with_cells(content, *images):
     datasets = content["datasets"] | {"cells": CELLS | {"images": list(images)}}
-    accepted = [*content.get("licences", {}).get("accept", []), "none"]
-    return content | {"datasets": datasets, "licences": {"accept": accepted}}
+    return content | {"datasets": datasets}
 
 
 def test_own_files_that_are_not_there_are_named(content):

@@ -276,6 +276,8 @@ class ArchivesDataset(DatasetSettings):
     """Image archives of morphpipe, such as the single-cell crops that a workflow cuts."""
 
     title = "image archives"
+    # They are one's own, or made by the workflow from data whose licence was accepted.
+    needs_acceptance = False
     planes_in_place = True
 
     source: Literal["archives"]

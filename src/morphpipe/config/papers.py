@@ -77,6 +77,9 @@ class MorphGenItems(PaperItems):
     impa_crops: Name | None = Field(
         None, description="With crops against images prepared as IMPA's (table 9)."
     )
+    cellflux: Name | None = Field(
+        None, description="CellFlux, trained on single-cell crops (tables 8, 9)."
+    )
     rohban_5: Name | None = Field(None, description="On the 5 genes of Rohban et al. (table 1).")
     rohban_12: Name | None = Field(None, description="On the 12 genes (table 1).")
     encoders: PaperEncoders = Field(default_factory=PaperEncoders)
@@ -98,6 +101,9 @@ class MorphoDiffItems(PaperItems):
     bbbc021_all: Name | None = Field(None, description="BBBC021, all compounds (table 1).")
     bbbc021_14: Name | None = Field(
         None, description="BBBC021, 14 compounds (table 1); its crops are those of table 2."
+    )
+    impa: Name | None = Field(
+        None, description="IMPA, trained on single-cell crops of BBBC021, as the model (table 2)."
     )
     rohban_5: Name | None = Field(None, description="Rohban et al., 5 genes (table 1).")
     rohban_12: Name | None = Field(None, description="Rohban et al., 12 genes (table 1).")
