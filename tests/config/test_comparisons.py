@@ -36,7 +36,7 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"baseline": "new"}, "both 'new': name two experiments"),
+        ({"baseline": "new"}, "both 'new': use two experiments"),
         ({"metrics": ["FIDD"]}, "'FID', 'KID'"),
         ({"metrics": []}, "at least 1 item"),
         ({"comparison": "copy-real"}, "generated-real@floor-n"),
@@ -56,8 +56,8 @@ def test_what_makes_no_sense_is_refused(columns, message):
         ({"model": "x"}, r"comparisons\.c\.model names 'x'.*declared: new, old"),
         ({"baseline": "x"}, r"comparisons\.c\.baseline names 'x'"),
         ({"baseline": "elsewhere"}, r"comparisons\.c compares .* splits 's' and 't'"),
-        ({"encoders": ["inception"]}, r"c\.encoders names 'inception'.*both: judge"),
-        ({"baseline": "alone"}, "share no evaluation encoder"),
+        ({"encoders": ["inception"]}, r"c\.encoders names 'inception'.*shared: judge"),
+        ({"baseline": "alone"}, "without a common encoder"),
     ],
 )
 def test_experiments_that_do_not_fit_are_named(columns, message):

@@ -188,21 +188,21 @@ def test_defaults_are_the_papers_but_for_sampling():
         (
             "experiments.one.generator.alignment",
             {"encoder": "inception"},
-            "Inception gives no tokens",
+            "Inception has no tokens",
         ),
         (
             "paths.results",
             "a{b}",
-            r"paths\.results: .*has a brace, which Snakemake takes",
+            r"paths\.results: .*contains a brace, which Snakemake reads",
         ),
         ("paths.cache", "~nobody-of-that-name/x", r"paths\.cache: .*no home folder ~nobody-of-th"),
-        ("paths.results", "a\nb", r"paths\.results: .*a character that cannot be seen"),
+        ("paths.results", "a\nb", r"paths\.results: .*a non-printable character"),
         (
             "experiments.one.evaluation.perturbation_sets",
             {"all": ["a"]},
             r"perturbation_sets: .*no set can be called 'all'",
         ),
-        ("experiments.one.sampling.one_set", True, r"is not of a condition of kind constant"),
+        ("experiments.one.sampling.one_set", True, r"has no condition of kind constant"),
         (
             "experiments.one.generator.alignment",
             {"encoder": "resnet", "block": 29},
@@ -213,7 +213,7 @@ def test_defaults_are_the_papers_but_for_sampling():
         (
             "splits.half.fractions",
             {"train": 0.5, "test": 0.5},
-            r"encoders\.resnet\.side needs the side 'encoder', but splits\.half\.fractions has tr",
+            r"encoders\.resnet\.side needs the side 'encoder', but splits\.half\.fractions only",
         ),
         (
             "splits.half.fractions",
@@ -256,8 +256,8 @@ def test_licence_of_the_data_has_to_be_accepted():
         ("a: [", "not valid YAML"),
         ("[]", "a mapping of keys"),
         ("", "a mapping of keys"),
-        ("a: 1\nb: {c: 1, d: 2,\n  c: 3}\n", r"the key 'c' stands in line 2 and again in line 3"),
-        ("a: 1\n\na: 2\n", r"the key 'a' stands in line 1 and again in line 3"),
+        ("a: 1\nb: {c: 1, d: 2,\n  c: 3}\n", r"duplicate key 'c' in lines 2 and 3"),
+        ("a: 1\n\na: 2\n", r"duplicate key 'a' in lines 1 and 3"),
         ("__use_yte__: true\n", r"with which Snakemake runs expressions"),
         ("[" * 5000, "nested too deeply|not valid YAML"),
     ],

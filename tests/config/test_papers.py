@@ -73,8 +73,8 @@ def test_labels_without_a_stand_in():
         ("papers.morphodiff.rxrx1_all", "one", r"papers\.morphodiff\.rxrx1_all names 'one'"),
         ("papers.morphgen.encoders.distances", "x", r"papers\.morphgen\.encoders\.distances"),
         ("experiments.two.trained_by", "nine", r"trained_by names 'nine', which is not in"),
-        ("experiments.one.trained_by", "three", r"itself trained by 'three': name that one"),
-        ("experiments.two.split", "other", r"on the split 'other' and 'one' on 'half'"),
+        ("experiments.one.trained_by", "three", r"itself trained by 'three': use that one"),
+        ("experiments.two.split", "other", r"uses the split 'other' and 'one' uses 'half'"),
         ("experiments.two.training", {"steps": 8}, r"`training` differs from that of 'one'"),
     ],
 )

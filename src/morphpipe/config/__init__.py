@@ -1,4 +1,4 @@
-"""The configuration: its shape, its defaults, its checks."""
+"""The configuration: models, defaults and validation."""
 
 from morphpipe.config.configuration import (
     Configuration,

@@ -1,4 +1,4 @@
-"""Two experiments beside each other: a model, and the baseline that it has to beat."""
+"""Comparisons of a model with a baseline."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -19,44 +19,44 @@ Distance = Literal[
 
 
 class Ranking(Model):
-    """The rank of each perturbation's own real images among those of all (MorphoDiff, table 5)."""
+    """Rank of the matching real images among those of all perturbations (MorphoDiff, table 5)."""
 
     cohorts: int | None = Field(
         None,
         ge=2,
-        description="Among how many: the own cohort and others drawn at random. Null: all, which "
-        "at RxRx1's size are a million pairs.",
+        description="Number of cohorts to rank: the matching one and others drawn at random. "
+        "Null: all, which for RxRx1 are a million pairs.",
     )
-    seed: Seed = Field(2020, description="Of the drawn cohorts and images.")
-    blocks: PositiveInt = Field(1, description="Jobs, each for a part of the perturbations.")
+    seed: Seed = Field(2020, description="Seed of the drawn cohorts and images.")
+    blocks: PositiveInt = Field(1, description="Number of jobs that share the perturbations.")
 
 
 class Comparison(Model):
-    """Two experiments on the same split, tested over perturbations."""
+    """Two experiments on the same split, compared by a test over perturbations."""
 
     model: Name = Field(description="One of `experiments`.")
     baseline: Name = Field(
-        description="One of `experiments`; MorphoDiff's is Stable Diffusion with one prompt for "
+        description="One of `experiments`; in MorphoDiff, Stable Diffusion with one prompt for "
         "all perturbations."
     )
     encoders: list[Name] | None = Field(
-        None, min_length=1, description="Some of `encoders`; null: all that both are evaluated by."
+        None, min_length=1, description="Some of `encoders`; null: all that both experiments use."
     )
     metrics: list[Distance] | None = Field(
-        None, min_length=1, description="Distances that are tested; null: all that are measured."
+        None, min_length=1, description="Distances to test; null: all."
     )
     comparison: Literal["generated-real@floor-n", "generated-real"] = Field(
         "generated-real@floor-n",
-        description="At the numbers of images of the real-vs-real floor, or of all images.",
+        description="Compare with as many images as the real-vs-real floor, or with all images.",
     )
     ranking: Ranking | None = Field(
-        None, description="Rank the cohorts of both experiments; null: not."
+        None, description="Rank the cohorts of both experiments; null: no ranking."
     )
 
     @model_validator(mode="after")
     def _two(self) -> "Comparison":
         if self.model == self.baseline:
-            raise ValueError(f"model and baseline are both {self.model!r}: name two experiments")
+            raise ValueError(f"model and baseline are both {self.model!r}: use two experiments")
         return self
 
     @property
@@ -66,7 +66,7 @@ class Comparison(Model):
 
 
 def ranking_of(comparisons: Mapping[str, Comparison], experiment: str) -> Ranking | None:
-    """How an experiment is ranked: as the comparisons say that name it; None if it is not."""
+    """Return the ranking settings of an experiment; None if no comparison ranks it."""
     named = [c.ranking for c in comparisons.values() if experiment in c.experiments]
     return next((ranking for ranking in named if ranking is not None), None)
 
@@ -74,10 +74,10 @@ def ranking_of(comparisons: Mapping[str, Comparison], experiment: str) -> Rankin
 def check_comparisons(
     comparisons: Mapping[str, Comparison], experiments: Mapping[str, Experiment]
 ) -> None:
-    """Raise ValueError unless all comparisons fit the experiments, and each other.
+    """Raise ValueError unless all comparisons match the experiments, and each other.
 
-    Experiments have to be declared and on the same split, encoders to be in the evaluation of
-    both; an experiment is ranked in one way only.
+    Both experiments must be declared, use the same split, and be evaluated with the encoders; an
+    experiment has one ranking only.
     """
     for name, comparison in comparisons.items():
         place = f"comparisons.{name}"
@@ -92,21 +92,21 @@ def check_comparisons(
         if model.split != baseline.split:
             raise ValueError(
                 f"{place} compares experiments on the splits {model.split!r} and "
-                f"{baseline.split!r}: they have to be on the same one"
+                f"{baseline.split!r}: both must use the same split"
             )
         shared = [e for e in model.evaluation.encoders if e in baseline.evaluation.encoders]
         for encoder in comparison.encoders or []:
             if encoder not in shared:
                 raise ValueError(
-                    f"{place}.encoders names {encoder!r}, by which not both experiments are "
-                    f"evaluated (both: {', '.join(shared) or 'none'})"
+                    f"{place}.encoders names {encoder!r}, which the experiments do not share "
+                    f"(shared: {', '.join(shared) or 'none'})"
                 )
         if not shared:
-            raise ValueError(f"{place} compares experiments that share no evaluation encoder")
+            raise ValueError(f"{place} compares experiments without a common encoder")
         for experiment in comparison.experiments:
             ranking = ranking_of(comparisons, experiment)
             if comparison.ranking is not None and comparison.ranking != ranking:
                 raise ValueError(
                     f"{place}.ranking differs from that of another comparison of "
-                    f"{experiment!r}: an experiment is ranked in one way only"
+                    f"{experiment!r}: an experiment has one ranking only"
                 )

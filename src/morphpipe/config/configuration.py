@@ -1,4 +1,4 @@
-"""The whole configuration: reading it, and checking that its parts fit each other."""
+"""The whole configuration, and checks across its sections."""
 
 from pathlib import Path
 from typing import Any
@@ -22,38 +22,37 @@ from morphpipe.core.errors import ConfigError
 
 
 class Paths(Model):
-    """Where things lie."""
+    """Folders and files of a run."""
 
-    results: LocalPath = Field("results", description="What the workflow makes.")
+    results: LocalPath = Field("results", description="Folder of the results.")
     cache: LocalPath = Field(
-        "cache", description="Downloads and weights; survives `rm -r results`."
+        "cache", description="Folder of downloads and weights; not affected by `rm -r results`."
     )
     scratch: LocalPath = Field(
-        "scratch", description="Work in progress; may be deleted at any time."
+        "scratch", description="Folder of unfinished work; may be deleted at any time."
     )
     staging: str | None = Field(
         None,
-        description="Folder on a disk of the compute node, for instance $TMPDIR (variables are "
-        "those of the job): a training copies the shards that it reads there first. Null: it "
-        "reads them where they lie.",
+        description="Local folder of the compute node, for example $TMPDIR (expanded in the job), "
+        "to which trainings first copy their shards. Null: shards are read in place.",
     )
     environments: LocalPath = Field(
-        "environments", description="Virtual environments that it makes: CellProfiler's."
+        "environments", description="Folder of virtual environments (CellProfiler's)."
     )
     lock: LocalPath = Field(
         "config/downloads.lock.json",
-        description="Checksums of downloaded files, recorded the first time they are fetched.",
+        description="File of the checksums of downloads, recorded at the first download.",
     )
 
 
 class Configuration(Model):
-    """All of `config/*.yaml`."""
+    """A whole configuration file."""
 
     title: str = "morphpipe"
     only: list[Name] | None = Field(
         None,
-        description="Names of the experiments that this run is about; null: all. The others are "
-        "as if they did not stand here, and so are the comparisons that need them.",
+        description="Experiments to run; null: all. Other experiments, and the comparisons that "
+        "need them, are ignored.",
     )
     paths: Paths = Field(default_factory=Paths)
     licences: Licences = Field(default_factory=Licences)
@@ -71,7 +70,7 @@ class Configuration(Model):
     @model_validator(mode="before")
     @classmethod
     def _only(cls, content: Any) -> Any:
-        """Leave out experiments that are not asked for, before their licences are."""
+        """Remove experiments that are not selected, so that their licences are not needed."""
         only = content.get("only") if isinstance(content, dict) else None
         experiments = content.get("experiments") if only else None
         if not isinstance(only, list) or not isinstance(experiments, dict):
@@ -98,7 +97,7 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _references(self) -> "Configuration":
-        """Every name that is used has to be declared."""
+        """Check that every name in use is declared."""
         uses: list[tuple[str, str, str]] = []
         for name, split in self.splits.items():
             uses.append((f"splits.{name}.dataset", "datasets", split.dataset))
@@ -156,7 +155,7 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _sides(self) -> "Configuration":
-        """Every side of a split that is used has to have a fraction."""
+        """Check that every side in use has a fraction."""
         uses = [
             (f"autoencoders.{n}.split", c.trained_on, "train")
             for n, c in self.autoencoders.items()
@@ -172,17 +171,17 @@ class Configuration(Model):
         uses += [(f"morphology.{n}.side", m.split, m.side) for n, m in self.morphology.items()]
         for place, split, side in uses:
             fractions = self.splits[split].fractions
-            # What is held out is a test side of its own.
+            # Held-out fields are a test side as well.
             if side not in fractions and not (side == "test" and self.splits[split].hold_out):
                 raise ValueError(
-                    f"{place} needs the side {side!r}, but splits.{split}.fractions has "
-                    f"{', '.join(fractions)} only"
+                    f"{place} needs the side {side!r}, but splits.{split}.fractions only has "
+                    f"{', '.join(fractions)}"
                 )
         return self
 
     @model_validator(mode="after")
     def _licences(self) -> "Configuration":
-        """What the experiments use has to be under an accepted licence."""
+        """Check that the licences of all data and weights in use are accepted."""
         needed = {f"weights.{name}": self.weights[name].licence for name in self.weights_in_use()}
         for name in self.datasets_in_use():
             dataset = self.datasets[name]
@@ -203,7 +202,7 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _plans(self) -> "Configuration":
-        """What is sampled has to be in the data, as far as the configuration knows them."""
+        """Check that sampled conditions are in the dataset, as far as it is known in advance."""
         for name, experiment in self.experiments.items():
             dataset = self.datasets[self.splits[experiment.split].dataset]
             known = {
@@ -233,7 +232,7 @@ class Configuration(Model):
                 raise ValueError(
                     f"experiments.{name}.image_mode is {experiment.image_mode!r}, but "
                     f"autoencoders.{experiment.autoencoder} is trained on "
-                    f"{autoencoder.image_mode!r} (its image_mode): give them the same"
+                    f"{autoencoder.image_mode!r} (its image_mode): use the same value"
                 )
             source = self.datasets[self.splits[experiment.split].dataset]
             if (
@@ -242,22 +241,22 @@ class Configuration(Model):
                 and getattr(source, "rgb", None) is None
             ):
                 raise ValueError(
-                    f"experiments.{name}.evaluation.crops: crops are cut around nuclei, and the "
-                    "RGB images of this dataset mix the nuclear stain with others; leave it out"
+                    f"experiments.{name}.evaluation.crops: crops are centred on nuclei, but RGB "
+                    "images of this dataset mix the nuclear stain with others; remove this key"
                 )
             condition = experiment.generator.condition
             if experiment.sampling.one_set and (
                 condition is None or self.conditions[condition].kind != "constant"
             ):
                 raise ValueError(
-                    f"experiments.{name}.sampling.one_set is true, but its generator is not of a "
-                    "condition of kind constant: perturbations have images of their own"
+                    f"experiments.{name}.sampling.one_set is true, but its generator has no "
+                    "condition of kind constant: each perturbation needs its own images"
                 )
             alignment = experiment.generator.alignment
             if alignment is not None and self.encoders[alignment.encoder].kind == "inception":
                 raise ValueError(
-                    f"experiments.{name}.generator.alignment.encoder: Inception gives no tokens; "
-                    "allowed are encoders of kind openphenom or resnet18"
+                    f"experiments.{name}.generator.alignment.encoder: Inception has no tokens; "
+                    "use an encoder of kind openphenom or resnet18"
                 )
             dataset = self.splits[experiment.split].dataset
             for encoder_name in experiment.evaluation.encoders:
@@ -265,7 +264,8 @@ class Configuration(Model):
                 if encoder.kind == "resnet18" and self.splits[encoder.split].dataset != dataset:
                     raise ValueError(
                         f"experiments.{name}.evaluation.encoders: {encoder_name!r} is trained on "
-                        f"{self.splits[encoder.split].dataset!r}, the experiment is on {dataset!r}"
+                        f"{self.splits[encoder.split].dataset!r}, but the experiment uses "
+                        f"{dataset!r}"
                     )
         return self
 
@@ -278,7 +278,7 @@ class Configuration(Model):
         return self
 
     def datasets_in_use(self) -> list[str]:
-        """Names of the datasets that an experiment, or a network of one, is made from, sorted."""
+        """Return the names of datasets that experiments or their networks use, sorted."""
         splits = set()
         for experiment in self.experiments.values():
             splits.add(experiment.split)
@@ -295,18 +295,18 @@ class Configuration(Model):
         return sorted({self.splits[name].dataset for name in splits})
 
     def morphology_in_use(self) -> list[str]:
-        """Names of the morphologies that some experiment is judged by, sorted."""
+        """Return the names of morphologies that experiments use, sorted."""
         used = {e.evaluation.morphology for e in self.experiments.values()}
         return sorted(name for name in used if name is not None)
 
     def weights_in_use(self) -> list[str]:
-        """Names of the pretrained weights that some experiment needs, sorted."""
+        """Return the names of pretrained weights that experiments need, sorted."""
         return sorted(
             {name for experiment in self.experiments for name in self.weights_of(experiment)}
         )
 
     def weights_of(self, experiment: str) -> set[str]:
-        """Names of the pretrained weights that an experiment needs."""
+        """Return the names of pretrained weights that an experiment needs."""
         settings = self.experiments[experiment]
         used = set()
         autoencoder = self.autoencoders[settings.autoencoder]
@@ -330,19 +330,19 @@ class Configuration(Model):
 
 
 def parse_configuration(content: dict[str, Any], place: str = "The configuration") -> Configuration:
-    """Check a configuration that has been read already.
+    """Validate the content of a configuration file.
 
     Parameters
     ----------
     content
-        What the YAML holds.
+        Content of the YAML file.
     place
-        Where it comes from, for the message.
+        Name of the file, for messages.
 
     Raises
     ------
     ConfigError
-        Naming every key that is wrong, what it holds and what is allowed.
+        With every invalid key, its value and the allowed values.
     """
     try:
         return Configuration.model_validate(content)
@@ -352,5 +352,5 @@ def parse_configuration(content: dict[str, Any], place: str = "The configuration
 
 
 def read_configuration(path: str | Path) -> Configuration:
-    """Read and check a configuration file (YAML)."""
+    """Read and validate a configuration file (YAML)."""
     return parse_configuration(read_yaml(path), str(path))

@@ -1,4 +1,4 @@
-"""What the settings of all datasets have in common."""
+"""Base class of all dataset settings."""
 
 from typing import ClassVar
 
@@ -6,26 +6,26 @@ from morphpipe.config.base import Model
 
 
 class DatasetSettings(Model):
-    """What the settings of a dataset answer without any data, whichever source it is of.
+    """Settings of a dataset, and facts about its source that need no data.
 
     Attributes
     ----------
     title
-        Name of the source for people, within a sentence.
+        Readable name of the source, for use within a sentence.
     needs_acceptance
         Whether the licence has to be accepted before a run.
     has_true_effects
-        Whether the effects of the perturbations are known.
+        Whether the true effects of the perturbations are known.
     raw
         Whether planes are preprocessed, plate by plate.
     plate_archives
-        Whether the planes of each plate are downloaded as an archive of their own.
+        Whether each plate is downloaded as a separate archive.
     planes_in_place
-        Whether planes are read from the published archive, beside a table of the fields.
+        Whether planes are read from the published archive, with a separate field table.
     recursion_colours
-        Whether grey values are those that Recursion's table of colours was made for.
+        Whether Recursion's table of colours applies to the grey values.
     names_controls
-        Whether negative controls are named in the settings.
+        Whether the settings name the negative controls.
     """
 
     title: ClassVar[str]
@@ -39,34 +39,34 @@ class DatasetSettings(Model):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables that are downloaded beside the planes."""
+        """Names of the tables that are downloaded in addition to the planes."""
         return ()
 
     @property
     def downloaded(self) -> dict[str, str]:
-        """Names of the archives that are downloaded, and of their files in the cache."""
+        """Downloaded archives: file name in the cache by archive name."""
         return {}
 
     @property
     def own_files(self) -> dict[str, list[str]]:
-        """Files of one's own that the images are read from, by name."""
+        """Local files that the images are read from, by name."""
         return {}
 
     def table_address(self, table: str) -> str:
-        """Address of one of `tables`."""
+        """Return the address of one of `tables`."""
         return str(getattr(self, table))
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What the addresses of all files that are downloaded begin with."""
+        """Prefixes of the addresses of all downloaded files."""
         return ()
 
     @property
     def origin(self) -> str:
-        """Where the images come from: the first of `addresses`."""
+        """Origin of the images: the first of `addresses`."""
         return self.addresses[0].rstrip("/")
 
     @property
     def checksums(self) -> dict[str, str]:
-        """Configured SHA-256 of downloaded files, by address."""
+        """Configured SHA-256 checksums of downloaded files, by address."""
         return {}

@@ -1,4 +1,4 @@
-"""Where fields of view come from."""
+"""Settings of the datasets."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -19,7 +19,7 @@ class SimulatedDataset(DatasetSettings):
     has_true_effects = True
 
     source: Literal["simulated"]
-    seed: Seed = Field(0, description="The screen is a function of this number.")
+    seed: Seed = Field(0, description="Random seed of the screen.")
     field_size: PositiveInt = Field(96, description="Height and width of a field, pixels.")
     cell_types: list[str] = Field(
         default_factory=lambda: ["epithelial", "fibroblast"],
@@ -29,39 +29,39 @@ class SimulatedDataset(DatasetSettings):
     perturbations: list[str] = Field(
         default_factory=lambda: ["control", "inert", "graded-low", "graded-mid", "graded-high"],
         min_length=2,
-        description="Simulated perturbations, the negative control `control` among them.",
+        description="Simulated perturbations, including the negative control `control`.",
     )
-    plates: PositiveInt = Field(2, description="Plates, one shard of images each.")
+    plates: PositiveInt = Field(2, description="Number of plates, one shard each.")
     replicates: PositiveInt = Field(8, description="Wells per condition and plate.")
     sites: PositiveInt = Field(2, description="Fields per well.")
     density: PositiveFloat = Field(
-        1.0, description="Cells per area, as a multiple of what each cell type has."
+        1.0, description="Cell density, relative to the default of each cell type."
     )
     rgb: tuple[str, str, str] | None = Field(
         None,
-        description="Channels shown as red, green and blue, where RGB is asked for; null: the six "
-        "by RxRx1's table.",
+        description="Channels of RGB renderings: red, green and blue; null: all six, with RxRx1's "
+        "table of colours.",
     )
     licence: str = "none needed (simulated)"
 
     @property
     def origin(self) -> str:
-        """Where the images come from."""
+        """Origin of the images."""
         return f"simulated screen, seed {self.seed}"
 
     @property
     def quality(self) -> Quality:
-        """Limits beyond which a field is excluded: none."""
+        """Quality control: no limits."""
         return Quality()
 
     @property
     def all_cell_types(self) -> tuple[str, ...]:
-        """What the fields are of."""
+        """Cell types of the fields."""
         return tuple(self.cell_types)
 
     @property
     def all_perturbations(self) -> tuple[str, ...]:
-        """What was done to them."""
+        """Perturbations of the fields."""
         return tuple(self.perturbations)
 
 
@@ -89,38 +89,38 @@ class RxRx1Dataset(DatasetSettings):
         description="The archive with `rxrx1/metadata.csv`.",
     )
     images_sha256: str | None = Field(
-        None, description="Expected checksum; recorded at the first download where not given."
+        None, description="Expected checksum; null: recorded at the first download."
     )
     metadata_sha256: str | None = Field(None, description="As `images_sha256`.")
     fetch: Literal["whole", "selected"] = Field(
         "whole",
-        description="`whole` downloads the archive of 47 GB; `selected` only the planes of the "
-        "selected experiments, by range requests into the remote archive.",
+        description="`whole` downloads the archive of 47 GB; `selected` downloads only the planes "
+        "of the selected experiments, with range requests.",
     )
     genes: str | None = Field(
         None,
-        description="Thermo Fisher's table of siRNAs and genes (`siRNA ID`, `Gene Symbol`; CSV, "
-        "also .gz), for the column `gene`: an address.",
+        description="Address of Thermo Fisher's table of siRNAs and genes (`siRNA ID`, `Gene "
+        "Symbol`; CSV, also .gz), for the column `gene`.",
     )
     cell_types: list[Literal["HUVEC", "RPE", "HEPG2", "U2OS"]] | None = Field(
-        None, description="Cell types to take; none means all four."
+        None, description="Cell types to use; null: all four."
     )
     batches: list[str] | None = Field(
-        None, description="Experiments to take, for instance `HUVEC-01`; none means all."
+        None, description="Experiments to use, for example `HUVEC-01`; null: all."
     )
     perturbations: list[str] | None = Field(
-        None, description="sirna_ids to take, as strings; none means all 1,139."
+        None, description="sirna_ids to use, as strings; null: all 1,139."
     )
     subset: Literal["all", "morphodiff"] = Field(
         "all",
-        description="`morphodiff` takes the 1,061 annotated siRNAs of MorphoDiff's lists and the "
-        "negative control; with `cell_types: [HUVEC]` these are its experiment on all batches, "
-        "with one of `batches` besides that on a single batch.",
+        description="`morphodiff`: the 1,061 annotated siRNAs of MorphoDiff's lists and the "
+        "negative control. With `cell_types: [HUVEC]` this is its experiment on all batches; with "
+        "one of `batches` as well, the one on a single batch.",
     )
     shards: PositiveInt = Field(
         204,
-        description="Plates that remain after the selection, one shard each; left out, four for "
-        "each experiment of the selection, as in the complete archive.",
+        description="Number of plates after the selection, one shard each; default: four per "
+        "selected experiment, as in the complete archive.",
     )
     quality: Quality = Field(default_factory=lambda: Quality())
     licence: str = "CC BY-NC-SA 4.0"
@@ -140,17 +140,17 @@ class RxRx1Dataset(DatasetSettings):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables that are downloaded beside the planes."""
+        """Names of the tables that are downloaded in addition to the planes."""
         return () if self.genes is None else ("genes",)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Addresses of all files that are downloaded."""
+        """Addresses of all downloaded files."""
         return tuple(a for a in (self.images, self.metadata, self.genes) if a)
 
     @property
     def downloaded(self) -> dict[str, str]:
-        """Names of the archives that are downloaded, and of their files in the cache."""
+        """Downloaded archives: file name in the cache by archive name."""
         return {"images": "rxrx1-images.zip", "metadata": "rxrx1-metadata.zip"}
 
     @property
@@ -169,14 +169,14 @@ class RxRx1Dataset(DatasetSettings):
 
     @property
     def all_cell_types(self) -> tuple[str, ...]:
-        """What the fields are of."""
+        """Cell types of the fields."""
         return tuple(self.cell_types or RXRX1_EXPERIMENTS)
 
     def shards_with(self, cell_types: list[str] | None) -> list[int]:
-        """Shards that hold fields of these cell types; all where that is not known beforehand.
+        """Return the shards with fields of these cell types; all shards if that is unknown.
 
-        Plates are sorted by experiment, whose name begins with its cell type, and an experiment
-        is of one cell type: those of the complete archive are counted.
+        Plates are sorted by experiment, and the name of an experiment begins with its only cell
+        type, so shards of the complete archive can be counted.
         """
         number = 0
         found: list[int] = []
@@ -190,7 +190,7 @@ class RxRx1Dataset(DatasetSettings):
 
     @property
     def all_perturbations(self) -> tuple[str, ...]:
-        """What was done to them."""
+        """Perturbations of the fields."""
         return RXRX1_PERTURBATIONS if self.perturbations is None else tuple(self.perturbations)
 
 
@@ -202,73 +202,73 @@ class CropsDataset(DatasetSettings):
 
     source: Literal["crops"]
     images: str = Field(
-        description="The zip archive of a dataset: a path, or an address (`https:`, `http:`, "
-        "`file:`) to download it from; or the folder of an unpacked one. It is read where it is."
+        description="Zip archive: a path, or an address (`https:`, `http:`, `file:`) to download "
+        "it from; or the folder of an unpacked archive. Images are read in place."
     )
     layout: Literal["bbbc021", "rxrx1", "cpg0000"] = Field(
-        description="Whose crops they are: it says where the crop of a key is, and which channels "
-        "it has (BBBC021: actin, tubulin, DNA; RxRx1: w6 to w1; cpg0000: Mito, AGP, ER, RNA, DNA)."
+        description="Layout of the crops: their paths by key, and their channels (BBBC021: actin, "
+        "tubulin, DNA; RxRx1: w6 to w1; cpg0000: Mito, AGP, ER, RNA, DNA)."
     )
     index: str | None = Field(
         None,
-        description="The table of crops inside the archive or folder; null: its only `.csv` file.",
+        description="Table of crops in the archive or folder; null: its only `.csv` file.",
     )
     size: PositiveInt = Field(96, description="Height and width of a crop, pixels.")
     shards: PositiveInt = Field(1, description="Number of plates, one shard each.")
     cell_type: str | None = Field(
         None,
-        description="Null: MCF7 for BBBC021, U2OS for cpg0000, and for RxRx1 what the key says.",
+        description="Cell type; null: MCF7 for BBBC021, U2OS for cpg0000, from the keys for RxRx1.",
     )
     separate_doses: bool = Field(
         False,
-        description="Make each dose of a compound a perturbation of its own, such as "
-        "`cyclohexamide-15`; otherwise `concentration` alone has the dose.",
+        description="Treat each dose of a compound as a separate perturbation, such as "
+        "`cyclohexamide-15`; otherwise only `concentration` contains the dose.",
     )
-    batches: list[str] | None = Field(None, description="Batches to take; null: all.")
-    plates: list[str] | None = Field(None, description="Plates to take; null: all.")
+    batches: list[str] | None = Field(None, description="Batches to use; null: all.")
+    plates: list[str] | None = Field(None, description="Plates to use; null: all.")
     perturbations: list[str] | None = Field(
-        None, description="Perturbations to take, as they are called in the field table; null: all."
+        None, description="Perturbations to use, by their names in the field table; null: all."
     )
     quality: Quality = Field(default_factory=lambda: Quality())
     licence: str = Field(
-        description="Licence of the images; the licence of the raw data holds for crops of them."
+        description="Licence of the images; the licence of the raw data applies to crops."
     )
 
     @property
     def is_downloaded(self) -> bool:
-        """Whether the images are at an address, and not in a file or folder of one's own."""
+        """Whether the images are downloaded, instead of read from a local file or folder."""
         return self.images.startswith(("https:", "http:", "file:"))
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Addresses of all files that are downloaded."""
+        """Addresses of all downloaded files."""
         return (self.images,) if self.is_downloaded else ()
 
     @property
     def downloaded(self) -> dict[str, str]:
-        """Names of the archives that are downloaded, and of their files in the cache."""
+        """Downloaded archives: file name in the cache by archive name."""
         return {"images": "crops.zip"} if self.is_downloaded else {}
 
     @property
     def own_files(self) -> dict[str, list[str]]:
-        """Files of one's own that the images are read from, by name."""
+        """Local files that the images are read from, by name."""
         return {} if self.is_downloaded else {"images": [self.images]}
 
     @property
     def origin(self) -> str:
-        """Where the images come from."""
+        """Origin of the images."""
         return self.images
 
     @property
     def all_cell_types(self) -> tuple[str, ...] | None:
-        """Cell types of the crops; None where only the data know."""
+        """Cell types of the crops; None if they are only known from the data."""
         known = {"bbbc021": "MCF7", "cpg0000": "U2OS"}.get(self.layout)
         found = self.cell_type or known
         return None if found is None else (found,)
 
     @property
     def all_perturbations(self) -> tuple[str, ...] | None:
-        """Perturbations of the crops; None where only the data know."""
+        """Perturbations of the crops; None if they are only known from the data."""
         return None if self.perturbations is None else tuple(self.perturbations)
 
 
@@ -328,10 +328,10 @@ SETTINGS: dict[str, type[DatasetSettings]] = {
     get_args(kind.model_fields["source"].annotation)[0]: kind
     for kind in get_args(get_args(Dataset)[0])
 }
-"""By `source`, the class of a dataset's settings."""
+"""Settings class by `source`."""
 
 
 def parse_dataset(content: Mapping[str, Any]) -> Dataset:
-    """A dataset from plain values, as rules pass it to their jobs."""
+    """Create dataset settings from plain values, as rules pass them to their jobs."""
     dataset: Dataset = TypeAdapter(Dataset).validate_python(content)
     return dataset

@@ -1,4 +1,4 @@
-"""Where a paper, its released code and what is right part ways."""
+"""Differences between a paper, its released code and the corrected method."""
 
 from typing import Literal
 
@@ -10,22 +10,22 @@ Reading = Literal["fixed", "paper", "released_code"]
 
 
 class Fidelity(Model):
-    """One reading for each difference that is no setting of its own; docs/fidelity.md explains."""
+    """How to resolve differences without a setting of their own, see docs/fidelity.md."""
 
     average: Reading = Field(
         "fixed",
-        description="Of MorphoDiff. released_code: every checkpoint puts the averaged weights in "
-        "the place of the trained ones and never restores them. paper, fixed: the average is kept "
-        "beside.",
+        description="Weight averaging in MorphoDiff. released_code: every checkpoint replaces the "
+        "trained weights with their average and never restores them. paper, fixed: the average is "
+        "kept separately.",
     )
     requeue: Reading = Field(
         "fixed",
-        description="Of MorphoDiff. released_code: every slice of the training starts with a "
-        "fresh optimizer and a fresh average. paper, fixed: both go on.",
+        description="Resuming the training in MorphoDiff. released_code: every slice starts with a "
+        "new optimizer and a new average. paper, fixed: both are restored.",
     )
     sampling_noise: Reading = Field(
         "fixed",
-        description="Of MorphoDiff. released_code: the noise starts anew for every perturbation, "
-        "so that the n-th images of two perturbations share it. paper, fixed: every image has its "
-        "own.",
+        description="Sampling noise in MorphoDiff. released_code: the random generator is reset "
+        "for every perturbation, so the n-th images of two perturbations share their noise. paper, "
+        "fixed: every image has its own noise.",
     )

@@ -1,4 +1,4 @@
-"""What is wrong in a configuration, in words for the person who wrote it."""
+"""Readable messages for configuration errors."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from pydantic import BaseModel, ValidationError
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line for every wrong key: where it is, what is wrong, what it holds, what is allowed.
+    """Return one line per invalid key: its place, the error, its value and allowed values.
 
     Parameters
     ----------
     error
-        What validating `model` raised.
+        Raised by the validation of `model`.
     model
-        The model of the whole configuration.
+        Model of the whole configuration.
     """
     schema = model.model_json_schema()
     lines = []
@@ -29,12 +29,12 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _follow(schema: dict[str, Any], location: tuple[str | int, ...]) -> tuple[str, dict[str, Any]]:
-    """A fault's place as keys of the YAML file, and the part of the schema that holds it."""
+    """Return the YAML key of an error, and the part of the schema that contains it."""
     keys: list[str] = []
     here, parent = _resolved(schema, schema), schema
     for part in location:
         mapping = here.get("discriminator", {}).get("mapping", {})
-        if part in mapping:  # pydantic's name of the variant, which the file does not have
+        if part in mapping:  # pydantic's name of the variant, which is not in the file
             here = _resolved(schema, {"$ref": mapping[part]})
             continue
         keys.append(str(part))
@@ -47,7 +47,7 @@ def _follow(schema: dict[str, Any], location: tuple[str | int, ...]) -> tuple[st
 
 
 def _resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the schema with its reference looked up; of an optional part, what is not null."""
+    """Resolve the reference of a part of the schema; `anyOf` gives the variant that is not null."""
     for variant in part.get("anyOf", ()):
         if variant.get("type") != "null":
             return _resolved(schema, variant)

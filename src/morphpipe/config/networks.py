@@ -8,50 +8,50 @@ from morphpipe.config.base import ImageMode, Model, Name, PositiveInt, Seed
 
 
 class _Autoencoder(Model):
-    """What the settings of all autoencoders answer."""
+    """Base class of autoencoder settings."""
 
     @property
     def trained_on(self) -> str | None:
-        """The split that it is trained on; None for one that is not trained here."""
+        """The split that it is trained on; None if the workflow does not train it."""
         return None
 
     @property
     def weights_name(self) -> str | None:
-        """Which of `weights` it has; None for one without pretrained weights."""
+        """Its entry in `weights`; None without pretrained weights."""
         return None
 
 
 class PretrainedAutoencoder(_Autoencoder):
-    """An AutoencoderKL with declared weights."""
+    """An AutoencoderKL with pretrained weights."""
 
     origin: Literal["pretrained"]
     weights: Name = Field(description="One of `weights`.")
     scaling_factor: float | None = Field(
         None,
-        description="Latents are multiplied by this; none takes the one in the weights' own "
-        "config.json (0.18215 for Stable Diffusion's).",
+        description="Factor that latents are multiplied by; null: the one in config.json of the "
+        "weights (0.18215 for Stable Diffusion).",
     )
-    batch_size: PositiveInt = Field(8, description="Fields encoded or decoded at once.")
+    batch_size: PositiveInt = Field(8, description="Fields per batch.")
 
     @property
     def weights_name(self) -> str:
-        """Which of `weights` it has."""
+        """Its entry in `weights`."""
         return self.weights
 
     @property
     def downsampling(self) -> int | None:
-        """Reduction of height and width: known only from the weights' own configuration."""
+        """Downsampling factor: only known from the weights' configuration."""
         return None
 
 
 class TrainedAutoencoder(_Autoencoder):
-    """A small AutoencoderKL that the workflow trains itself on the data at hand."""
+    """A small AutoencoderKL that the workflow trains on the dataset."""
 
     origin: Literal["trained"]
     split: Name = Field(description="One of `splits`; the autoencoder sees its `train` fields.")
     image_mode: ImageMode = Field(
         "channels",
-        description="What it learns to encode: single planes, or the RGB rendering of fields.",
+        description="Encode single planes, or RGB renderings of fields.",
     )
     block_out_channels: list[PositiveInt] = Field(default_factory=lambda: [16, 48, 64, 96])
     layers_per_block: PositiveInt = 1
@@ -59,23 +59,26 @@ class TrainedAutoencoder(_Autoencoder):
     norm_num_groups: PositiveInt = 8
     steps: PositiveInt = Field(2000, description="Optimizer steps.")
     batch_size: PositiveInt = Field(24, description="Planes per step.")
-    crop: PositiveInt = Field(64, description="Side of the random crops it sees, pixels.")
+    crop: PositiveInt = Field(64, description="Size of the random training crops, pixels.")
     learning_rate: float = Field(1e-3, gt=0)
     kl_weight: float = Field(
-        2e-7, ge=0, description="Beside a mean squared error: small, or fine detail drowns."
+        2e-7,
+        ge=0,
+        description="Weight of the KL term relative to the mean squared error; large values lose "
+        "fine detail.",
     )
     edge_weight: float = Field(
         1.0,
         ge=0,
-        description="Weight of the squared difference of image gradients beside that of "
-        "intensities: keeps borders sharp where squared error alone blurs them.",
+        description="Weight of the squared error of image gradients, which keeps edges sharp that "
+        "the squared error of intensities alone blurs.",
     )
     texture_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the squared difference of log texture energies, the local "
-        "variances of fine detail: what cannot be reconstructed is replaced by texture of "
-        "the same strength, where squared error alone leaves it out. 0 is off.",
+        description="Weight of the squared error of log texture energies (local variances of fine "
+        "detail): detail that cannot be reconstructed is replaced by texture of the same "
+        "strength, where the squared error alone removes it. 0 is off.",
     )
     seed: Seed = 0
 
@@ -92,34 +95,34 @@ class TrainedAutoencoder(_Autoencoder):
 
     @property
     def scaling_factor(self) -> None:
-        """Latents are scaled as the weights' own config.json says."""
+        """None: the factor is in config.json of the weights."""
         return None
 
     @property
     def downsampling(self) -> int:
-        """Reduction of height and width."""
+        """Downsampling factor of height and width."""
         return int(2 ** (len(self.block_out_channels) - 1))
 
 
 class PixelAutoencoder(_Autoencoder):
-    """No autoencoder: generators see the pixels themselves."""
+    """No autoencoder: generators use the pixels."""
 
     origin: Literal["pixels"]
     patch: PositiveInt = Field(
         1,
-        description="Side of the square of pixels that becomes one place of patch² times as many "
-        "channels; height and width have to be multiples of it.",
+        description="Size of the squares of pixels that are folded into one position with patch² "
+        "times as many channels; height and width must be multiples of it.",
     )
-    batch_size: PositiveInt = Field(256, description="Fields converted at once.")
+    batch_size: PositiveInt = Field(256, description="Fields per batch.")
 
     @property
     def scaling_factor(self) -> None:
-        """Pixels are scaled to [-1, 1]."""
+        """None: pixels are scaled to [-1, 1]."""
         return None
 
     @property
     def downsampling(self) -> int:
-        """Reduction of height and width."""
+        """Downsampling factor of height and width."""
         return self.patch
 
 
@@ -132,20 +135,19 @@ class OpenPhenomEncoder(Model):
     """OpenPhenom (CA-MAE ViT-S/16)."""
 
     features: ClassVar[int] = 384
-    """Numbers per image."""
+    """Number of features per image."""
 
     kind: Literal["openphenom"]
     weights: Name = Field(description="One of `weights`.")
     norm: Literal["tile", "image"] = Field(
         "tile",
-        description="Over what each channel is normalised to mean 0 and deviation 1: every tile "
-        "of 256x256 pixels by itself, as the published network does, or the whole image before "
-        "it is cut into tiles.",
+        description="Normalise each channel to mean 0 and standard deviation 1 per tile of 256x256 "
+        "pixels, as the published network does, or over the whole image before tiling.",
     )
     channels: Literal["average", "concatenate"] = Field(
         "average",
-        description="What the tokens of the channels become, which a generator is aligned with: "
-        "their average (384 numbers), or all of them (2,304 for six channels).",
+        description="How the tokens of the channels are combined for alignment: averaged (384 "
+        "features), or concatenated (2,304 for six channels).",
     )
     batch_size: PositiveInt = 16
 
@@ -154,7 +156,7 @@ class InceptionEncoder(Model):
     """Inception v3 with the FID weights, through torch-fidelity (pool3, 2,048 features)."""
 
     features: ClassVar[int] = 2048
-    """Numbers per image."""
+    """Number of features per image."""
 
     kind: Literal["inception"]
     weights: Name = Field(description="One of `weights`.")
@@ -162,30 +164,30 @@ class InceptionEncoder(Model):
 
 
 class ResNet18Encoder(Model):
-    """ResNet-18 trained by the workflow to tell conditions apart, on fields of one side."""
+    """ResNet-18 that the workflow trains to classify conditions, on fields of one side."""
 
     features: ClassVar[int] = 512
-    """Numbers per image."""
+    """Number of features per image."""
 
     kind: Literal["resnet18"]
     split: Name = Field(description="One of `splits`.")
     side: Literal["train", "encoder"] = Field(
-        "encoder", description="`encoder` keeps it apart from training and evaluation."
+        "encoder", description="`encoder` is disjoint from training and test fields."
     )
     image_mode: ImageMode = Field(
         "channels",
-        description="What it sees: all channels (views `all` and each channel), or the RGB "
-        "rendering (view `rgb`), which is all that a generator of RGB images can be judged by.",
+        description="Input: all channels (views `all` and each channel), or the RGB rendering "
+        "(view `rgb`), the only one for generators of RGB images.",
     )
     epochs: PositiveInt = 12
     training_batch_size: PositiveInt = 32
     learning_rate: float = Field(1e-3, gt=0)
     channel_dropout: float = Field(
-        0.3, ge=0, le=1, description="Share of images of which it sees one channel alone."
+        0.3, ge=0, le=1, description="Fraction of training images reduced to one channel."
     )
     seed: Seed = 0
     batch_size: PositiveInt = 64
-    threads: PositiveInt = Field(8, description="Cores of its training.")
+    threads: PositiveInt = Field(8, description="CPU cores for training.")
 
 
 Encoder = Annotated[

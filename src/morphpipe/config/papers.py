@@ -1,4 +1,4 @@
-"""Which experiments of a run stand for which of the papers, item by item."""
+"""Experiments that reproduce the papers' tables and figures."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -9,98 +9,104 @@ from morphpipe.config.base import Model, Name
 
 
 class PaperNames(Model):
-    """What the papers' labels are called in this run; one that is not named here keeps its name."""
+    """Names in this run of the papers' labels; other labels keep their names."""
 
     cell_types: dict[str, str] = Field(
         default_factory=dict,
-        description="By the paper's label, for instance `{HUVEC: epithelial}`. With any named, "
-        "labels that are not have no stand-in in this run.",
+        description="Cell types by the paper's label, for example `{HUVEC: epithelial}`. If not "
+        "empty, labels that are not listed have no counterpart in this run.",
     )
     perturbations: dict[str, str] = Field(
-        default_factory=dict, description="Likewise; RxRx1's are sirna_ids, 1138 the control."
+        default_factory=dict,
+        description="Perturbations by the paper's label; RxRx1 uses sirna_ids, 1138 the control.",
     )
     channels: dict[str, str] = Field(
-        default_factory=dict, description="Likewise; without any, RxRx1's stains."
+        default_factory=dict, description="Channels by the paper's label; default: RxRx1's stains."
     )
 
     def cell_type(self, label: str) -> str | None:
-        """The run's name of a cell type; None where nothing stands for it."""
+        """Return the name of a cell type in this run; None without a counterpart."""
         return self.cell_types.get(label) if self.cell_types else label
 
     def perturbation(self, label: str) -> str | None:
-        """The run's name of a perturbation; None where nothing stands for it."""
+        """Return the name of a perturbation in this run; None without a counterpart."""
         return self.perturbations.get(label) if self.perturbations else label
 
 
 class PaperEncoders(Model):
-    """Which of `encoders` a paper's numbers are made with; null: one of its kind, if any."""
+    """Encoders for a paper's metrics; null: one of the same kind, if any."""
 
-    distances: Name | None = Field(None, description="Of FID and KID: Inception in both papers.")
+    distances: Name | None = Field(
+        None, description="Encoder for FID and KID: Inception in both papers."
+    )
     biology: Name | None = Field(
-        None, description="Of effects, probes and variances: OpenPhenom in MorphGen."
+        None, description="Encoder for effects, probes and variances: OpenPhenom in MorphGen."
     )
     independent: Name | None = Field(
-        None, description="Of the second probe: a ResNet-18 (MorphGen, appendix H.2)."
+        None, description="Encoder of the second probe: a ResNet-18 (MorphGen, appendix H.2)."
     )
 
 
 class PaperItems(Model):
-    """What the items of a paper are made from: a subclass for each paper, with its roles."""
+    """Sources of the items of a paper; each paper has a subclass with its roles."""
 
-    # What a role names: an experiment, or a comparison of a model with its baseline.
+    # Roles name experiments, or comparisons of a model with its baseline.
     section: ClassVar[Literal["experiments", "comparisons"]] = "experiments"
     if TYPE_CHECKING:
-        # Fields of every subclass, behind its roles.
+        # Fields of every subclass, after its roles.
         encoders: PaperEncoders
         names: PaperNames
 
     @property
     def roles(self) -> dict[str, str]:
-        """Experiments or comparisons by role, those that are filled."""
-        # Nothing but a role is empty by default.
+        """Experiments or comparisons by role, without empty roles."""
+        # Only roles are empty by default.
         named = (key for key, field in type(self).model_fields.items() if field.default is None)
         return {role: getattr(self, role) for role in named if getattr(self, role) is not None}
 
 
 class MorphGenItems(PaperItems):
-    """MorphGen's tables and figures: names of `experiments` that they are made from."""
+    """Experiments for MorphGen's tables and figures."""
 
-    model: Name | None = Field(None, description="The model: nearly all tables and figures.")
-    unaligned: Name | None = Field(None, description="Without the alignment loss (table 6).")
+    model: Name | None = Field(None, description="The model, for nearly all tables and figures.")
+    unaligned: Name | None = Field(None, description="Model without the alignment loss (table 6).")
     held_out: Name | None = Field(
-        None, description="Trained without one pair of cell type and perturbation (section 4.5)."
+        None,
+        description="Model trained without one pair of cell type and perturbation (section 4.5).",
     )
     cell_types: Name | None = Field(
-        None, description="Of all perturbations, for each cell type as a whole (tables 3, 17)."
+        None, description="All perturbations pooled, per cell type (tables 3, 17)."
     )
-    crops: Name | None = Field(None, description="With single-cell crops (table 8).")
+    crops: Name | None = Field(None, description="Experiment with single-cell crops (table 8).")
     impa_crops: Name | None = Field(
-        None, description="With crops against images prepared as IMPA's (table 9)."
+        None, description="Experiment with crops and images prepared as in IMPA (table 9)."
     )
     cellflux: Name | None = Field(
         None, description="CellFlux, trained on single-cell crops (tables 8, 9)."
     )
-    rohban_5: Name | None = Field(None, description="On the 5 genes of Rohban et al. (table 1).")
-    rohban_12: Name | None = Field(None, description="On the 12 genes (table 1).")
+    rohban_5: Name | None = Field(None, description="The 5 genes of Rohban et al. (table 1).")
+    rohban_12: Name | None = Field(None, description="The 12 genes (table 1).")
     encoders: PaperEncoders = Field(default_factory=PaperEncoders)
     frequent_4: str = Field(
         "frequent-4",
-        description="Which of `evaluation.perturbation_sets` holds the 4 most frequent "
+        description="The set in `evaluation.perturbation_sets` with the 4 most frequent "
         "perturbations (table 11).",
     )
-    frequent_10: str = Field("frequent-10", description="Likewise, 10 (tables 13, 14).")
+    frequent_10: str = Field(
+        "frequent-10", description="The set of the 10 most frequent ones (tables 13, 14)."
+    )
     names: PaperNames = Field(default_factory=PaperNames)
 
 
 class MorphoDiffItems(PaperItems):
-    """MorphoDiff's tables and figures: names of `comparisons`, each of a model and a baseline."""
+    """Comparisons with a baseline, for MorphoDiff's tables and figures."""
 
     section = "comparisons"
     rxrx1_all: Name | None = Field(None, description="RxRx1, all batches (table 1).")
     rxrx1_single: Name | None = Field(None, description="RxRx1, a single batch (table 1).")
     bbbc021_all: Name | None = Field(None, description="BBBC021, all compounds (table 1).")
     bbbc021_14: Name | None = Field(
-        None, description="BBBC021, 14 compounds (table 1); its crops are those of table 2."
+        None, description="BBBC021, 14 compounds (table 1), and its crops (table 2)."
     )
     impa: Name | None = Field(
         None, description="IMPA, trained on single-cell crops of BBBC021, as the model (table 2)."
@@ -112,21 +118,21 @@ class MorphoDiffItems(PaperItems):
 
 
 class Papers(Model):
-    """What the papers' tables and figures are made from, for targets such as `morphgen_table4`.
+    """Sources of the papers' tables and figures, for targets such as `morphgen_table4`.
 
-    An item whose role is not filled holds the published values and says so.
+    An item with an empty role contains the published values only, and says so.
     """
 
     morphgen: MorphGenItems = Field(default_factory=MorphGenItems)
     morphodiff: MorphoDiffItems = Field(default_factory=MorphoDiffItems)
     items: list[str] | None = Field(
         None,
-        description="Those that `all` makes and the report shows, such as `morphgen_table4`; null: "
-        "all that a role is filled for. The others can still be asked for by name.",
+        description="Items that `all` makes and the report shows, such as `morphgen_table4`; null: "
+        "all items with a role. Others can still be requested by name.",
     )
 
     def of(self, paper: str) -> PaperItems:
-        """Roles, encoders and names of a paper."""
+        """Return the roles, encoders and names of a paper."""
         found: PaperItems = getattr(self, paper)
         return found
 
@@ -142,14 +148,14 @@ _PAPERS = {
 def without_left_out(
     papers: object, experiments: set[str], comparisons: set[str]
 ) -> dict[str, object]:
-    """The section `papers` as it stands in a file, without roles of what is left out of a run.
+    """Return the section `papers`, without roles of excluded experiments and comparisons.
 
     Parameters
     ----------
     papers
-        Plain values; whatever is no mapping stays for validation to complain about.
+        Plain values; anything but mappings is left to validation.
     experiments, comparisons
-        Names that are left out.
+        Names to exclude.
     """
     if not isinstance(papers, dict):
         return {}
@@ -172,7 +178,7 @@ def check_papers(
     comparisons: Mapping[str, object],
     encoders: Mapping[str, object],
 ) -> None:
-    """Raise ValueError unless everything that the papers' items name is declared."""
+    """Raise ValueError unless all names in the papers' items are declared."""
     sections = {"experiments": experiments, "comparisons": comparisons}
     uses: list[tuple[str, str, str, Mapping[str, object]]] = []
     for paper, of in ((paper, papers.of(paper)) for paper in _PAPERS):

@@ -10,27 +10,27 @@ from morphpipe.config.preprocessing import Preprocessing, Quality
 
 
 class RawDataset(DatasetSettings):
-    """What datasets have in common whose planes are preprocessed, plate by plate."""
+    """Base class of datasets whose planes are preprocessed, plate by plate."""
 
     raw = True
 
     preprocessing: Preprocessing = Field(default_factory=lambda: Preprocessing())
     quality: Quality = Field(default_factory=lambda: Quality())
     rgb: tuple[str, str, str] | None = Field(
-        None, description="Channels shown as red, green and blue, where RGB is asked for."
+        None, description="Channels of RGB renderings: red, green and blue."
     )
     perturbations: list[str] | None = Field(
-        None, description="Perturbations to take, as they are called in the field table; none: all."
+        None, description="Perturbations to use, by their names in the field table; null: all."
     )
 
     @property
     def all_cell_types(self) -> tuple[str, ...] | None:
-        """What the fields are of; none where only the data know."""
+        """Cell types of the fields; None if they are only known from the data."""
         return None
 
     @property
     def all_perturbations(self) -> tuple[str, ...] | None:
-        """What was done to them; none where only the data know."""
+        """Perturbations of the fields; None if they are only known from the data."""
         return None if self.perturbations is None else tuple(self.perturbations)
 
 
@@ -46,14 +46,16 @@ class BBBC021Dataset(RawDataset):
         description="Folder of the official files: `https:`, `http:` or `file:`.",
     )
     plates: list[str] | None = Field(
-        None, description="Plates to take, for instance `Week1_22123`; none means all 55."
+        None, description="Plates to use, for example `Week1_22123`; null: all 55."
     )
     compounds: Literal["all", "98", "14"] = Field(
         "all",
-        description="All 113 names of the image table; or, always with DMSO, the 98 or the 14 "
-        "compounds of MorphoDiff's two experiments.",
+        description="All 113 compounds of the image table, or the 98 or 14 compounds of "
+        "MorphoDiff's two experiments, with DMSO.",
     )
-    compound_table: bool = Field(True, description="Fetch BBBC021_v1_compound.csv, for the SMILES.")
+    compound_table: bool = Field(
+        True, description="Download BBBC021_v1_compound.csv, for the SMILES."
+    )
     rgb: tuple[str, str, str] | None = ("actin", "tubulin", "DNA")
     preprocessing: Preprocessing = Field(
         default_factory=lambda: Preprocessing(
@@ -64,16 +66,16 @@ class BBBC021Dataset(RawDataset):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables that are downloaded beside the planes."""
+        """Names of the tables that are downloaded in addition to the planes."""
         return ("image", "moa", "compound") if self.compound_table else ("image", "moa")
 
     def table_address(self, table: str) -> str:
-        """Address of one of `tables`."""
+        """Return the address of one of `tables`."""
         return f"{self.address}/BBBC021_v1_{table}.csv"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What the addresses of all files that are downloaded begin with."""
+        """Prefixes of the addresses of all downloaded files."""
         return (f"{self.address}/",)
 
 
@@ -86,70 +88,69 @@ class GalleryDataset(RawDataset):
     source: Literal["gallery"]
     address: str = Field(
         "https://cellpainting-gallery.s3.amazonaws.com",
-        description="The public bucket, or a mirror of it.",
+        description="Public bucket, or a mirror of it.",
     )
-    project: str = Field(description="For instance `cpg0017-rohban-pathways`.")
-    institution: str = Field("broad", description="The folder below the project.")
-    batch: str = Field(description="For instance `2013_10_11_SIGMA2_Pilot`.")
-    plates: list[str] = Field(min_length=1, description="Plates to take, one shard each.")
+    project: str = Field(description="Project folder, for example `cpg0017-rohban-pathways`.")
+    institution: str = Field("broad", description="Folder of the institution in the project.")
+    batch: str = Field(description="Batch folder, for example `2013_10_11_SIGMA2_Pilot`.")
+    plates: list[str] = Field(min_length=1, description="Plates to use, one shard each.")
     load_data: str = Field(
-        "load_data.csv", description="`load_data_with_illum.csv` where illumination is `given`."
+        "load_data.csv", description="Use `load_data_with_illum.csv` if illumination is `given`."
     )
     path_prefix: str | None = Field(
         None,
-        description="What stands before the project's folder in the table's paths, where that "
-        "cannot be told.",
+        description="Prefix of the project folder in the table's paths, if it cannot be detected.",
     )
     annotation: str = Field(
-        description="Table of wells: address (`https:`, `http:` or `file:`) of a CSV with `plate` "
-        "(or none), `well`, `perturbation`, and other columns of the field table; or MorphoDiff's "
-        "table of Rohban et al., see `layout`."
+        description="Address (`https:`, `http:` or `file:`) of the table of wells: a CSV with "
+        "`plate` (optional), `well`, `perturbation`, and other columns of the field table; or "
+        "MorphoDiff's table of Rohban et al., see `layout`."
     )
-    layout: Literal["wells", "rohban"] = Field(
-        "wells", description="How the annotation is written."
-    )
+    layout: Literal["wells", "rohban"] = Field("wells", description="Layout of the annotation.")
     genes: Literal["all", "5", "12"] = Field(
-        "all", description="Rohban et al.: MorphoDiff's 5 or 12 genes and the controls."
+        "all", description="Rohban et al.: MorphoDiff's 5 or 12 genes, with the controls."
     )
     negative_controls: list[str] = Field(
         default_factory=list,
-        description="Perturbations that are negative controls, where the table does not say.",
+        description="Negative controls, if the table does not mark them.",
     )
     channels: list[str] = Field(
         default_factory=lambda: ["DNA", "ER", "RNA", "AGP", "Mito"],
         min_length=1,
-        description="Channels to take, in this order.",
+        description="Channels to use, in this order.",
     )
     cell_type: str = "U2OS"
     perturbation_kind: Literal["orf", "crispr", "compound"] = "orf"
-    pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
+    pixel_size: tuple[float, float] | None = Field(
+        None, description="Pixel size (y, x) in micrometres."
+    )
     licence: str = "CC0 1.0"
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables that are downloaded beside the planes."""
+        """Names of the tables that are downloaded in addition to the planes."""
         return ("annotation",)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What the addresses of all files that are downloaded begin with."""
+        """Prefixes of the addresses of all downloaded files."""
         return f"{self.address}/{self.project}/", self.annotation
 
 
 class SheetChannel(Model):
-    """A channel of one's own plates."""
+    """A channel of a sample sheet."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Short name, also in file names."
     )
-    stain: str = Field(description="The dye, and what it stains.")
+    stain: str = Field(description="The dye and its target.")
     column: str | None = Field(
-        None, description="Column of the sheet with the paths; none: the channel's name."
+        None, description="Column of the sheet with the paths; null: the channel's name."
     )
 
 
 class SheetDataset(RawDataset):
-    """One's own plates: a table with a row per field and a column of paths per channel."""
+    """Your own plates: a table with a row per field and a column of paths per channel."""
 
     title = "own plates"
     needs_acceptance = False
@@ -157,22 +158,28 @@ class SheetDataset(RawDataset):
 
     source: Literal["sheet"]
     sheet: LocalPath = Field(
-        description="CSV or Parquet; paths in it are relative to its folder. `morphpipe datasets "
-        "check` tells what is wrong with it, `morphpipe datasets sheet` makes one of a folder."
+        description="CSV or Parquet; paths in it are relative to its folder. Validate it with "
+        "`morphpipe datasets check`, or create one with `morphpipe datasets sheet`."
     )
-    channels: list[SheetChannel] = Field(min_length=1, description="In the order of the planes.")
-    cell_type: str | None = Field(None, description="Where the sheet has no column of it.")
+    channels: list[SheetChannel] = Field(
+        min_length=1, description="Channels, in the order of the planes."
+    )
+    cell_type: str | None = Field(None, description="Cell type, if the sheet has no such column.")
     perturbation_kind: Literal["sirna", "orf", "crispr", "compound"] = Field(
-        "compound", description="Where the sheet has no column of it."
+        "compound", description="Kind of perturbation, if the sheet has no such column."
     )
     negative_controls: list[str] = Field(
-        default_factory=list, description="Perturbations that are negative controls."
+        default_factory=list, description="Names of the negative controls."
     )
-    positive_controls: list[str] = Field(default_factory=list, description="Likewise, positive.")
-    pixel_size: tuple[float, float] | None = Field(None, description="Micrometres (y, x).")
-    licence: str = Field("own data", description="Whose the images are.")
+    positive_controls: list[str] = Field(
+        default_factory=list, description="Names of the positive controls."
+    )
+    pixel_size: tuple[float, float] | None = Field(
+        None, description="Pixel size (y, x) in micrometres."
+    )
+    licence: str = Field("own data", description="Licence or owner of the images.")
 
     @property
     def origin(self) -> str:
-        """Where the images come from."""
+        """Origin of the images."""
         return self.sheet

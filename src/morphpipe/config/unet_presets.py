@@ -13,15 +13,15 @@ class UNetPreset:
     block_out_channels
         Width of each level; the latent is halved between two levels.
     attention
-        Whether a level attends to its own pixels and to the condition; so does the middle.
+        Whether a level has self-attention and cross-attention; the middle block always has.
     layers_per_block
-        Residual blocks of a level on the way down; there is one more on the way up.
+        Residual blocks per level of the encoder; the decoder has one more.
     attention_head_dim
         Number of attention heads (diffusers keeps this name for older files).
     norm_num_groups
-        Groups of the normalisation; divides every width.
+        Groups of the group normalisation; must divide every width.
     cross_attention_dim
-        Width of a token of the condition, the same everywhere: that of Stable Diffusion's CLIP.
+        Width of a condition token; that of Stable Diffusion's CLIP by default.
     """
 
     block_out_channels: tuple[int, ...]
@@ -32,7 +32,7 @@ class UNetPreset:
     cross_attention_dim: int = 768
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments of UNet2DConditionModel."""
+        """Return the keyword arguments of UNet2DConditionModel."""
         return {
             "block_out_channels": self.block_out_channels,
             "down_block_types": tuple(
@@ -52,7 +52,7 @@ class UNetPreset:
 UNET_PRESETS = {
     # unet/config.json of CompVis/stable-diffusion-v1-4, which MorphoDiff fine-tunes.
     "SD-v1-4": UNetPreset((320, 640, 1280, 1280), (True, True, True, False)),
-    # Ours: for workstations, for small latents on a CPU, and for tests.
+    # Smaller ones, for workstations, for small latents on a CPU, and for tests.
     "SD-S": UNetPreset((64, 128, 256), (False, True, True)),
     "SD-Ti": UNetPreset((64, 64, 64), (True, True, True), layers_per_block=1, attention_head_dim=4),
     "SD-test": UNetPreset(

@@ -1,4 +1,4 @@
-"""Configuration files as people write them: YAML in which no key stands twice."""
+"""Reading YAML configuration files, in which duplicate keys are errors."""
 
 from pathlib import Path
 from typing import Any
@@ -11,33 +11,32 @@ _CODE = "__use_yte__"
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML's safe loader, for which the last of several equal keys does not silently count."""
+    """PyYAML's safe loader, with an error for duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
-            # What `<<` brings in is overridden on purpose.
+            # Keys merged by `<<` may be overridden.
             if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
                 continue
             line = key_node.start_mark.line + 1
             if key_node.value in lines:
                 raise ConfigError(
-                    f"{self.name}: the key {key_node.value!r} stands in line "
-                    f"{lines[key_node.value]} and again in line {line} of the same part: remove "
-                    "one of them."
+                    f"{self.name}: duplicate key {key_node.value!r} in lines "
+                    f"{lines[key_node.value]} and {line}: remove one of them."
                 )
             lines[key_node.value] = line
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a configuration file, without running anything that it asks for.
+    """Read a configuration file, without executing code in it.
 
     Raises
     ------
     ConfigError
-        When there is no file, it is no mapping in YAML, has a key twice, or asks for code to be
-        run (Snakemake runs the expressions of a file that says `__use_yte__: true`).
+        If the file is missing, is not a YAML mapping, has a duplicate key, or contains code
+        (Snakemake evaluates the expressions of a file with `__use_yte__: true`).
     """
     path = Path(path)
     try:
@@ -54,10 +53,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path} is not valid YAML: it is nested too deeply.") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no configuration: a mapping of keys is expected.")
+        raise ConfigError(f"{path} is not a configuration: expected a mapping of keys.")
     if _CODE in content:
         raise ConfigError(
             f"{path} has the key {_CODE}, with which Snakemake runs expressions in the file as "
-            "code: write out what they give, and remove the key."
+            "code: replace the expressions with their values, and remove the key."
         )
     return content
