@@ -47,7 +47,7 @@ def test_listing_writes_nothing(morphpipe, fields):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--list-missing",), "Name a condition"),
+        (("--list-missing",), "Give either"),
         (("--settings", '{"kind": "morgan"}'), "--output"),
         (("--settings", '{"kind": "morgan"}', "--output", "{out}"), "p3 (no SMILES)"),
         (("--settings", '{"kind": "morgen"}', "--list-missing"), "morgen"),

@@ -27,7 +27,7 @@ def test_listing_is_said_and_written(morphpipe, tmp_path, tiny_config):
     assert ended.code == 0, ended.err
     assert "weights.mirrored (licence: MIT)" in ended.out
     assert "  from  https://example.org/vae/config.json" in ended.out
-    assert f"  to    {there} (is there)" in ended.out
+    assert f"  to    {there} (exists)" in ended.out
     assert "2 files, 1 of them in their places." in ended.out
     assert "CellProfiler's environment" in ended.out
     table = pd.read_csv(output)

@@ -121,7 +121,7 @@ def test_swapped_channels_are_caught(morphpipe, sheet):
     [
         (("check", "{sheet}", "--dataset", "screen"), "not a sample sheet"),
         (("check", "{sheet}", "--channels", "DNA=ch9"), "ch9"),
-        (("sheet", "{folder}", "--output", "elsewhere.csv"), "Save the sheet into"),
+        (("sheet", "{folder}", "--output", "elsewhere.csv"), "Save the sheet in"),
         (("preprocess", "screen", "--output", "x"), "not a sample sheet"),
         (("preprocess", "mine", "--plate", "p", "--output", "x"), "it has plate7"),
     ],

@@ -53,7 +53,7 @@ def test_a_file_of_somebody_else_is_left(morphpipe, tmp_path, verb, parameter, b
     ended = morphpipe(*verb.split(), *before, *option[:1], mine)
     assert ended.code == 1
     works = parameter.name in ("work", "scratch", "folder")
-    assert ("is no folder" if works else "is there already") in ended.err
+    assert ("is not a folder" if works else "already exists") in ended.err
     assert "Traceback" not in ended.err
     assert mine.read_text() == "mine"
     nowhere = morphpipe(*verb.split(), *before, *option[:1], mine / "in" / "a" / "file")
@@ -96,7 +96,7 @@ def test_a_file_of_somebody_else_in_the_folder_is_left(morphpipe, adding, tmp_pa
         mine.symlink_to(tmp_path / "elsewhere")
     ended = morphpipe(*command, "--output", mine.parent)
     assert ended.code == 1
-    assert f"{mine} is there already" in ended.err
+    assert f"{mine} already exists" in ended.err
     assert "Traceback" not in ended.err
     assert [path.name for path in mine.parent.iterdir()] == [name]
     assert mine.is_symlink() == (kind == "link")
@@ -109,7 +109,7 @@ def test_folder_that_is_a_file_is_a_sentence(morphpipe, adding, tmp_path, verb):
     (tmp_path / "out").write_text("mine")
     ended = morphpipe(*adding[verb][0], "--output", tmp_path / "out")
     assert ended.code == 1
-    assert "is no folder" in ended.err
+    assert "is not a folder" in ended.err
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -143,7 +143,7 @@ def test_a_file_or_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     for taken in (tmp_path / "full", tmp_path / "full" / "notes.txt"):
-        with pytest.raises(ConfigError, match="is there already"):
+        with pytest.raises(ConfigError, match="already exists"):
             unused(taken)
 
 
@@ -154,7 +154,7 @@ def test_what_stands_there_is_left(morphpipe, make_fields, tmp_path, verb):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     ended = morphpipe(*verb, tmp_path / "fields.zip", "--output", tmp_path / "mine")
     assert ended.code == 1
-    assert "is there already, a folder with something in it" in ended.err
+    assert "already exists, a non-empty folder" in ended.err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
@@ -179,5 +179,5 @@ def test_input_and_output_may_not_be_one_file(morphpipe, make_fields, tmp_path):
     before = path.read_bytes()
     ended = morphpipe("show", path, "--output", path)
     assert ended.code == 1
-    assert "is to be read and to be written" in ended.err
+    assert "is both input and output" in ended.err
     assert path.read_bytes() == before

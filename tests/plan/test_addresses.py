@@ -45,5 +45,5 @@ def test_environment_may_be_missing_only_before_it_was_made(tmp_path):
     record = tmp_path / "environment.json"
     require_environment(tmp_path / "gone", record)
     record.touch()
-    with pytest.raises(ConfigError, match="is gone"):
+    with pytest.raises(ConfigError, match="is missing"):
         require_environment(tmp_path / "gone", record)

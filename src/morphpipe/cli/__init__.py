@@ -1,4 +1,4 @@
-"""`morphpipe <verb>`: what people do by hand, before and after a run of the workflow."""
+"""The command line interface `morphpipe <verb>`."""
 
 import sys
 
@@ -23,9 +23,9 @@ from morphpipe.core.errors import MorphpipeError
 
 app = typer.Typer(
     name="morphpipe",
-    help="Generative models of cell morphology. The whole flow, from raw plates to a report, is "
-    "the Snakemake workflow; these verbs prepare a run, generate images from its checkpoints and "
-    "look at its results. `morphpipe <verb> --help` shows an example.",
+    help="Generative models of cell morphology. The Snakemake workflow runs all steps from raw "
+    "plates to a report; these verbs prepare a run, generate images from its checkpoints and "
+    "inspect its results. `morphpipe <verb> --help` shows an example.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,13 +48,13 @@ for part in (
 
 
 def main() -> None:
-    """Run a verb; a mistake of the user ends in one sentence and the exit code 1."""
+    """Run a verb; errors of morphpipe are printed, with exit code 1."""
     try:
         app()
     except MorphpipeError as error:
         print(describe(error), file=sys.stderr)
         sys.exit(1)
     finally:
-        # Also of a verb that failed or was interrupted: it goes on with what it has made.
+        # Also after a failure or interruption, so that the verb can resume.
         record_outputs()
         forget_outputs()

@@ -1,4 +1,4 @@
-"""The verb that makes the table of conditions."""
+"""The verb `conditions`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +18,7 @@ def conditions(
     config: Config = CONFIG,
     settings: Annotated[
         str | None,
-        typer.Option(
-            help="In place of NAME and --config: JSON of a condition as in the configuration, or "
-            "a .json file of it."
-        ),
+        typer.Option(help="Instead of NAME and --config: a condition as JSON or .json file."),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -43,7 +40,7 @@ def conditions(
         --fields fields.parquet --weights weights --output conditions.parquet
     ```
 
-    Which embeddings there are for one's own compounds, before anything is configured:
+    Check which of your own compounds have embeddings, without a configuration:
 
     ```
     morphpipe conditions --settings '{"kind": "rdkit"}' --fields fields.parquet --list-missing
@@ -54,9 +51,9 @@ def conditions(
     from morphpipe.tables.archive import read_fields
 
     if (name is None) == (settings is None):
-        raise ConfigError("Name a condition of the configuration, or give --settings.")
+        raise ConfigError("Give either the name of a condition or --settings.")
     if (output is None) != list_missing:
-        raise ConfigError("Say where to write with --output, or ask for --list-missing.")
+        raise ConfigError("Give either --output or --list-missing.")
     if settings is not None:
         wanted = read_condition(read_settings(settings))
     else:

@@ -1,4 +1,4 @@
-"""Verbs that read a configuration before a run."""
+"""Verbs that check a configuration before a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ ConfigFile = Annotated[Path, typer.Argument(help="Configuration file (YAML).")]
 
 
 def check(config: ConfigFile = CONFIG) -> None:
-    """Read a configuration and say what is wrong with it, all at once.
+    """Validate a configuration, and report all errors.
 
     Example:
 
@@ -33,7 +33,7 @@ def check(config: ConfigFile = CONFIG) -> None:
 
 
 def estimate(config: ConfigFile = CONFIG) -> None:
-    """Say how many jobs, GPU hours and gigabytes a run will take, before it starts.
+    """Estimate jobs, run time and disk space of a run.
 
     Example:
 
@@ -56,7 +56,7 @@ def downloads(
         new("CSV to write, for scripts: what, source, path, licence, size, sha256, note."),
     ] = None,
 ) -> None:
-    """List every file that a configuration needs from outside, and where it belongs.
+    """List all downloads of a configuration, with their locations.
 
     For machines without a network: fetch the files elsewhere and put them in their places, and
     the workflow takes them from there. What is listed as many small parts, and CellProfiler's
@@ -92,8 +92,8 @@ def downloads(
     print(f"{len(found)} files, {here} of them in their places.")
     if any(download.sha256 is None for download in found):
         print(
-            "Where no SHA-256 stands, none is known beforehand: the workflow records that of what "
-            f"it fetches in {configuration.paths.lock}."
+            "Missing SHA-256 checksums are recorded at the first download in "
+            f"{configuration.paths.lock}."
         )
     if output is not None:
         import pandas as pd
@@ -109,7 +109,7 @@ def _described(download: "Download") -> str:
     known += [] if download.sha256 is None else [f"SHA-256 {download.sha256}"]
     lines = [
         f"  from  {download.source}",
-        f"  to    {download.path}{' (is there)' if download.is_there else ''}",
+        f"  to    {download.path}{' (exists)' if download.is_there else ''}",
         *([f"        {', '.join(known)}"] if known else []),
     ]
     if download.note:

@@ -1,4 +1,4 @@
-"""Verbs that show images, and pass results on."""
+"""The verbs `show` and `export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,13 +38,13 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Images (.zip or .parquet), or the folder of a checkpoint or of an autoencoder "
-            "that was trained here."
+            help="Images (.zip or .parquet), or the folder of a checkpoint or a trained "
+            "autoencoder."
         ),
     ],
     output: Annotated[Path, new("Folder to write.")],
 ) -> None:
-    r"""Export images as an OME-Zarr plate, a U-Net or an autoencoder in diffusers' layout.
+    r"""Export images as an OME-Zarr plate, or a U-Net or autoencoder in diffusers' layout.
 
     napari opens the plate. `unet/` and `scheduler/` of a U-Net, averaged weights, load with
     diffusers' `from_pretrained`. An autoencoder is stored in float16, and the checksums of its

@@ -1,4 +1,4 @@
-"""Verbs that measure any images: features, and the distance between two sets."""
+"""The verbs `features` and `distance`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,8 +56,8 @@ def features(
 
 
 def distance(
-    left: Annotated[Path, typer.Argument(help="Field table or archive, generated for instance.")],
-    right: Annotated[Path, typer.Argument(help="Field table or archive, real for instance.")],
+    left: Annotated[Path, typer.Argument(help="Field table or archive, for example generated.")],
+    right: Annotated[Path, typer.Argument(help="Field table or archive, for example real.")],
     encoder: Annotated[Path, typer.Option(help="The encoder's weights file.")],
     kind: Annotated[str, typer.Option(help="resnet18, inception or openphenom.")] = "resnet18",
     view: Annotated[str, typer.Option(help="all, rgb or a channel's name.")] = "all",
@@ -65,7 +65,7 @@ def distance(
 ) -> None:
     r"""Fréchet and kernel distance between the images of two archives.
 
-    Without a floor: to be compared with the distance between two sets of real images. Example:
+    There is no floor: compare with the distance between two sets of real images. Example:
 
     ```
     morphpipe distance generated.zip screen.zip \
@@ -96,9 +96,9 @@ def distance(
     size = min(100, len(features[0]), len(features[1]))
     kernel = kernel_distance(features[0], features[1], subset_size=size)
     label = "FID" if kind == "inception" else "Fréchet distance"
-    print(f"images: {len(features[0])} against {len(features[1])}, {kind}, view {view}")
+    print(f"images: {len(features[0])} vs {len(features[1])}, {kind}, view {view}")
     print(f"{label}: {frechet_distance(features[0], features[1]):.4f}")
-    print(f"kernel distance: {kernel.mean:.6f} (deviation {kernel.std:.6f}, subsets of {size})")
+    print(f"kernel distance: {kernel.mean:.6f} (SD {kernel.std:.6f}, subsets of {size})")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""The verb that makes images."""
+"""The verb `generate`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def load(
     size: tuple[int, int] | None,
     scaling_factor: float | None,
 ) -> "tuple[TrainedGenerator, Autoencoder]":
-    """Load a generator, of ours or a U-Net of others, and its autoencoder.
+    """Load a generator of morphpipe or an external U-Net, and its autoencoder.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def load(
     embeddings
         Table of conditions; None for the checkpoint's own.
     cell_types
-        Gives the cell types, of which a U-Net of others knows nothing.
+        Returns the cell types, which an external U-Net does not define.
     size
         Height and width of the images, pixels; None for those of training.
     scaling_factor
@@ -50,7 +50,7 @@ def load(
     Raises
     ------
     ConfigError
-        If a U-Net of others comes without embeddings.
+        If an external U-Net has no embeddings.
     """
     from morphpipe.perturbations.condition_table import ConditionTable
     from morphpipe.sampling.load import load_with_autoencoder
@@ -63,8 +63,8 @@ def load(
         )
     if table is None:
         raise ConfigError(
-            f"{checkpoint} is a U-Net without morphpipe's table of conditions: make one with "
-            "`morphpipe conditions`, and name it with --embeddings."
+            f"{checkpoint} is a U-Net without a table of conditions: create one with "
+            "`morphpipe conditions`, and pass it with --embeddings."
         )
     return load_released(
         checkpoint,
@@ -80,8 +80,8 @@ def generate(
     conditions: Annotated[
         Path,
         typer.Argument(
-            help="CSV with the columns cell_type, perturbation and images (how many of each); "
-            "and concentration, in uM, where the generator takes that."
+            help="CSV with the columns cell_type, perturbation and images (number), and "
+            "concentration in uM, if the generator uses it."
         ),
     ],
     checkpoint: Checkpoint,
@@ -94,7 +94,7 @@ def generate(
     embeddings: Embeddings = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Sampling steps; default: 12 of a flow's ODE, 50 of others."),
+        typer.Option(help="Sampling steps; default: 12 for ODEs of flows, else 50."),
     ] = None,
     sampler: Annotated[
         str | None,
@@ -104,19 +104,20 @@ def generate(
         ),
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="Times of a flow's ODE: uniform, shifted or edm.")
+        str, typer.Option(help="Time grid of a flow's ODE: uniform, shifted or edm.")
     ] = "uniform",
     shift: Annotated[
-        float | None, typer.Option(help="Of the grid shifted; default: Stable Diffusion 3's.")
+        float | None,
+        typer.Option(help="Shift of the grid `shifted`; default: as in Stable Diffusion 3."),
     ] = None,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is off.")] = 1.0,
     guide: Guide = None,
-    sampling_seed: Annotated[int, typer.Option(help="Other seeds, other images.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 32,
+    sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 32,
     scaling_factor: ScalingFactor = None,
     threads: Threads = None,
 ) -> None:
-    r"""Make images from a checkpoint and a list of conditions, without a workflow.
+    r"""Generate images from a checkpoint and a list of conditions, without the workflow.
 
     The archive is a plain zip of PNG planes, `<field>/<channel>.png`, with a field table inside;
     `unzip generated.zip` or `morphpipe show generated.zip` to look at them. Example:
@@ -126,8 +127,8 @@ def generate(
         --autoencoder weights/simulated-autoencoder --output generated.zip
     ```
 
-    MorphoDiff's released checkpoints, and any U-Net in diffusers' layout, are sampled from as
-    they are; `--embeddings` says what their conditions are.
+    MorphoDiff's released checkpoints and other U-Nets in diffusers' layout are also supported;
+    `--embeddings` defines their conditions.
     """
     partial = output.with_suffix(".partial")
     work_folder(partial)
@@ -153,8 +154,8 @@ def generate(
     )
     if guide is not None and is_released(checkpoint):
         raise ConfigError(
-            f"{checkpoint} is a U-Net that others have trained, without the earlier checkpoints "
-            "that could guide it: leave --guide out."
+            f"{checkpoint} is an external U-Net without earlier checkpoints for guidance: remove "
+            "--guide."
         )
     generator, decoder = load(
         checkpoint,

@@ -1,4 +1,4 @@
-"""Verbs that the workflow calls in place of a script, so that signals reach the job itself."""
+"""Verbs for jobs of the workflow, called without a script so that signals reach the job."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +22,7 @@ from morphpipe.cli.options import (
 )
 from morphpipe.cli.outputs import new, work_folder
 
-Settings = Annotated[
-    str, typer.Option(help="JSON, or a .json file, of the settings that the rule passes.")
-]
+Settings = Annotated[str, typer.Option(help="Settings of the rule, as JSON or .json file.")]
 
 
 def train(
@@ -39,7 +37,7 @@ def train(
         Path | None,
         typer.Option(
             callback=work_folder,
-            help="Folder for checkpoints on the way; default: `<output>.partial`.",
+            help="Folder for intermediate checkpoints; default: `<output>.partial`.",
         ),
     ] = None,
     targets: Annotated[
@@ -51,13 +49,15 @@ def train(
         Path | None,
         typer.Option(help="Folder of a U-Net in diffusers' layout to start from."),
     ] = None,
-    until: Annotated[int | None, typer.Option(help="Steps done at the end; default: all.")] = None,
+    until: Annotated[int | None, typer.Option(help="Final step; default: all steps.")] = None,
     before: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the slice before, to go on from.")
+        Path | None, typer.Option(help="Checkpoint of the previous slice, to continue.")
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes a node; default: `training.devices` of the settings."),
+        typer.Option(
+            min=1, help="Processes per node; default: `training.devices` of the settings."
+        ),
     ] = None,
     nodes: Annotated[
         int | None,
@@ -68,7 +68,7 @@ def train(
     staging: Annotated[
         str | None,
         typer.Option(
-            help="Folder on a disk of this node, for instance '$TMPDIR', to copy the shards to."
+            help="Local folder of this node to copy the shards to, for example '$TMPDIR'."
         ),
     ] = None,
     threads: Threads = None,
@@ -76,8 +76,8 @@ def train(
 ) -> None:
     r"""Train a generator on cached latents, up to a step: the job of the rule `train`.
 
-    Killed at any time and called again, it goes on from its last checkpoint. The global batch
-    size stays what is configured, whatever the number of devices. Example:
+    An interrupted training resumes from its last checkpoint. The global batch size does not
+    depend on the number of devices. Example:
 
     ```
     morphpipe train --settings settings.json --fields fields.parquet --split split.parquet \
@@ -124,7 +124,7 @@ def sample(
         ),
     ] = None,
     sampling_seed: Annotated[int, typer.Option(help="Sampling seed.")] = 0,
-    shard: Annotated[int, typer.Option(help="Which shard of the plan, from 0.")] = 0,
+    shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")] = 0,
     scaling_factor: ScalingFactor = None,
     conditions: Conditions = None,
     guide: Guide = None,
@@ -140,7 +140,7 @@ def sample(
 ) -> None:
     r"""Generate one shard of an experiment's sampling plan: the job of the rule `sample`.
 
-    Killed at any time and called again, it goes on behind the last finished batch. Example:
+    An interrupted job resumes after the last finished batch. Example:
 
     ```
     morphpipe sample --settings settings.json --fields fields.parquet --split split.parquet \
@@ -176,6 +176,6 @@ def sample(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the command line, without listing them."""
+    """Add the verbs to the command line as hidden commands."""
     for verb in (train, sample):
         app.command(hidden=True)(verb)

@@ -1,4 +1,4 @@
-"""Verbs that measure morphology with CellProfiler."""
+"""The verbs `environment` and `measure`, for CellProfiler."""
 
 import signal
 import subprocess
@@ -13,33 +13,31 @@ from morphpipe.cli.outputs import place_inside, work_folder
 
 ENVIRONMENTS = Path("environments")
 LOCK = Path("workflow/envs/cellprofiler.lock")
-Pipeline = Annotated[
-    Path, typer.Option(help="CellProfiler pipeline (.cppipe), as its window saves it.")
-]
+Pipeline = Annotated[Path, typer.Option(help="CellProfiler pipeline (.cppipe).")]
 Channel = Annotated[
     list[str] | None,
     typer.Option(
-        help="IMAGE=CHANNEL: the channel of the fields that an image of the pipeline is; repeat "
-        "for several. Default: the channel of the same name."
+        help="IMAGE=CHANNEL: channel of an image name in the pipeline; may be repeated. "
+        "Default: the channel of the same name."
     ),
 ]
 
 
 def environment(
-    name: Annotated[str, typer.Argument(help="`cellprofiler`, the only one there is.")],
-    lock: Annotated[Path, typer.Option(help="The packages, with versions and hashes.")] = LOCK,
+    name: Annotated[str, typer.Argument(help="Must be `cellprofiler`.")],
+    lock: Annotated[Path, typer.Option(help="Lock file of packages, versions and hashes.")] = LOCK,
     folder: Annotated[
         Path,
         typer.Option(
-            callback=work_folder, help="Where environments lie, each in a folder of its own."
+            callback=work_folder, help="Folder of environments, each in its own subfolder."
         ),
     ] = ENVIRONMENTS,
     log: Log = None,
 ) -> None:
-    """Make the environment that CellProfiler runs in, test it, and record it.
+    """Create and test the environment of CellProfiler.
 
-    Needs Python 3.11 and some 900 MB; takes a minute or two, and nothing the second time. Without a
-    network, put the packages that the lock names into a folder, and name it in PIP_FIND_LINKS.
+    Needs Python 3.11 and about 900 MB; takes one or two minutes the first time. Without a network,
+    copy the packages of the lock file into a folder, and set PIP_FIND_LINKS to it.
     Example:
 
     ```
@@ -52,7 +50,7 @@ def environment(
 
     prepare(None, log)
     if name != "cellprofiler":
-        raise ConfigError(f"There is no environment {name!r} to make; there is cellprofiler.")
+        raise ConfigError(f"Unknown environment {name!r}; the only one is cellprofiler.")
     record = record_of(lock, folder)
     made = make_environment(lock, folder_of(lock, folder), record)
     print(f"CellProfiler {made.cellprofiler} in {made.python}, recorded in {record}")
@@ -69,34 +67,31 @@ def measure(
         Path | None,
         typer.Option(
             "--environment",
-            help="Record of the environment, as `environment` writes it; default: that of "
+            help="Record of the environment, as written by `environment`; default: that of "
             "workflow/envs/cellprofiler.lock.",
         ),
     ] = None,
     channel: Channel = None,
     images: Annotated[
         str,
-        typer.Option(
-            help="`channels`, or `rgb`: fields are shown as RGB first, and the channels are red, "
-            "green and blue."
-        ),
+        typer.Option(help="`channels`, or `rgb` for red, green and blue of RGB renderings."),
     ] = "channels",
     split: Annotated[
         Path | None, typer.Option(help="Split table: measure the fields of one side only.")
     ] = None,
-    side: Annotated[str, typer.Option(help="Of the split.")] = "test",
+    side: Annotated[str, typer.Option(help="Side of the split.")] = "test",
     cell_type: Annotated[
-        list[str] | None, typer.Option(help="Measure only these; repeat for several.")
+        list[str] | None, typer.Option(help="Measure only these; may be repeated.")
     ] = None,
     perturbation: Annotated[
-        list[str] | None, typer.Option(help="Measure only these; repeat for several.")
+        list[str] | None, typer.Option(help="Measure only these; may be repeated.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Fields at once.")] = 25,
+    batch_size: Annotated[int, typer.Option(help="Fields per batch.")] = 25,
     maximum_failed: Annotated[
-        float, typer.Option(help="The largest share of failed fields that is let through, 0 to 1.")
+        float, typer.Option(help="Maximum fraction of failed fields, 0 to 1.")
     ] = 0.05,
     keep_labels: Annotated[
-        int, typer.Option(help="Of how many fields the segmentation is kept, to look at.")
+        int, typer.Option(help="Number of fields whose segmentation is kept.")
     ] = 2,
     scratch: Annotated[
         Path | None,
@@ -106,10 +101,10 @@ def measure(
         ),
     ] = None,
 ) -> None:
-    r"""Measure fields with a CellProfiler pipeline, without CellProfiler's window or Java.
+    r"""Measure fields with a CellProfiler pipeline, without its GUI or Java.
 
-    Takes one core. Killed and started again, it goes on behind the last finished batch. A field
-    that cannot be measured becomes a row with its reason. Example:
+    Uses one core. An interrupted run resumes after the last finished batch. Failed fields are
+    listed with the reason. Example:
 
     ```
     morphpipe measure shard-0.zip --output measured \
@@ -138,7 +133,7 @@ def measure(
         command += ["--split", str(split), "--side", side]
     for option, names in (("--cell-type", cell_type), ("--perturbation", perturbation)):
         for name in names or []:
-            # Joined, lest a name that begins with a dash is taken for an option.
+            # Joined, so that a name with a leading dash is not parsed as an option.
             command.append(f"{option}={name}")
     sys.stdout.flush()
     with subprocess.Popen(command, env=variables()) as process:

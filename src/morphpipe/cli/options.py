@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what stands behind them."""
+"""Common options of verbs, and their helpers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -35,31 +35,33 @@ Conditions = Annotated[
 Embeddings = Annotated[
     Path | None,
     typer.Option(
-        help="Table of conditions (.parquet), as the verb `conditions` writes it, with "
-        "perturbations that training never saw; default: the checkpoint's own."
+        help="Table of conditions (.parquet), as written by the verb `conditions`, with "
+        "unseen perturbations; default: the checkpoint's own."
     ),
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder, as training writes it.")]
 ScalingFactor = Annotated[
     float | None,
-    typer.Option(help="Of the latents; default: what the autoencoder's config.json says."),
+    typer.Option(
+        help="Scaling factor of the latents; default: from the autoencoder's config.json."
+    ),
 ]
 Guide = Annotated[
     Path | None,
     typer.Option(
-        help="Autoguidance: folder of an earlier checkpoint of the same training, which guides in "
-        "place of the generator without its condition."
+        help="Autoguidance: folder of an earlier checkpoint of the same training, which is used "
+        "for guidance instead of the unconditional generator."
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU; default: all cores.")]
 Log = Annotated[
     Path | None,
-    typer.Option(callback=place_of_log, help="Write all messages to this file (.log) as well."),
+    typer.Option(callback=place_of_log, help="Also write all messages to this file (.log)."),
 ]
 
 
 def prepare(threads: int | None, log: Path | None) -> None:
-    """Set the log and the number of threads, before anything heavy is imported."""
+    """Set the log file and the number of threads, before heavy imports."""
     if log is not None:
         log_to(log, echo=True)
     if threads is not None:
@@ -69,12 +71,12 @@ def prepare(threads: int | None, log: Path | None) -> None:
 
 
 def configured(config: Path, section: str, name: str) -> tuple["Configuration", Any]:
-    """Read a configuration, and look up what it declares under a name.
+    """Read a configuration, and look up a name in one of its sections.
 
     Raises
     ------
     ConfigError
-        When the configuration cannot be used or has no such name.
+        If the configuration is invalid or has no such name.
     """
     from morphpipe.plan.checks import read_plan
 
@@ -88,12 +90,12 @@ def configured(config: Path, section: str, name: str) -> tuple["Configuration", 
 
 
 def checked(model: type[Settings], content: dict[str, Any], place: str) -> Settings:
-    """Check settings that stand in no configuration file, with the same models.
+    """Validate settings from outside a configuration file.
 
     Raises
     ------
     ConfigError
-        Naming every key that is wrong.
+        With every invalid key.
     """
     from pydantic import ValidationError
 
@@ -106,36 +108,36 @@ def checked(model: type[Settings], content: dict[str, Any], place: str) -> Setti
 
 
 def read_settings(settings: str) -> dict[str, Any]:
-    """Settings as JSON text, or the content of a `.json` file.
+    """Read settings from JSON text or a `.json` file.
 
     Raises
     ------
     ConfigError
-        When there is no such file, or it is no JSON object.
+        If the file does not exist, or is not a JSON object.
     """
     try:
         content = read_json(settings) if settings.endswith(".json") else parse_json(settings)
     except FileNotFoundError:
-        raise ConfigError(f"There is no file {settings}, which --settings names.") from None
+        raise ConfigError(f"There is no file {settings} (--settings).") from None
     except ValueError as error:
-        raise ConfigError(f"--settings is no JSON ({error}).") from None
+        raise ConfigError(f"--settings is not valid JSON ({error}).") from None
     if not isinstance(content, dict):
-        raise ConfigError("--settings has to be a JSON object of keys and values.")
+        raise ConfigError("--settings must be a JSON object.")
     return content
 
 
 def expand_folders(paths: list[Path], pattern: str) -> list[Path]:
-    """Paths, with every folder replaced by the files in it that match a pattern, sorted.
+    """Replace folders by their files that match a pattern, sorted.
 
     Raises
     ------
     DataError
-        When a folder has no such file.
+        If a folder has no such file.
     """
     files = []
     for path in paths:
         found = sorted(path.glob(pattern)) if path.is_dir() else [path]
         if not found:
-            raise DataError(f"The folder {path} holds no file {pattern}.")
+            raise DataError(f"The folder {path} contains no file {pattern}.")
         files += found
     return files

@@ -1,7 +1,7 @@
-"""Where verbs write: over nothing that they did not make themselves.
+"""Output paths of verbs: only files that morphpipe wrote itself are overwritten.
 
-A file `.morphpipe` beside what a verb has written says what it was. What was changed since then, or
-is not named there, is somebody's, and stays.
+A file `.morphpipe` in the folder records the outputs. Files that are not recorded, or have changed
+since, are not overwritten.
 """
 
 import json
@@ -19,70 +19,68 @@ from morphpipe.core.json_files import read_json
 
 RECORD = ".morphpipe"
 
-# What this process was asked to write.
-_asked: list[Path] = []
+# Requested outputs of this process.
+_requested: list[Path] = []
 
 
 def unused(path: Path | None) -> Path | None:
-    """Check an option that says where to write, see `place`; None stays None."""
+    """Validate an output option, see `place`; None stays None."""
     return None if path is None else place(path)
 
 
 def place(path: Path, *, named: bool = True) -> Path:
-    """Where to write: a path at which nothing stands but what a verb once made.
+    """Validate an output path: it must not exist, unless morphpipe wrote it.
 
     Parameters
     ----------
     path
         The file or folder.
     named
-        Whether it is the value of an option. Of a file beside it or inside it, whose name is the
-        verb's own, every option with that value is an input.
+        Whether the path is itself the value of an option. Otherwise every option with that value is
+        an input.
 
     Raises
     ------
     ConfigError
-        When something else stands there, the path is an input as well, or no folder can hold it.
+        If something else exists there, the path is also an input, or its folder is not writable.
     """
     texts = [text.split("=", 1)[-1] if text.startswith("--") else text for text in sys.argv[1:]]
     same = sum(Path(text).resolve() == path.resolve() for text in texts)
     if path.exists() and same > int(named):
-        raise ConfigError(f"{path} is to be read and to be written: name another output.")
+        raise ConfigError(f"{path} is both input and output: choose another output.")
     require_folder(path)
     empty = path.is_dir() and not any(path.iterdir())
     recorded = _recorded(path.parent).get(path.name)
     if os.path.lexists(path) and not empty and recorded != _state(path):
-        what = "a folder with something in it" if path.is_dir() else "a file"
+        what = "a non-empty folder" if path.is_dir() else "a file"
         raise ConfigError(
-            f"{path} is there already, {what} that morphpipe did not make or that was changed "
-            "since, and nothing is written over: name another output, or delete it first."
+            f"{path} already exists, {what} that morphpipe did not write or that has changed "
+            "since, and is not overwritten: choose another output, or delete it first."
         )
-    _asked.append(path)
+    _requested.append(path)
     return path
 
 
 def require_folder(path: Path) -> None:
-    """Stop where a path can have no folder to lie in.
+    """Check that the folder of a path can be created and written to.
 
     Raises
     ------
     ConfigError
-        When a file stands where the folder would be made, or it may not be written to.
+        If the folder is a file, or not writable.
     """
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"{path} cannot be written: {folder} is no folder, or not yours to write to."
-        )
+        raise ConfigError(f"{path} cannot be written: {folder} is not a folder, or not writable.")
 
 
 def work_folder(path: Path | None) -> Path | None:
-    """Check an option that names a folder to work in, which may hold other files.
+    """Validate an option for a working folder, which may contain other files.
 
     Raises
     ------
     ConfigError
-        When it is a file, or may not be written to.
+        If it is a file, or not writable.
     """
     if path is not None:
         require_folder(path / "part")
@@ -90,49 +88,49 @@ def work_folder(path: Path | None) -> Path | None:
 
 
 def place_inside(folder: Path, names: Iterable[str]) -> None:
-    """Check the files that a verb writes into a folder, which may hold others; see `place`."""
+    """Validate the output files of a verb in a folder, see `place`."""
     for name in names:
         place(folder / name, named=False)
 
 
 def place_of_log(path: Path | None) -> Path | None:
-    """Check where to write a log: over a file of that name only, since each run begins it anew.
+    """Validate the path of a log file; an earlier log is overwritten.
 
     Raises
     ------
     ConfigError
-        When a folder, or a file with something in it that is called otherwise, stands there.
+        If it is a folder, or a non-empty file without the suffix .log.
     """
     if path is None:
         return None
     require_folder(path)
     if path.is_dir() or (path.suffix != ".log" and path.exists() and path.stat().st_size):
         raise ConfigError(
-            f"{path} is there already, and only a file whose name ends in .log is taken for an "
-            "earlier log: name another one."
+            f"{path} already exists, and only files with the suffix .log are overwritten: "
+            "choose another log."
         )
     return path
 
 
 def new(help: str) -> Any:
-    """An option that says where to write, see `place`."""
+    """Return an output option, see `place`."""
     return typer.Option(callback=unused, help=help)
 
 
 def record_outputs() -> None:
-    """Write down what this process was asked to write and has written so far."""
-    for folder in {path.parent for path in _asked}:
-        made = {path.name: _state(path) for path in _asked if path.parent == folder}
+    """Record the outputs that this process has written so far."""
+    for folder in {path.parent for path in _requested}:
+        made = {path.name: _state(path) for path in _requested if path.parent == folder}
         content = _recorded(folder) | {name: state for name, state in made.items() if state}
-        # No verb fails for this file: without it the next one refuses to write there.
+        # Not an error: without the record the next verb refuses to overwrite.
         with suppress(OSError):
             if content != _recorded(folder):
                 (folder / RECORD).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def forget_outputs() -> None:
-    """Begin anew, as in another process."""
-    _asked.clear()
+    """Reset the outputs, as in a new process."""
+    _requested.clear()
 
 
 def _recorded(folder: Path) -> dict[str, list[int]]:
@@ -144,9 +142,9 @@ def _recorded(folder: Path) -> dict[str, list[int]]:
 
 
 def _state(path: Path) -> list[int]:
-    """Number, sizes and latest change of the files at a path; empty where there is none."""
+    """Return number, size and latest change of the files at a path; empty if none exist."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    # Of a link itself: what it points to is not what was written.
+    # Of links themselves, not of their targets.
     states = [file.lstat() for file in files if os.path.lexists(file)]
     if not states:
         return []

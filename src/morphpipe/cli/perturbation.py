@@ -1,4 +1,4 @@
-"""The verb that shows one's own cells under a treatment."""
+"""The verb `perturb`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # neither torch nor pandas is needed for `morphpipe --help`
 
 def perturb(
     fields: Annotated[Path, typer.Argument(help="Field table (.parquet) or archive (.zip).")],
-    perturbation: Annotated[str, typer.Option(help="The treatment, as the generator calls it.")],
+    perturbation: Annotated[str, typer.Option(help="Name of the treatment in the generator.")],
     checkpoint: Checkpoint,
     autoencoder: AutoencoderFolder,
     output: Annotated[Path, new("Folder to write: index.html and images.zip.")] = Path(
@@ -32,18 +32,20 @@ def perturb(
     ),
     concentration: Annotated[
         float | None,
-        typer.Option(help="Of the treatment, in uM, where the generator takes that.", min=0),
+        typer.Option(help="Concentration in uM, if the generator uses it.", min=0),
     ] = None,
     start_perturbation: Annotated[
         str | None,
         typer.Option(
-            help="What the generator calls the perturbation of the start fields; default: as in "
-            "the table, or its own negative control for negative controls of another name."
+            help="Perturbation of the start fields in the generator; default: as in the table, "
+            "or its negative control for negative controls."
         ),
     ] = None,
     cell_type: Annotated[
         str | None,
-        typer.Option(help="What the generator calls their cell type; default: as in the table."),
+        typer.Option(
+            help="Cell type of the start fields in the generator; default: as in the table."
+        ),
     ] = None,
     field: Annotated[
         list[str] | None, typer.Option(help="Start from this field_id; may be repeated.")
@@ -52,23 +54,23 @@ def perturb(
         bool, typer.Option("--all", help="Start from all fields, not only negative controls.")
     ] = False,
     images: Annotated[
-        int, typer.Option(help="At most so many start fields, the first of the table.", min=1)
+        int, typer.Option(help="Maximum number of start fields, from the top of the table.", min=1)
     ] = 16,
     embeddings: Embeddings = None,
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Steps one way; default: 25 of a flow that starts from noise, 12 of one that "
-            "starts from images, 50 of a U-Net."
+            help="Steps per direction; default: 25 for flows from noise, 12 for flows from images, "
+            "50 for U-Nets."
         ),
     ] = None,
     guidance: Annotated[
         float, typer.Option(help="Guidance scale of the treated fields; 1 is off.", min=0)
     ] = 1.0,
     sampling_seed: Annotated[
-        int, typer.Option(help="Of the noise that is added to the start, by generators that do.")
+        int, typer.Option(help="Seed of the noise that some generators add to the start.")
     ] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images at once.", min=1)] = 16,
+    batch_size: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 16,
     scaling_factor: ScalingFactor = None,
     threads: Threads = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`morphpipe datasets <verb>`: preparing one's own plates, and single-cell crops."""
+"""`morphpipe datasets <verb>`: preparation of your own plates, and single-cell crops."""
 
 import warnings
 from pathlib import Path
@@ -11,8 +11,8 @@ from morphpipe.cli.outputs import new, place_inside, record_outputs
 from morphpipe.core.errors import ConfigError, DataError
 
 app = typer.Typer(
-    help="Prepare your own plates: check a sample sheet, make one from a folder, preprocess, cut "
-    "out single cells.",
+    help="Prepare your own plates: check a sample sheet, create one from a folder, preprocess, "
+    "crop single cells.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -26,12 +26,12 @@ def check(
         str | None,
         typer.Option(
             help="Channels and their columns in order, `DNA=ch5,ER=ch2`; default: every column "
-            "that holds paths of images, under its own name."
+            "with paths of images, under its own name."
         ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Take channels and controls from this one of the configuration."),
+        typer.Option(help="Dataset of the configuration with channels and controls."),
     ] = None,
     negative: Annotated[
         str | None, typer.Option(help="Perturbations that are negative controls, `DMSO,EMPTY`.")
@@ -40,15 +40,15 @@ def check(
         bool,
         typer.Option(
             "--every/--headers",
-            help="Decode every plane; else read all headers, and decode a field per plate.",
+            help="Decode every plane; default: read all headers, and decode one field per plate.",
         ),
     ] = False,
     config: Config = CONFIG,
 ) -> None:
-    r"""Tell everything that is wrong with a sample sheet and its images, in words.
+    r"""Validate a sample sheet and its images, and report all faults.
 
-    Needed columns: `plate`, `well`, `perturbation`, and one per channel with the path of its plane
-    (`file.tif`, `stack.ome.tif#2`, `plate.zip!folder/file.tif`), relative to the sheet. Others:
+    Required columns: `plate`, `well`, `perturbation`, and one per channel with paths of planes
+    (`file.tif`, `stack.ome.tif#2`, `plate.zip!folder/file.tif`), relative to the sheet. Optional:
     `site`, `cell_type`, `batch`, `control`, `concentration`, `gene`, `smiles`, `moa`. Example:
 
     ```
@@ -83,13 +83,13 @@ def check(
                 (name, "=", name) for name in image_columns(read_user_table(sheet, "sample sheet"))
             ]
         )
-        wanted = tuple(SheetChannel(name, "not said", column or name) for name, _, column in pairs)
+        wanted = tuple(SheetChannel(name, "unknown", column or name) for name, _, column in pairs)
         controls = {"negative_controls": (negative or "").split(",") if negative else []}
-        # The configuration may still say it.
-        controls["cell_type"] = "not said"
+        # May be set in the configuration.
+        controls["cell_type"] = "unknown"
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
-        rows = read_sheet(sheet, wanted, licence="not said", source=str(sheet), **controls)
+        rows = read_sheet(sheet, wanted, licence="unknown", source=str(sheet), **controls)
     found = [f"{WARNING}{doubt.message}" for doubt in doubts] + plane_faults(rows, every=every)
     for line in found:
         print(f"- {line}")
@@ -110,26 +110,24 @@ def sheet(
     output: Annotated[Path, new("Sheet (.csv) to write, inside that folder.")],
     layout: Annotated[
         Literal["auto", "operetta", "imagexpress"],
-        typer.Option(help="Whose file names; Phenix writes Operetta's."),
+        typer.Option(help="Layout of file names; Phenix uses Operetta's."),
     ] = "auto",
     plate_map: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with `well`, `perturbation`, any other column of a sheet, and `plate` where "
-            "plates differ."
+            help="CSV with `well`, `perturbation`, other columns of a sheet, and `plate` if plates "
+            "differ."
         ),
     ] = None,
-    plate: Annotated[str | None, typer.Option(help="The plate's name; default: the folder's.")] = (
+    plate: Annotated[str | None, typer.Option(help="Name of the plate; default: the folder's.")] = (
         None
     ),
-    z_plane: Annotated[int | None, typer.Option(help="Which z-plane, where there are several.")] = (
-        None
-    ),
-    timepoint: Annotated[int | None, typer.Option(help="Which timepoint, likewise.")] = None,
+    z_plane: Annotated[int | None, typer.Option(help="z-plane, if there are several.")] = (None),
+    timepoint: Annotated[int | None, typer.Option(help="Timepoint, if there are several.")] = None,
 ) -> None:
-    r"""Make a sample sheet of a folder, by reading the file names.
+    r"""Create a sample sheet from the file names of a folder.
 
-    Without a plate map the column `perturbation` is left empty, to be filled in. Example:
+    Without a plate map the column `perturbation` is empty and must be filled in. Example:
 
     ```
     morphpipe datasets sheet Images --plate-map map.csv --output Images/sheet.csv
@@ -141,7 +139,7 @@ def sheet(
 
     if output.parent.resolve() != folder.resolve():
         raise ConfigError(
-            f"Save the sheet into {folder}, not into {output.parent}: its paths start there."
+            f"Save the sheet in {folder}, not in {output.parent}: its paths are relative to it."
         )
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
@@ -163,12 +161,10 @@ def preprocess(
     output: Annotated[
         Path, typer.Option(help="Folder for `shard-<number>.zip` and its quality table.")
     ],
-    plate: Annotated[
-        str | None, typer.Option(help="Only this plate, as the sheet calls it; default: all.")
-    ] = None,
+    plate: Annotated[str | None, typer.Option(help="Only this plate; default: all.")] = None,
     config: Config = CONFIG,
 ) -> None:
-    r"""Preprocess one's own plates, an image archive each: correct, scale, resize, exclude.
+    r"""Preprocess your own plates into an image archive each: correct, scale, resize, exclude.
 
     Example:
 
@@ -211,14 +207,14 @@ def crops(
     order: Annotated[
         str,
         typer.Option(
-            help="Order of the channels: `fields` as they are, `impa-rxrx1`, `impa-bbbc021` or "
+            help="Order of the channels: `fields` (unchanged), `impa-rxrx1`, `impa-bbbc021` or "
             "`impa-cpg0000`."
         ),
     ] = "fields",
-    nuclear: Annotated[str, typer.Option(help="Channel that nuclei are found in.")] = "DNA",
+    nuclear: Annotated[str, typer.Option(help="Channel for detecting nuclei.")] = "DNA",
     size: Annotated[int, typer.Option(help="Height and width, pixels.", min=8)] = 96,
 ) -> None:
-    r"""Cut a square around every nucleus, in real and generated fields alike (IMPA's protocol).
+    r"""Crop a square around every nucleus, in real or generated fields (IMPA's protocol).
 
     Example:
 

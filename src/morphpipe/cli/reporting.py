@@ -1,4 +1,4 @@
-"""Verbs on the results of a run: measuring again, the report, verification."""
+"""The verbs `evaluate`, `report` and `verify`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def _require(files: "Iterable[str]", config: Path) -> None:
-    """Stop when a file of the run is missing."""
+    """Check that the files of the run exist."""
     missing = [path for path in files if not Path(path).exists()]
     if missing:
         raise DataError(
-            f"The run of {config} has not made {missing[0]}"
+            f"The run of {config} has no {missing[0]}"
             + (f" and {len(missing) - 1} more files" if missing[1:] else "")
             + f": run `snakemake --profile profiles/local --configfile {config}` first."
         )
@@ -33,9 +33,9 @@ def evaluate(
     threads: Threads = None,
     log: Log = None,
 ) -> None:
-    r"""Measure the generated images of a run again, for instance with other settings.
+    r"""Repeat a measure for the images of a run, for example with other settings.
 
-    Features and images are those of the run that the configuration describes. Example:
+    Features and images are those of the run of the configuration. Example:
 
     ```
     morphpipe evaluate distances demo --config config/demo.yaml --output distances.parquet
@@ -71,21 +71,21 @@ def evaluate(
 
 
 def report(
-    output: Annotated[Path, new("The whole report as one file (.html).")],
+    output: Annotated[Path, new("Report as a single file (.html).")],
     experiments: Annotated[
         list[str] | None, typer.Argument(help="Experiments to show; default: all.")
     ] = None,
     site: Annotated[
         Path | None,
         new(
-            "Folder of pages to write as well, with tables (CSV) and figures (PNG, PDF); default: "
-            "not written."
+            "Folder for the report as pages, with tables (CSV) and figures (PNG, PDF); default: "
+            "none."
         ),
     ] = None,
     config: Config = CONFIG,
     log: Log = None,
 ) -> None:
-    r"""Write the report on a finished run, or on some of its experiments.
+    r"""Write the report of a finished run, or of some of its experiments.
 
     Example:
 
@@ -133,12 +133,12 @@ def report(
 def verify(
     results: Annotated[Path, typer.Argument(help="Folder of the run.")] = Path("results"),
     pixels: Annotated[
-        bool, typer.Option(help="Unpack every image as well; without, it is much faster.")
+        bool, typer.Option(help="Also decode every image, which takes much longer.")
     ] = True,
 ) -> None:
-    r"""Say whether the files of a run are whole, complete and made from one another.
+    r"""Check that the files of a run are complete, undamaged and consistent.
 
-    Nothing is changed. The exit status is 1 where something is wrong. Example:
+    Nothing is changed. The exit status is 1 if there are faults. Example:
 
     ```
     morphpipe verify results/demo

@@ -1,4 +1,4 @@
-"""The verb that simulates a screen."""
+"""The verb `simulate`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from morphpipe.core.errors import ConfigError
 
 
 def _list(wanted: bool) -> None:
-    """Print what can be simulated, and stop."""
+    """List cell types and perturbations, and exit."""
     if not wanted:
         return
     from morphpipe.datasets.simulated import CELL_TYPES, PERTURBATIONS, true_effect
@@ -27,19 +27,16 @@ def simulate(
     output: Annotated[Path, typer.Argument(callback=unused, help="Image archive (.zip) to write.")],
     config: Annotated[
         Path | None,
-        typer.Option(help="Take the screen from this configuration; other options change it."),
+        typer.Option(help="Configuration with the screen; other options override it."),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="The dataset's name, in the configuration where there is one; a part of every "
-            "field_id. Default: the archive's name."
+            help="Name of the dataset, part of every field_id. Default: the archive's name."
         ),
     ] = None,
-    plate: Annotated[int, typer.Option(help="Which plate of the screen, from 1.")] = 1,
-    seed: Annotated[
-        int | None, typer.Option(help="The screen is a function of this number; default 0.")
-    ] = None,
+    plate: Annotated[int, typer.Option(help="Number of the plate, from 1.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the screen; default 0.")] = None,
     cell_types: Annotated[
         str | None,
         typer.Option(help="Separated by commas; default epithelial,fibroblast."),
@@ -63,7 +60,7 @@ def simulate(
             "--list",
             callback=_list,
             is_eager=True,
-            help="List cell types and perturbations, and stop.",
+            help="List cell types and perturbations, and exit.",
         ),
     ] = False,
 ) -> None:
@@ -91,15 +88,15 @@ def simulate(
     content = {"source": "simulated", "plates": max(plate, 1), "replicates": 2}
     if config is not None:
         if dataset is None:
-            raise ConfigError(f"Say with --dataset which dataset of {config} to simulate.")
+            raise ConfigError(f"Select a dataset of {config} with --dataset.")
         _, settings = configured(config, "datasets", dataset)
         if not isinstance(settings, SimulatedDataset):
-            raise ConfigError(f"The dataset {dataset!r} of {config} is not a simulated one.")
+            raise ConfigError(f"The dataset {dataset!r} of {config} is not simulated.")
         content = settings.model_dump()
     content |= {key: value for key, value in given.items() if value is not None}
     design = screen_design(checked(SimulatedDataset, content, "The screen"))
     if not 1 <= plate <= design.plates:
-        raise ConfigError(f"There is no plate {plate}: they are counted from 1 to {design.plates}.")
+        raise ConfigError(f"There is no plate {plate}: plates are numbered 1 to {design.plates}.")
     simulate_plate(design, plate, dataset or output.stem, output)
     print(f"{design.wells_per_plate * design.sites} fields in {output}")
 

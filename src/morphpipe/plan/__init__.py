@@ -1,1 +1,1 @@
-"""What a run will do, before it does it: its files and params, its downloads, what it takes."""
+"""Planning of runs: paths, params, downloads and estimates."""

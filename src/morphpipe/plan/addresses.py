@@ -4,7 +4,7 @@ from morphpipe.core.errors import DataError
 
 
 def local_files(*addresses: str) -> list[str]:
-    """Paths of the files that `file:` addresses name, as far as they are there."""
+    """Return local paths of `file:` addresses."""
     from morphpipe.datasets.fetch.download import local_path
 
     found = []

@@ -1,4 +1,4 @@
-"""Checks of a configuration that look at data, before any job runs."""
+"""Checks of a configuration against data and files, before any job runs."""
 
 import os
 from pathlib import Path
@@ -12,20 +12,20 @@ from morphpipe.report.papers.items import ITEMS
 
 
 def plan_run(content: dict[str, Any], place: str = "The configuration") -> Configuration:
-    """Check the content of a configuration, and what it names.
+    """Check the content of a configuration, and the datasets that it uses.
 
     Parameters
     ----------
     content
-        What the YAML holds.
+        Content of the YAML file.
     place
-        Where it comes from, for the message.
+        Name of the file, for messages.
 
     Raises
     ------
     ConfigError
-        See `parse_configuration`; or when a simulated screen cannot be made, or one's own sheet
-        cannot be read.
+        See `parse_configuration`; or if a simulated screen is impossible, or a sample sheet cannot
+        be read.
     """
     configuration = parse_configuration(content, place)
     faults = [
@@ -57,20 +57,20 @@ def _fault(configuration: Configuration, name: str) -> str | None:
 
 
 def check_workflow(configuration: Configuration) -> None:
-    """Check what only the workflow needs: that pipelines are there, and the papers' items known.
+    """Check that CellProfiler pipelines exist, and that the papers' items are known.
 
-    Beside measurements that are there already Snakemake would not miss a pipeline.
+    Snakemake does not notice a missing pipeline if its measurements exist.
 
     Raises
     ------
     ConfigError
-        Naming the first pipeline that is missing, or the items that the papers do not have.
+        With the first missing pipeline, or the unknown items.
     """
     for name, settings in configuration.morphology.items():
         if not Path(settings.pipeline).is_file():
             raise ConfigError(
                 f"morphology.{name}.pipeline: there is no file {settings.pipeline}; give the path "
-                "of a .cppipe from the working directory, such as one of workflow/pipelines."
+                "of a .cppipe file, relative to the working directory."
             )
     unknown = [name for name in configuration.papers.items or [] if name not in ITEMS]
     if unknown:
@@ -80,25 +80,25 @@ def check_workflow(configuration: Configuration) -> None:
 
 
 def require_environment(folder: Path, record: str | Path) -> None:
-    """Check that CellProfiler's environment is there, unless the workflow has yet to make it.
+    """Check that CellProfiler's environment exists, unless the workflow will create it.
 
     Parameters
     ----------
     folder
-        Of the environment.
+        Folder of the environment.
     record
-        Written among the results once it was made.
+        Record of the environment in the results.
 
     Raises
     ------
     ConfigError
-        When there is a record, but the environment is gone.
+        If there is a record, but no environment.
     """
     if Path(record).exists() and not os.access(folder / "bin" / "python", os.X_OK):
         raise ConfigError(
-            f"CellProfiler's environment {folder} is gone, or paths.environments names another "
-            f"folder: make it with `morphpipe environment cellprofiler --folder {folder.parent}`, "
-            f"or delete {record} to have the workflow make it."
+            f"CellProfiler's environment {folder} is missing, or paths.environments has changed: "
+            f"create it with `morphpipe environment cellprofiler --folder {folder.parent}`, "
+            f"or delete {record} and rerun the workflow."
         )
 
 

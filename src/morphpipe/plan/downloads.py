@@ -1,4 +1,4 @@
-"""What a configuration needs from outside: to be read before a run, or to be fetched by hand."""
+"""Files that a run downloads."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from morphpipe.datasets.sources.source import Download
 
 
 def list_downloads(configuration: Configuration) -> list[Download]:
-    """Every file that the chosen experiments need from outside, in the order of the workflow.
+    """Return all downloads of the selected experiments, in the order of the workflow.
 
-    Files on a disk of one's own (`file:` addresses) are among them only where they are missing.
+    Local files (`file:` addresses) are only included if they are missing.
 
     Parameters
     ----------
     configuration
-        Its `paths` say where the files belong.
+        Its `paths` give the locations of the files.
     """
     found = [*_weights(configuration)]
     for name in configuration.datasets_in_use():
@@ -45,9 +45,9 @@ def _weights(configuration: Configuration) -> Iterator[Download]:
         weights = configuration.weights[name]
         note = ""
         if weights.source.startswith("file:"):
-            note = "has no address: to be put there by hand"
+            note = "no address: copy the file manually"
         elif weights.source.startswith("hf://") and weights.revision is None:
-            note = "no revision is configured: the newest"
+            note = "no revision configured: the latest"
         for file in weights.files:
             yield Download(
                 what=f"weights.{name}",

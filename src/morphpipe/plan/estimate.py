@@ -1,7 +1,7 @@
-"""What a run will take, before it starts: images, jobs, hours and gigabytes.
+"""Estimates of images, jobs, run time and disk space of a run.
 
-The numbers for a GPU are computed from operation counts at 40 % of an H200's dense bf16 rate, those
-for a CPU from rates that were measured on two cores; both are for planning, not for comparison.
+Times on a GPU are computed from operation counts at 40 % of an H200's dense bf16 rate, times on a
+CPU from rates measured on two cores. They are for planning, not for benchmarks.
 """
 
 from dataclasses import dataclass, field
@@ -23,43 +23,43 @@ from morphpipe.transport.times import evaluations
 
 # Dense bf16 operations per second that training and sampling reach on one H200.
 _GPU_RATE = 0.4 * 989e12
-# Operations per second that small trainings reached on two cores, with AVX2 in float32 and with
-# AVX-512 in bfloat16 alike (SiT-Na/1; SD-Ti reached 4e10).
+# Operations per second of small trainings on two cores, with AVX2 in float32 or AVX-512 in bfloat16
+# (SiT-Na/1; 4e10 for SD-Ti).
 _CPU_RATE = 5e10
-# Seconds until a job that imports torch and diffusers does its work.
+# Start-up time in seconds of a job that imports torch and diffusers.
 _START = 8
 # Operations per plane of 512x512 through Stable Diffusion's encoder and decoder, and per pixel
 # through the small autoencoder that the workflow trains.
 _SD_ENCODE, _SD_DECODE = 1.1e12, 2.5e12
 _SMALL_AUTOENCODER = 4e4
-# Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, counts half of it).
+# Operations of ResNet-18 per image of 224x224 (He et al. 2016, table 1, give multiply-adds).
 _RESNET18 = 3.6e9
-# Of a token in half precision: 384 numbers of OpenPhenom; 256 of ResNet-18, which counts as less.
+# Bytes of a token in half precision: 384 features for OpenPhenom; ResNet-18 has fewer (256).
 _TOKEN_BYTES = 768.0
-# CellProfiler, on one core: a field of 512x512 with six channels. It is by the cells: 8 were
-# measured at 70 of them, 25 at 200.
+# CellProfiler on one core, for a field of 512x512 with six channels: 8 s were measured with 70
+# cells, 25 s with 200 cells.
 _CELLPROFILER_SECONDS = 15
-# Counting the nuclei of a field of 512x512, on one core, with the reading of the plane.
+# Counting the nuclei of a field of 512x512 on one core, including reading the plane.
 _COUNTING_SECONDS = 0.04
-# A measure on the tables of features, on one core; most take less, where fields are few.
+# A measure on one core; most take less time with few fields.
 _MEASURE_SECONDS = 15
 
 
 @dataclass
 class Estimate:
-    """What a run takes.
+    """Resources of a run.
 
     Attributes
     ----------
     stages
-        Name, number of jobs, operations, bytes kept.
+        Name, number of jobs, operations and bytes of each stage.
     """
 
     stages: list[tuple[str, int, float, float]] = field(default_factory=list)
 
     def as_table(self) -> Table:
-        """The estimate as a table for the terminal."""
-        table = Table(title="Before it starts: about what this will take")
+        """Return the estimate as a table for the terminal."""
+        table = Table(title="Estimated resources")
         for column in ("stage", "jobs", "one H200", "2 CPU cores", "disk"):
             table.add_column(column, justify="left" if column == "stage" else "right")
         totals = [0.0, 0.0, 0.0]
@@ -75,24 +75,24 @@ class Estimate:
             totals[1] += number
             totals[2] += size
         starting = totals[0] * _START / 2
-        table.add_row("starting the jobs", "", "-", _duration(starting), "-")
+        table.add_row("job start-up", "", "-", _duration(starting), "-")
         table.add_section()
         table.add_row(
-            "together",
+            "total",
             str(int(totals[0])),
             _duration(totals[1] / _GPU_RATE),
             _duration(totals[1] / _CPU_RATE + starting),
             _size(totals[2]),
         )
         table.caption = (
-            "Without the downloads; on a GPU the arithmetic alone. "
-            "Disk: what results/, cache/ and scratch/ grow to."
+            "Without downloads; GPU times are for arithmetic only. "
+            "Disk: total size of results/, cache/ and scratch/."
         )
         return table
 
 
 def estimate_run(configuration: Configuration) -> Estimate:
-    """Estimate a configuration, stage by stage."""
+    """Estimate the stages of a run."""
     estimate = Estimate()
     for name in sorted({configuration.splits[e.split].dataset for e in _used(configuration)}):
         for what, jobs, seconds, size in source_of(configuration.datasets[name]).work():
@@ -105,7 +105,7 @@ def estimate_run(configuration: Configuration) -> Estimate:
 
 
 def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None:
-    """Autoencoders and encoders that the workflow trains itself; a step is three forward passes."""
+    """Add trained autoencoders and encoders; a training step is three forward passes."""
     autoencoders = {experiment.autoencoder for experiment in _used(configuration)}
     encoders = {name for e in _used(configuration) for name in e.evaluation.encoders}
     encoders |= {
@@ -114,7 +114,7 @@ def _estimate_networks(estimate: Estimate, configuration: Configuration) -> None
     for name in sorted(autoencoders):
         autoencoder = configuration.autoencoders[name]
         if autoencoder.origin == "trained":
-            # Encoder and decoder, the latter of twice the operations.
+            # Encoder and decoder, which has twice the operations.
             work = (
                 autoencoder.steps
                 * autoencoder.batch_size
@@ -140,7 +140,7 @@ def _used(configuration: Configuration) -> list[Experiment]:
 def _latent_shape(
     configuration: Configuration, autoencoder: Autoencoder, size: int
 ) -> tuple[int, int]:
-    """Channels, and height or width, of the latent of one plane or one RGB image."""
+    """Return channels and size of the latent of one plane or one RGB image."""
     if autoencoder.origin == "trained":
         return autoencoder.latent_channels, size // autoencoder.downsampling
     if autoencoder.origin == "pixels":
@@ -155,9 +155,9 @@ def _latent_shape(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(
                 f"{known} is not the configuration of an autoencoder ({error!r}): copy the folder "
-                "of the weights once more."
+                "of the weights again."
             ) from None
-    # Not fetched yet: as Stable Diffusion's.
+    # Not downloaded yet: assume Stable Diffusion's.
     return 4, size // 8
 
 
@@ -193,7 +193,7 @@ def _estimate_experiment(
                 fields * orientations * latent * 2 * 2.0,
             )
         )
-    # What another experiment trains is counted there.
+    # Shared trainings are counted once.
     trains = experiment.trained_by is None
     if trains and experiment.generator.alignment:
         tokens = (side // token_stride(experiment.generator.architecture)) ** 2
@@ -243,7 +243,7 @@ def _estimate_experiment(
     if measured is not None:
         settings = configuration.morphology[measured]
         share = _measured_share(configuration, settings, dataset)
-        # A test side that is held out alone is of a size that only the data know: RxRx1's is 0.35.
+        # The size of a side of held-out fields only is unknown: assume RxRx1's, 0.35.
         fraction = configuration.splits[settings.split].fractions.get(settings.side, 0.35)
         number = fields * fraction * share + images * share
         seconds = number * _CELLPROFILER_SECONDS * (size / 512) ** 2 / 2
@@ -254,14 +254,14 @@ def _estimate_experiment(
     if "matched" in measures:
         seconds = (fields + images) * _COUNTING_SECONDS * (size / 512) ** 2 / 2
         estimate.stages.append((f"{name}: count cells", shards + sets, seconds * _CPU_RATE, 0.0))
-    # Beside the measures: distances, effects, probes, the figures and the report.
+    # Also distances, effects, probes, figures and the report.
     seconds = 60 + len(measures) * _MEASURE_SECONDS / 2
     jobs = 5 + len(measures)
     estimate.stages.append((f"{name}: metrics, figures, report", jobs, seconds * _CPU_RATE, 2e7))
 
 
 def _measured_share(configuration: Configuration, settings: Morphology, dataset: str) -> float:
-    """Share of the conditions whose cells are measured, as far as the configuration knows."""
+    """Fraction of measured conditions, estimated from the configuration."""
     known = configuration.datasets[dataset]
     share = 1.0
     for chosen, all_of_them in (

@@ -1,4 +1,4 @@
-"""How many images an experiment generates, and what measuring them takes, without torch."""
+"""Numbers of generated images, and memory of the evaluation."""
 
 from morphpipe.config import Configuration
 from morphpipe.config.experiments import Experiment
@@ -7,7 +7,7 @@ from morphpipe.datasets.sources.registry import source_of
 
 
 def generated_images(configuration: Configuration, experiment: Experiment) -> int:
-    """Number of generated images of an experiment, over all seeds."""
+    """Return the number of generated images of an experiment, over all seeds."""
     dataset = configuration.splits[experiment.split].dataset
     seeds = len(experiment.sampling.seeds) * len(experiment.training.seeds)
     conditions = count_conditions(configuration, experiment, dataset)
@@ -15,9 +15,9 @@ def generated_images(configuration: Configuration, experiment: Experiment) -> in
 
 
 def evaluation_memory(configuration: Configuration, name: str) -> int:
-    """Memory (MB) that measuring an experiment takes.
+    """Return the memory (MB) for the evaluation of an experiment.
 
-    Loaded features take 1.2 times their size, and the measures up to eight times theirs
+    Loading features takes 1.2 times their size, measures take up to eight times their size
     (`benchmarks/memory_of_measures.py`).
     """
     experiment = configuration.experiments[name]
@@ -29,17 +29,17 @@ def evaluation_memory(configuration: Configuration, name: str) -> int:
 
 
 def count_conditions(configuration: Configuration, experiment: Experiment, dataset: str) -> int:
-    """Number of conditions that an experiment generates, as far as the configuration knows."""
+    """Return the number of generated conditions, estimated from the configuration."""
     settings, sampling = configuration.datasets[dataset], experiment.sampling
     cell_types = count_cell_types(configuration, sampling, dataset)
     named = sampling.perturbations
     if named is None and sampling.random_perturbations is None:
-        # 113 are BBBC021's compounds; of others only the data know.
+        # BBBC021 has 113 compounds; others are only known from the data.
         all_of_them = settings.all_perturbations or range(113)
         return cell_types * len(all_of_them)
     return cell_types * (len(named or []) + (sampling.random_perturbations or 0))
 
 
 def count_cell_types(configuration: Configuration, sampling: Sampling, dataset: str) -> int:
-    """Number of cell types that an experiment generates."""
+    """Return the number of generated cell types."""
     return len(sampling.cell_types or configuration.datasets[dataset].all_cell_types or ("one",))

@@ -1,4 +1,4 @@
-"""Files and settings that the papers' tables and figures are made from."""
+"""Inputs and params of the papers' tables and figures."""
 
 import os
 from dataclasses import asdict
@@ -28,18 +28,18 @@ from morphpipe.report.papers.items import (
 
 
 def _named(plan: Plan, need: Need) -> str | None:
-    """The experiment or comparison in a role; None where it is empty."""
+    """Return the experiment or comparison in a role; None if empty."""
     return plan.configuration.papers.of(need.paper).roles.get(need.role)
 
 
 def _comparison(plan: Plan, need: Need) -> str | None:
-    """The comparison in a role; None where it is of none."""
+    """Return the comparison in a role; None if it has none."""
     compared = plan.configuration.papers.of(need.paper).section == "comparisons"
     return _named(plan, need) if compared else None
 
 
 def _experiments(plan: Plan, need: Need) -> list[str]:
-    """Experiments of a role: one, or the two of a comparison."""
+    """Return the experiments of a role: one, or the two of a comparison."""
     name, comparison = _named(plan, need), _comparison(plan, need)
     if comparison is not None:
         return [*plan.configuration.comparisons[comparison].experiments]
@@ -47,7 +47,7 @@ def _experiments(plan: Plan, need: Need) -> list[str]:
 
 
 def _encoder(plan: Plan, need: Need, experiment: str) -> str:
-    """The encoder of a figure: the one that is named, else one of OpenPhenom, else the first."""
+    """Return the encoder of a figure: the configured one, else OpenPhenom, else the first."""
     paper = plan.configuration.papers.of(need.paper)
     known = plan.configuration.experiments[experiment].evaluation.encoders
     if paper.encoders.biology in known:
@@ -57,7 +57,7 @@ def _encoder(plan: Plan, need: Need, experiment: str) -> str:
 
 
 def _experiment_files(plan: Plan, need: Need, experiment: str) -> Any:
-    """Files of an experiment for a need; empty where the run does not make them."""
+    """Return files of an experiment for a need; empty if the run does not make them."""
     settings = plan.configuration.experiments[experiment]
     images = {
         "fields": plan.fields(settings.split),
@@ -89,7 +89,7 @@ def _experiment_files(plan: Plan, need: Need, experiment: str) -> Any:
 
 
 def _item_files(plan: Plan, item: str) -> dict[str, dict[str, Any]]:
-    """Files of an item by experiment or comparison, and by what they are."""
+    """Return files of an item by experiment or comparison, and by need."""
     files: dict[str, dict[str, Any]] = {}
     for need in ITEMS[item].needs:
         for experiment in _experiments(plan, need):
@@ -106,7 +106,7 @@ def _item_files(plan: Plan, item: str) -> dict[str, dict[str, Any]]:
 
 
 def item_inputs(plan: Plan, item: str) -> list[str]:
-    """Files of an item that other jobs make."""
+    """Return the input files of an item."""
     by_name = _item_files(plan, item).values()
     wanted = [
         files["record"] if what == AUTOENCODER else files
@@ -117,12 +117,12 @@ def item_inputs(plan: Plan, item: str) -> list[str]:
 
 
 def item_params(plan: Plan, item: str) -> dict[str, Any]:
-    """Plain values that an item is made from: those parts of the configuration alone."""
+    """Return the params of an item: only the parts of the configuration that it uses."""
     configuration, needs = plan.configuration, ITEMS[item].needs
     used = dict.fromkeys(name for need in needs for name in _experiments(plan, need))
     compared = {name for need in needs if (name := _comparison(plan, need)) is not None}
     return {
-        # Without the choice of items, of which none depends on the others.
+        # Without the selection of items: they do not depend on each other.
         "papers": plain(configuration.papers) | {"items": None},
         "facts": {name: asdict(experiment_facts(configuration, name)) for name in used},
         "comparisons": {
@@ -133,7 +133,7 @@ def item_params(plan: Plan, item: str) -> dict[str, Any]:
 
 
 def chosen_items(plan: Plan) -> list[str]:
-    """`item.json` of the items that `all` makes, in the papers' order."""
+    """Return `item.json` of the items that `all` makes, in the order of the papers."""
     chosen = plan.configuration.papers.items
     if chosen is None:
         chosen = [n for n, i in ITEMS.items() if any(_experiments(plan, need) for need in i.needs)]

@@ -1,7 +1,7 @@
-"""What rules pass to their jobs beside files.
+"""Params of rules.
 
-Snakemake repeats a job when a param has changed, and compares the text of its values: neither the
-values nor the order of keys may change without a reason (docs/reruns.md).
+Snakemake reruns a job if the text of its params has changed, so values and the order of keys must
+stay the same (docs/reruns.md).
 """
 
 import json
@@ -17,26 +17,26 @@ from morphpipe.plan.paths import Plan
 
 
 def plain(model: Model, *without: str) -> dict[str, Any]:
-    """A part of the configuration as plain values, without what results do not depend on."""
+    """Return settings as plain values, without those that do not affect results."""
     return model.model_dump(mode="json", exclude={"threads", *without})
 
 
 def options(name: str, values: Any) -> str:
-    """An option of a shell command, quoted, once for each value; empty without any.
+    """Return an option of a shell command, quoted and repeated for each value.
 
     Parameters
     ----------
     name
-        Such as `--moments`.
+        Name, for example `--moments`.
     values
-        A list of values, a single one, or None.
+        List of values, a single value, or None.
     """
     listed = values if isinstance(values, list) else [] if values is None else [values]
     return shlex.join(word for value in listed for word in (name, str(value)))
 
 
 def training_settings(plan: Plan, experiment: str, seed: int | str) -> dict[str, Any]:
-    """Settings of `morphpipe train`."""
+    """Return the settings of `morphpipe train`."""
     settings = plan.configuration.experiments[experiment]
     return {
         "experiment": experiment,
@@ -50,7 +50,7 @@ def training_settings(plan: Plan, experiment: str, seed: int | str) -> dict[str,
 
 
 def training_params(plan: Plan, experiment: str, seed: int | str) -> dict[str, Any]:
-    """Those of `training_settings` that trained weights depend on."""
+    """Return the settings that trained weights depend on."""
     settings = plan.configuration.experiments[experiment]
     return training_settings(plan, experiment, seed) | {
         "training": settings.training.in_weights(settings.fidelity),
@@ -59,10 +59,10 @@ def training_params(plan: Plan, experiment: str, seed: int | str) -> dict[str, A
 
 
 def training_devices(training: Training) -> dict[str, Any]:
-    """Resources of a training that depend on whether it runs on several nodes.
+    """Return the resources of a training, on one or several nodes.
 
-    There it gets so many GPUs on each node, where `gpu` would be a sum that may be spread unevenly,
-    and a single task a node: `mpi` leaves it to the training to start the others.
+    On several nodes `gres` requests GPUs per node, as `gpu` may be distributed unevenly, with one
+    task per node: with `mpi`, the training starts the other processes.
     """
     several = training.nodes > 1
     return {
@@ -75,19 +75,19 @@ def training_devices(training: Training) -> dict[str, Any]:
 
 
 def sampling_settings(experiment: Experiment) -> str:
-    """Settings of `morphpipe sample`, JSON."""
+    """Return the settings of `morphpipe sample` as JSON."""
     return json.dumps(plain(experiment.sampling) | {"noise": experiment.fidelity.sampling_noise})
 
 
 def evaluation_params(plan: Plan, experiment: str, measure: str) -> dict[str, Any]:
-    """Where a measure finds its features, and the settings that it depends on.
+    """Return the features of a measure, and the settings that it depends on.
 
     Parameters
     ----------
     plan
         Paths and configuration.
     experiment
-        Name.
+        Name of the experiment.
     measure
         One of `morphpipe.config.experiments.READ_BY`.
     """
@@ -105,7 +105,7 @@ def evaluation_params(plan: Plan, experiment: str, measure: str) -> dict[str, An
 
 
 def crop_evaluation_params(plan: Plan, experiment: str) -> dict[str, Any]:
-    """As `evaluation_params`, of the distances of single-cell crops."""
+    """Return `evaluation_params` for distances of single-cell crops."""
     settings = plan.configuration.experiments[experiment]
     crops, encoders = plan.crops(experiment), settings.evaluation.encoders
     return {
@@ -121,7 +121,7 @@ def crop_evaluation_params(plan: Plan, experiment: str) -> dict[str, Any]:
 
 
 def reconstruction_params(plan: Plan, experiment: str) -> dict[str, Any]:
-    """Settings that the reconstruction of held-out fields depends on."""
+    """Return the params of the reconstruction of held-out fields."""
     settings = plan.configuration.experiments[experiment]
     return {
         "experiment": experiment,
@@ -136,7 +136,7 @@ def reconstruction_params(plan: Plan, experiment: str) -> dict[str, Any]:
 
 
 def morphology_params(plan: Plan, experiment: str) -> dict[str, Any]:
-    """Settings that the comparison of an experiment's morphology with the real one depends on."""
+    """Return the params of the morphology comparison of an experiment."""
     settings = plan.configuration.experiments[experiment]
     evaluation = settings.evaluation
     measured = plan.configuration.morphology[str(evaluation.morphology)]
@@ -171,13 +171,13 @@ def _measured(settings: Morphology) -> str:
 
 
 def measured_by(settings: Morphology) -> tuple[str, str]:
-    """Options of the measurement that its results depend on, and the hash of its pipeline.
+    """Return options that affect measurements, and the hash of the pipeline.
 
-    The date of the pipeline, in a fresh clone that of the day, does not count.
+    The hash replaces the modification time of the pipeline, which changes with every clone.
     """
     return _measured(settings), sha256_of_file(Path(settings.pipeline))
 
 
 def measure_options(settings: Morphology) -> str:
-    """All options of the measurement that real and generated fields share, quoted."""
+    """Return the common options of measurements of real and generated fields, quoted."""
     return f"{_measured(settings)} --batch-size={settings.batch_size}"

@@ -1,4 +1,4 @@
-"""Where the results of a configuration lie, and of which shards, seeds and views they are."""
+"""Paths of the results of a configuration, by shard, seed and view."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from morphpipe.datasets.sources.source import Source
 
 @dataclass(frozen=True)
 class Plan:
-    """Paths of what the rules in `workflow/rules` make of a configuration.
+    """Paths of the outputs of `workflow/rules` for a configuration.
 
-    Files that are optional are a list, which is empty where the configuration does without them.
+    Optional files are returned as a list, which is empty if the configuration does not need them.
 
     Attributes
     ----------
     configuration
-        Checked, see `morphpipe.plan.checks.plan_run`.
+        Validated configuration, see `morphpipe.plan.checks.plan_run`.
     """
 
     configuration: Configuration
@@ -36,7 +36,7 @@ class Plan:
     def _experiment(self, name: str) -> Experiment:
         return self.configuration.experiments[name]
 
-    # What there is
+    # Datasets and shards
 
     def datasets_from(self, *sources: str) -> list[str]:
         """Names of the datasets of these sources."""
@@ -47,11 +47,11 @@ class Plan:
         return [n for n, d in self.configuration.datasets.items() if d.raw]
 
     def datasets_in_place(self) -> list[str]:
-        """Names of the datasets whose planes are read where they are."""
+        """Names of the datasets whose planes are read in place."""
         return [n for n, d in self.configuration.datasets.items() if d.planes_in_place]
 
     def table_names(self) -> list[str]:
-        """Names of the tables that the datasets are downloaded with, sorted."""
+        """Names of the tables that are downloaded with datasets, sorted."""
         return sorted({t for d in self.configuration.datasets.values() for t in d.tables})
 
     def source(self, dataset: str) -> Source[Any]:
@@ -63,7 +63,7 @@ class Plan:
         return self.configuration.splits[self._experiment(experiment).split].dataset
 
     def shards(self, dataset: str, cell_types: Sequence[str] | None = None) -> Sequence[int]:
-        """Shards of a dataset that can hold fields of these cell types (None: of any)."""
+        """Shards of a dataset that may contain fields of these cell types (None: any)."""
         return self.source(dataset).shards(cell_types)
 
     def sets_of(self, experiment: str) -> list[tuple[int, int, int]]:
@@ -77,7 +77,7 @@ class Plan:
         ]
 
     def all_images(self) -> list[str]:
-        """Sets of images that are measured: `datasets/<name>` and `experiments/<name>`."""
+        """Sets of images: `datasets/<name>` and `experiments/<name>`."""
         return [
             f"{s}/{n}" for s in ("datasets", "experiments") for n in getattr(self.configuration, s)
         ]
@@ -109,10 +109,7 @@ class Plan:
         ]
 
     def crop_cell_types(self, dataset: str) -> list[str] | None:
-        """Cell types of which crops are needed, sorted; None for all.
-
-        Crops that are a dataset themselves are of all.
-        """
+        """Cell types that need crops, sorted; None for all, as for crops that are a dataset."""
         found: set[str] = set()
         place = f"{self.results}/datasets/{dataset}/crops/"
         for settings in self.configuration.datasets.values():
@@ -130,12 +127,12 @@ class Plan:
     def real(
         self, dataset: str, folder: str, suffix: str, cell_types: Sequence[str] | None = None
     ) -> list[str]:
-        """Files of a folder of a dataset, one for each shard, see `shards`."""
+        """Files in a folder of a dataset, one per shard, see `shards`."""
         place = f"{self.results}/datasets/{dataset}/{folder}"
         return [f"{place}/shard-{k}{suffix}" for k in self.shards(dataset, cell_types)]
 
     def generated(self, experiment: str, folder: str, suffix: str) -> list[str]:
-        """Files of a folder of an experiment, one for each archive of generated images."""
+        """Files in a folder of an experiment, one per archive of generated images."""
         place = f"{self.results}/experiments/{experiment}/{folder}"
         return [
             f"{place}/training-{t}_sampling-{s}/shard-{k}{suffix}"
@@ -145,20 +142,20 @@ class Plan:
     # Data
 
     def raw_archive(self, dataset: str, shard: int | str) -> list[str]:
-        """The record of the downloaded planes of a plate; empty for one's own plates."""
+        """The record of the downloaded planes of a plate; empty for sample sheets."""
         if not self.configuration.datasets[dataset].plate_archives:
             return []
         return [f"{self._downloaded(dataset)}/plates/shard-{shard}.zip.json"]
 
     def tables(self, dataset: str) -> list[str]:
-        """Records of the downloaded tables that say what the planes of a dataset show."""
+        """Records of the downloaded annotation tables of a dataset."""
         names = self.configuration.datasets[dataset].tables
         return [f"{self._downloaded(dataset)}/{name}.csv.json" for name in names]
 
     def in_place(self, dataset: str) -> dict[str, list[str]]:
         """Records of the files that the catalogue of a dataset is made from, by name.
 
-        One's own files, which are not downloaded, stand for themselves.
+        Local files, which are not downloaded, are returned themselves.
         """
         settings = self.configuration.datasets[dataset]
         files = {
@@ -171,21 +168,21 @@ class Plan:
         return settings.own_files | files | tables
 
     def dataset_downloads(self) -> list[str]:
-        """Records of all files that the datasets in use are downloaded as."""
+        """Records of all downloaded files of datasets in use."""
         from morphpipe.plan.downloads import list_downloads
 
         found = list_downloads(self.configuration)
         return [f"{d.path}.json" for d in found if d.what.startswith("datasets.")]
 
     def missing_fields(self, dataset: str) -> list[str]:
-        """Tables of the fields of a dataset that have no image at all."""
+        """Tables of the fields of a dataset without any image."""
         settings = self.configuration.datasets[dataset]
         if settings.planes_in_place:
             return [f"{self.results}/datasets/{dataset}/catalogue-missing.parquet"]
         return self.real(dataset, "sheets", "-missing.parquet") if settings.raw else []
 
     def shard_fields(self, dataset: str, shard: int | str) -> str:
-        """Fields of a plate: an archive of images, or a table where planes are read in place."""
+        """Fields of a plate: an archive of images, or a table if planes are read in place."""
         folder = f"{self.results}/datasets/{dataset}"
         if self.configuration.datasets[dataset].planes_in_place:
             return f"{folder}/shards/shard-{shard}.parquet"
@@ -197,11 +194,11 @@ class Plan:
         Parameters
         ----------
         images, part
-            One of `all_images`, and of generated ones `training-<seed>_sampling-<seed>/`.
+            One of `all_images`; `training-<seed>_sampling-<seed>/` for generated images.
         shard
-            Number.
+            Number of the shard.
         kind
-            `features` of whole fields, or `crop-features/<order>-<size>`.
+            `features` for whole fields, or `crop-features/<order>-<size>`.
         """
         section, name = images.split("/")
         if kind != "features":
@@ -212,7 +209,7 @@ class Plan:
         return f"{self.results}/{images}/samples/{part}shard-{shard}.zip"
 
     def measured_fields(self, place: str, morphology: str, part: str, shard: int | str) -> str:
-        """Fields that CellProfiler measures: real ones where `place` is empty, else generated."""
+        """Input fields of CellProfiler: real ones if `place` is empty, else generated."""
         if place:
             return self.images(place.rstrip("/"), part, shard)
         split = self.configuration.morphology[morphology].split
@@ -233,7 +230,7 @@ class Plan:
     # Networks
 
     def weights_record(self, name: str) -> str:
-        """The record of downloaded weights, in the folder that they are loaded from."""
+        """The record of downloaded weights, in their folder."""
         return f"{self.configuration.paths.cache}/weights/{name}/weights.json"
 
     def weights_records(self) -> list[str]:
@@ -241,14 +238,14 @@ class Plan:
         return [self.weights_record(name) for name in self.configuration.weights_in_use()]
 
     def autoencoder_record(self, name: str) -> str:
-        """The last file of an autoencoder, in the folder that it is loaded from."""
+        """The last file of an autoencoder, in its folder."""
         autoencoder = self.configuration.autoencoders[name]
         if autoencoder.weights_name is not None:
             return self.weights_record(autoencoder.weights_name)
         return f"{self.results}/autoencoders/{name}/config.json"
 
     def encoder_record(self, name: str) -> str:
-        """The last file of an encoder, in the folder that it is loaded from."""
+        """The last file of an encoder, in its folder."""
         encoder = self.configuration.encoders[name]
         if encoder.kind == "resnet18":
             return f"{self.results}/encoders/{name}/weights.safetensors"
@@ -271,7 +268,7 @@ class Plan:
         return [f"{self.results}/encoders/{name}/history.csv" for name in trained]
 
     def condition_files(self, name: str) -> list[str]:
-        """Files that a condition is computed from beside the field table."""
+        """Additional input files of a condition."""
         settings = self.configuration.conditions[name]
         weights = getattr(settings, "weights", None)
         if weights is not None:
@@ -290,7 +287,7 @@ class Plan:
         return self.real(self.dataset_of(experiment), folder, ".parquet")
 
     def start_latents(self, experiment: str) -> list[str]:
-        """Indices of the latents that generated images start from; empty where that is noise."""
+        """Indices of the latents that sampling starts from; empty if it starts from noise."""
         starts = self._experiment(experiment).generator.starts_from_controls
         return self.moments(experiment) if starts else []
 
@@ -304,18 +301,18 @@ class Plan:
         return self.real(self.dataset_of(experiment), folder, ".parquet")
 
     def conditions(self, experiment: str) -> list[str]:
-        """The table of embedded perturbations; empty where the generator learns them."""
+        """The table of perturbation embeddings; empty if the generator learns them."""
         name = self._experiment(experiment).generator.condition
         folder = f"{self.results}/datasets/{self.dataset_of(experiment)}/conditions"
         return [] if name is None else [f"{folder}/{name}.parquet"]
 
     def starting_weights(self, experiment: str) -> list[str]:
-        """The record of the weights that a training starts from; empty if from scratch."""
+        """The record of pretrained starting weights; empty if trained from scratch."""
         name = self._experiment(experiment).generator.starts_from
         return [] if name is None else [self.weights_record(name)]
 
     def checkpoint(self, experiment: str, seed: int | str, number: int) -> str:
-        """The checkpoint after a slice: the experiment's, or of the one that trains for it."""
+        """The checkpoint after a slice, of the experiment or its `trained_by`."""
         trained = self._experiment(experiment).trained_by or experiment
         return f"{self.results}/experiments/{trained}/training/seed-{seed}/slice-{number}"
 
@@ -340,12 +337,12 @@ class Plan:
     # Evaluation
 
     def crops(self, experiment: str) -> Crops:
-        """How single-cell crops are cut.
+        """Settings of single-cell crops.
 
         Raises
         ------
         ValueError
-            When the experiment is evaluated on whole fields alone.
+            If the experiment is only evaluated on whole fields.
         """
         crops = self._experiment(experiment).evaluation.crops
         if crops is None:
@@ -369,11 +366,11 @@ class Plan:
     def generated_features(
         self, experiment: str, encoder: str, *, crops: bool = False
     ) -> list[str]:
-        """As `real_features`, of generated fields."""
+        """Folders of features of generated fields, or of single-cell crops of them."""
         return self.generated(experiment, self._feature_folder(experiment, encoder, crops), "")
 
     def features(self, experiment: str, *, crops: bool = False) -> list[str]:
-        """Folders of features of real and generated fields by all encoders of an experiment."""
+        """Folders of features of real and generated fields, for all encoders."""
         return [
             path
             for encoder in self._experiment(experiment).evaluation.encoders

@@ -1,4 +1,4 @@
-"""Files that the report and the papers' items show of an experiment or a comparison, by kind."""
+"""Files of experiments and comparisons for the report and the papers' items, by kind."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from morphpipe.plan.paths import Plan
 METRICS = ("distances", "effects", "probes")
 """Metric tables that every experiment has."""
 MEASUREMENTS = {"image": ".parquet", "objects": ".parquet", "labels": ".npz"}
-"""What CellProfiler writes of a shard, and its suffix."""
+"""Kinds of CellProfiler measurements, and their suffixes."""
 
 
 def flatten(files: Any) -> list[str]:
-    """The paths in lists and mappings of lists, however deep; a single path counts as a list."""
+    """Flatten nested lists and mappings of paths."""
     if isinstance(files, str):
         return [files]
     values = files.values() if isinstance(files, dict) else files
@@ -19,7 +19,7 @@ def flatten(files: Any) -> list[str]:
 
 
 def measure_files(plan: Plan, experiment: str) -> dict[str, str]:
-    """Metric tables beside `METRICS`, by the name of the measure."""
+    """Return metric tables other than `METRICS`, by the name of the measure."""
     names: list[str] = list(plan.configuration.experiments[experiment].measures)
     if "memorisation" in names:
         names.append("memorisation_pairs")
@@ -27,7 +27,7 @@ def measure_files(plan: Plan, experiment: str) -> dict[str, str]:
 
 
 def distance_tables(plan: Plan, experiment: str) -> list[str]:
-    """Metric tables that are compared: of fields, and of crops where there are crops."""
+    """Return distance tables of fields, and of crops if there are any."""
     names = ["distances"]
     if plan.configuration.experiments[experiment].evaluation.crops is not None:
         names.append("crop-distances")
@@ -35,7 +35,7 @@ def distance_tables(plan: Plan, experiment: str) -> list[str]:
 
 
 def real_measurements(plan: Plan, morphology: str, kind: str) -> list[str]:
-    """Measurements of real fields, one file for each shard; see `MEASUREMENTS` for the kinds."""
+    """Return measurements of real fields, one file per shard; see `MEASUREMENTS` for kinds."""
     settings = plan.configuration.morphology[morphology]
     shards = plan.shards(plan.configuration.splits[settings.split].dataset, settings.cell_types)
     folder = f"{plan.results}/morphology/{morphology}"
@@ -43,19 +43,19 @@ def real_measurements(plan: Plan, morphology: str, kind: str) -> list[str]:
 
 
 def generated_measurements(plan: Plan, experiment: str, kind: str) -> list[str]:
-    """Measurements of generated fields, one file for each archive of them."""
+    """Return measurements of generated fields, one file per archive."""
     name = plan.configuration.experiments[experiment].evaluation.morphology
     return plan.generated(experiment, f"morphology/{name}", f"/{kind}{MEASUREMENTS[kind]}")
 
 
 def real_profiles(plan: Plan, experiment: str) -> str:
-    """Profiles of the real fields that an experiment's are compared with."""
+    """Return the profiles of real fields for an experiment."""
     name = plan.configuration.experiments[experiment].evaluation.morphology
     return f"{plan.results}/morphology/{name}/profiles.parquet"
 
 
 def morphology_files(plan: Plan, experiment: str) -> dict[str, list[str]]:
-    """Files of an experiment's morphology by kind; empty where it is not measured."""
+    """Return the morphology files of an experiment by kind; empty if not measured."""
     name = plan.configuration.experiments[experiment].evaluation.morphology
     if name is None:
         return {}
@@ -70,7 +70,7 @@ def morphology_files(plan: Plan, experiment: str) -> dict[str, list[str]]:
 
 
 def report_files(plan: Plan, experiment: str) -> dict[str, Any]:
-    """Files that the report shows of an experiment, by kind."""
+    """Return the files of an experiment for the report, by kind."""
     settings = plan.configuration.experiments[experiment]
     encoder = settings.evaluation.encoders[0]
     folder = f"{plan.results}/datasets/{plan.dataset_of(experiment)}"
@@ -94,7 +94,7 @@ def report_files(plan: Plan, experiment: str) -> dict[str, Any]:
 
 
 def comparison_files(plan: Plan, comparison: str) -> dict[str, Any]:
-    """Files that the report shows of a comparison, by kind."""
+    """Return the files of a comparison for the report, by kind."""
     settings = plan.configuration.comparisons[comparison]
     ranked = settings.experiments if settings.ranking is not None else ()
     return {
