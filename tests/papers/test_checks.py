@@ -92,7 +92,7 @@ def test_a_probe_above_its_limit_is_found(make_run, make_metric, simulated_facts
         table, _ = build_table("morphgen_table13", made)
         (check,) = item_checks(table, made)
         assert check["holds"] is holds
-        assert "0.667 since control and inert cannot be told apart" in check["detail"]
+        assert "0.667 since control and inert are indistinguishable" in check["detail"]
 
 
 def test_a_copy_that_is_not_found_out_is_told(make_run, make_metric, simulated_facts):

@@ -28,21 +28,21 @@ def test_the_papers_own_setup_is_as_comparable_as_it_gets(make_run, paper_facts)
 @pytest.mark.parametrize(
     ("changes", "status", "sentence"),
     [
-        ({"source": "bbbc021"}, "no", "Data: BBBC021; the paper's are RxRx1."),
-        ({"network": "SiT-B/2"}, "no", "network SiT-B/2 where the paper has SiT-XL/2"),
+        ({"source": "bbbc021"}, "no", "Data: BBBC021; the paper uses RxRx1."),
+        ({"network": "SiT-B/2"}, "no", "network SiT-B/2 (paper: SiT-XL/2"),
         (
             {"autoencoder": "trained here"},
             "no",
-            "autoencoder trained here where the paper has hf://stab",
+            "autoencoder trained here (paper: hf://stab",
         ),
         (
             {"encoders": {"r": {"kind": "resnet18", "weights": "trained here"}}},
             "no",
-            "Features: of resnet18 (r), trained here; the paper's are of inception.",
+            "Features: resnet18 (r), trained here; the paper uses inception.",
         ),
-        ({"steps": 1000}, "partly", "1,000 training steps where the paper has 400,000"),
-        ({"per_condition": 16}, "partly", "16 generated images per condition where the paper"),
-        ({"sampling_seeds": [0]}, "partly", "1 repetitions with other seeds where the paper has 3"),
+        ({"steps": 1000}, "partly", "1,000 training steps (paper: 400,000"),
+        ({"per_condition": 16}, "partly", "16 generated images per condition (paper"),
+        ({"sampling_seeds": [0]}, "partly", "1 repetitions with different seeds (paper: 3"),
     ],
 )
 def test_what_differs_is_told_and_decides(make_run, paper_facts, changes, status, sentence):

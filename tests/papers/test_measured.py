@@ -50,7 +50,7 @@ def test_what_is_missing_says_why():
     )
     assert table.number("effects", **WHERE).reason == "this run does not measure effects"
     assert table.number("distances", **WHERE).reason == "too few"
-    assert "no such number" in table.number("distances", **WHERE | {"view": "all"}).reason
+    assert "no such value" in table.number("distances", **WHERE | {"view": "all"}).reason
     part = table.number("distances", **WHERE | {"perturbation": "2"})
     assert (part.value, part.reason) == (3.0, "1 of 2 seeds have no value: too few")
 
@@ -60,7 +60,7 @@ def test_rows_that_settings_tell_apart():
     assert table.number("distances", **WHERE, variant="b").value == 2
     assert table.number("distances", **WHERE).value is None
     twice = metrics(row(1.0, settings={"seen": 1}), row(2.0, settings={"seen": 2}))
-    with pytest.raises(DataError, match="more than one number"):
+    with pytest.raises(DataError, match="more than one value"):
         twice.number("distances", **WHERE)
 
 

@@ -80,11 +80,11 @@ def test_table_1_averages_the_drawn_perturbations(make_run, paper_facts, distanc
     assert cell(content, here["row"], "FID", COPY)["published"] is None
     quoted = cell(content, here["row"], "FID", "Stable Diffusion")
     assert (quoted["produced"], quoted["published"], quoted["quoted"]) == (None, 115, True)
-    assert "has not measured" in quoted["reason"]
+    assert "not measured in this run" in quoted["reason"]
     assert content["comparable"] == "partly"
     assert any("RxRx1, as in the paper" in s for s in content["statement"])
     assert any("no experiment in the role rohban_5" in s for s in content["statement"])
-    assert any("500 images on one side and 16 on the other" in s for s in content["statement"])
+    assert any("500 vs 16" in s for s in content["statement"])
     failed = [c["what"] for c in content["checks"] if c["holds"] is False]
     assert failed == []
 
@@ -102,13 +102,13 @@ def test_other_features_are_never_called_fid(make_run, simulated_facts, distance
     assert (here["produced"], here["published"]) == (pytest.approx(101), None)
     published = cell(content, row, "FID")
     assert (published["produced"], published["published"]) == (None, 50.2)
-    assert "not on Inception's features" in published["reason"]
+    assert "not on Inception features" in published["reason"]
     assert content["comparable"] == "no"
     text = " ".join(content["statement"])
-    assert "Data: a simulated screen; the paper's are RxRx1." in text
+    assert "Data: a simulated screen; the paper uses RxRx1." in text
     assert "Stand-ins for the paper's cell types: epithelial for HUVEC." in text
     _, by_type = build_table("morphgen_table3", run)
-    assert "nothing that stands for" in cell(by_type, "U2OS", "FID")["reason"]
+    assert "no counterpart of" in cell(by_type, "U2OS", "FID")["reason"]
 
 
 def test_effects_stand_beside_their_floor(make_run, make_metric, paper_facts):

@@ -351,7 +351,7 @@ def site(content, drawn, tmp_path_factory):
     """Its pages, with the first figure of each kind."""
     folder = tmp_path_factory.mktemp("site") / "report"
     folder.mkdir()
-    write_site(with_plots(content, lambda plot: not plot.aside), folder, drawn)
+    write_site(with_plots(content, lambda plot: not plot.collapsed), folder, drawn)
     return folder
 
 

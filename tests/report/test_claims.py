@@ -109,7 +109,7 @@ def test_mean_over_seeds_decides_and_single_seeds_are_counted(check):
     wrong = RIGHT | {"inert": 2.5, "graded-low": 2.0}
     claims = check(rows_of({("all", 1): wrong}, 0.41, seeds=(0, 1)))
     assert claims["all"].holds is True  # means 1.75 < 2
-    assert "Alone: 1 of 2 seeds." in claims["all"].detail
+    assert "Single seeds: 1 of 2." in claims["all"].detail
 
 
 def test_no_rows_are_no_success(check):

@@ -116,29 +116,27 @@ def test_a_difference_is_said_with_floor_and_smallest_difference(tmp_path):
     assert row["paired_p"] < 0.05
     said = section.statements[0]
     assert said.startswith(
-        "By FID (inception, view “rgb”) the images of morphodiff are closer to the real ones than "
-        f"those of baseline: {row['mean_model']:.1f} against"
+        "By FID (inception, view “rgb”) images of morphodiff are closer to real images than "
+        f"those of baseline: mean {row['mean_model']:.1f} vs"
     )
-    assert "on the mean of 13 perturbations (real against real 40.0)" in said
+    assert "over 13 perturbations (real vs real 40.0)" in said
     assert f"{row['ci_low']:.1f} to {row['ci_high']:.1f}" in said
-    assert f"could have shown is {row['smallest_difference']:.2f}" in said
-    assert any("of the trainings at hand" in text for text in section.statements)
+    assert f"smallest detectable difference is {row['smallest_difference']:.2f}" in said
+    assert any("for the given trainings" in text for text in section.statements)
     assert not re.search(r"\bnan\b|\bNone\b", words(section))
 
 
 def test_no_difference_is_not_said_to_be_equality(tmp_path):
     section = build_comparison(configuration(), files_of(tmp_path, shift=1.02, noise=9))
     said = section.statements[0]
-    assert "no difference was shown between morphodiff and baseline" in said
-    assert "That does not say that there is none" in said
+    assert "no significant difference between morphodiff and baseline" in said
+    assert "does not exclude a difference" in said
     assert "of the value of baseline" in said
 
 
 def test_a_worse_model_is_called_worse(tmp_path):
     section = build_comparison(configuration(), files_of(tmp_path, shift=1.8))
-    assert (
-        "morphodiff are further from the real ones than those of baseline" in section.statements[0]
-    )
+    assert "morphodiff are further from real images than those of baseline" in section.statements[0]
 
 
 def test_what_is_left_out_and_what_could_not_be_tested_is_told(tmp_path):
@@ -146,7 +144,7 @@ def test_what_is_left_out_and_what_could_not_be_tested_is_told(tmp_path):
     text = words(section)
     assert "baseline: not in its table" in text
     assert "Some perturbations could not be compared" in text
-    assert "1 left out" in text
+    assert "1 excluded" in text
     # Two inhibitors of Eg5 are too few.
     assert "2 perturbations, fewer than 3" in text
     for group in GROUPS:
@@ -157,9 +155,9 @@ def test_what_is_left_out_and_what_could_not_be_tested_is_told(tmp_path):
 
 def test_ranks_stand_beside_chance(tmp_path):
     section = build_comparison(configuration(), files_of(tmp_path))
-    (said,) = [s for s in section.statements if "rank" in s and "morphodiff generated" in s]
-    assert "at rank 2.00 of 14" in said
-    assert "chance would put them at 7.50" in said
+    (said,) = [s for s in section.statements if "rank" in s and "images of morphodiff" in s]
+    assert "is 2.00 of 14" in said
+    assert "chance is 7.50" in said
     rows = {row[0].text: row for row in section.tables[-1].rows}
     assert [c.text for c in rows["morphodiff"][4:]] == ["4", "14", "2.00", "1.50", "50%", "100%"]
     assert "chance 7%" in rows["morphodiff"][8].note
@@ -233,7 +231,7 @@ def test_other_tables_are_refused(tmp_path):
         build_comparison(configuration(), ComparisonFiles("x", files.tests, {"a": other}))
     empty = pd.read_parquet(files.tests).iloc[:0]
     write_parquet(pa.Table.from_pandas(empty, preserve_index=False), other)
-    with pytest.raises(DataError, match="holds no test"):
+    with pytest.raises(DataError, match="contains no test"):
         build_comparison(configuration(), ComparisonFiles("x", other))
 
 

@@ -34,18 +34,18 @@ def said(**settings):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "From the 0.1th to the 99.9th percentile of the channel over the plate"),
-        ({"scale_over": "field", "percentiles": (1, 99)}, "from the 1st to the 99th percentile of"),
-        ({"scaling": "minmax"}, "from the least to the greatest value of each plane"),
+        ({}, "From the 0.1th and 99.9th percentile of the channel over the plate"),
+        ({"scale_over": "field", "percentiles": (1, 99)}, "from the 1st and 99th percentile of"),
+        ({"scaling": "minmax"}, "from minimum and maximum of each plane"),
         ({"scaling": "fixed", "windows": {"DNA": (1, 2)}}, "one window per channel"),
         ({"illumination": "plate", "sigma": 80}, "over its plate, smoothed (gaussian, sigma 80"),
         ({"illumination": "plate-site"}, "over the same site of its plate"),
         ({"illumination": "given"}, "that came with the data"),
         ({"background": 2}, "The 2nd percentile of each plane was subtracted"),
         ({"background": 12}, "The 12th percentile"),
-        ({"resize": "tiles", "size": 256}, "squares of 256 × 256 pixels as fit"),
+        ({"resize": "tiles", "size": 256}, "cut into tiles of 256 × 256 pixels"),
         ({"resize": "centre-crop"}, "the central 512 × 512 pixels"),
-        ({"order": "scaling-first", "scaling": "minmax"}, "it is wrong"),
+        ({"order": "scaling-first", "scaling": "minmax"}, "which is wrong"),
     ],
 )
 def test_every_setting_is_told(settings, words):
@@ -54,22 +54,24 @@ def test_every_setting_is_told(settings, words):
 
 def test_steps_are_told_in_their_order():
     text = said(background=1, illumination="plate", resize="squash")
-    places = [text.index(w) for w in ("subtracted", "was divided by an", "0 to 255", "squeezed")]
+    places = [text.index(w) for w in ("subtracted", "was divided by an", "scaled", "rescaled")]
     assert places == sorted(places)
     late = said(illumination="plate", scaling="minmax", order="scaling-first")
-    assert late.index("0 to 255") < late.index("was divided by an")
+    assert late.index("were scaled") < late.index("was divided by an")
 
 
 def test_nothing_done_is_said():
-    assert preparation(MANIFEST) == "As published, nothing changed."
-    assert preparation(MANIFEST, simulated=True) == "As simulated, nothing changed."
+    assert preparation(MANIFEST) == "As published, without preprocessing."
+    assert preparation(MANIFEST, simulated=True) == "As simulated, without preprocessing."
     assert window_table(MANIFEST) is None
 
 
 def test_rgb_rules():
     assert "Recursion's published table" in rgb_rule(MANIFEST)
     assert "Red is the plane actin, green tubulin" in rgb_rule(own_plates.MANIFEST)
-    assert "No RGB is made" in rgb_rule(replace(MANIFEST, channels=MANIFEST.channels[:4]))
+    assert "There are no RGB renderings" in rgb_rule(
+        replace(MANIFEST, channels=MANIFEST.channels[:4])
+    )
 
 
 def test_pixels_and_windows(own):
@@ -98,14 +100,14 @@ def test_no_leak_is_said_with_what_was_checked(evidence):
 def test_leaks_are_counted_by_kind_and_listed(evidence, own):
     found = leakage(own)
     assert found.holds is False
-    assert found.verdict.startswith("1 pair of identical images stands on two sides.")
+    assert found.verdict.startswith("1 pair of identical images is on different sides.")
     assert len(found.table.rows) == found.found == 1
     rows = [(HELD_OUT, "a", "train", None, None, "perturbation x")] * 2
     rows += [(SAME_WELL, "a", "test", "b", "train", "w")]
     leaks = pd.DataFrame(rows, columns=LEAKAGE_COLUMNS).astype("string")
     several = leakage(replace(evidence, leakage=leaks))
-    assert "2 fields of held-out conditions stand on another side than test" in several.verdict
-    assert "1 pair of fields of one well stands on two sides" in several.verdict
+    assert "2 fields of held-out conditions are on a side other than test" in several.verdict
+    assert "1 pair of fields of the same well is on different sides" in several.verdict
 
 
 def test_fields_without_a_hash_are_not_said_to_be_compared(evidence):
@@ -122,7 +124,7 @@ def test_ledger_names_all_data_and_weights(inputs, evidence):
     section = build_section(inputs.configuration, evidence)
     rows = rows_of(licence_table(inputs, [section]))
     assert rows["screen"][2:] == [
-        "none needed (simulated)", "not needed", "the simulated screen, seed 3", "made by the run",
+        "none needed (simulated)", "not needed", "the simulated screen, seed 3", "simulated",
     ]  # fmt: skip
     assert rows["sd-vae"][2:4] == ["MIT", "accepted in licences.accept"]
     assert "cd" * 32 in rows["sd-vae"][5]

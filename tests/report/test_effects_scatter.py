@@ -76,7 +76,7 @@ def plot_of(hostile_inputs):
 @pytest.mark.parametrize("more", [0, 1])
 def test_many_perturbations_are_points_few_are_lines(plot_of, more):
     plot = plot_of(MOST_LINES + more)
-    assert (f"each of the {MOST_LINES + 1} perturbations" in plot.caption) == bool(more)
+    assert (f"one of the {MOST_LINES + 1} perturbations" in plot.caption) == bool(more)
     assert (plot.figure.get_figheight() < 12) == bool(more)
     assert "others have one" not in plot.caption
 

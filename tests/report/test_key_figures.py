@@ -38,11 +38,11 @@ def test_ten_numbers_with_floor_and_controls(content):
     assert len(figures) == 10
     assert len({figure.question for figure in figures}) == 10
     by = {figure.question: figure for figure in figures}
-    batch = by["Do generated images help on a batch never seen?"]
+    batch = by["Do generated images help on unseen batches?"]
     # Uncorrected features: of the corrected ones the table tells.
     assert batch.value == 0.55
     assert [(b.role, b.value) for b in batch.beside] == [("floor", 0.5), ("shuffled", 0.2)]
-    copies = by["How many look like copies of a training image?"]
+    copies = by["How many are copies of a training image?"]
     assert [(b.role, b.value) for b in copies.beside] == [("floor", 0.01), ("copy", 1.0)]
     assert all(figure.beside for figure in figures if figure.is_known)
     assert all(figure.reason for figure in figures if not figure.is_known)
@@ -69,21 +69,21 @@ def test_checks_fail_where_they_have_to(content):
         return {check.text: check.holds for check in found}
 
     found = verdicts(evidence)
-    assert found["Copies of training images would be found"] is True
-    assert found["The generated images are no copies"] is False
-    assert found["The judge did not take part in training"] is True
-    assert verdicts(evidence, "aligner")["The judge did not take part in training"] is False
+    assert found["Copies of training images are detected"] is True
+    assert found["The generated images are not copies"] is False
+    assert found["The encoder was not used in training"] is True
+    assert verdicts(evidence, "aligner")["The encoder was not used in training"] is False
     also_trained = pd.concat([evidence.split, evidence.split.assign(split="train")])
     leaky = replace(evidence, split=also_trained)
-    assert verdicts(leaky)["No image that the numbers rest on was trained on"] is False
+    assert verdicts(leaky)["No test image was used in training"] is False
     bare = replace(evidence, measures={}, metrics=evidence.metrics.iloc[:0])
     found = verdicts(bare)
-    for text in ("Copies of training images would be found", "The generated images are no copies"):
+    for text in ("Copies of training images are detected", "The generated images are not copies"):
         assert found[text] is None
     few = evidence.measures["memorisation"]
     calm = few.assign(notes=[notes | {"flagged": False} for notes in few["notes"]])
     calm = replace(evidence, measures={"memorisation": calm})
     found = verdicts(calm)
-    assert found["The generated images are no copies"] is True
+    assert found["The generated images are not copies"] is True
     # A test that does not flag replayed training images shows nothing.
-    assert found["Copies of training images would be found"] is False
+    assert found["Copies of training images are detected"] is False

@@ -30,7 +30,7 @@ def test_roles(comparison, found):
 def test_generated_comes_first_and_floor_beside_it(measures):
     (made,) = measure_tables(measures["manifold"], "x", str)
     assert texts(made) == [
-        "metric", "encoder", "cell type", "generated", "real against real",
+        "metric", "encoder", "cell type", "generated", "real vs real",
         "copies of training images", "shuffled", "images",
     ]  # fmt: skip
     assert [row[0].text for row in made.rows[:4]] == ["precision"] * 3 + ["recall"]

@@ -120,8 +120,8 @@ def test_the_feature_that_is_wrong_comes_first(section):
 
 def test_real_numbers_stand_beside_generated_ones(section):
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in section.tables[0].rows}
-    assert rows["Nuclei in a field, mean"][0] != "not measured"
-    real, generated, _ = rows["Correlation of mean profiles, by condition (1 is alike)"]
+    assert rows["Mean nuclei per field"][0] != "not measured"
+    real, generated, _ = rows["Correlation of mean profiles, by condition"]
     assert float(real) > float(generated) > 0
 
 
@@ -139,13 +139,13 @@ def test_the_page_has_the_section_and_escapes_reasons(inputs, files):
     configuration = type(inputs.configuration).model_validate(content)
     experiments = (replace(inputs.experiments[0], morphology=files),)
     page = one_file(gather(replace(inputs, configuration=configuration, experiments=experiments)))
-    assert "Are the cells shaped and stained like real ones?" in page
-    assert "Where CellProfiler saw nuclei and cells" in page
+    assert "Do CellProfiler measurements match real cells?" in page
+    assert "Segmentation by CellProfiler" in page
     assert SCRIPT not in page
 
 
 def test_a_table_of_another_kind_is_named(evidence, files):
-    with pytest.raises(DataError, match=r"scores.parquet is not the table it should be"):
+    with pytest.raises(DataError, match=r"scores.parquet is not a valid table"):
         build_morphology(evidence, replace(files, differences=files.scores), "fixed")
 
 

@@ -36,7 +36,7 @@ def test_what_is_no_item_is_named(tmp_path, broken):
     with pytest.raises(DataError, match=broken):
         read_item(folder)
     write_checked_json(content | {broken: "x", "comparable": "perhaps"}, folder / "item.json")
-    with pytest.raises(DataError, match="comparable"):
+    with pytest.raises(DataError, match="comparability"):
         read_item(folder)
     (folder / "item.json").unlink()
     with pytest.raises(DataError, match="There is no item"):
@@ -102,7 +102,7 @@ def test_a_system_that_is_the_row_is_not_said_twice():
 def test_a_reason_of_several_rows_is_told_once_for_all():
     cells = [cell_of(row, str(i), "", 1.0, reason="other data") for row in "ab" for i in range(2)]
     made = item_table(item(cells))
-    assert made.caption == "T Of several values: other data."
+    assert made.caption == "T Several values: other data."
     assert all(cell.note == "" for row in made.rows for cell in row[1:])
 
 

@@ -27,7 +27,7 @@ def test_every_topic_has_its_plots(plots):
         "distances": 4, "effects": 2, "probes": 2, "pca": 1, "quality": 1,
         "training": 1,
     }  # fmt: skip
-    in_sight = [p.name for p in plots["distances"] if not p.aside]
+    in_sight = [p.name for p in plots["distances"] if not p.collapsed]
     # The first of a topic is what is written as a single file.
     assert plots["effects"][0].name == "effects-judge"
     assert in_sight == ["frechet-judge"]

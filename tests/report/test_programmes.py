@@ -62,7 +62,7 @@ def test_programmes_stand_apart(figure):
 def test_caption_says_what_does_not_compare():
     text = _truth_caption(programmes(NAMES))
     assert "graded: graded-low, graded-mid, graded-high" in text
-    assert "nuclear-swelling stands alone" in text
+    assert "nuclear-swelling: no diamond" in text
 
 
 def test_only_one_series_and_no_effect_are_ranked_against_the_truth():

@@ -8,12 +8,12 @@ from morphpipe.imaging.quality import LIMITS, reasons
 from morphpipe.report.evidence import read_evidence
 from morphpipe.report.figures.quality import MOST_POINTS, figure_quality
 from morphpipe.report.quality import (
-    aside_table,
     count_changes,
+    excluded_table,
     grouped_reasons,
-    looked_at,
     nuclei,
     nuclei_table,
+    quality_checked,
     quality_points,
 )
 
@@ -72,12 +72,12 @@ def test_what_is_no_limit():
 
 
 def test_own_plates_are_counted_by_fault(own):
-    rows = {row[0].text: (row[1].text, row[2].text) for row in aside_table(own).rows}
+    rows = {row[0].text: (row[1].text, row[2].text) for row in excluded_table(own).rows}
     assert rows["out of focus: slope of the power spectrum below -2.2"] == (
         "tubulin 2, actin 1", "2",
     )  # fmt: skip
     assert sum(int(fields) for _, fields in rows.values()) == 7  # one field breaks two limits
-    assert looked_at(own) == len(own.real) + len(FAULTS) + 2
+    assert quality_checked(own) == len(own.real) + len(FAULTS) + 2
 
 
 def test_points_are_the_tables_values(own):
@@ -136,4 +136,4 @@ def test_nobody_looked(evidence):
     blind = replace(evidence, quality=None)
     assert nuclei_table(blind) is None
     assert count_changes(blind) == (0, 0)
-    assert looked_at(blind) == len(evidence.real) + 1
+    assert quality_checked(blind) == len(evidence.real) + 1

@@ -31,7 +31,7 @@ def test_what_was_not_measured_is_said(stages):
     assert rows["sample"] == ["0 of 1", *["not measured"] * 4]
     assert rows["train"] == ["2 of 2", "2.02 min", "90.5 s", "2.67 min", "2.00 GiB"]
     (plot,) = stage_plots(stages)
-    assert "2.02 min altogether" in plot.caption
+    assert "2.02 min in total" in plot.caption
 
 
 def test_nothing_and_broken_files_are_no_measurement(tmp_path):

@@ -97,17 +97,17 @@ def test_the_navigation_is_the_same_on_all_pages(site):
 def test_overview_says_what_was_run_and_what_can_be_trusted(site):
     words = words_of(site, "index.html")
     for text in (
-        "What was run A generator SiT-S/2", "The ten numbers that matter",
-        "Do generated images lie where real ones do? 60 %", "real against real 80 %",
-        "training images replayed 100 %", "expected of new images 1.00 %",
-        "2 of these ten numbers have no value here",
-        "no The cells are real.", "yes The judge did not take part in training.",
-        "yes Copies of training images would be found.", "no The generated images are no copies.",
-        "not checked The numbers see the perturbation", "no Another training was tried.",
-        "What not to believe", "2 tables and figures: 1 partly comparable, 1 not comparable",
+        "Experiments A generator SiT-S/2", "Key figures",
+        "Do generated images lie where real ones do? 60 %", "real vs real 80 %",
+        "replayed training images 100 %", "expected for new images 1.00 %",
+        "2 of the ten key figures have no value",
+        "no The cells are real.", "yes The encoder was not used in training.",
+        "yes Copies of training images are detected.", "no The generated images are not copies.",
+        "not checked Distances are sensitive to the perturbation", "no Training was repeated.",
+        "Limitations", "2 tables and figures: 1 partly comparable, 1 not comparable",
     ):  # fmt: skip
         assert text in words, text
-    assert words.index("generated control") < words.index("The ten numbers")
+    assert words.index("generated control") < words.rindex("Key figures")
 
 
 def test_paper_page_has_items_in_order_with_published_values(site):
@@ -115,7 +115,7 @@ def test_paper_page_has_items_in_order_with_published_values(site):
     assert words.index("Table 4") < words.index("Figure 3")
     for text in (
         "partly comparable Other data.", "52.2 50.0 to 55.0 paper 50.2 ± 0.6 (+2.05) n = 500",
-        "61 quoted", "not measured", "1 check of these numbers holds", "snakemake morphgen_table4",
+        "61 quoted", "not measured", "1 check of these values holds", "snakemake morphgen_table4",
     ):  # fmt: skip
         assert text in words, text
     assert "the role is not filled" in words_of(site, "morphodiff.html")
@@ -125,9 +125,9 @@ def test_experiment_page_shows_further_metrics_and_the_closest_pairs(site):
     text = (site / "experiment-small.html").read_text("utf-8")
     words = parsed(text).words
     for title in (
-        "Do they cover what real cells do, and nothing else?", "Are they new, or copies",
-        "Are perturbations found again", "Does it hold on other batches?",
-        "Do they vary as real images do?", "How far are real perturbations from each other?",
+        "Do generated images cover the distribution of real ones?", "Are generated images copies",
+        "Do generated profiles retrieve real ones?", "Do results generalise to other batches?",
+        "Do generated images vary as much as real ones?", "How far apart are real perturbations?",
     ):  # fmt: skip
         assert title in words
     assert "real + real" not in words
@@ -136,7 +136,7 @@ def test_experiment_page_shows_further_metrics_and_the_closest_pairs(site):
     pairs = re.findall(r'<div class="pair (\w+)">', text)
     assert pairs == ["generated"] * 6 + ["real"] * 3
     assert words.count("counts as memorised") == 2 + 1
-    assert "0.100 of the distance to the next ones: counts as memorised epithelial" in words
+    assert "0.100 of the distance to the next neighbours: counts as memorised epithelial" in words
 
 
 def test_provenance_has_times_seeds_and_checksums(site, inputs):
@@ -194,9 +194,9 @@ def test_several_experiments_stand_beside_each_other(bare):
     first = bare.inputs.experiments[0]
     inputs = replace(bare.inputs, experiments=(first, replace(first, name="other")))
     page = parsed(one_file(replace(bare, inputs=inputs, sections=[section, other])))
-    assert "The same numbers of every experiment" in page.words
-    assert "The same of every experiment" in page.words
-    overview = page.words[: page.words.index("The paper's tables and figures in its order")]
+    assert "Key figures of all experiments" in page.words
+    assert "Validity checks of all experiments" in page.words
+    overview = page.words[: page.words.index("The paper's tables and figures, with")]
     assert overview.count("The images are simulated.") == 1
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))

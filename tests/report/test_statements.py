@@ -32,8 +32,8 @@ def said(configuration, evidence, summary, **changes):
 def test_what_was_made_counts_what_is_there(evidence):
     text = what_was_made(evidence)
     assert "trained for 600 steps on 60 fields" in text
-    assert "made 240 images" in text
-    assert "30 real fields of the same conditions held out" in text
+    assert "generated 240 images" in text
+    assert "30 real fields of the same conditions, held out" in text
 
 
 def test_real_fields_of_conditions_that_were_not_generated_are_not_counted(evidence):
@@ -44,14 +44,14 @@ def test_real_fields_of_conditions_that_were_not_generated_are_not_counted(evide
     held_out = evidence.test_fields.keys()
     alike = (held_out["cell_type"] == cell_type) & (held_out["perturbation"] == perturbation)
     assert 0 < alike.sum() < len(held_out)
-    assert f"{alike.sum()} real fields of the same condition held out" in what_was_made(one)
+    assert f"{alike.sum()} real fields of the same condition, held out" in what_was_made(one)
 
 
 def test_caveats_of_the_small_run(evidence, summary, inputs):
     text = said(inputs.configuration, evidence, summary)
     for part in (
-        "The images are simulated", "They are not FID or KID", "aligner also served alignment",
-        "3 to 12 images a side; MorphGen uses 500", "not the stabilityai/sd-vae-ft-mse of",
+        "The images are simulated", "are not FID or KID", "aligner was also used for alignment",
+        "3 to 12 images per set; MorphGen uses 500", "not stabilityai/sd-vae-ft-mse as in",
         "600 steps of 16 images", "There is 1 training seed", "inflated by the sampling noise",
         "subsets of 100 images", "1 of 121 fields was excluded",
     ):  # fmt: skip
@@ -70,7 +70,7 @@ def test_fields_on_all_sides_support_no_claim(evidence, summary, inputs):
     text = said(inputs.configuration, few, summary)
     assert "5 fields can only be overfitted" in text
     assert "supports no claim" in text
-    assert "also seen in training" in what_was_made(few)
+    assert "also used in training" in what_was_made(few)
 
 
 def test_caveats_follow_the_configuration(evidence, summary):
@@ -83,7 +83,7 @@ def test_caveats_follow_the_configuration(evidence, summary):
     assert "appendix B" not in text
     assert "training seed" not in text
     assert "guidance of scale 2" in text
-    assert "served alignment" not in text
+    assert "used for alignment" not in text
 
 
 def test_sampling_is_told_with_its_cost():
@@ -93,7 +93,7 @@ def test_sampling_is_told_with_its_cost():
         return sampling_of(experiment)
 
     usual = said()
-    assert usual.startswith("adams2, 12 steps, 12 evaluations of the network an image")
+    assert usual.startswith("adams2, 12 steps, 12 network evaluations per image")
     assert "guidance 1 (off)" in usual
     other = said(
         sampler="heun",
@@ -103,7 +103,7 @@ def test_sampling_is_told_with_its_cost():
         guidance={"scale": 1.5, "high": 0.5, "guide": 6},
     )
     # Heun's 8, and the guide's inside: at 0.32 and 0.002 twice each, and at 0.
-    assert "grid edm, the last one corrected, 13 evaluations" in other
+    assert "grid edm, last step corrected, 13 network evaluations" in other
     assert "guidance 1.5 by the checkpoint of slice 6 from time 0 to 0.5" in other
 
 
@@ -119,8 +119,8 @@ def test_key_numbers_give_reasons_where_there_is_no_value(evidence, summary):
     [
         (1.1, 1.9, "further from real images than"),
         (1.1, float("nan"), "further from real images than"),
-        (0.8, 1.3, "not measurably further"),
-        (0.5, 0.9, "which is no merit"),
+        (0.8, 1.3, "not significantly further"),
+        (0.5, 0.9, "copies or too little variation"),
     ],
 )
 def test_reading_follows_the_interval(evidence, summary, low, high, words):

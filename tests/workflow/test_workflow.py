@@ -71,7 +71,7 @@ def test_cellprofiler_measures_real_held_out_and_generated_fields(left_alone):
     made = (results / "experiments/tiny/morphology/cells").rglob("image.parquet")
     assert sum(pq.read_metadata(path).num_rows for path in made) == 2 * 2 * 16
     page = (results / "report/experiment-tiny.html").read_text()
-    assert "Are the cells shaped and stained like real ones?" in page
+    assert "Do CellProfiler measurements match real cells?" in page
 
 
 def test_second_run_does_nothing(left_alone):

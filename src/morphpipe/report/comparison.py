@@ -1,4 +1,4 @@
-"""A model beside its baseline: what came out of the tests, and where own cohorts rank."""
+"""Comparison of a model with its baseline: tests and ranks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from morphpipe.report.tables import Table, count, interval, number
 
 @dataclass(frozen=True)
 class ComparisonSection:
-    """What the page shows of one comparison; tables that few will open are `details`."""
+    """Content of a comparison's page; `details` are collapsed tables."""
 
     name: str
     model: str
@@ -45,55 +45,48 @@ class ComparisonSection:
 def _read(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
     table = read_parquet(path, own=True)
     if set(table.schema.names) != set(columns):
-        raise DataError(f"{path} is not a table of {what}: let the workflow make it again.")
+        raise DataError(f"{path} is not a table of {what}: rerun the workflow.")
     return table.to_pandas()
 
 
 def is_whole(view: str) -> bool:
-    """Whether an encoder saw whole images or crops, not a channel."""
+    """Whether a view is of whole images or crops, not of a single channel."""
     return view.split()[-1] in ("all", "rgb")
 
 
 def verdict(row: pd.Series) -> str:
-    """What came out of one test, in words, with the smallest difference it could have shown."""
+    """Summarise a test, with the smallest detectable difference."""
     name = NAMES.get(row["metric"], row["metric"])
     where = "" if row["cell_type"] == "all" else f" in {row['cell_type']}"
     by = f"By {name} ({row['extractor']}, view “{row['view']}”){where}"
     if row["reason"]:
         return f"{by} nothing was tested: {row['reason']}."
     means = (
-        f"{number(row['mean_model'])} against {number(row['mean_baseline'])} on the mean of "
+        f"mean {number(row['mean_model'])} vs {number(row['mean_baseline'])} over "
         f"{count(row['perturbations'])} perturbations"
     )
     if np.isfinite(row["mean_floor"]):
-        means += f" (real against real {number(row['mean_floor'])})"
+        means += f" (real vs real {number(row['mean_floor'])})"
     test = (
         f"The difference is {number(row['difference'])} (95 % interval {interval(row)}; paired "
         f"t-test, {probability(row['paired_p'])})"
     )
-    smallest = (
-        f"the smallest difference that this sample could have shown is "
-        f"{number(row['smallest_difference'])}"
-    )
+    smallest = f"the smallest detectable difference is {number(row['smallest_difference'])}"
     if row["paired_p"] < 0.05:
         side = "closer to" if row["difference"] < 0 else "further from"
-        said = f"the images of {row['model']} are {side} the real ones than those of "
-        return f"{by} {said}{row['baseline']}: {means}. {test}; {smallest}."
+        result = f"images of {row['model']} are {side} real images than those of "
+        return f"{by} {result}{row['baseline']}: {means}. {test}; {smallest}."
     if row["mean_baseline"] > 0:
         share = row["smallest_difference"] / row["mean_baseline"]
         smallest += f", {share:.0%} of the value of {row['baseline']}"
     return (
-        f"{by} no difference was shown between {row['model']} and {row['baseline']}: {means}. "
-        f"{test}. That does not say that there is none: {smallest}; a smaller one would often "
-        "have gone unseen."
+        f"{by} there is no significant difference between {row['model']} and {row['baseline']}: "
+        f"{means}. {test}. This does not exclude a difference: {smallest}."
     )
 
 
 def _encoders(configuration: Configuration, tests: pd.DataFrame) -> dict[str, str]:
-    """Encoders with their names as shown: with a dagger where one served alignment of either.
-
-    Those that did not come first.
-    """
+    """Names of encoders, with a dagger if used for alignment; those without come first."""
     first = tests.iloc[0]
     marked = {
         encoder: any(
@@ -105,7 +98,7 @@ def _encoders(configuration: Configuration, tests: pd.DataFrame) -> dict[str, st
 
 
 def _primary(tests: pd.DataFrame, encoder: str) -> pd.DataFrame:
-    """Rows that are said and drawn: one encoder, FID and KID, whole images and crops of them."""
+    """Rows for statements and figures: one encoder, FID and KID, whole images and crops."""
     rows = select(tests, extractor=encoder, group="all", cell_type="all",
                   metric=(*FRECHET, *KERNEL))  # fmt: skip
     rows = rows[rows["view"].map(is_whole)]
@@ -117,16 +110,16 @@ def _primary(tests: pd.DataFrame, encoder: str) -> pd.DataFrame:
 
 
 def build_comparison(configuration: Configuration, files: ComparisonFiles) -> ComparisonSection:
-    """Put together sentences, figure and tables of one comparison.
+    """Collect statements, figure and tables of one comparison.
 
     Raises
     ------
     DataError
-        When a table is not what it has to be.
+        If a table is invalid.
     """
     tests = _read(files.tests, COMPARISON_SCHEMA.names, "tests")
     if tests.empty:
-        raise DataError(f"{files.tests} holds no test: let the workflow make it again.")
+        raise DataError(f"{files.tests} contains no test: rerun the workflow.")
     tests["reason"] = tests["reason"].fillna("")
     # Fields before crops, whose views have a prefix.
     crops = tests["view"].str.contains(" ")
@@ -138,24 +131,25 @@ def build_comparison(configuration: Configuration, files: ComparisonFiles) -> Co
         mark.setdefault(extractor, extractor)
     encoder, model, baseline = next(iter(mark)), tests["model"].iloc[0], tests["baseline"].iloc[0]
     primary = _primary(tests, encoder)
-    said = [verdict(row) for _, row in primary.iterrows()]
+    sentences = [verdict(row) for _, row in primary.iterrows()]
     if primary.empty:
-        said.append(f"By {encoder} no view of whole images was compared: see the tables.")
+        sentences.append(f"By {encoder} no view of whole images was compared: see the tables.")
     elif primary["left_out"].map(len).any():
-        said.append("Some perturbations could not be compared and are left out; the table says "
-                    "which and why.")  # fmt: skip
+        sentences.append(
+            "Some perturbations could not be compared and are excluded; see the table."
+        )
     if summary is not None:
-        said += _ranking_statements(summary, encoder)
-    said.append(
-        "The tests are over perturbations, of the trainings at hand: another training of either "
-        "could come out differently. Nothing is corrected for the number of tests."
+        sentences += _ranking_statements(summary, encoder)
+    sentences.append(
+        "Tests are over perturbations, for the given trainings: repeated trainings may give "
+        "different results. There is no correction for multiple testing."
     )
     return ComparisonSection(
         name=files.name,
         model=model,
         baseline=baseline,
         encoder=mark[encoder],
-        statements=said,
+        statements=sentences,
         plots=_plots(primary, mark[encoder], model, baseline),
         tables=_tables(tests, summary, mark, encoder),
         details=_details(tests, primary, mark, encoder),
@@ -164,17 +158,16 @@ def build_comparison(configuration: Configuration, files: ComparisonFiles) -> Co
 
 def _ranking_statements(summary: pd.DataFrame, encoder: str) -> list[str]:
     rows = select(summary, extractor=encoder, cell_type="all", statistic="mean_rank")
-    said = []
+    sentences = []
     for _, row in rows[np.isfinite(rows["value"].astype(float))].iterrows():
         near = interval(row)
-        said.append(
+        sentences.append(
             f"By {NAMES.get(row['metric'], row['metric'])} ({encoder}, view “{row['view']}”) the "
-            f"real images of a perturbation are on the mean at rank {number(row['value'])} of "
-            f"{count(row['cohorts'])} from those that {row['experiment']} generated for it"
-            f"{f' (95 % interval {near})' if near else ''}; chance would put them at "
-            f"{number(row['chance'])}."
+            f"mean rank of the matching real images is {number(row['value'])} of "
+            f"{count(row['cohorts'])} for images of {row['experiment']}"
+            f"{f' (95 % interval {near})' if near else ''}; chance is {number(row['chance'])}."
         )
-    return said
+    return sentences
 
 
 def _plots(primary: pd.DataFrame, encoder: str, model: str, baseline: str) -> list[Plot]:
@@ -193,10 +186,10 @@ def _plots(primary: pd.DataFrame, encoder: str, model: str, baseline: str) -> li
             "Model and baseline by perturbation",
             figure_comparison(drawn, model=model, baseline=baseline),
             f"Distances of {model} and of {baseline} by perturbation; the values are in the table.",
-            f"Distances to the real images by {encoder}, one line per perturbation. Read it as: a "
-            f"filled square left of its circle means that {model} is closer to the real images of "
-            "the perturbation"
-            + ("; the grey bar is what real images score against each other" * has_floor)
+            f"Distances to real images by {encoder}, one line per perturbation. A filled square "
+            f"left of its circle means that {model} is closer to the real images of the "
+            "perturbation"
+            + ("; the grey bar is the floor, real vs real" * has_floor)
             + "."
             + (
                 f" {MOST_PERTURBATIONS} of {most:,} perturbations, spread evenly over the order of "
@@ -212,10 +205,9 @@ def _tables(
     tests: pd.DataFrame, summary: pd.DataFrame | None, mark: Mapping[str, str], encoder: str
 ) -> list[Table]:
     caption = (
-        "Mean distance to the real images over perturbations, lower is closer; the difference is "
-        "model less baseline, with its 95 % interval below. The last column is the smallest "
-        "difference that the sample could have shown: one that the paired test finds in 80 of 100 "
-        "such samples."
+        "Mean distance to real images over perturbations, lower is closer; the difference is model "
+        "minus baseline, with its 95 % interval below. The last column is the smallest detectable "
+        "difference: the paired test has a power of 80 % for it."
     )
     whole = tests[tests["view"].map(is_whole)]
     found = [tests_table(select(whole, group="all"), mark, caption)]
@@ -225,7 +217,7 @@ def _tables(
             tests_table(
                 groups,
                 mark,
-                "The same by mechanism (moa), and by whether training has seen the perturbation "
+                "Tests by mechanism (moa), and for perturbations in the training data "
                 "(distribution: in) or not (out).",
             )
         )
@@ -249,5 +241,5 @@ def _details(
         found.append((f"Other tests ({len(others):,} rows)", made))
     left_out = left_out_table(select(tests, group="all"))
     if left_out is not None:
-        found.append((f"Perturbations left out ({len(left_out.rows):,} rows)", left_out))
+        found.append((f"Excluded perturbations ({len(left_out.rows):,} rows)", left_out))
     return found

@@ -1,4 +1,4 @@
-"""The tables of a comparison: tests, values by perturbation, what was left out, and ranks."""
+"""Tables of a comparison: tests, values by perturbation, exclusions and ranks."""
 
 from collections.abc import Mapping
 
@@ -22,14 +22,14 @@ def probability(value: float) -> str:
 def tests_table(tests: pd.DataFrame, mark: Mapping[str, str], caption: str) -> Table:
     """Means, difference and tests, a row per metric, encoder, view, cell type and group.
 
-    Cell types and groups have a column where there are any.
+    Cell types and groups have columns if there are any.
     """
     scopes = [name for name in ("cell_type", "group") if (tests[name] != "all").any()]
     rows: list[list[Cell | str]] = []
     for _, row in tests.iterrows():
         seeds = [row["seeds_model"], row["seeds_baseline"]]
         note = "" if pd.isna(seeds).any() else f"seeds: {count(seeds[0])} / {count(seeds[1])}"
-        left_out = f"{len(row['left_out'])} left out" if len(row["left_out"]) else ""
+        left_out = f"{len(row['left_out'])} excluded" if len(row["left_out"]) else ""
         means = [_number(row[f"mean_{name}"]) for name in ("model", "baseline", "floor")]
         if row["reason"]:
             tested = [_number(row["difference"]), Cell(row["reason"], "absent")]
@@ -53,7 +53,7 @@ def tests_table(tests: pd.DataFrame, mark: Mapping[str, str], caption: str) -> T
         )  # fmt: skip
     headers = ["encoder", "view", *(scope.replace("_", " ") for scope in scopes), "perturbations"]
     headers += ["model", "baseline", "floor", "difference", "paired t-test", "Welch's", "Student's"]
-    headers += ["could have shown"]
+    headers += ["smallest detectable"]
     return tables.table(caption, headers, rows, 9)
 
 
@@ -75,7 +75,7 @@ def values_table(row: pd.Series) -> Table:
 
 
 def left_out_table(tests: pd.DataFrame) -> Table | None:
-    """Perturbations that could not be compared, and why; None where all could."""
+    """Perturbations that could not be compared, with reasons; None if there are none."""
     rows = [
         [row.metric, row.extractor, row.view, left["perturbation"], Cell(left["reason"], "long")]
         for row in tests.itertuples()
@@ -83,12 +83,12 @@ def left_out_table(tests: pd.DataFrame) -> Table | None:
     ]
     if not rows:
         return None
-    headers = ["metric", "encoder", "view", "perturbation", "why it is left out"]
+    headers = ["metric", "encoder", "view", "perturbation", "reason"]
     return tables.table("Perturbations that could not be compared.", headers, rows)
 
 
 def ranking_table(summary: pd.DataFrame, mark: Mapping[str, str]) -> Table:
-    """Rank of the own cohort: one row per experiment, metric, encoder, view and cell type."""
+    """Rank of the matching cohort, by experiment, metric, encoder, view and cell type."""
     rows: list[list[Cell | str]] = []
     keys = ["experiment", "metric", "extractor", "view", "cell_type"]
     for key, part in summary.groupby(keys, sort=False):
@@ -119,11 +119,11 @@ def ranking_table(summary: pd.DataFrame, mark: Mapping[str, str]) -> Table:
                 notes.insert(0, f"{shown(value['ci_low'])} to {shown(value['ci_high'])}")
             cells.append(Cell(shown(value["value"]), "number", "; ".join(notes)))
         rows.append(cells)
-    headers = ["experiment", "encoder", "view", "cell type", "perturbations", "among"]
-    headers += ["mean rank", "median rank", "first", "among the first five"]
+    headers = ["experiment", "encoder", "view", "cell type", "perturbations", "cohorts"]
+    headers += ["mean rank", "median rank", "top 1", "top 5"]
     caption = (
-        "Rank of a perturbation's own real images among those of all perturbations, by their "
-        "distance to the images generated for it: 1 is the nearest. Cohorts are of one size; the "
-        "95 % interval over perturbations and what chance would give stand below."
+        "Rank of the matching real images among those of all perturbations, by the distance to the "
+        "generated images: 1 is the closest. Cohorts have equal sizes; 95 % intervals over "
+        "perturbations and chance are given below."
     )
     return tables.table(caption, headers, rows, 6)

@@ -1,4 +1,4 @@
-"""What the files of an experiment say, read into memory: the edge of the report."""
+"""Reading the files of an experiment for the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ from morphpipe.tables.feature_table import Extraction, read_features
 from morphpipe.tables.fields import FieldTable
 from morphpipe.tables.schemas import PAIR_SCHEMA
 
-# Metric tables with a part of the page of their own, which repeat names of metrics of the others.
+# Metric tables with sections of their own; names of metrics are shared with other tables.
 MEASURES = get_args(Measure)
 
 
@@ -41,7 +41,7 @@ class TrainingRecord:
     seed
         Training seed.
     step
-        Optimizer steps that were done.
+        Number of optimizer steps.
     log
         Columns of `morphpipe.training.log.COLUMNS`.
     sha256
@@ -49,7 +49,7 @@ class TrainingRecord:
     card
         Text of the model card.
     parameters
-        Number of trained parameters; None for checkpoints that do not say.
+        Number of trained parameters; None if unknown.
     """
 
     seed: int
@@ -62,7 +62,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class FeaturePoints:
-    """Features of held-out real and of generated images with what is known of each.
+    """Features of held-out real and of generated images, with their labels.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class FeaturePoints:
     features
         float32 [n, d].
     extraction
-        How they were made.
+        How they were computed.
     """
 
     keys: pd.DataFrame
@@ -81,7 +81,7 @@ class FeaturePoints:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that the report says of one experiment rests on this.
+    """Data of one experiment for the report.
 
     Attributes
     ----------
@@ -196,11 +196,11 @@ def _ordered(found: pd.Series, configured: Sequence[Any] | None) -> list[str]:
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table that has to have these columns, with whatever others it has."""
+    """Read a table that must have these columns."""
     table = read_parquet(path, own=True).to_pandas()
     missing = [column for column in columns if column not in table]
     if missing:
-        raise DataError(f"{path} lacks the column {missing[0]}: let the workflow make it again.")
+        raise DataError(f"{path} lacks the column {missing[0]}: rerun the workflow.")
     return table
 
 
@@ -209,7 +209,7 @@ def _read_optional(path: Path | None, columns: list[str]) -> pd.DataFrame | None
 
 
 def read_training(folder: Path) -> TrainingRecord:
-    """What a checkpoint's folder says of its training; the weights are not opened.
+    """Read the training record of a checkpoint, without its weights.
 
     Raises
     ------
@@ -225,8 +225,7 @@ def read_training(folder: Path) -> TrainingRecord:
         step, sums = int(state["step"]), dict(state.get("sha256", {}))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"The checkpoint {folder} cannot be described ({error}): let the workflow make it "
-            "again."
+            f"The checkpoint {folder} cannot be described ({error}): rerun the workflow."
         ) from None
     card = folder / "README.md"
     text = card.read_text("utf-8") if card.exists() else ""
@@ -236,7 +235,7 @@ def read_training(folder: Path) -> TrainingRecord:
 def _read_points(
     files: ExperimentFiles, real: FieldTable, test: set[str], generated: list[FieldTable]
 ) -> FeaturePoints | None:
-    """Features of held-out and of generated images, unturned, joined with their fields."""
+    """Features of held-out and generated images without augmentation, with their fields."""
     if not files.features or not files.generated_features:
         return None
     keys = pd.concat([table.keys() for table in [real, *generated]], ignore_index=True)
@@ -253,8 +252,8 @@ def _read_points(
             made = replace(made, channels=())
         if extraction is not None and made != extraction:
             raise DataError(
-                f"The features of real images were made by {extraction}, those of generated ones "
-                f"by {made}: they cannot be shown together."
+                f"Features of real images were computed with {extraction}, those of generated "
+                f"images with {made}: they are not comparable."
             )
         extraction = made
         ids = np.array(table.field_ids, dtype=object)
@@ -273,7 +272,7 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     ConfigError
         If the configuration has no such experiment.
     DataError
-        If there are no generated fields, or a file is not what it has to be.
+        If there are no generated fields, or a file is invalid.
     """
     if files.name not in configuration.experiments:
         raise ConfigError(
@@ -283,7 +282,7 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     if not files.samples or not files.metrics:
         raise DataError(
             f"The report on {files.name} needs archives of generated fields and metric tables: "
-            "let the workflow make them first."
+            "run the workflow first."
         )
     experiment = configuration.experiments[files.name]
     split_settings = configuration.splits[experiment.split]
@@ -293,7 +292,7 @@ def read_evidence(files: ExperimentFiles, configuration: Configuration) -> Evide
     test = set(split.loc[split["split"] == "test", "field_id"])
     leakage = _read_optional(files.leakage, LEAKAGE_COLUMNS)
     if leakage is not None and not split["field_id"].duplicated().any():
-        # The split is not made again where `duplicates` alone has changed.
+        # The split job does not rerun if only `duplicates` has changed.
         stop_at_leaks(leakage, split_settings)
     apart = [path for path in files.metrics if path.stem in MEASURES]
     metrics = read_metrics([path for path in files.metrics if path not in apart])

@@ -1,4 +1,4 @@
-"""The licence ledger: every dataset and every weight that the run uses."""
+"""Licences of all datasets and weights in use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _MOST_FILES = 6
 
 
 def datasets_in_use(configuration: Configuration) -> dict[str, list[str]]:
-    """What each dataset is used by: experiments, and autoencoders and encoders that they need."""
+    """Return the users of each dataset: experiments, and their autoencoders and encoders."""
     used: dict[str, list[str]] = {}
 
     def add(split: str, user: str) -> None:
@@ -47,7 +47,7 @@ def _checksums(dataset: Dataset, recorded: Mapping[str, str]) -> str:
         if address.startswith(dataset.addresses)
     } | dataset.checksums  # fmt: skip
     if not known:
-        return "made by the run" if dataset.has_true_effects else "none recorded"
+        return "simulated" if dataset.has_true_effects else "none recorded"
     if len(known) > _MOST_FILES:
         return f"of {len(known):,} files, in the lock file of downloads"
     return "; ".join(f"{address.rpartition('/')[2]}: {value}" for address, value in known.items())
@@ -124,15 +124,14 @@ def licence_table(inputs: ReportInputs, sections: list[Section]) -> tables.Table
     Parameters
     ----------
     inputs
-        With the configuration, the records of weights and the checksums of downloads.
+        Configuration, records of weights and checksums of downloads.
     sections
-        Of the experiments; their data say where they come from.
+        Sections of the experiments, with the sources of their data.
     """
     caption = (
-        "Data and weights that this run rests on. Generated images, and weights trained here, "
-        "inherit the terms of what they were made from. Checksums are as recorded at the first "
-        "download."
+        "Data and weights in use. Generated images, and weights trained in this run, inherit their "
+        "terms. Checksums are those of the first download."
     )
-    headers = ["what", "name", "licence", "accepting it", "source", "SHA-256"]
+    headers = ["what", "name", "licence", "acceptance", "source", "SHA-256"]
     return tables.table(caption, headers, [*_dataset_rows(inputs, sections),
                                            *_weights_rows(inputs)])  # fmt: skip

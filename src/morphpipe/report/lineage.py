@@ -1,4 +1,4 @@
-"""The chain from a report's metric tables back to the images: what was made from what."""
+"""Lineage of the report: from metric tables back to the images."""
 
 import os
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from morphpipe.tables.lineage import artefacts, identity_of, read_lineage
 
 
 def lineage_table(inputs: ReportInputs) -> tables.Table | None:
-    """Every file behind the report's numbers, with what it was made from directly.
+    """Files behind the report with their direct inputs; None without recorded lineage.
 
-    Shards of one folder share a row. None where no file carries a lineage.
+    Shards of a folder share a row.
     """
     paths = [path for files in inputs.experiments for path in _files(files)]
     paths += [comparison.tests for comparison in inputs.comparisons]
@@ -41,16 +41,16 @@ def lineage_table(inputs: ReportInputs) -> tables.Table | None:
             row.append(tables.Cell("; ".join(made_by), "long"))
         rows[name] = max(len(known[place].inputs) for place in places), row
     caption = (
-        "What was made from what, from the images to the metric tables. Every file carries the "
-        "identities of all that it was made from (the beginning of a SHA-256), and a job stops "
-        "where two of its inputs do not fit; those of this report do. "
+        "Lineage from the images to the metric tables. Every file records the identities (first "
+        "digits of a SHA-256) of all its inputs, and jobs stop if inputs are inconsistent; those "
+        "of this report are consistent. "
     )
     headers = ["file", "identity", "made from"]
     if len(software) > 1:
         headers.append("made by")
-        caption += "Not all were made by the same versions."
+        caption += "Software versions differ."
     elif software:
-        caption += f"All were made by {software.pop()}."
+        caption += f"Software: {software.pop()}."
     ordered = [row for _, row in sorted(rows.values(), key=lambda entry: entry[0])]
     return tables.table(caption, headers, ordered)
 
@@ -65,7 +65,7 @@ def _files(files: ExperimentFiles) -> list[Path]:
 
 
 def _ancestry(paths: Iterable[Path]) -> dict[str, Lineage]:
-    """The lineage of files and of all that they were made from, by absolute path."""
+    """Return the lineage of files and of all their inputs, by absolute path."""
     known: dict[str, Lineage] = {}
     waiting = [os.path.abspath(path) for path in paths]
     while waiting:
@@ -79,13 +79,13 @@ def _ancestry(paths: Iterable[Path]) -> dict[str, Lineage]:
 
 
 def _identity(place: str) -> str:
-    """The identity of a file as the table shows it."""
+    """Return the identity of a file for the table."""
     path = Path(place)
-    return (identity_of(path) if path.is_file() else None) or "not there any more"
+    return (identity_of(path) if path.is_file() else None) or "deleted"
 
 
 def _direct(place: str, known: dict[str, Lineage]) -> set[str]:
-    """What a file was made from, but for what that was made from in turn."""
+    """Return the direct inputs of a file."""
     inputs = known[place].inputs.keys()
     return set(inputs) - {i for parent in inputs for i in known[parent].inputs}
 

@@ -1,4 +1,4 @@
-"""Tables of metrics with parts of their own: a row per scope, a column per comparison."""
+"""Tables of metrics: a row per scope, a column per comparison."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _HEADS = {
     "generated-real@floor-n": "generated",
     "generated-real": "generated",
     "generated-training": "generated",
-    "real-real": "real against real",
+    "real-real": "real vs real",
     "real-training": "held-out real",
     "copy-real": "copies of training images",
     "copy-training": "copies of training images",
@@ -21,46 +21,46 @@ _HEADS = {
 }
 _ROLES = ("generated", "real", "copy", "shuffled")
 _SCOPE = ("metric", "extractor", "view", "task", "variant", "cell_type", "perturbation")
-# What the settings' chance is the chance of: of an F1 score it is none.
+# Label of the chance level by metric; F1 scores have none.
 _CHANCE = {
     "accuracy": "chance",
     "cross_validated_accuracy": "chance",
-    "memorised_share": "expected of new images",
+    "memorised_share": "expected for new images",
 }
 _WORDS = {"cate": "CATE", "f1": "F1", "mse": "MSE", "moa": "mechanism"}
-# Columns that are there even where nothing differs in them, unless everything is pooled.
+# Columns that are kept even if constant, unless everything is pooled.
 _NAMED = ("metric", "extractor", "perturbation")
-# Before the name of what a probe was trained and tested on: other columns have such names too.
+# Prefix of probe regimes, which share names with comparisons.
 _PROBE = "probe "
 
 
 def role(comparison: str) -> str:
-    """What a comparison is in a figure: generated, floor, copy or shuffled; empty for others."""
+    """Role of a comparison in figures: generated, floor, copy, shuffled or empty."""
     first = comparison.partition("-")[0].partition("@")[0]
     return {"real": "floor"}.get(first, first) if first in _ROLES else ""
 
 
-def _asked(summary: pd.DataFrame) -> pd.Series:
-    """The column that a value stands in: its comparison, or what a probe was trained on."""
+def _column(summary: pd.DataFrame) -> pd.Series:
+    """Column of each value: its comparison, or the regime of a probe."""
     return summary["comparison"].mask(summary["comparison"] == "", _PROBE + summary["regime"])
 
 
-def _head(asked: str) -> str:
-    """A column's name in words."""
-    if asked in _HEADS:
-        return _HEADS[asked]
-    base, _, where = asked.removeprefix(_PROBE).partition("@")
-    if asked.startswith(_PROBE):
+def _head(column: str) -> str:
+    """Return the header of a column."""
+    if column in _HEADS:
+        return _HEADS[column]
+    base, _, where = column.removeprefix(_PROBE).partition("@")
+    if column.startswith(_PROBE):
         base = base.replace("+", " + ").replace("-", " → ")
     else:
         base = _HEADS.get(base, base)
     return f"{base}, {where.replace('-', ' ')}" if where else base
 
 
-def _place(asked: str) -> int:
-    """Generated first, then what it is held against."""
+def _place(column: str) -> int:
+    """Sort key of columns: generated first, then references."""
     names = ["generated", "floor", "", "copy", "shuffled"]
-    return names.index(role(asked))
+    return names.index(role(column))
 
 
 def measure_tables(
@@ -71,29 +71,30 @@ def measure_tables(
     variant: str = "variant",
     extractor: str = "encoder",
 ) -> list[Table]:
-    """A row per metric, encoder, view and scope; a column per comparison or regime.
+    """Make tables with a row per metric, encoder, view and scope.
 
-    Metrics that are compared alike share a table. Columns in which nothing differs are left out.
+    Columns are comparisons or regimes; metrics with the same columns share a table. Constant
+    columns are omitted.
 
     Parameters
     ----------
     summary
         Rows of `over_seeds`, not empty.
     caption
-        Of the tables.
+        Caption of the tables.
     mark
         See `Mark`.
     variant
-        What tells rows apart beside their columns.
+        Header of the column `variant`.
     extractor
-        What made the values: an encoder, or an autoencoder.
+        Header of the column `extractor`.
     """
     words = {"extractor": extractor, "variant": variant, "cell_type": "cell type"}
-    rows = summary.assign(asked=_asked(summary))
-    if {"generated-real@floor-n", "generated-real"} <= set(rows["asked"]):
-        # Of the same number as the floor: like beside like.
-        rows = rows[rows["asked"] != "generated-real"]
-    kinds = rows.groupby("metric", sort=False)["asked"].agg(
+    rows = summary.assign(column=_column(summary))
+    if {"generated-real@floor-n", "generated-real"} <= set(rows["column"]):
+        # Prefer the same number of images as the floor.
+        rows = rows[rows["column"] != "generated-real"]
+    kinds = rows.groupby("metric", sort=False)["column"].agg(
         lambda names: " ".join(sorted(set(names)))
     )
     return [
@@ -103,29 +104,29 @@ def measure_tables(
 
 
 def _table(rows: pd.DataFrame, caption: str, mark: Mark, words: Mapping[str, str]) -> Table:
-    asked = sorted(dict.fromkeys(rows["asked"]), key=_place)
+    columns = sorted(dict.fromkeys(rows["column"]), key=_place)
     scopes = [
         name
         for name in _SCOPE
         if rows[name].nunique() > 1 or (name in _NAMED and rows[name].iloc[0] not in ("", "all"))
     ]
-    # All of a metric together, in the order in which metrics come.
+    # Group rows by metric, in order of appearance.
     order = {name: i for i, name in enumerate(dict.fromkeys(rows["metric"]))}
     rows = rows.sort_values("metric", key=lambda names: names.map(order), kind="stable")
     made: list[list[Cell | str]] = []
-    # By hand: there may be thousands of rows, and pandas takes milliseconds for each group.
+    # Without pandas, which takes milliseconds per group: there may be thousands of rows.
     parts: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in rows.to_dict("records"):
         scope = tuple(row[name] for name in _SCOPE)
-        parts.setdefault(scope, {})[row["asked"]] = row
+        parts.setdefault(scope, {})[row["column"]] = row
     for scope, by in parts.items():
         of = dict(zip(_SCOPE, scope, strict=True))
         cells: list[Cell | str] = [_scope_cell(name, of[name], mark) for name in scopes]
-        cells += once([_value(by.get(name)) for name in asked])
-        sizes = [(by[name]["n_left"], by[name]["n_right"]) for name in asked if name in by]
+        cells += once([_value(by.get(name)) for name in columns])
+        sizes = [(by[name]["n_left"], by[name]["n_right"]) for name in columns if name in by]
         made.append([*cells, Cell(_sizes(sizes), "number")])
-    heads = [words.get(name, name) for name in scopes] + [_head(name) for name in asked]
-    return table(caption, [*heads, "images"], made, len(asked) + 1)
+    heads = [words.get(name, name) for name in scopes] + [_head(name) for name in columns]
+    return table(caption, [*heads, "images"], made, len(columns) + 1)
 
 
 def _scope_cell(name: str, value: str, mark: Mark) -> Cell:
@@ -153,7 +154,7 @@ def _value(row: Mapping[str, Any] | None) -> Cell:
 
 
 def _sizes(sizes: Sequence[tuple[float, float]]) -> str:
-    """Images of the first comparison that tells them."""
+    """Numbers of images of the first comparison that has them."""
     for left, right in sizes:
         if np.isfinite(left):
             return count(left) if not np.isfinite(right) else f"{count(left)} / {count(right)}"

@@ -1,4 +1,4 @@
-"""Parts of an experiment's page that a metric table of their own is shown by."""
+"""Sections of an experiment's page for single metric tables."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ class Measure:
     Attributes
     ----------
     name
-        Of the table's file, one of `morphpipe.report.evidence.MEASURES`.
+        Name of the table, one of `morphpipe.report.evidence.MEASURES`.
     short, title
-        In the navigation, and the question that it answers.
+        Title in the navigation, and heading of the section.
     reading
-        How to read its values.
+        How to interpret the values.
     drawn
         Titles of the figure's panels by metric; empty without a figure.
     floor
-        What the figure's grey band is.
+        Label of the figure's grey band.
     variant
-        What tells rows apart beside their columns.
+        Header of the column `variant`.
     extractor
-        What made the values.
+        Header of the column `extractor`.
     singly
-        Whether values are of single perturbations, over all cell types.
+        Whether values are for single perturbations, over all cell types.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Measure:
     title: str
     reading: str
     drawn: tuple[tuple[str, str], ...] = ()
-    floor: str = "floor: real against real"
+    floor: str = "floor: real vs real"
     variant: str = "variant"
     extractor: str = "encoder"
     singly: bool = False
@@ -54,93 +54,90 @@ SHOWN = (
     Measure(
         "manifold",
         "Coverage",
-        "Do they cover what real cells do, and nothing else?",
-        "Precision is the share of generated images that lie among real ones; recall the share of "
-        "real images that lie among generated ones. High precision with low recall is a generator "
-        "that draws a few good cells again and again. Density and coverage ask the same and bear "
-        "outliers better. Real images against real ones need not reach 1 either: that is the "
-        "floor.",
+        "Do generated images cover the distribution of real ones?",
+        "Precision is the fraction of generated images among real ones; recall is the fraction of "
+        "real images among generated ones. High precision with low recall indicates a generator "
+        "with little variety. Density and coverage are similar, and more robust to outliers. The "
+        "floor, real vs real, need not reach 1 either.",
         tuple((name, name) for name in ("precision", "recall", "density", "coverage")),
     ),
     Measure(
         "memorisation",
-        "Copies?",
-        "Are they new, or copies of training images?",
-        "For each image the nearest training image is sought. A typical image is near to many of "
-        "them, a copy to one alone: an image counts as memorised where its nearest training image "
-        "stands out from the next ones more than for nearly all held-out real images, which cannot "
-        "have been copied. Training images replayed show that the test would find copies.",
+        "Memorisation",
+        "Are generated images copies of training images?",
+        "A typical image is close to many training images, a copy to a single one. An image counts "
+        "as memorised if its nearest training image is closer, relative to the next neighbours, "
+        "than for nearly all held-out real images, which cannot be copies. Replayed training "
+        "images show that the test detects copies.",
         (
-            ("memorised_share", "memorised share"),
+            ("memorised_share", "memorised fraction"),
             ("nearest_training_distance", "distance to training"),
         ),
-        "floor: real images that are not in training",
+        "floor: held-out real images",
     ),
     Measure(
         "retrieval",
         "Retrieval",
-        "Are perturbations found again among real ones?",
-        "Each generated profile asks for the real profiles of its own perturbation among all of "
-        "them: mean average precision is 1 where they come first. One half of the real images "
-        "asking for the other is what can be reached, shuffled labels are chance.",
+        "Do generated profiles retrieve real ones?",
+        "Each generated profile is a query for real profiles of its perturbation among all real "
+        "profiles: mean average precision is 1 if they rank first. Split halves of real images "
+        "give the attainable value, shuffled labels the chance level.",
         (("mean_average_precision", "mean average precision"),),
-        "one half of the real images against the other",
+        "split halves of real images",
     ),
     Measure(
         "condition_fidelity",
-        "Own condition",
-        "Are they of the condition that was asked for?",
-        "How real images look is not the question here: the images generated for a perturbation "
-        "are compared with the real ones of every perturbation of the cell type. The percentile is "
-        "0 where those of their own come first of all, and 0.5 by chance, which is what a "
-        "generator gets that ignores its condition, however real its images look.",
+        "Condition fidelity",
+        "Do generated images match their condition?",
+        "Images generated for a perturbation are compared with real images of all perturbations "
+        "of the cell type. The percentile is 0 if their own condition is the closest, and 0.5 by "
+        "chance, as for a generator that ignores its condition, however realistic its images are.",
         (
-            ("own_rank_percentile", "percentile of the own condition"),
-            ("energy_distance", "energy distance to the own condition"),
+            ("own_rank_percentile", "rank percentile of the condition"),
+            ("energy_distance", "energy distance to the condition"),
         ),
-        "one half of the real images against the other",
+        "split halves of real images",
     ),
     Measure(
         "batches",
         "Other batches",
-        "Does it hold on other batches?",
-        "Training and test come from different batches here, so that a probe cannot live on what a "
-        "batch looks like; beside it stands what it gets on new wells of its own batches. A "
-        "correction takes the batch's look out of the features first. Effects across batches are "
-        "held against controls of another batch, and controls against controls show how much of "
-        "them is the batch.",
+        "Do results generalise to other batches?",
+        "Training and test images are from different batches, so a probe cannot exploit batch "
+        "effects; its accuracy on new wells of the same batches is given for comparison. A "
+        "correction removes batch effects from the features. Effects across batches are relative "
+        "to controls of another batch; controls vs controls show the contribution of the batch.",
         variant="correction of features",
         singly=True,
     ),
     Measure(
         "matched",
         "Equal cell counts",
-        "Does it hold at equal numbers of cells?",
-        "Fields were drawn so that both sides have the same numbers of cells: what is left of an "
-        "effect is not their number.",
+        "Do results hold at equal cell counts?",
+        "Fields are sampled so that both sides have the same cell counts: the remaining effect is "
+        "not due to cell count.",
         singly=True,
     ),
     Measure(
         "variance",
         "Variance",
-        "Do they vary as real images do?",
-        "Variance of the features within a condition. Less than that of real images is a generator "
-        "whose images are too much alike.",
+        "Do generated images vary as much as real ones?",
+        "Variance of the features within a condition. A lower variance than for real images means "
+        "that generated images are too similar.",
     ),
     Measure(
         "reconstruction",
         "The autoencoder",
-        "What does the autoencoder lose before the generator sees an image?",
-        "Held-out real images, encoded and decoded: the generator cannot do better than its "
+        "How much does the autoencoder lose?",
+        "Held-out real images, encoded and decoded: the generator cannot be better than its "
         "autoencoder.",
         extractor="autoencoder",
     ),
     Measure(
         "cross_perturbation",
-        "Real against real",
-        "How far are real perturbations from each other?",
-        "Distances between real images alone, at one number of images: what a distance of that "
-        "size means. A perturbation against itself is the floor.",
+        "Real vs real",
+        "How far apart are real perturbations?",
+        "Distances between real images, all with the same number of images, as a reference. A "
+        "perturbation vs itself is the floor.",
         variant="other perturbation",
         singly=True,
     ),
@@ -151,7 +148,7 @@ _WHOLE = ("all", "rgb", "")
 
 @dataclass(frozen=True)
 class MeasureSection:
-    """What the page shows of one metric table; tables that few will open are `details`."""
+    """Section of a metric table; `details` are collapsed tables."""
 
     measure: Measure
     plots: list[Plot]
@@ -160,7 +157,7 @@ class MeasureSection:
 
 
 def measure_points(summary: pd.DataFrame, extractor: str, view: str) -> pd.DataFrame:
-    """Values over all perturbations, by metric and cell type, for `figure_measures`."""
+    """Return values over all perturbations, for `figure_measures`."""
     chosen = summary[
         summary["extractor"].isin([extractor, ""])
         & summary["view"].isin([view, ""])
@@ -178,7 +175,7 @@ def measure_points(summary: pd.DataFrame, extractor: str, view: str) -> pd.DataF
     points = points[points["role"] != ""]
     share = points["metric"] == "memorised_share"
     if not (share & (points["role"] == "floor")).any():
-        # What is expected of new images is the floor where they have no row of their own.
+        # Without a row of real images, the value expected for new images is the floor.
         made = points[share & (points["role"] == "generated") & points["chance"].notna()]
         floors = made.assign(role="floor", value=made["chance"], low=np.nan, high=np.nan)
         points = pd.concat([points, floors])
@@ -196,7 +193,7 @@ def _plots(
         points = points[points["metric"].isin(dict(measure.drawn))]
         if points.empty:
             continue
-        judged = f"Judged by {mark(extractor)}, view “{view}”: " if extractor else ""
+        judged = f"Measured with {mark(extractor)}, view “{view}”: " if extractor else ""
         found.append(
             Plot(
                 f"{measure.name}-{extractor or 'all'}",
@@ -204,16 +201,16 @@ def _plots(
                 figure_measures(points, titles=dict(measure.drawn), floor=measure.floor),
                 f"{judged}{', '.join(dict(measure.drawn).values())} of generated images, floor and "
                 "controls. The values are in the table below.",
-                f"{judged or 'Read it as: '}orange is generated, the grey band is "
+                f"{judged}orange: generated; grey band: "
                 f"{measure.floor.removeprefix('floor: ')}. Lines are 95 % intervals.",
-                aside=bool(found),
+                collapsed=bool(found),
             )
         )
     return found
 
 
 def _main_views(summary: pd.DataFrame, first: str) -> dict[str, str]:
-    """The widest view of each encoder, that of the headline first."""
+    """The widest view of each encoder; the headline encoder comes first."""
     views: dict[str, str] = {}
     names = sorted(dict.fromkeys(summary["extractor"]), key=lambda name: name != first)
     for name in names:
@@ -225,16 +222,16 @@ def _main_views(summary: pd.DataFrame, first: str) -> dict[str, str]:
 def build_measures(
     evidence: Evidence, mark: Callable[[str], str], encoder: str
 ) -> list[MeasureSection]:
-    """Put together what the page shows of the metric tables with parts of their own.
+    """Make the sections of metric tables.
 
     Parameters
     ----------
     evidence
-        Of the experiment.
+        Evidence of the experiment.
     mark
-        An encoder's name as shown.
+        Formats the name of an encoder.
     encoder
-        That of the headline; it comes first.
+        Encoder of the headline; it comes first.
     """
     found = []
     for measure in SHOWN:
@@ -268,34 +265,34 @@ def build_measures(
 
 
 def _metrics(made: Table) -> str:
-    """The metrics of a table, for the title of its fold."""
+    """Names of the metrics of a table."""
     names = dict.fromkeys(row[0].text for row in made.rows)
     return ", ".join(names)
 
 
 def _caption(summary: pd.DataFrame) -> str:
-    """What a table's columns are, where they do not say so themselves."""
-    said = "The 95 % interval stands below, where there is one."
+    """Caption that explains the columns of a table."""
+    caption = "95 % intervals below the values, where available."
     if "copy" in {role(c) for c in summary["comparison"]}:
-        said += " Copies of training images are a control: what a generator that copies would get."
-    return said
+        caption += " Copies of training images are a control: the values of a copying generator."
+    return caption
 
 
 def headline_row(
     evidence: Evidence, measure: str, metric: str, comparison: Sequence[str], **columns: str
 ) -> pd.Series | None:
-    """One row of a metric table over all seeds, or None where it is not there.
+    """Return one row of a metric table over all seeds, or None if it does not exist.
 
     Parameters
     ----------
     evidence
-        Of the experiment.
+        Evidence of the experiment.
     measure, metric
-        Which.
+        Names of table and metric.
     comparison
-        Those that will do, the first that there is; empty for rows that have none.
+        Comparisons in order of preference.
     **columns
-        What other columns have to be, where they have anything.
+        Values of other columns, unless they are empty.
     """
     frame = evidence.measures.get(measure)
     if frame is None or frame.empty:

@@ -1,4 +1,4 @@
-"""What CellProfiler says of an experiment: outlines, numbers, figures and tables."""
+"""CellProfiler results of an experiment: outlines, statements, figures and tables."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ LARGE = 0.474
 
 @dataclass(frozen=True)
 class MorphologySection:
-    """What the page shows of morphology; tables that few will open are `details`."""
+    """Content of the morphology section; `details` are collapsed tables."""
 
     pipeline: str
     recipe: str
@@ -51,13 +51,13 @@ class MorphologySection:
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     found = read_parquet(path, own=True)
     if set(found.schema.names) != set(columns):
-        raise DataError(f"{path} is not the table it should be: let the workflow make it again.")
+        raise DataError(f"{path} is not a valid table: rerun the workflow.")
     return found.to_pandas()
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """How many fields were measured, and which failed: by side."""
+    """Numbers of measured fields by side, and failed fields."""
 
     fields: dict[str, int]
     failed: pd.DataFrame
@@ -77,7 +77,7 @@ def _measured(files: MorphologyFiles) -> _Measured:
 
 
 def _first_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first pair of seeds, and those that have none (the floor)."""
+    """Rows of the first pair of seeds, and rows without seeds (the floor)."""
     seeds = frame[["training_seed", "sampling_seed"]].dropna().drop_duplicates()
     if seeds.empty:
         return frame
@@ -90,12 +90,12 @@ def _first_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 def _statements(measured: _Measured, summary: pd.DataFrame, differences: pd.DataFrame,
                 recipe: str) -> list[str]:  # fmt: skip
     failed = measured.failed["side"].value_counts()
-    said = [
+    sentences = [
         f"CellProfiler measured {measured.fields['real']:,} real and "
         f"{measured.fields['generated']:,} generated fields ({measured.pipeline})"
         + (
             f"; {int(failed.get('real', 0)):,} real and {int(failed.get('generated', 0)):,} "
-            "generated ones failed and are left out."
+            "generated ones failed and are excluded."
             if len(measured.failed)
             else "; none failed."
         )
@@ -111,10 +111,10 @@ def _statements(measured: _Measured, summary: pd.DataFrame, differences: pd.Data
             f"condition by {number(made['value'])}"
         )
         if bound is not None and np.isfinite(bound["value"]):
-            text += f"; two halves of the real fields by {number(bound['value'])}"
+            text += f"; split halves of real fields by {number(bound['value'])}"
         if other is not None and np.isfinite(other["value"]):
             text += f"; generated fields of other perturbations by {number(other['value'])}"
-        said.append(text + ".")
+        sentences.append(text + ".")
     shares = {
         name: (select(differences, comparison=name)["cliffs_delta"].dropna().abs() > LARGE)
         for name in ("generated-real", "real-real")
@@ -122,22 +122,22 @@ def _statements(measured: _Measured, summary: pd.DataFrame, differences: pd.Data
     if len(shares["generated-real"]):
         text = (
             f"{shares['generated-real'].mean():.0%} of {len(shares['generated-real']):,} features "
-            f"differ much between generated and real fields (Cliff's delta beyond {LARGE})"
+            f"differ strongly between generated and real fields (|Cliff's delta| > {LARGE})"
         )
         if len(shares["real-real"]):
-            text += f"; between two halves of the real fields {shares['real-real'].mean():.0%} do"
-        said.append(text + ".")
-    said.append(
-        "What CellProfiler finds in a generated image need not be a cell: look at the outlines "
-        "before the numbers."
+            text += f"; {shares['real-real'].mean():.0%} between split halves of real fields"
+        sentences.append(text + ".")
+    sentences.append(
+        "Objects that CellProfiler segments in generated images need not be cells: check the "
+        "outlines first."
     )
-    return said
+    return sentences
 
 
 def _scores(path: Path, recipe: str) -> tuple[pd.DataFrame, tuple[float, float]] | None:
     found = read_parquet(path, own=True)
     if set(found.schema.names) != set(SCORE_SCHEMA.names):
-        raise DataError(f"{path} is not a table of scores: let the workflow make it again.")
+        raise DataError(f"{path} is not a table of scores: rerun the workflow.")
     explained = json.loads((found.schema.metadata or {}).get(SCORES_KEY, b"[]"))
     frame = found.to_pandas()
     frame = _first_seeds(frame[frame["recipe"] == recipe])
@@ -160,11 +160,10 @@ def _plots(evidence: Evidence, files: MorphologyFiles, differences: pd.DataFrame
                 "Features by family",
                 figure_families(differences),
                 "Effect size of every feature between generated and real fields, by compartment "
-                "and family of features, beside the floor.",
-                "Every point is a feature of CellProfiler. Read it as: orange points further from "
-                "the middle than the grey ones above them are features in which generated cells "
-                "differ from real ones by more than chance; lines say which part of the cell and "
-                "what kind of feature.",
+                "and feature family, with the floor.",
+                "Each point is a CellProfiler feature, each line a compartment and feature family. "
+                "Orange points further from the centre than the grey ones are features that differ "
+                "between generated and real cells by more than chance.",
             )
         )
     scores = _scores(files.scores, recipe)
@@ -179,8 +178,8 @@ def _plots(evidence: Evidence, files: MorphologyFiles, differences: pd.DataFrame
                 "Principal components of morphology",
                 plots.figure_pca(points, explained),
                 "Principal components of the profiles of real and generated fields, by cell type.",
-                f"Profiles by the recipe “{recipe}”. Read it as: crosses should lie where the "
-                "circles of their colour lie, and spread as wide.",
+                f"Profiles by the recipe “{recipe}”. Crosses should overlap with circles of the "
+                "same colour, with a similar spread.",
             )
         )
     pairs = _read(files.correlations, CORRELATION_SCHEMA.names)
@@ -188,42 +187,42 @@ def _plots(evidence: Evidence, files: MorphologyFiles, differences: pd.DataFrame
     if len(pairs):
         agreement = single(summary, view=recipe, metric="feature_correlation_agreement",
                            comparison="generated-real")  # fmt: skip
-        said = "" if agreement is None else f" Their agreement is {number(agreement['value'])}."
+        agreed = "" if agreement is None else f" Their agreement is {number(agreement['value'])}."
         found.append(
             Plot(
                 "morphology-correlations",
                 "Correlations of features",
                 figure_correlations(pairs),
                 "Correlations between ten features in real and in generated fields.",
-                "Correlations between the ten features of which the principal components explain "
-                "the most. Read it as: the two squares should look alike." + said,
+                "Correlations between the ten features that the principal components explain best. "
+                "The two matrices should look alike." + agreed,
             )
         )
     return found
 
 
 def build_morphology(evidence: Evidence, files: MorphologyFiles, recipe: str) -> MorphologySection:
-    """Put together what the page shows of an experiment's morphology.
+    """Collect the morphology results of an experiment.
 
     Parameters
     ----------
     evidence
-        Of the experiment.
+        Evidence of the experiment.
     files
-        What CellProfiler measured and what came of it.
+        CellProfiler measurements and derived tables.
     recipe
-        Of the profiles (`morphpipe.morphology.recipes`).
+        Recipe of the profiles (`morphpipe.morphology.recipes`).
 
     Raises
     ------
     DataError
-        When a table is not what it has to be.
+        If a table is invalid.
     """
     measured = _measured(files)
     summary = over_seeds(read_metrics([files.metrics]))
     differences = _read(files.differences, DIFFERENCE_SCHEMA.names)
     differences = _first_seeds(differences[differences["matched"] == "condition"])
-    # Every pair of seeds brings a floor of its own.
+    # Every pair of seeds has its own floor.
     differences = differences.drop_duplicates(["comparison", "feature"], ignore_index=True)
     real, generated = outline_tiles(evidence, files.real_labels, files.generated_labels)
     details = []
@@ -234,7 +233,7 @@ def build_morphology(evidence: Evidence, files: MorphologyFiles, recipe: str) ->
             [Cell(row.field_id, "mono"), row.side, Cell(str(row.reason), "fault")]
             for row in measured.failed.itertuples()
         ]
-        caption = "Fields that CellProfiler could not measure, and why."
+        caption = "Fields that CellProfiler could not measure, with reasons."
         title = f"Fields that failed ({len(rows):,})"
         details.append((title, table(caption, ["field", "side", "reason"], rows)))
     return MorphologySection(

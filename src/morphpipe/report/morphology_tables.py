@@ -1,4 +1,4 @@
-"""Tables of what CellProfiler measured."""
+"""Tables of CellProfiler results."""
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,10 @@ from morphpipe.tables.schemas import (
 )
 
 _MOST_FEATURES = 25
-# Rows of the table of numbers: what is said, then the metric, and comparisons (upper bound or
-# floor, generated, control) with their regime or task where it has one.
+# Rows of the agreement table: label, metric, and the columns that select real and generated values.
 _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
     (
-        "Correlation of mean profiles, by condition (1 is alike)",
+        "Correlation of mean profiles, by condition",
         "profile_correlation",
         {"comparison": "real-real"},
         {"comparison": "generated-real"},
@@ -26,19 +25,19 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
         {"comparison": "shuffled-real"},
     ),
     (
-        "Agreement of the correlations of ten features (1 is alike)",
+        "Agreement of the correlations of ten features",
         "feature_correlation_agreement",
         {"comparison": "real-real"},
         {"comparison": "generated-real"},
     ),
     (
-        "… their root mean square difference (0 is alike)",
+        "… root mean square difference",
         "feature_correlation_rms",
         {"comparison": "real-real"},
         {"comparison": "generated-real"},
     ),
     (
-        "Linear classification of perturbations, trained as said, tested on real fields: accuracy",
+        "Linear probe of perturbations, tested on real fields: accuracy",
         "accuracy",
         {"regime": "real-real"},
         {"regime": "generated-real"},
@@ -50,13 +49,13 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
         {"regime": "generated-real"},
     ),
     (
-        "… generated fields tested on generated ones: accuracy",
+        "… trained and tested on generated fields: accuracy",
         "accuracy",
         {},
         {"regime": "generated-generated"},
     ),
     (
-        "Clusters against perturbations (adjusted Rand index; 0 is chance)",
+        "Clusters vs perturbations (adjusted Rand index; 0 is chance)",
         "cluster_adjusted_rand",
         {"comparison": "real", "task": "perturbation"},
         {"comparison": "generated", "task": "perturbation"},
@@ -68,7 +67,7 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
         {"comparison": "generated-real", "task": "perturbation"},
     ),
     (
-        "Clusters against mechanisms (adjusted Rand index)",
+        "Clusters vs mechanisms (adjusted Rand index)",
         "cluster_adjusted_rand",
         {"comparison": "real", "task": "mechanism"},
         {"comparison": "generated", "task": "mechanism"},
@@ -95,9 +94,9 @@ _ROWS: tuple[tuple[str, str, dict[str, str], dict[str, str]], ...] = (
 
 
 def agreement_table(summary: pd.DataFrame, recipe: str) -> Table:
-    """How far profiles of generated fields agree with real ones, beside the floor."""
+    """Agreement of generated and real profiles, with the floor."""
     everything = select(summary, perturbation="all", cell_type="all")
-    # Probes are over all cell types, and name none.
+    # Probes are over all cell types, and have no cell type.
     everything = pd.concat([everything, select(summary, metric=("accuracy", "macro_f1"))])
     everything = everything.drop_duplicates(
         ["metric", "view", "comparison", "regime", "task", "cell_type"]
@@ -121,12 +120,11 @@ def agreement_table(summary: pd.DataFrame, recipe: str) -> Table:
         single(everything, metric="mean_cell_count", view=view, comparison=side)
         for view, side in ((recipe, "real"), (recipe, "generated"), (recipe + MATCHED, "generated"))
     ]
-    rows.insert(0, [Cell("Nuclei in a field, mean", "long"), *(value_cell(row) for row in counts)])
+    rows.insert(0, [Cell("Mean nuclei per field", "long"), *(value_cell(row) for row in counts)])
     caption = (
-        "Morphology of generated against held-out real fields. “Real” is what real fields reach "
-        "against other real ones, as far as there is such a number: the best that can be hoped "
-        "for. In the last column real and generated fields have the same numbers of cells, so "
-        "that what differs is the cells, not how many there are."
+        "Morphology of generated vs held-out real fields. “Real” is the attainable value, real vs "
+        "real, where available. In the last column real and generated fields are matched by cell "
+        "count, so that differences are not due to cell count."
     )
     heads = ["", "real", "generated", "generated, cell count matched"]
     return table(caption, heads, rows, 3)
@@ -157,11 +155,11 @@ def differences_table(differences: pd.DataFrame) -> Table:
         for row in chosen.loc[order[:_MOST_FEATURES]].itertuples()
     ]
     caption = (
-        f"The {len(rows)} features that differ most, at equal numbers of every condition. p: "
-        "Mann–Whitney, corrected after Benjamini and Hochberg over all features; it takes fields "
-        "as independent, so read the effect size beside that of two halves of the real fields."
+        f"The {len(rows)} features that differ most, at equal numbers per condition. p: "
+        "Mann–Whitney test with Benjamini–Hochberg correction over all features; it treats fields "
+        "as independent, so compare effect sizes with those of split halves of real fields."
     )
-    heads = ["feature", "mean, real", "mean, generated", "Cliff's delta", "halves of real", "p"]
+    heads = ["feature", "mean, real", "mean, generated", "Cliff's delta", "split halves", "p"]
     return table(caption, heads, rows, 5)
 
 

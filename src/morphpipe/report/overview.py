@@ -1,4 +1,4 @@
-"""What the overview says of several experiments at once."""
+"""Tables of the overview page."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def _figure_cell(figure: KeyFigure) -> Cell:
 
 
 def figures_table(sections: Sequence[Section]) -> Table | None:
-    """The ten numbers of every experiment; None where there is one experiment only."""
+    """Key figures of all experiments; None for a single experiment."""
     if len(sections) < 2:
         return None
     columns = [section.key_figures for section in sections]
@@ -29,8 +29,8 @@ def figures_table(sections: Sequence[Section]) -> Table | None:
         for same in zip(*columns, strict=True)
     ]
     caption = (
-        "The ten numbers of every experiment, each with its interval, floor and controls below. "
-        "Experiments on other data, or judged by other encoders, do not compare."
+        "Key figures of all experiments, with interval, floor and controls below. Experiments on "
+        "different data or with different encoders are not comparable."
     )
     heads = ["", *(section.evidence.name for section in sections)]
     made = table(caption, heads, rows, len(sections))
@@ -38,7 +38,7 @@ def figures_table(sections: Sequence[Section]) -> Table | None:
 
 
 def checks_table(sections: Sequence[Section]) -> Table | None:
-    """What can be trusted of every experiment; None where there is one experiment only."""
+    """Validity checks of all experiments; None for a single experiment."""
     if len(sections) < 2:
         return None
     rows = [
@@ -48,13 +48,13 @@ def checks_table(sections: Sequence[Section]) -> Table | None:
         ]
         for same in zip(*(section.checks for section in sections), strict=True)
     ]
-    caption = "The same of every experiment; the reasons stand on their pages."
+    caption = "Validity checks of all experiments; see their pages for details."
     made = table(caption, ["", *(section.evidence.name for section in sections)], rows)
     return Table(made.caption, made.headers, made.rows, "overview-checks")
 
 
 def shared_caveats(sections: Sequence[Section]) -> list[tuple[str, list[str]]]:
-    """What not to believe, each sentence once, with the experiments that it is said of."""
+    """Limitations without duplicates, with the experiments that they apply to."""
     found: dict[str, list[str]] = {}
     for section in sections:
         for sentence in section.caveats:

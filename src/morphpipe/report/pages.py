@@ -1,4 +1,4 @@
-"""The pages of a report: which there are, what they are called, and what each is filled with."""
+"""The pages of a report, with their titles and template contexts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,17 +28,17 @@ class Page:
     Attributes
     ----------
     kind, name
-        By which other pages refer to it; the kind is the name of its template as well.
+        Identifiers for links; the kind is also the name of the template.
     title
-        In the navigation, and of the page.
+        Title of the page, also in the navigation.
     group
-        Of the navigation.
+        Heading in the navigation.
     anchor
-        Where it begins in the one file.
+        Anchor of the page in the single-file report.
     context
-        What it is filled with.
+        Values for the template.
     parts
-        Anchor and title of its parts, for the navigation.
+        Anchor and title of the page's sections, for the navigation.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Page:
 
     @property
     def file(self) -> str:
-        """Its name in the folder."""
+        """File name of the page."""
         if self.kind == "overview":
             return "index.html"
         if self.kind == "paper":
@@ -64,10 +64,10 @@ def _named(table: Table | None, name: str) -> Table | None:
 
 
 def _overview(content: Content) -> Page:
-    parts = [("run", "What was run"), ("numbers", "Ten numbers"), ("trust", "What can be trusted"),
-             ("caveats", "What not to believe")]  # fmt: skip
+    parts = [("run", "Experiments"), ("numbers", "Key figures"), ("trust", "Validity checks"),
+             ("caveats", "Limitations")]  # fmt: skip
     if content.papers:
-        parts.append(("papers", "Beside the papers"))
+        parts.append(("papers", "Comparison with the papers"))
     context = {
         "lead": content.sections[0],
         "sections": content.sections,
@@ -94,18 +94,18 @@ def _paper(content: Content, paper: str, items: Sequence[PaperItem]) -> Page:
         "standing": standing,
     }
     parts = [(item.name, item.label) for item in items]
-    return Page("paper", paper, name, "Beside the papers", f"paper-{paper}", context, parts)
+    return Page("paper", paper, name, "Papers", f"paper-{paper}", context, parts)
 
 
 def _experiment(content: Content, section: Section, place: int) -> Page:
     anchor = f"e{place}"
-    parts = [("images", "Side by side"), ("distances", "As good as real?")]
+    parts = [("images", "Side by side"), ("distances", "Distances")]
     parts += [(part.measure.name, part.measure.short) for part in section.measures]
     parts += [("effects", "Treatment effects"), ("probes", "Probes"), ("pca", "Feature space")]
     if section.morphology is not None:
         parts.append(("morphology", "Morphology"))
-    parts += [("data", "The data"), ("training", "What was trained"),
-              ("caveats", "What not to believe")]  # fmt: skip
+    parts += [("data", "Data"), ("training", "Models and training"),
+              ("caveats", "Limitations")]  # fmt: skip
     context = {
         "s": section,
         "id": anchor,
@@ -148,7 +148,7 @@ def _gallery(content: Content, most: int) -> Page:
         "per_condition": PER_CONDITION,
         "colours": colours[0] if len(colours) == 1 else "",
     }
-    return Page("gallery", "", "Gallery", "Look closer", "gallery", context)
+    return Page("gallery", "", "Gallery", "Details", "gallery", context)
 
 
 def _provenance(content: Content) -> Page:
@@ -170,18 +170,18 @@ def _provenance(content: Content) -> Page:
              ("checksums", "Checksums"),
              ("licences", "Licences"), ("versions", "Software"),
              ("configuration", "Configuration")]  # fmt: skip
-    return Page("provenance", "", "Provenance", "Look closer", "provenance", context, parts)
+    return Page("provenance", "", "Provenance", "Details", "provenance", context, parts)
 
 
 def make_pages(content: Content, gallery_bytes: int) -> list[Page]:
-    """All pages in the order of the navigation.
+    """Make all pages, in the order of the navigation.
 
     Parameters
     ----------
     content
-        Of the report.
+        Content of the report.
     gallery_bytes
-        How much the gallery's pictures may take.
+        Maximum size of the gallery's images.
     """
     pages = [_overview(content)]
     pages += [_paper(content, paper, items) for paper, items in content.papers.items()]

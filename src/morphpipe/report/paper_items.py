@@ -1,4 +1,4 @@
-"""The papers' tables and figures as the workflow made them: read, and laid out for a page."""
+"""Reading the papers' tables and figures, and their layout for a page."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -20,19 +20,19 @@ COMPARABLE = {
     "no": "not comparable",
     "published only": "published values only",
 }
-"""How an item stands to the paper, in words."""
+"""Labels for the comparability of items."""
 
 
 @dataclass(frozen=True)
 class PaperItem:
-    """A table or a figure of a paper, beside what was published.
+    """A table or figure of a paper, with the published values.
 
     Attributes
     ----------
     folder
-        Where its files lie.
+        Folder of its files.
     content
-        Of its `item.json`.
+        Content of its `item.json`.
     """
 
     folder: Path
@@ -40,12 +40,12 @@ class PaperItem:
 
     @property
     def name(self) -> str:
-        """By which it is asked for."""
+        """Name of the item, also the target of the workflow."""
         return str(self.content["name"])
 
     @property
     def label(self) -> str:
-        """As the paper calls it; what has a name for a number is called by that."""
+        """Label in the paper: kind and number, or a name."""
         number = str(self.content["number"])
         return f"{self.kind.capitalize()} {number}" if number[:1].isdigit() else number.capitalize()
 
@@ -56,9 +56,9 @@ class PaperItem:
 
     @property
     def statement(self) -> list[str]:
-        """Whether and why it is comparable: sentences, the first of which says most."""
-        said = self.content["statement"]
-        return [said] if isinstance(said, str) else [str(sentence) for sentence in said]
+        """Whether and why it is comparable, most important sentence first."""
+        found = self.content["statement"]
+        return [found] if isinstance(found, str) else [str(sentence) for sentence in found]
 
     @property
     def comparable(self) -> str:
@@ -67,7 +67,7 @@ class PaperItem:
 
     @property
     def figure(self) -> Path | None:
-        """Its picture (PNG); None for tables, and where nothing could be drawn."""
+        """Its figure (PNG); None for tables and missing figures."""
         path = self.folder / "figure.png"
         is_drawn = self.kind == "figure" and not self.content.get("reason") and path.exists()
         return path if is_drawn else None
@@ -79,22 +79,20 @@ def read_item(folder: str | Path) -> PaperItem:
     Raises
     ------
     DataError
-        When it is missing or damaged, or lacks what every item has.
+        If it is missing, damaged or incomplete.
     """
     folder = Path(folder)
     try:
         content = read_checked_json(folder / "item.json")
     except FileNotFoundError:
-        raise DataError(
-            f"There is no item.json in {folder}: let the workflow make it again."
-        ) from None
+        raise DataError(f"There is no item.json in {folder}: rerun the workflow.") from None
     needed = ("name", "paper", "kind", "number", "title", "comparable", "statement")
     missing = [key for key in needed if key not in content]
     if missing or content["comparable"] not in COMPARABLE:
         raise DataError(
-            f"{folder / 'item.json'} is no item of a paper: "
-            + (f"it lacks {missing[0]!r}" if missing else "nobody says whether it is comparable")
-            + ". Let the workflow make it again."
+            f"{folder / 'item.json'} is not an item of a paper: "
+            + (f"it lacks {missing[0]!r}" if missing else "its comparability is unknown")
+            + ". Rerun the workflow."
         )
     return PaperItem(folder, content)
 
@@ -118,7 +116,7 @@ def _signed(value: float) -> str:
 
 
 def _apart(cell: Mapping[str, Any]) -> str:
-    """The difference to the published value with its interval, in brackets; empty without one."""
+    """Format the difference to the published value with its interval; empty if missing."""
     difference, low, high = (
         cell.get(key) for key in ("difference", "difference_low", "difference_high")
     )
@@ -128,15 +126,15 @@ def _apart(cell: Mapping[str, Any]) -> str:
     return f" ({_signed(difference)}{ends})"
 
 
-def item_cell(cell: Mapping[str, Any] | None, told: Collection[str] = ()) -> Cell:
-    """One cell: this run's value; below it interval, published value, difference and images.
+def item_cell(cell: Mapping[str, Any] | None, known_reasons: Collection[str] = ()) -> Cell:
+    """Make a cell: the value of this run, interval, published value, difference and images.
 
     Parameters
     ----------
     cell
-        Of `item.json`; None where the table has none.
-    told
-        Reasons that stand elsewhere already.
+        Cell of `item.json`; None for an empty cell.
+    known_reasons
+        Reasons that are already given elsewhere.
     """
     if cell is None:
         return Cell("–", "number")
@@ -144,11 +142,11 @@ def item_cell(cell: Mapping[str, Any] | None, told: Collection[str] = ()) -> Cel
     paper = ""
     if _known(published):
         spread = cell.get("published_ci")
-        # As printed: no digits are added to what the paper gives.
+        # As printed, without additional digits.
         paper = f"{published:,.6g}" + (f" ± {spread:.6g}" if _known(spread) else "")
     produced, reason = cell.get("produced"), str(cell.get("reason") or "")
     if not _known(produced):
-        reason = "" if paper and reason in told else reason
+        reason = "" if paper and reason in known_reasons else reason
         if cell.get("quoted") and paper:
             source = str(cell.get("quoted_from") or "")
             return Cell(paper, "quoted", f"quoted{f' from {source}' if source else ''}", published)
@@ -168,16 +166,16 @@ def item_cell(cell: Mapping[str, Any] | None, told: Collection[str] = ()) -> Cel
     sizes = [count(cell[key]) for key in ("n", "n_real") if _known(cell.get(key))]
     if sizes:
         notes.append(f"n = {' / '.join(sizes)}")
-    if reason and reason not in told:
+    if reason and reason not in known_reasons:
         notes.append(reason)
     shown = count(produced) if isinstance(produced, int) else number(produced)
     return Cell(shown, "number", "\n".join(notes), produced, low, high)
 
 
 def item_table(item: PaperItem) -> Table | None:
-    """A table of a paper, a line per row and system, as its rows and columns stand in the paper.
+    """Make a table of a paper, with a line per row and system; None without cells.
 
-    None for figures, and for tables without a cell.
+    Rows and columns are in the order of the paper.
     """
     cells = item.content.get("cells") or []
     if not cells:
@@ -189,30 +187,31 @@ def item_table(item: PaperItem) -> Table | None:
         for cell in cells
     }
     systems = list(dict.fromkeys(system for _, system, _ in by))
-    told = len(systems) > 1 or (systems != [""] and set(systems) != set(rows))
-    # A row that only repeats its system's name says it once.
-    told = told and any(row != system for row, system, _ in by)
-    told_once = _shared_reasons(cells)
+    with_system = len(systems) > 1 or (systems != [""] and set(systems) != set(rows))
+    # No column of systems if rows have the same names.
+    with_system = with_system and any(row != system for row, system, _ in by)
+    shared_reasons = _shared_reasons(cells)
     lines: list[list[Cell]] = []
     for row in rows:
         for system in systems:
             line = [by.get((row, system, column)) for column in columns]
             if not any(cell is not None for cell in line):
                 continue
-            # What the line above says already is paler.
+            # Repeated labels are paler.
             again = bool(lines) and lines[-1][0].text == row
-            head = [Cell(row, "again" if again else "text"), *([Cell(system)] if told else [])]
-            lines.append([*head, *_line(line, told_once)])
+            head = [Cell(row, "again" if again else "text")]
+            head += [Cell(system)] if with_system else []
+            lines.append([*head, *_line(line, shared_reasons)])
     caption = str(item.content.get("caption") or item.content["title"])
-    if told_once:
-        caption += f" Of several values: {'; '.join(told_once)}."
-    heads = ["", "system"] if told else [""]
+    if shared_reasons:
+        caption += f" Several values: {'; '.join(shared_reasons)}."
+    heads = ["", "system"] if with_system else [""]
     made = table(caption, [*heads, *columns], lines, len(columns))
     return Table(made.caption, made.headers, made.rows, item.name)
 
 
 def _shared_reasons(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Reasons of values in several rows, for instance why no difference is formed."""
+    """Reasons that apply to several rows, for example for missing differences."""
     rows: dict[str, set[str]] = {}
     for cell in cells:
         if _known(cell.get("produced")) or _known(cell.get("published")):
@@ -220,9 +219,9 @@ def _shared_reasons(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     return [reason for reason, of in rows.items() if reason and len(of) > 1]
 
 
-def _line(cells: Sequence[Mapping[str, Any] | None], told: Sequence[str]) -> list[Cell]:
-    """The cells of one line; a reason is told in the first that it is of."""
-    known = set(told)
+def _line(cells: Sequence[Mapping[str, Any] | None], known_reasons: Sequence[str]) -> list[Cell]:
+    """Make the cells of one line; a reason is only given once."""
+    known = set(known_reasons)
     found = []
     for cell in cells:
         found.append(item_cell(cell, known))
@@ -232,12 +231,12 @@ def _line(cells: Sequence[Mapping[str, Any] | None], told: Sequence[str]) -> lis
 
 
 def _ordered(order: Any, found: Sequence[str]) -> list[str]:
-    """Names in their given order, then those that it leaves out."""
+    """Return names in the given order, then the others."""
     names = [str(name) for name in order or [] if str(name) in set(found)]
     return list(dict.fromkeys([*names, *found]))
 
 
 def standing(items: Sequence[PaperItem]) -> list[tuple[str, int]]:
-    """How many items stand how to the paper, in words, those with any."""
+    """Count items by comparability, without zeros."""
     counts = {key: sum(item.comparable == key for item in items) for key in COMPARABLE}
     return [(COMPARABLE[key], n) for key, n in counts.items() if n]

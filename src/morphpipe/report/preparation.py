@@ -1,4 +1,4 @@
-"""What was done to the raw planes, in words."""
+"""Description of the preprocessing of raw planes."""
 
 from morphpipe.config.preprocessing import Preprocessing
 from morphpipe.imaging.rgb import RGB_CHANNELS, RXRX1_CHANNELS
@@ -20,14 +20,14 @@ def _ordinal(percentile: float) -> str:
 
 def _illumination(settings: Preprocessing) -> str:
     if settings.illumination == "none":
-        return "Uneven illumination was left as it is."
+        return "Illumination was not corrected."
     if settings.illumination == "given":
         return "Each plane was divided by the illumination function that came with the data."
     over = "its plate" if settings.illumination == "plate" else "the same site of its plate"
     return (
         "Each plane was divided by an illumination function: the mean image of its channel over "
         f"{over}, smoothed ({settings.smoothing}, sigma {settings.sigma:g} pixels), raised to its "
-        f"quantile {settings.floor:g} where it is lower, and divided by that."
+        f"quantile {settings.floor:g} where it is lower, and divided by that value."
     )
 
 
@@ -35,39 +35,36 @@ def _scaling(settings: Preprocessing) -> str:
     low, high = (_ordinal(value) for value in settings.percentiles)
     if settings.scaling == "minmax":
         return (
-            "Intensities from the least to the greatest value of each plane became 0 to 255, so "
-            "that brightness cannot be compared between fields."
+            "Intensities were scaled from minimum and maximum of each plane to 0 and 255, so "
+            "brightness cannot be compared between fields."
         )
     if settings.scaling == "fixed":
-        return (
-            "Intensities inside one window per channel, the same for all plates, became 0 to 255."
-        )
+        return "Intensities were scaled to 0 to 255 with one window per channel for all plates."
     if settings.scale_over == "field":
         return (
-            f"Intensities from the {low} to the {high} percentile of each plane became 0 to 255, "
-            "so that brightness cannot be compared between fields."
+            f"Intensities were scaled from the {low} and {high} percentile of each plane to 0 and "
+            "255, so brightness cannot be compared between fields."
         )
     return (
-        f"Intensities from the {low} to the {high} percentile of the channel over the plate "
-        "became 0 to 255; what lies beyond was clipped."
+        f"Intensities were scaled from the {low} and {high} percentile of the channel over the "
+        "plate to 0 and 255, and clipped."
     )
 
 
 def _resize(settings: Preprocessing) -> str:
     size = f"{settings.size} × {settings.size} pixels"
     return {
-        "none": "Fields kept their size.",
-        "centre-crop": f"Of each field the central {size} were kept.",
-        "squash": f"Each whole field was squeezed into {size}.",
-        "tiles": f"Each field was cut into as many squares of {size} as fit, each a field of its "
-        "own from there on.",
+        "none": "Fields were not resized.",
+        "centre-crop": f"Fields were cropped to the central {size}.",
+        "squash": f"Fields were rescaled to {size}.",
+        "tiles": f"Fields were cut into tiles of {size}, each a separate field.",
     }[settings.resize]
 
 
 def preparation(manifest: ChannelManifest, *, simulated: bool = False) -> str:
-    """What was done to the raw planes, in sentences."""
+    """Describe the preprocessing of raw planes."""
     if manifest.preprocessing is None:
-        return f"As {'simulated' if simulated else 'published'}, nothing changed."
+        return f"As {'simulated' if simulated else 'published'}, without preprocessing."
     settings = Preprocessing.model_validate(manifest.preprocessing)
     background = (
         []
@@ -78,8 +75,8 @@ def preparation(manifest: ChannelManifest, *, simulated: bool = False) -> str:
     if settings.order == "scaling-first":
         middle = [
             _scaling(settings),
-            _illumination(settings) + " This came after the scaling to 8 bits, as in MorphoDiff's "
-            "released notebook; it is wrong, and was asked for to reproduce it.",
+            _illumination(settings) + " This followed the scaling to 8 bits, which is wrong, to "
+            "reproduce MorphoDiff's released notebook.",
         ]
     else:
         middle = [_illumination(settings), _scaling(settings)]
@@ -87,29 +84,29 @@ def preparation(manifest: ChannelManifest, *, simulated: bool = False) -> str:
 
 
 def rgb_rule(manifest: ChannelManifest) -> str:
-    """How RGB images are made of the channels, for those who ask for them."""
+    """Describe how RGB images are rendered."""
     if manifest.names == RGB_CHANNELS:
         return "The images are RGB already."
     if manifest.rgb is not None:
         red, green, blue = manifest.rgb
-        return f"Red is the plane {red}, green {green}, blue {blue}, as the dataset says."
+        return f"Red is the plane {red}, green {green}, blue {blue}, as configured in the dataset."
     if manifest.names == RXRX1_CHANNELS:
         return (
             "By Recursion's published table: each of the six stains is clipped at its limit, "
             "multiplied with its colour, and the six are added."
         )
-    return "No RGB is made: the dataset names no three channels for it."
+    return "There are no RGB renderings: the dataset does not name three channels for them."
 
 
 def pixel_size(evidence: Evidence) -> str:
-    """Size of fields and of their pixels, after the preparation."""
+    """Describe sizes of fields and pixels after preprocessing."""
     keys = evidence.real.keys()
     sizes = sorted(set(zip(keys["height"], keys["width"], strict=True)))
     shown = ", ".join(f"{height} × {width}" for height, width in sizes[:4])
     more = f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else ""
     size = evidence.real.manifest.pixel_size
     if size is None:
-        scale = "the size of a pixel is not known"
+        scale = "the pixel size is unknown"
     elif abs(size[0] - size[1]) < 1e-6 * size[0]:
         scale = f"a pixel is {size[0]:.4g} µm wide and high"
     else:
@@ -118,7 +115,7 @@ def pixel_size(evidence: Evidence) -> str:
 
 
 def window_table(manifest: ChannelManifest) -> tables.Table | None:
-    """Raw intensities that became black and white, by plate; None where there are none."""
+    """Raw intensities of black and white, by plate; None if there are none."""
     windows = manifest.intensity_windows
     whole = {plate: of for plate, of in windows.items() if len(of) == len(manifest.names)}
     if not whole:
@@ -128,6 +125,6 @@ def window_table(manifest: ChannelManifest) -> tables.Table | None:
         for plate, of in whole.items()
     ]
     caption = (
-        "Raw intensities, after the corrections above, that became 0 and 255, by plate and channel."
+        "Raw intensities, after the corrections above, that map to 0 and 255, by plate and channel."
     )
     return tables.table(caption, ["plate", *manifest.names], rows, len(manifest.names))

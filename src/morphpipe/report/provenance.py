@@ -1,4 +1,4 @@
-"""Seeds and checksums: what it takes to make a run again, and to know that it is the same."""
+"""Tables of seeds, checksums and trained networks, for reproducing a run."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from morphpipe.report.section import Section
 
 
 def _history(folder: Path) -> str:
-    """Last entry of the training of an autoencoder or encoder, in words."""
+    """Last entry of the training history of an autoencoder or encoder."""
     path = folder / "history.csv"
     if not path.exists():
         return "no history.csv in its folder"
@@ -26,15 +26,13 @@ def _history(folder: Path) -> str:
 
 
 def trained_table(inputs: ReportInputs) -> tables.Table:
-    """Autoencoders and encoders that the run trained, and where their training ended."""
+    """Autoencoders and encoders trained in this run, with final losses."""
     rows = [
         [kind, name, _history(folder)]
         for kind, folders in (("autoencoder", inputs.autoencoders), ("encoder", inputs.encoders))
         for name, folder in folders.items()
     ]
-    caption = (
-        "Autoencoders and encoders that this run trained itself, and where their training ended."
-    )
+    caption = "Autoencoders and encoders trained in this run."
     return tables.table(caption, ["kind", "name", "last entry of the history"], rows)
 
 
@@ -64,16 +62,16 @@ def seed_table(inputs: ReportInputs) -> tables.Table:
     for name, experiment in configuration.experiments.items():
         add("training", name, ", ".join(map(str, experiment.training.seeds)))
         add("sampling", name, ", ".join(map(str, experiment.sampling.seeds)))
-        add("evaluation: halves, draws, bootstrap", name, experiment.evaluation.seed)
+        add("evaluation: split halves, draws, bootstrap", name, experiment.evaluation.seed)
     caption = (
-        "Seeds. The noise of a sample follows from experiment, training seed, sampling seed, its "
-        "index and the step alone."
+        "Seeds. The noise of a sample depends only on experiment, training seed, sampling seed, "
+        "index and step."
     )
-    return tables.table(caption, ["of what", "name", "seeds"], rows, 1)
+    return tables.table(caption, ["use", "name", "seeds"], rows, 1)
 
 
 def checksum_table(inputs: ReportInputs, sections: list[Section]) -> tables.Table:
-    """SHA-256 of the tables that the report was made of, and of the checkpoints behind them."""
+    """SHA-256 checksums of the tables and checkpoints behind the report."""
     rows: list[list[tables.Cell | str]] = []
 
     def add(what: str, name: str, value: str) -> None:
@@ -90,7 +88,7 @@ def checksum_table(inputs: ReportInputs, sections: list[Section]) -> tables.Tabl
     for folder in inputs.papers:
         add(folder.name, "item.json", sha256_of_file(folder / "item.json"))
     caption = (
-        "SHA-256 of the tables that this report was made of, and of the networks behind the "
-        "images as their checkpoints hold them. Those of downloads stand with the licences."
+        "SHA-256 checksums of the tables behind this report, and of the generators as recorded in "
+        "their checkpoints. Checksums of downloads are listed with the licences."
     )
-    return tables.table(caption, ["of what", "file", "SHA-256"], rows)
+    return tables.table(caption, ["source", "file", "SHA-256"], rows)

@@ -1,4 +1,4 @@
-"""How good the raw fields are: which were excluded and why, and how many nuclei they hold."""
+"""Quality control of raw fields: exclusions with reasons, and nuclei counts."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from morphpipe.report.evidence import Evidence
 from morphpipe.report.tables import number
 
 MEASURES = ("focus", "contrast", "saturation", "debris")
-# Beyond this share of the controls' count a caveat says that an effect may be cell count alone.
+# A larger relative change from the controls gives a warning that effects may be cell count alone.
 COUNT_CHANGE = 0.2
 
-# What `morphpipe.imaging.quality.reasons` and preprocessing say of a field, in their words.
+# Reasons as written by `morphpipe.imaging.quality.reasons` and preprocessing.
 _BROKEN = (
     (re.compile(r"(?P<channel>.+): the focus is .*\(limit (?P<limit>\S+)\)"),
      "out of focus: slope of the power spectrum below {}"),
@@ -34,7 +34,7 @@ _UNREADABLE, _MISSING = "a plane is damaged or could not be scaled", "a plane is
 
 
 def _faults(reason: str) -> Iterator[tuple[str, str]]:
-    """What was broken, and in which channel, of a reason as the quality table holds it."""
+    """Yield fault and channel of a reason from the quality table."""
     for part in reason.split("; "):
         for pattern, words in _BROKEN:
             match = pattern.match(part)
@@ -44,26 +44,26 @@ def _faults(reason: str) -> Iterator[tuple[str, str]]:
                 break
 
 
-def grouped_reasons(quarantine: pd.DataFrame, looked_at: frozenset[str]) -> pd.DataFrame:
-    """Fields that were excluded, counted by what was broken.
+def grouped_reasons(quarantine: pd.DataFrame, quality_checked: frozenset[str]) -> pd.DataFrame:
+    """Count excluded fields by fault.
 
     Parameters
     ----------
     quarantine
         Columns field_id and reason.
-    looked_at
-        Ids of the fields whose planes could be opened; the others have none.
+    quality_checked
+        Ids of the fields whose planes could be opened; the others have missing planes.
 
     Returns
     -------
     pandas.DataFrame
-        Columns what, channels (text: in which, and of how many fields) and fields; most frequent
-        first. A field that breaks several limits is counted at each of them.
+        Columns what, channels (text, with numbers of fields) and fields; most frequent first. A
+        field beyond several limits is counted for each of them.
     """
     rows = []
     for row in quarantine.itertuples():
         found = set(_faults(str(row.reason)))
-        unknown = _UNREADABLE if row.field_id in looked_at else _MISSING
+        unknown = _UNREADABLE if row.field_id in quality_checked else _MISSING
         rows += [(row.field_id, what, channel) for what, channel in found or {(unknown, "")}]
     frame = pd.DataFrame(rows, columns=["field_id", "what", "channel"])
     counts = []
@@ -75,16 +75,16 @@ def grouped_reasons(quarantine: pd.DataFrame, looked_at: frozenset[str]) -> pd.D
     return counted.sort_values("fields", ascending=False, kind="stable", ignore_index=True)
 
 
-def looked_at(evidence: Evidence) -> int:
-    """Number of fields there are in the data, used or excluded."""
-    aside = set(evidence.quarantine["field_id"])
+def quality_checked(evidence: Evidence) -> int:
+    """Number of fields in the data, including excluded ones."""
+    excluded = set(evidence.quarantine["field_id"])
     if evidence.quality is None:
-        return len(evidence.real) + len(aside)
-    # The cut squares of a field have ids of their own: fields are counted before.
-    return len(aside | set(evidence.quality["field_id"]))
+        return len(evidence.real) + len(excluded)
+    # Tiles of a field have their own ids, so fields are counted before tiling.
+    return len(excluded | set(evidence.quality["field_id"]))
 
 
-def aside_table(evidence: Evidence) -> tables.Table:
+def excluded_table(evidence: Evidence) -> tables.Table:
     """Excluded fields by reason."""
     ids = frozenset() if evidence.quality is None else frozenset(evidence.quality["field_id"])
     rows = [
@@ -96,26 +96,26 @@ def aside_table(evidence: Evidence) -> tables.Table:
         for row in grouped_reasons(evidence.quarantine, ids).itertuples()
     ]
     caption = (
-        "Excluded fields by reason; a field that breaks several limits is counted at each of them."
+        "Excluded fields by reason; a field beyond several limits is counted for each of them."
     )
-    return tables.table(caption, ["what was broken", "channels (fields)", "fields"], rows, 1)
+    return tables.table(caption, ["reason", "channels (fields)", "fields"], rows, 1)
 
 
 def quality_points(quality: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFrame:
-    """Measures of single channels in long form, for the figure.
+    """Quality measures of single channels in long form, for the figure.
 
     Parameters
     ----------
     quality
         See `morphpipe.datasets.preparation.quality`.
     channels
-        In the order of the manifest; others that were measured follow by name.
+        Channels in the order of the manifest; other measured channels follow by name.
 
     Returns
     -------
     pandas.DataFrame
-        Columns measure, channel, value and kept; shares (saturation, debris) in per cent. Values
-        that could not be measured are left out.
+        Columns measure, channel, value and kept; saturation and debris in per cent. Missing values
+        are dropped.
     """
     parts = []
     for column in quality.columns:
@@ -138,14 +138,14 @@ def quality_points(quality: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataF
 
 
 def nuclei(evidence: Evidence) -> pd.DataFrame:
-    """Nuclei per field of the generated perturbations and the negative controls.
+    """Return nuclei per field of the generated perturbations and the negative controls.
 
     Returns
     -------
     pandas.DataFrame
-        Columns cell_type, perturbation, median, fields and change: the median over that of the
-        negative controls of the cell type, less one (NaN without them). Of fields that were kept;
-        empty where nuclei were not counted.
+        Columns cell_type, perturbation, median, fields and change: the relative change of the
+        median from the negative controls of the cell type (NaN without controls). Only kept fields;
+        empty if nuclei were not counted.
     """
     columns = ["cell_type", "perturbation", "median", "fields", "change"]
     table = evidence.quality
@@ -168,7 +168,7 @@ def nuclei(evidence: Evidence) -> pd.DataFrame:
 
 
 def nuclei_table(evidence: Evidence) -> tables.Table | None:
-    """Median number of nuclei by perturbation and cell type; None where none were counted."""
+    """Median number of nuclei by perturbation and cell type; None without counts."""
     counts = nuclei(evidence)
     if counts.empty:
         return None
@@ -197,17 +197,16 @@ def nuclei_table(evidence: Evidence) -> tables.Table | None:
             cells.append(tables.Cell(number(found["median"]), "number", note))
         rows.append(cells)
     caption = (
-        "Median number of nuclei in a field of those that were kept, and how far it is from that "
-        "of the negative controls. Cell count is part of every effect that is measured on images: "
-        "where it changes, features change, whatever the cells look like. Touching nuclei count "
-        "as one."
+        "Median number of nuclei per kept field, and its change from the negative controls. Cell "
+        "count contributes to every effect measured on images: if it changes, features change, "
+        "whatever the cells look like. Touching nuclei count as one."
     )
     return tables.table(caption, ["perturbation", *evidence.cell_types], rows,
                         len(evidence.cell_types))  # fmt: skip
 
 
 def count_changes(evidence: Evidence) -> tuple[int, int]:
-    """Conditions whose number of nuclei is far from the controls', and how many were counted."""
+    """Number of conditions with a changed nuclei count, and of all counted conditions."""
     counts = nuclei(evidence)
     treated = counts[~counts["perturbation"].isin(evidence.negative_controls)]
     known = treated["change"].dropna()

@@ -1,4 +1,4 @@
-"""Rows of summarised metric tables: which encoder a claim rests on, and how rows are chosen."""
+"""Selection of rows from summarised metric tables, and of the primary encoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +22,10 @@ DISTANCE_NAMES = {
 
 
 def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.DataFrame:
-    """Rows as they are shown: with a single cell type nothing is said twice.
+    """Remove duplicate rows if there is only one cell type.
 
-    Its own rows equal those over all cell types, which then take its name. Measures that are never
-    pooled over cell types have its own rows alone.
+    Its rows equal those over all cell types, which are renamed to the cell type. Rows of measures
+    that are not pooled over cell types are kept.
     """
     if len(cell_types) != 1:
         return summary
@@ -36,7 +36,7 @@ def named_cell_type(summary: pd.DataFrame, cell_types: Sequence[str]) -> pd.Data
 
 
 def select(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-    """Rows whose columns have these values; a tuple or list stands for any of its members."""
+    """Return rows with these column values; a tuple or list matches any of its members."""
     mask = np.ones(len(frame), dtype=bool)
     for name, value in columns.items():
         if isinstance(value, tuple | list):
@@ -47,13 +47,13 @@ def select(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
 
 
 def single(frame: pd.DataFrame, **columns: Any) -> pd.Series | None:
-    """The first row whose columns have these values, or None."""
+    """Return the first row with these column values, or None."""
     rows = select(frame, **columns)
     return None if rows.empty else rows.iloc[0]
 
 
 def first_by(frame: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """What `single` gives for each combination of these columns, found in one pass."""
+    """Return the first row for each combination of these columns."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in frame.to_dict("records"):
         found.setdefault(tuple(row[column] for column in columns), row)
@@ -61,9 +61,9 @@ def first_by(frame: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], dict[s
 
 
 def served_alignment(configuration: Configuration, experiment: str, extractor: str) -> bool:
-    """Whether the encoder of a metric is also the one that training was aligned with.
+    """Whether the encoder of a metric was also used for alignment in training.
 
-    Encoders of two names that rest on the same weights, or are trained alike, are one encoder.
+    Encoders with the same weights or training are the same encoder, whatever their names.
     """
     alignment = configuration.experiments[experiment].generator.alignment
     if alignment is None:
@@ -80,15 +80,15 @@ def served_alignment(configuration: Configuration, experiment: str, extractor: s
 def primary_encoder(
     configuration: Configuration, experiment: str, metrics: pd.DataFrame
 ) -> tuple[str, str] | None:
-    """Encoder and view that headline and claims rest on, by a rule fixed beforehand.
+    """Return encoder and view for headline and claims, by a predefined rule.
 
-    The first encoder that the experiment's evaluation names and that did not serve alignment
-    (the first at all, where each did); of its views `all`, else `rgb`, else the first.
+    The first configured encoder that was not used for alignment (or the first, if all were); its
+    view `all`, else `rgb`, else the first.
 
     Returns
     -------
     tuple of str or None
-        None where there are no metrics of a configured encoder.
+        None without metrics of a configured encoder.
     """
     found = set(metrics["extractor"])
     names = [n for n in configuration.experiments[experiment].evaluation.encoders if n in found]

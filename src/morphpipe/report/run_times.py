@@ -1,4 +1,4 @@
-"""Run time and resources of every stage, from what Snakemake measured of its jobs."""
+"""Run time and resources of every stage, from Snakemake's benchmarks."""
 
 import re
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ class Stage:
     Attributes
     ----------
     name
-        Of the rule.
+        Name of the rule.
     jobs, measured
-        How many left a log, and of how many there is a measurement.
+        Numbers of jobs, and of jobs with benchmarks.
     seconds, longest
-        Run time of all jobs together and of the longest, NaN where nothing was measured.
+        Total run time and that of the longest job; NaN if not measured.
     memory
-        Peak resident memory of the largest job, MiB; NaN where it was not measured: Snakemake
-        samples memory, and a short job can end before the first sample.
+        Peak resident memory of any job, MiB; NaN if not measured: Snakemake samples memory, and a
+        short job can end before the first sample.
     cpu_seconds
-        Processor time of all jobs together, NaN likewise.
+        Total CPU time; NaN if not measured.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Stage:
 
 
 def _measurements(path: Path) -> pd.Series:
-    """Means over a benchmark's repeats; what is no number is NaN."""
+    """Means over a benchmark's repeats; missing values are NaN."""
     columns = ["s", "max_rss", "cpu_time"]
     try:
         frame = pd.read_csv(path, sep="\t")
@@ -58,7 +58,7 @@ def _measurements(path: Path) -> pd.Series:
 
 
 def _jobs(folder: Path | None, suffix: str) -> dict[str, set[str]]:
-    """Names of the jobs by rule that have a file of this kind."""
+    """Names of jobs with such a file, by rule."""
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob(f"*{suffix}")) if folder is not None else []:
         relative = path.relative_to(folder).with_suffix("") if folder is not None else path
@@ -67,14 +67,14 @@ def _jobs(folder: Path | None, suffix: str) -> dict[str, set[str]]:
 
 
 def read_stages(benchmarks: Path | None, logs: Path | None) -> list[Stage]:
-    """Sum up the benchmark files of every rule, the longest stage first.
+    """Summarise the benchmarks of every rule, the longest first.
 
     Parameters
     ----------
     benchmarks
         Folder of `<rule>.tsv` and `<rule>/<job>.tsv`.
     logs
-        Folder of logs under the same names, which say which jobs there were.
+        Folder of logs with the same names, one for each job.
     """
     measured, logged = _jobs(benchmarks, ".tsv"), _jobs(logs, ".log")
     stages = []
@@ -117,7 +117,7 @@ def duration(seconds: float) -> str:
 
 
 def known_cell(value: float, text: str) -> Cell:
-    """A number as text, or that it was not measured."""
+    """Make a cell with a value, or `not measured`."""
     return Cell(text, "number", value=value) if np.isfinite(value) else NOT_MEASURED
 
 
@@ -135,12 +135,11 @@ def stage_table(stages: list[Stage]) -> Table:
         for stage in stages
     ]
     caption = (
-        "Every stage of the workflow, by the time that its jobs took one after the other; jobs "
-        "that ran side by side ended sooner. Snakemake measures a job while it runs, when it ran "
-        "last; memory is that of the largest. In the file times are seconds and memory is MiB. "
-        "Graphics memory and energy are not measured."
+        "Stages of the workflow, by the total run time of their jobs (in the last run of each job, "
+        "regardless of parallel execution), with the memory of the largest job. In the CSV file, "
+        "times are in seconds and memory in MiB. GPU memory and energy are not measured."
     )
-    heads = ["stage", "jobs measured", "time, all jobs", "longest job", "processor time"]
+    heads = ["stage", "jobs measured", "time, all jobs", "longest job", "CPU time"]
     return table(caption, [*heads, "largest memory"], rows, 5)
 
 
@@ -154,7 +153,7 @@ def figure_stages(stages: list[Stage]) -> Figure:
     axes.set_yticks(range(len(stages)), [stage.name for stage in stages])
     axes.set_ylim(len(stages) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("minutes, all jobs of the stage one after the other")
+    axes.set_xlabel("total run time of the jobs, minutes")
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     return figure
@@ -172,7 +171,6 @@ def stage_plots(stages: list[Stage]) -> list[Plot]:
             "Run times",
             figure_stages(known),
             "Run time by stage. The values are in the table below.",
-            f"Where the time went: {duration(total)} altogether, were all jobs run one after the "
-            "other.",
+            f"Run time by stage; {duration(total)} in total, without parallel execution.",
         )
     ]

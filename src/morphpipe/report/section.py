@@ -1,4 +1,4 @@
-"""All that the page shows of one experiment."""
+"""Content of the page of one experiment."""
 
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +18,7 @@ from morphpipe.report.inputs import MorphologyFiles
 from morphpipe.report.measures import MeasureSection, build_measures
 from morphpipe.report.morphology import MorphologySection, build_morphology
 from morphpipe.report.preparation import pixel_size, preparation, rgb_rule, window_table
-from morphpipe.report.quality import aside_table, looked_at, nuclei_table
+from morphpipe.report.quality import excluded_table, nuclei_table, quality_checked
 from morphpipe.report.results import named_cell_type, primary_encoder, select
 from morphpipe.report.tables import (
     Table,
@@ -31,13 +31,13 @@ from morphpipe.report.tables import (
 )
 from morphpipe.transport.times import evaluations
 
-# A table of nuclei up to this length stands on the page, longer ones are folded.
+# Longer tables of nuclei are collapsed.
 _SHORT = 12
 
 
 @dataclass
 class Section:
-    """What an experiment's page is filled with; tables that few will open are `details`."""
+    """Content of an experiment's page; `details` are collapsed tables."""
 
     evidence: Evidence
     encoder: str
@@ -53,7 +53,7 @@ class Section:
     channels: list[pictures.ChannelRow]
     colours: str
     leakage: Leakage
-    looked_at: int
+    quality_checked: int
     no_effects: list[str]
     held_out: bool
     pairs: dict[str, list[ClosePair]]
@@ -75,7 +75,7 @@ def _autoencoder_origin(configuration: Configuration, name: str) -> str:
             f"of split {autoencoder.split}"
         )
     if autoencoder.weights_name is None:
-        return f"{name}: none, the generator sees pixels"
+        return f"{name}: none, the generator works on pixels"
     return f"{name}: {_weights_origin(configuration, autoencoder.weights_name)}"
 
 
@@ -83,7 +83,7 @@ def _weights_origin(configuration: Configuration, name: str) -> str:
     weights = configuration.weights[name]
     if weights.source.startswith("file:"):
         place = weights.source.removeprefix("file:")
-        came = "a file put there by hand" if place.startswith("/") else "came with the repository"
+        came = "local file" if place.startswith("/") else "part of the repository"
     else:
         came = "pretrained"
     note = f"; {weights.note}" if weights.note else ""
@@ -91,43 +91,43 @@ def _weights_origin(configuration: Configuration, name: str) -> str:
 
 
 def condition_of(configuration: Configuration, experiment: Experiment) -> str:
-    """What the generator knows of a perturbation, in words."""
+    """Describe how the generator is conditioned on perturbations."""
     name = experiment.generator.condition
     if name is None:
-        return "a vector learnt per perturbation"
+        return "a learned vector per perturbation"
     settings = configuration.conditions[name]
-    said = f"{name} ({settings.kind})"
+    text = f"{name} ({settings.kind})"
     if settings.kind == "constant":
-        said += ": the same for all perturbations, so that the images cannot depend on them"
+        text += ": the same for all perturbations, so images cannot depend on them"
     if settings.concentration == "ignored":
-        return f"{said}; the concentration is ignored"
-    return f"{said}, with the concentration"
+        return f"{text}; the concentration is ignored"
+    return f"{text}, with the concentration"
 
 
 def sampling_of(experiment: Experiment) -> str:
-    """How images are sampled, and what one costs."""
+    """Describe the sampling, and its cost per image."""
     sampling, guidance = experiment.sampling, experiment.sampling.guidance
     number = evaluations(sampling, experiment.generator.path)
-    said = [experiment.sampler]
+    parts = [experiment.sampler]
     if not experiment.generator.path.one_pass:
-        said.append(f"{experiment.sampling_steps} steps")
+        parts.append(f"{experiment.sampling_steps} steps")
     if sampling.grid != "uniform":
-        said.append(f"grid {sampling.grid}")
+        parts.append(f"grid {sampling.grid}")
     if sampling.last_correction:
-        said.append("the last one corrected")
-    said.append(f"{number:,} evaluation{'' if number == 1 else 's'} of the network an image")
+        parts.append("last step corrected")
+    parts.append(f"{number:,} network evaluation{'' if number == 1 else 's'} per image")
     if guidance.scale == 1:
-        said.append("guidance 1 (off)")
+        parts.append("guidance 1 (off)")
     else:
         by = "" if guidance.guide is None else f" by the checkpoint of slice {guidance.guide}"
         limits = f" from time {guidance.low:g} to {guidance.high:g}" if guidance.limited else ""
-        said.append(f"guidance {guidance.scale:g}{by}{limits}")
-    said.append(f"{sampling.per_condition} images per condition and seed")
-    return ", ".join(said)
+        parts.append(f"guidance {guidance.scale:g}{by}{limits}")
+    parts.append(f"{sampling.per_condition} images per condition and seed")
+    return ", ".join(parts)
 
 
 def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, str]]:
-    """What was trained on what, as pairs of name and text."""
+    """Facts about models and training, as pairs of name and text."""
     experiment = evidence.experiment
     training, sampling, alignment = (
         experiment.training,
@@ -147,7 +147,7 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
         ("Condition", condition_of(configuration, experiment)),
         ("Alignment", "none" if alignment is None else
             f"with {alignment.encoder} {alignment.place}, weight {alignment.weight:g}; "
-            f"metrics by this encoder are marked †"),
+            f"its metrics are marked †"),
         ("Autoencoder", _autoencoder_origin(configuration, experiment.autoencoder)),
     ]  # fmt: skip
     names = list(experiment.evaluation.encoders)
@@ -166,7 +166,7 @@ def _facts(configuration: Configuration, evidence: Evidence) -> list[tuple[str, 
 
 
 def _data_facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """Which images there are and what was done to them, as pairs of name and text."""
+    """Facts about the images and their preprocessing, as pairs of name and text."""
     manifest, keys = evidence.real.manifest, evidence.real.keys()
     plates = len(keys[["batch", "plate"]].drop_duplicates())
     controls = sorted(evidence.negative_controls)
@@ -178,8 +178,8 @@ def _data_facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("Raw planes", preparation(manifest, simulated=evidence.is_simulated)),
         ("RGB", rgb_rule(manifest)),
         ("Pixels", pixel_size(evidence)),
-        ("Negative control", ", ".join(controls) or "none: treatment effects have nothing to be "
-                                                    "measured against"),
+        ("Negative control", ", ".join(controls) or "none: no treatment effects can be "
+                                                    "computed"),
         (
             "Held out entirely",
             "; ".join(", ".join(f"{k} {v}" for k, v in h.items()) for h in held) or "no condition",
@@ -188,7 +188,7 @@ def _data_facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _show_data(section: Section) -> None:
-    """Tables of the data; the long ones go to the details."""
+    """Add the tables of the data; long tables are collapsed."""
     evidence = section.evidence
     section.tables["split"] = [split_table(evidence)]
     details = section.details.setdefault("data", [])
@@ -199,13 +199,13 @@ def _show_data(section: Section) -> None:
         details.append((f"Nuclei per field, by condition ({len(counts.rows)} rows)", counts))
     windows = window_table(evidence.real.manifest)
     if windows is not None:
-        details.append(("Raw intensities that became black and white, by plate", windows))
+        details.append(("Raw intensities of black and white, by plate", windows))
     if section.leakage.table is not None:
-        title = f"What leaks, one by one ({section.leakage.found:,})"
+        title = f"List of leakage ({section.leakage.found:,})"
         section.details["leakage"] = [(title, section.leakage.table)]
     if len(evidence.quarantine):
-        section.tables["quarantine"] = [aside_table(evidence)]
-        title = f"Excluded fields, one by one ({len(evidence.quarantine):,})"
+        section.tables["quarantine"] = [excluded_table(evidence)]
+        title = f"List of excluded fields ({len(evidence.quarantine):,})"
         section.details["quarantine"] = [(title, quarantine_table(evidence))]
 
 
@@ -219,7 +219,7 @@ def _morphology(
 
 
 def _named(section: Section) -> None:
-    """Give every table the name that its file has: by its topic, numbered where there are more."""
+    """Name the file of every table by its topic and number."""
     name = section.evidence.name
 
     def named(made: Table, topic: str, number: int) -> Table:
@@ -251,18 +251,18 @@ def build_section(
     morphology: MorphologyFiles | None = None,
     per_condition: int = pictures.PER_CONDITION,
 ) -> Section:
-    """Put together pictures, plots, tables and sentences of one experiment.
+    """Collect images, figures, tables and statements of one experiment.
 
     Parameters
     ----------
     configuration
-        Of the run.
+        Configuration of the run.
     evidence
-        Of the experiment.
+        Evidence of the experiment.
     morphology
-        What CellProfiler measured; None where it was not asked.
+        Files of CellProfiler measurements; None if not measured.
     per_condition
-        Fields a side of each condition that are shown.
+        Number of real and of generated fields to show per condition.
     """
     summary = over_seeds(evidence.metrics)
     shown = named_cell_type(summary, evidence.cell_types)
@@ -285,7 +285,7 @@ def build_section(
         channels=pictures.channel_rows(evidence, windows),
         colours=pictures.colour_note(evidence),
         leakage=leakage(evidence),
-        looked_at=looked_at(evidence),
+        quality_checked=quality_checked(evidence),
         no_effects=statements.missing_controls(evidence),
         held_out=not statements.not_held_out(evidence),
         pairs=close_pairs(evidence, windows, encoder, view),
@@ -310,7 +310,7 @@ def build_section(
                 section.details.setdefault("distances", []).append((title, made))
     for row in select(shown, metric="cate")[["extractor", "view"]].drop_duplicates().itertuples():
         effects = select(shown, metric="cate", extractor=row.extractor, view=row.view)
-        if effects["value"].isna().all():  # a sentence says why, see `no_effects`
+        if effects["value"].isna().all():  # explained by `no_effects`
             continue
         made = effect_table(shown, evidence, extractor=row.extractor, view=row.view)
         if (row.extractor, row.view) == (encoder, view):
@@ -320,7 +320,7 @@ def build_section(
             section.details.setdefault("effects", []).append((title, made))
     agreement = agreement_table(shown, mark)
     if agreement.rows:
-        title = "Do the orders of the effects agree? All encoders and views"
+        title = "Agreement of effect orders, all encoders and views"
         section.details.setdefault("effects", []).insert(0, (title, agreement))
     probes = probe_table(select(shown, extractor=encoder, view=view), mark)
     if probes.rows:

@@ -1,4 +1,4 @@
-"""The report's tables as plain values; the template turns them into HTML."""
+"""Tables of the report as plain values; templates render them as HTML."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from morphpipe.report.results import (
 )
 
 MOST_ROWS = 400
-# Sums in double precision leave this much of nothing.
+# Rounding error of sums in double precision.
 _ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and `kind`: text, number, long, mono, fault, absent (why no value).
+    """One cell: its text and `kind`: text, number, long, mono, fault or absent (missing value).
 
-    A `fault` is shown in red. `note` stands small below the text, line by line: an interval, for
-    instance. `value`, `low` and `high` are the number and its interval unrounded, for the file.
+    A `fault` is shown in red. `note` is shown small below the text, line by line, for example an
+    interval. `value`, `low` and `high` are the unrounded number and interval, for the CSV file.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: caption, headers and rows of cells; `name` is that of its file."""
+    """A table: caption, headers, rows of cells, and file `name`."""
 
     caption: str
     headers: tuple[Cell, ...]
@@ -54,12 +54,12 @@ class Table:
 
     @property
     def shown(self) -> tuple[tuple[Cell, ...], ...]:
-        """The rows that stand on a page; the file has them all."""
+        """Rows that are shown on the page; the file contains all rows."""
         return self.rows[:MOST_ROWS]
 
 
 def number(value: float) -> str:
-    """Three significant digits, whole numbers from 1,000 on in full; what rounding leaves is 0."""
+    """Format with three significant digits; numbers from 1,000 on are rounded to integers."""
     if not np.isfinite(value):
         return "–"
     value = 0.0 if abs(value) < _ROUNDING else value
@@ -72,12 +72,12 @@ def number(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A number of images or perturbations, a dash where it is not known."""
+    """Format a number of images or perturbations; a dash if unknown."""
     return f"{value:,.0f}" if np.isfinite(value) else "–"
 
 
 def interval(row: Mapping[str, Any] | pd.Series) -> str:
-    """The interval as text, empty where there is none."""
+    """Format the interval; empty if there is none."""
     if not np.isfinite(row["ci_low"]):
         return ""
     if not np.isfinite(row["ci_high"]):
@@ -86,17 +86,17 @@ def interval(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def seeds_note(row: Mapping[str, Any] | pd.Series) -> str:
-    """The interval over seeds as text, empty where there are not several."""
+    """Format the interval over seeds; empty with a single seed."""
     low, high = row.get("seeds_low", np.nan), row.get("seeds_high", np.nan)
     return f"over seeds {number(low)} to {number(high)}" if np.isfinite(low) else ""
 
 
 def value_cell(row: Mapping[str, Any] | pd.Series | None) -> Cell:
-    """Value with interval, or the reason why there is none."""
+    """Make a cell with value and interval, or with the reason for a missing value."""
     if row is None:
         return Cell("not measured", "absent")
     if not np.isfinite(row["value"]):
-        return Cell(row["reason"] or "no value, no reason given", "absent")
+        return Cell(row["reason"] or "no value, reason unknown", "absent")
     notes = [note for note in (interval(row), seeds_note(row), row["reason"]) if note]
     low, high = (
         float(row[end]) if np.isfinite(row[end]) else None for end in ("ci_low", "ci_high")
@@ -105,24 +105,24 @@ def value_cell(row: Mapping[str, Any] | pd.Series | None) -> Cell:
 
 
 def once(cells: Sequence[Cell]) -> list[Cell]:
-    """A reason that several values of a row share is told once."""
-    told: set[str] = set()
+    """Replace repeated reasons in a row with dashes."""
+    seen: set[str] = set()
     found = []
     for cell in cells:
-        repeated = cell.kind == "absent" and cell.text in told
+        repeated = cell.kind == "absent" and cell.text in seen
         found.append(Cell("–", "number") if repeated else cell)
-        told.add(cell.text)
+        seen.add(cell.text)
     return found
 
 
 def table(
     caption: str, headers: Sequence[str], rows: Sequence[Sequence[Cell | str]], numbers: int = 0
 ) -> Table:
-    """Make a table; the last `numbers` columns are headed as numbers."""
+    """Make a table; the last `numbers` headers are aligned as numbers."""
     heads = [Cell(h, "number" if i >= len(headers) - numbers else "text")
              for i, h in enumerate(headers)]  # fmt: skip
     if len(rows) > MOST_ROWS:
-        caption += f" The first {MOST_ROWS} of {len(rows)} rows; the file (CSV) holds them all."
+        caption += f" The first {MOST_ROWS} of {len(rows)} rows; the CSV file contains all rows."
     cells = [tuple(c if isinstance(c, Cell) else Cell(str(c)) for c in row) for row in rows]
     return Table(caption, tuple(heads), tuple(cells))
 
@@ -132,15 +132,15 @@ def _pooled(name: str, what: str) -> str:
 
 
 Mark = Callable[[str], str]
-"""An extractor's name as shown, marked where it served alignment."""
+"""Formats the name of an encoder, marked if it was used for alignment."""
 
 
 def distance_table(
     summary: pd.DataFrame, *, relative: bool, by_perturbation: bool, mark: Mark
 ) -> Table:
-    """Fréchet (`relative`) or kernel distances beside floor and controls.
+    """Fréchet (`relative`) or kernel distances with floor and controls.
 
-    `by_perturbation` takes the rows of single perturbations instead of those over all of them.
+    With `by_perturbation`, rows of single perturbations instead of all perturbations pooled.
     """
     metrics = FRECHET if relative else KERNEL
     rows = select(summary, metric=metrics)
@@ -186,18 +186,18 @@ def distance_table(
     headers = ["encoder", "view", "cell type"]
     headers += ["perturbation"] if by_perturbation else []
     headers += ["multiple of floor"] if relative else []
-    headers += ["generated", "floor", "copy control", "shuffled control", "images a side"]
+    headers += ["generated", "floor", "copy control", "shuffled control", "images per set"]
     headers += ["generated, all images", "images (generated / real)"]
-    what = "Fréchet distance (FID on Inception's features alone)" if relative else "Kernel distance"
+    what = "Fréchet distance (FID only for Inception features)" if relative else "Kernel distance"
     caption = (
-        f"{what}: lower is closer to held-out real images; the 95 % interval stands below. "
-        "Generated, floor and controls are measured with the same number of images."
+        f"{what}: lower is closer to held-out real images; 95 % intervals below. Generated, floor "
+        "and controls use the same number of images."
     )
     return table(caption, headers, found, 8 if relative else 7)
 
 
 def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, view: str) -> Table:
-    """Treatment effects of one encoder and view, beside the floor and the truth."""
+    """Treatment effects of one encoder and view, with floor and true effects."""
     rows = select(summary, extractor=extractor, view=view)
     found: list[list[Cell | str]] = []
     effects = select(rows, metric=("cate", "cate_unbiased"))
@@ -217,7 +217,7 @@ def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, v
             if known:
                 value = truth.get(perturbation)
                 values.append(
-                    Cell("not known", "absent") if value is None else Cell(number(value), "number")
+                    Cell("unknown", "absent") if value is None else Cell(number(value), "number")
                 )
             found.append([shown, perturbation, *once(values)])
         floors = [
@@ -227,29 +227,28 @@ def effect_table(summary: pd.DataFrame, evidence: Evidence, *, extractor: str, v
         if present and floors[0] is not None:
             dash = Cell("–", "number")
             biased, unbiased = once([value_cell(floor) for floor in floors])
-            cells: list[Cell | str] = [shown, "floor: control against control"]
+            cells: list[Cell | str] = [shown, "floor: control vs control"]
             cells += [biased, dash, unbiased, dash, *([dash] if known else [])]
             found.append(cells)
     headers = ["cell type", "perturbation", "CATE, real", "CATE, generated"]
     headers += ["unbiased, real", "unbiased, generated"]
     headers += ["true effect (own unit)"] if known else []
-    note = " True effects compare within one programme only, see the figure." if known else ""
+    note = " True effects are only comparable within a programme, see the figure." if known else ""
     caption = (
-        "Treatment effect of each perturbation against the negative control. CATE is the papers' "
-        "value, which sampling noise inflates; the unbiased value has that noise subtracted and "
-        "can be negative. Floor: one half of the real control wells against the other. The 95 % "
-        f"interval stands below.{note}"
+        "Treatment effect of each perturbation vs the negative control. CATE, as defined in the "
+        "papers, is inflated by sampling noise; the unbiased value is corrected for it and can be "
+        f"negative. Floor: split halves of the real control wells. 95 % intervals below.{note}"
     )
     return table(caption, headers, found, 5 if known else 4)
 
 
 def agreement_table(summary: pd.DataFrame, mark: Mark) -> Table:
-    """Rank correlations of effects: generated with real and, where known, with the truth."""
+    """Rank correlations of generated effects with real and, if known, true effects."""
     rows = select(summary, metric="cate_rank_correlation")
     words = {
         "generated-real": "generated with real",
-        "generated-true": "generated with the truth",
-        "real-true": "real with the truth",
+        "generated-true": "generated with true",
+        "real-true": "real with true",
     }
     found = [
         [
@@ -261,13 +260,13 @@ def agreement_table(summary: pd.DataFrame, mark: Mark) -> Table:
         for _, row in rows.iterrows()
     ]  # fmt: skip
     caption = (
-        "Spearman's rank correlation of the unbiased effects: 1 means the same order. "
-        "With few perturbations it can only take a few values."
+        "Spearman's rank correlation of the unbiased effects: 1 means the same order. With few "
+        "perturbations it can only take a few values."
     )
     if rows["comparison"].isin(["generated-true", "real-true"]).any():
         caption += (
-            " Those with the truth rank one series of strengths and the perturbation without "
-            "effect: true effects of different programmes do not compare."
+            " Correlations with true effects are over one series of strengths and the "
+            "perturbation without effect: different programmes are not comparable."
         )
     headers = ["encoder", "view", "cell type", "orders compared", "correlation", "perturbations"]
     return table(caption, headers, found, 2)
@@ -289,9 +288,8 @@ def probe_table(summary: pd.DataFrame, mark: Mark) -> Table:
             ]
         )  # fmt: skip
     caption = (
-        "Linear probes, named by what they were trained on → tested on. All but generated → "
-        "generated are tested on the same held-out real images. Chance is what can be had "
-        "without looking at an image."
+        "Linear probes, by training → test images. All but generated → generated are tested on the "
+        "same held-out real images. Chance is the best accuracy without using the images."
     )
     headers = ["encoder", "view", "task", "trained → tested", "accuracy", "chance"]
     headers += ["macro F1", "images (training / test)"]
@@ -299,12 +297,12 @@ def probe_table(summary: pd.DataFrame, mark: Mark) -> Table:
 
 
 def quarantine_table(evidence: Evidence) -> Table:
-    """Fields that were excluded, with the reason."""
+    """Excluded fields with reasons."""
     rows = [
         [Cell(str(row.field_id), "long"), Cell(str(row.reason), "long")]
         for row in evidence.quarantine.itertuples()
     ]
-    return table("Excluded fields and the reasons.", ["field", "reason"], rows)
+    return table("Excluded fields with reasons.", ["field", "reason"], rows)
 
 
 def split_table(evidence: Evidence) -> Table:
@@ -329,6 +327,6 @@ def split_table(evidence: Evidence) -> Table:
     caption = "Real fields on each side; " + (
         "a well is on one side only."
         if apart
-        else "the data are too small to be split by well, and the sides share fields."
+        else "the dataset is too small to split by well, so sides share fields."
     )
     return table(caption, headers, rows, 5)

@@ -130,7 +130,7 @@ def _check_input(path: Path, identity: str, made: list[Path]) -> None:
         raise DataError(
             f"{shown(path)} is another than the one that {made[0]}{others} were made "
             "from: one of the two is of another run, or has been changed since. Delete the wrong "
-            "one, and let the workflow make it again."
+            "one, and rerun the workflow."
         )
 
 
@@ -195,7 +195,7 @@ def _verify_features(results: Path, found: Verification) -> None:
             if made.weights_sha256 != known:
                 raise ConfigError(
                     f"{table} was made by other weights of {made.extractor} than {place}: delete "
-                    "one of them, and let the workflow make it again."
+                    "one of them, and rerun the workflow."
                 )
             there = set(read_parquet(table, columns=["field_id"])["field_id"].to_pylist())
             expected = set(read_fields(images).field_ids)
@@ -204,7 +204,7 @@ def _verify_features(results: Path, found: Verification) -> None:
                 raise ConfigError(
                     f"{table} has features of {len(there & expected)} of the {len(expected)} "
                     f"images of {images} and of {len(there - expected)} others (for instance "
-                    f"{odd!r}): delete it, and let the workflow make it again."
+                    f"{odd!r}): delete it, and rerun the workflow."
                 )
 
         found.check("feature tables", look)

@@ -1,4 +1,4 @@
-"""The plots of an experiment with the sentences that say how to read them."""
+"""The figures of an experiment with their captions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,19 +40,21 @@ _ALIGNED = " †"
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with what says how to read it.
+    """A figure with caption and alternative text.
 
     Attributes
     ----------
     name
         Unique within the experiment.
     title
-        Of the fold that holds it, where it stands `aside`: by an encoder that served alignment,
-        or a second measure of the same.
+        Title of the figure.
     alternative
-        For those who cannot see it.
+        Alternative text for screen readers.
     caption
-        How to read it.
+        Caption with how to read the figure.
+    collapsed
+        Whether the figure is collapsed by default: for encoders that were used for alignment, and
+        for secondary measures.
     """
 
     name: str
@@ -60,11 +62,11 @@ class Plot:
     figure: Figure
     alternative: str
     caption: str
-    aside: bool = False
+    collapsed: bool = False
 
 
 def marker(configuration: Configuration, experiment: str) -> tables.Mark:
-    """What gives an extractor's name as shown: with a dagger where it served alignment."""
+    """Return a function that adds a dagger to encoders that were used for alignment."""
 
     def mark(extractor: str) -> str:
         aligned = served_alignment(configuration, experiment, extractor)
@@ -73,8 +75,8 @@ def marker(configuration: Configuration, experiment: str) -> tables.Mark:
     return mark
 
 
-def _aside(extractor: str, summary: pd.DataFrame, mark: tables.Mark) -> bool:
-    """Whether an encoder served alignment while there is another that did not."""
+def _collapsed(extractor: str, summary: pd.DataFrame, mark: tables.Mark) -> bool:
+    """Whether an encoder was used for alignment while another was not."""
     others = set(summary["extractor"]) - {""}
     return mark(extractor) != extractor and any(mark(name) == name for name in others)
 
@@ -95,11 +97,11 @@ def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                 return bool((points["comparison"] == comparison).any())
 
             reading = (
-                "Read it as: the further right of the grey band, the less like real images; the "
-                "band is what real images score against each other, and 1 its middle."
+                "Values to the right of the grey band are less similar to real images; the band is "
+                "the floor, real vs real, around 1."
                 if relative
-                else "The floor of a kernel distance lies at 0 up to chance, so that no multiple "
-                "of it is formed; read it as: right of the grey band is less like real images."
+                else "Kernel distances are not divided by the floor, which is close to 0. Values "
+                "to the right of the grey band are less similar to real images."
             )
             found.append(
                 Plot(
@@ -108,21 +110,21 @@ def _distance_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                     plots.figure_distances(points, label=label, relative=relative),
                     f"{label}: generated images, floor and controls by view and cell type. The "
                     "values are in the table below.",
-                    f"{label}. {reading} Orange is generated"
-                    + ("; green replays training images" * shown(COPY))
+                    f"{label}. {reading} Orange: generated"
+                    + ("; green: replayed training images" * shown(COPY))
                     + (
-                        "; pink are generated images of other conditions, which a model that "
-                        "follows its condition must beat" * shown(SHUFFLED)
+                        "; pink: generated images of other conditions, which must be further away "
+                        "if the generator follows its condition" * shown(SHUFFLED)
                     )
-                    + ". Lines are 95 % intervals.",
-                    aside=not relative or _aside(extractor, summary, mark),
+                    + ". Lines: 95 % intervals.",
+                    collapsed=not relative or _collapsed(extractor, summary, mark),
                 )
             )
     return found
 
 
 def _encoder_views(summary: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
-    """Encoder and the widest of its views, for each encoder with that metric."""
+    """Return each encoder with that metric, and its widest view."""
     found = select(summary, metric=metric)
     pairs = []
     for extractor in dict.fromkeys(found["extractor"]):
@@ -132,53 +134,51 @@ def _encoder_views(summary: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
 
 
 def _truth_caption(known: list[Programme]) -> str:
-    """What the true effects in the figure say, and what they do not."""
+    """Explain the true effects in the figure."""
     series = [programme for programme in known if programme.is_series]
     alone = [programme.name for programme in known if not programme.is_series]
-    said = (
-        " True effects compare only within a programme, that is between strengths of the same "
-        "change, and lines set the programmes apart."
+    text = (
+        " True effects are only comparable within a programme, i.e. between strengths of the same "
+        "change; lines separate programmes."
     )
     if series:
         shown = "; ".join(f"{p.name}: {', '.join(p.members)}" for p in series)
-        said += (
-            f" Hollow diamonds are the true effects of a series ({shown}), in another unit and "
-            "scaled to its largest real one: their order counts, not their place."
+        text += (
+            f" Hollow diamonds: true effects of a series ({shown}), scaled to its largest real "
+            "effect; only their order is meaningful."
         )
     if alone:
-        said += (
-            f" {', '.join(alone)} {'stands' if len(alone) == 1 else 'stand each'} alone in "
-            "another programme and "
-            f"{'has' if len(alone) == 1 else 'have'} no diamond, for that a true effect is larger "
-            "there does not mean that a feature space is moved further."
+        text += (
+            f" {', '.join(alone)}: no diamond, as a single member of a programme cannot be "
+            "compared with others."
         )
-    return said
+    return text
 
 
 def _effect_figure(
     rows: pd.DataFrame, truth: Mapping[str, Mapping[str, float]], known: list[Programme]
 ) -> tuple[Figure, str]:
-    """The figure of one encoder and view, and how to read it."""
+    """Return the figure of one encoder and view, and its caption."""
     floor = select(rows, metric="cate", comparison="real-control-floor")
-    band = "; inside the grey band an effect cannot be told from none"
+    band = "; effects inside the grey band are not distinguishable from none"
     band *= bool(floor["value"].notna().any())
     sides = select(rows, metric="cate", comparison=("real", "generated"))
     shown = sides.loc[sides["value"].notna(), "perturbation"].nunique()
     if shown <= MOST_LINES:
         reading = (
-            "Read it as: an orange square near its blue circle means that the generator moves "
-            f"cells as far as the perturbation does{band}."
+            "An orange square near its blue circle means that generated and real effects are of "
+            f"the same size{band}."
         )
         return figure_effects(rows, truth, known), reading + (_truth_caption(known) * bool(truth))
     both = paired_effects(rows)["perturbation"].nunique()
     if not both:
         reason = f"None of the {shown:,} perturbations has a real and a generated effect."
         return figure_absent(reason), reason
-    others = f" ({shown - both:,} others have one of them)" if shown > both else ""
+    others = f" ({shown - both:,} others have only one)" if shown > both else ""
     reading = (
-        f"Read it as: each of the {both:,} perturbations with a real and a generated effect is a "
-        f"point{others}. On the line the generator moves cells as far as the perturbation does, "
-        f"below it less far{band}. Names are those of the strongest real effects."
+        f"Each point is one of the {both:,} perturbations with a real and a generated effect"
+        f"{others}. On the line both effects have the same size, below it the generated effect is "
+        f"smaller{band}. The strongest real effects are labelled."
     )
     return figure_effects_scatter(rows), reading
 
@@ -200,7 +200,7 @@ def _effect_plots(summary: pd.DataFrame, evidence: Evidence, mark: tables.Mark) 
                     f"Treatment effects by {mark(extractor)}, real and generated, by cell type "
                     "and perturbation. The values are in the table below.",
                     f"Treatment effects by {mark(extractor)}, view “{view}”. {reading}",
-                    aside=_aside(extractor, summary, mark),
+                    collapsed=_collapsed(extractor, summary, mark),
                 )
             )
     return found
@@ -220,17 +220,14 @@ def _quality_plots(evidence: Evidence) -> list[Plot]:
             "quality",
             "Quality of the fields",
             figure_quality(points, limits),
-            "Focus, contrast, saturation and debris of every raw field, by channel, kept fields "
-            "without the excluded ones.",
-            "Raw fields before any correction, one point each"
-            + (f" ({MOST_POINTS} of {kept:,} kept ones a channel)" if kept > MOST_POINTS else "")
-            + ". Read it as: points far from their line's median are the fields to look at; "
-            "channels differ by nature and compare with themselves only. "
+            "Focus, contrast, saturation and debris of raw fields, by channel and exclusion.",
+            "Quality control of raw fields before any correction, one point per field"
+            + (f" ({MOST_POINTS} of {kept:,} fields per channel)" if kept > MOST_POINTS else "")
+            + ". Inspect fields far from the median; channels are not comparable with each other. "
             + (
-                "Fields beyond a limit in any channel were excluded, and show in every channel."
+                "Fields beyond a limit in any channel are excluded, and shown in every channel."
                 if limits
-                else "No limits are configured: fields are measured, and none is excluded for "
-                "its quality."
+                else "No limits are configured, so no field is excluded for its quality."
             ),
         )
     ]
@@ -248,11 +245,10 @@ def _probe_plots(summary: pd.DataFrame, mark: tables.Mark) -> list[Plot]:
                 f"Probes on {mark(extractor)}, view “{view}”",
                 plots.figure_probes(rows),
                 f"Accuracy of linear probes on {mark(extractor)}. The values are in the table.",
-                f"Linear probes on {mark(extractor)}, view “{view}”. Read it as: the orange bar "
-                "says how much of what the blue bar finds can be learnt from generated images "
-                "alone; the dashed line is chance. The hatched bar is the easy task, generated "
-                "images tested on generated ones.",
-                aside=_aside(extractor, summary, mark),
+                f"Linear probes on {mark(extractor)}, view “{view}”. Blue: trained on real images; "
+                "orange: trained on generated images only; dashed line: chance. The hatched bar is "
+                "an easier task, trained and tested on generated images.",
+                collapsed=_collapsed(extractor, summary, mark),
             )
         )
     return found
@@ -277,9 +273,9 @@ def _pca_plots(evidence: Evidence, mark: tables.Mark) -> list[Plot]:
             "Feature space",
             plots.figure_pca(points, explained),
             "Principal components of the features of real and generated images, by cell type.",
-            f"Features by {mark(extraction.extractor)}, view “{extraction.view}”; the axes are "
-            "fitted to the real held-out images alone. Read it as: crosses should lie where the "
-            "circles of their colour lie, and spread as wide.",
+            f"Features of {mark(extraction.extractor)}, view “{extraction.view}”; the components "
+            "are fitted to real held-out images only. Crosses should overlap with circles of the "
+            "same colour, with a similar spread.",
         )
     ]
 
@@ -294,16 +290,16 @@ def _training_plots(evidence: Evidence) -> list[Plot]:
             "Training",
             plots.figure_training(logs),
             "Training losses by optimizer step.",
-            "Training losses by step. Read it as: the curve should fall and flatten; its height "
-            "says little about the images.",
+            "Training losses by step. The loss should decrease and level off; its value says "
+            "little about image quality.",
         )
     ]
 
 
 def experiment_plots(configuration: Configuration, evidence: Evidence) -> dict[str, list[Plot]]:
-    """All plots of an experiment by topic: distances, effects, probes, pca, quality, training.
+    """Make all figures by topic: distances, effects, probes, pca, quality, training.
 
-    Those that stand aside come last.
+    Collapsed figures come last.
     """
     summary = named_cell_type(over_seeds(evidence.metrics), evidence.cell_types)
     mark = marker(configuration, evidence.name)
@@ -315,4 +311,4 @@ def experiment_plots(configuration: Configuration, evidence: Evidence) -> dict[s
         "quality": _quality_plots(evidence),
         "training": _training_plots(evidence),
     }
-    return {topic: sorted(of, key=lambda plot: plot.aside) for topic, of in found.items()}
+    return {topic: sorted(of, key=lambda plot: plot.collapsed) for topic, of in found.items()}

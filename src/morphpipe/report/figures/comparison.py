@@ -68,6 +68,6 @@ def figure_comparison(drawn: Sequence[Panel], *, model: str, baseline: str) -> F
     ]
     if any(panel.pairs["floor"].notna().any() for panel in drawn):
         handles.append(Line2D([], [], color=FLOOR_GREY, ls="", marker="|", ms=10, mew=3,
-                              label="floor: real against real"))  # fmt: skip
+                              label="floor: real vs real"))  # fmt: skip
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure

@@ -143,7 +143,7 @@ def figure_effects(
         Line2D([], [], ls="", marker="s", color=MADE, mec="none", ms=6.5, label="generated"),
     ]
     if (values["comparison"] == "real-control-floor").any():
-        label = "floor: control against control"
+        label = "floor: control vs control"
         handles.append(Patch(color=FLOOR_GREY, alpha=0.5, lw=0, label=label))
     if truth:
         label = "true, scaled within its programme" if series else "true: none"

@@ -83,7 +83,7 @@ def figure_effects_scatter(effects: pd.DataFrame) -> Figure:
         Line2D([], [], color=INK, lw=0.8, label="as far as real cells"),
     ]
     if floors["value"].notna().any():
-        label = "floor: control against control"
+        label = "floor: control vs control"
         handles.append(Patch(color=FLOOR_GREY, alpha=0.5, lw=0, label=label))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure

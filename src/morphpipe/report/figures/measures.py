@@ -23,8 +23,8 @@ from morphpipe.report.figures.drawing import (
 
 ROLES: Mapping[str, tuple[str, str, str]] = {
     "generated": ("o", MADE, "generated"),
-    "copy": ("D", COPY_GREEN, "training images replayed"),
-    "shuffled": ("X", SHUFFLED_PINK, "labels shuffled"),
+    "copy": ("D", COPY_GREEN, "replayed training images"),
+    "shuffled": ("X", SHUFFLED_PINK, "shuffled labels"),
 }
 _OFFSETS = {"generated": 0.0, "copy": -0.24, "shuffled": 0.24}
 

@@ -49,9 +49,7 @@ def read_labels(path: Path) -> dict[str, dict[str, NDArray[np.int32]]]:
                 field_id, _, compartment = key.rpartition("/")
                 found.setdefault(field_id, {})[compartment] = file[key]
     except (KeyError, *ZIP_ERRORS) as error:
-        raise DataError(
-            f"{path} holds no label images ({error}): let the workflow make it again."
-        ) from None
+        raise DataError(f"{path} holds no label images ({error}): rerun the workflow.") from None
     return found
 
 

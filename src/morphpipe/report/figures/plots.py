@@ -29,7 +29,7 @@ from morphpipe.report.results import COPY, FLOOR, GENERATED_AT_FLOOR, SHUFFLED
 
 _MARKS = {
     GENERATED_AT_FLOOR: ("o", MADE, "generated"),
-    COPY: ("D", COPY_GREEN, "copy control (training images replayed)"),
+    COPY: ("D", COPY_GREEN, "copy control (replayed training images)"),
     SHUFFLED: ("X", SHUFFLED_PINK, "shuffled control (generated, other conditions)"),
 }
 _REGIMES = {
@@ -137,7 +137,7 @@ def figure_distances(points: pd.DataFrame, *, label: str, relative: bool) -> Fig
         for comparison, (m, c, name) in _MARKS.items()
         if (points["comparison"] == comparison).any()
     ]
-    band = Patch(color=FLOOR_GREY, alpha=0.5, lw=0, label="floor: real against real")
+    band = Patch(color=FLOOR_GREY, alpha=0.5, lw=0, label="floor: real vs real")
     figure.legend(handles=[*marks, band], loc="outside upper left", ncols=len(marks) + 1)
     return figure
 

@@ -1,1 +1,1 @@
-"""What is true of the results, in sentences and numbers."""
+"""Findings: statements, key figures and checks."""

@@ -1,4 +1,4 @@
-"""What a simulated screen lets us check, because the truth is known. Computed, never edited."""
+"""Predefined claims, checked against the ground truth of a simulated screen."""
 
 from itertools import pairwise
 
@@ -16,31 +16,31 @@ TIMES_CHANCE = 2.0
 
 
 class Claim(Check):
-    """A claim fixed before the run, see `Check`."""
+    """A predefined claim, see `Check`."""
 
     words = ("holds", "does not hold")
 
 
 def effect_order(summary: pd.DataFrame, cell_type: str, comparison: str) -> dict[str, float]:
-    """CATE by perturbation, of what could be computed."""
+    """Return CATE by perturbation, without missing values."""
     rows = select(summary, metric="cate", comparison=comparison, cell_type=cell_type)
     rows = rows[rows["value"].notna()]
     return dict(zip(rows["perturbation"], rows["value"], strict=True))
 
 
 def in_order(values: dict[str, float], names: list[str]) -> bool:
-    """Whether the values rise strictly from each name to the next."""
+    """Whether the values increase strictly in the order of the names."""
     return all(values[a] < values[b] for a, b in pairwise(names))
 
 
 def _series(evidence: Evidence, cell_type: str) -> list[str]:
-    """The graded series as far as it was generated, by true effect."""
+    """Generated perturbations of the graded series, sorted by true effect."""
     truth = evidence.true_effects(cell_type)
     return sorted((p for p in GRADED_SERIES if p in truth), key=lambda p: truth[p])
 
 
 def _held_in_seeds(rows: pd.DataFrame, cell_type: str, names: list[str]) -> str:
-    """In how many of the seeds taken alone the order is right; empty with a single one."""
+    """Describe for how many single seeds the order is correct; empty with one seed."""
     right = total = 0
     seeds = rows[rows["comparison"] == "generated"]
     for _, part in seeds.groupby(["training_seed", "sampling_seed"], dropna=False):
@@ -48,11 +48,11 @@ def _held_in_seeds(rows: pd.DataFrame, cell_type: str, names: list[str]) -> str:
         if set(names) <= values.keys():
             total += 1
             right += in_order(values, names)
-    return f" Alone: {right} of {total} seeds." if total > 1 else ""
+    return f" Single seeds: {right} of {total}." if total > 1 else ""
 
 
 def _order_claim(rows: pd.DataFrame, evidence: Evidence, cell_type: str) -> Claim:
-    where = "on the mean over cell types" if cell_type == "all" else f"in {cell_type}"
+    where = "averaged over cell types" if cell_type == "all" else f"in {cell_type}"
     names = _series(evidence, cell_type)
     text = f"Generated treatment effects are in the true order {where}: {' < '.join(names)}"
     if len(names) < 2:
@@ -74,16 +74,16 @@ def _order_claim(rows: pd.DataFrame, evidence: Evidence, cell_type: str) -> Clai
     real = effect_order(summary, cell_type, "real")
     if set(names) <= real.keys():
         state = "are" if in_order(real, names) else "are not"
-        detail += f" The real held-out images themselves {state} in this order: "
+        detail += f" The real held-out images {state} in this order: "
         detail += ", ".join(f"{name} {number(real[name])}" for name in names) + "."
     return Claim(text, in_order(made, names), detail)
 
 
 def _probe_claim(rows: pd.DataFrame) -> Claim:
-    told = (
-        "A probe trained on generated images alone tells the perturbation of held-out real images"
+    claim = (
+        "A probe trained only on generated images predicts the perturbation of held-out real images"
     )
-    text = f"{told} at least {TIMES_CHANCE:g} times as well as chance"
+    text = f"{claim} with at least {TIMES_CHANCE:g} times the chance accuracy"
     chosen = select(rows, metric="accuracy", regime="generated-real", task="perturbation")
     row = single(over_seeds(chosen))
     if row is None or not np.isfinite(row["value"]):
@@ -91,12 +91,12 @@ def _probe_claim(rows: pd.DataFrame) -> Claim:
         return Claim(text, None, f"No accuracy: {reason or 'it is not in the metric tables'}.")
     value, chance = row["value"], row["chance"]
     if not chance > 0:
-        return Claim(text, None, "The level of chance is not in the metric tables.")
+        return Claim(text, None, "The chance level is not in the metric tables.")
     needed = TIMES_CHANCE * chance
     if needed >= 1:
-        # With two perturbations only a probe without any error could be twice as good.
+        # With two perturbations only a perfect probe would reach twice the chance level.
         needed = (1 + chance) / 2
-        text = f"{told}, half-way from chance to perfection or better"
+        text = f"{claim} with an accuracy at least half-way between chance and 1"
     detail = (
         f"Accuracy {number(value)}, chance {number(chance)}: {number(value / chance)} times chance."
     )
@@ -104,10 +104,10 @@ def _probe_claim(rows: pd.DataFrame) -> Claim:
 
 
 def check_claims(evidence: Evidence, *, extractor: str, view: str) -> list[Claim]:
-    """Check the claims on one encoder and view.
+    """Check the claims for one encoder and view.
 
-    With several seeds the mean decides, and it is said in how many seeds alone the order is
-    right. Data whose true effects are not known give no claims.
+    With several seeds the mean decides, and the details give the number of single seeds with the
+    correct order. There are no claims for data without known true effects.
     """
     if not evidence.is_simulated:
         return []

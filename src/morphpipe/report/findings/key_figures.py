@@ -1,4 +1,4 @@
-"""The ten numbers that matter, each beside its floor and its controls."""
+"""The key figures of an experiment, with their floor and controls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ _PER_CENT = "per cent"
 
 @dataclass(frozen=True)
 class Beside:
-    """A value to hold a number against: its role in colour, what it is, and the value."""
+    """A reference value: its role (colour), label and value."""
 
     role: str
     label: str
@@ -36,26 +36,26 @@ class Beside:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One of the ten numbers.
+    """One of the ten key figures.
 
     Attributes
     ----------
     question
-        That it answers.
+        Question that it answers.
     reading
-        What is good, and what is bad.
+        How to interpret it.
     value, low, high
-        With the mean limits within the seeds; NaN where there are none.
+        Value and mean limits of the within-seed intervals; NaN if missing.
     beside
-        Floor, ceiling, controls and chance.
+        Reference values: floor, ceiling, controls and chance.
     unit
-        `per cent`, `×` or nothing.
+        `per cent`, `×` or empty.
     reason
-        Why there is no value.
+        Reason for a missing value.
     note
-        What else is to be known.
+        Additional remark.
     seeds_low, seeds_high
-        Interval over seeds; NaN where there are not several.
+        Interval over seeds; NaN with a single seed.
     """
 
     question: str
@@ -76,14 +76,14 @@ class KeyFigure:
         return bool(np.isfinite(self.value))
 
     def shown(self, value: float) -> str:
-        """A value in this number's unit."""
+        """Format a value in the unit of this figure."""
         if self.unit == _PER_CENT:
             return f"{number(100 * value)} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
         return number(value) + self.unit
 
     @property
     def interval(self) -> str:
-        """The 95 % interval in words; empty where there is none."""
+        """The 95 % interval as text; empty if there is none."""
         if not np.isfinite(self.low):
             return ""
         if not np.isfinite(self.high):
@@ -92,13 +92,13 @@ class KeyFigure:
 
     @property
     def seeds_interval(self) -> str:
-        """The interval over seeds in words; empty where there is none."""
+        """The interval over seeds as text; empty if there is none."""
         if not np.isfinite(self.seeds_low):
             return ""
         return f"{self.shown(self.seeds_low)} to {self.shown(self.seeds_high)}"
 
     def place(self, value: float) -> float:
-        """Where a value stands on this number's line: 0 to 100."""
+        """Position of a value on the line of this figure, 0 to 100."""
         ends = [self.value, *(b.value for b in self.beside), 0.0]
         ends += [end for end in (self.low, self.high) if np.isfinite(end)]
         low, high = min(ends), max(max(ends), 1.0 if self.unit == _PER_CENT else 0.0)
@@ -117,11 +117,11 @@ def _beside(*found: tuple[str, str, pd.Series | float | None]) -> tuple[Beside, 
 
 
 def _valued(figure: KeyFigure, row: pd.Series | None) -> KeyFigure:
-    """The number with the value of a row of `over_seeds`, or with the reason why there is none."""
+    """Add the value of a row of `over_seeds`, or the reason why it is missing."""
     if row is None:
         return figure
     if not np.isfinite(row["value"]):
-        return replace(figure, reason=row["reason"] or "no value, no reason given")
+        return replace(figure, reason=row["reason"] or "no value, reason unknown")
     return replace(
         figure,
         value=float(row["value"]),
@@ -142,10 +142,10 @@ def _distance(rows: pd.DataFrame) -> KeyFigure:
         copied = float(copy["value"] / floor["value"])
     figure = KeyFigure(
         question="How far are generated images from real ones?",
-        reading="As a multiple of what two halves of the real images are apart: 1× would be as "
-        "close as real images are, less is no merit.",
+        reading="Fréchet distance relative to that between two halves of the real images: 1× is as "
+        "close as real images are to each other; less is not better.",
         beside=_beside(
-            ("floor", "real against real", 1.0), ("copy", "training images replayed", copied)
+            ("floor", "real vs real", 1.0), ("copy", "replayed training images", copied)
         ),
         unit="×",
     )
@@ -162,9 +162,9 @@ def _manifold(evidence: Evidence, metric: str, question: str, reading: str,
         reading=reading,
         unit=_PER_CENT,
         beside=_beside(
-            ("floor", "real against real", row("real-real")),
-            ("copy", "training images replayed", row("copy-real")),
-            ("shuffled", "labels shuffled", row("shuffled-real")),
+            ("floor", "real vs real", row("real-real")),
+            ("copy", "replayed training images", row("copy-real")),
+            ("shuffled", "shuffled labels", row("shuffled-real")),
         ),
     )
     return _valued(figure, row(*_MADE))
@@ -176,30 +176,30 @@ def _memorised(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
 
     made = row("generated-training")
     figure = KeyFigure(
-        question="How many look like copies of a training image?",
-        reading="Share whose nearest training image stands out more than for nearly all real "
-        "images that the generator never saw. More than is expected of new images is copying.",
+        question="How many are copies of a training image?",
+        reading="Fraction of generated images with a nearest training image that is conspicuously "
+        "close, compared with held-out real images. More than expected indicates memorisation.",
         unit=_PER_CENT,
         beside=_beside(
-            ("floor", "expected of new images", None if made is None else made["chance"]),
-            ("copy", "training images replayed", row("copy-training")),
+            ("floor", "expected for new images", None if made is None else made["chance"]),
+            ("copy", "replayed training images", row("copy-training")),
         ),
     )
     return _valued(figure, made)
 
 
 def conditions_followed(rows: pd.DataFrame) -> tuple[int, int]:
-    """In how many conditions generated images are closer than those of other conditions.
+    """Count conditions whose generated images are closer than those of other conditions.
 
     Parameters
     ----------
     rows
-        Of `over_seeds`, by one encoder and view.
+        Rows of `over_seeds` for one encoder and view.
 
     Returns
     -------
     tuple
-        The number of such conditions, and of all that could be looked at.
+        Number of such conditions, and of all conditions with both distances.
     """
     pairs = select(rows, metric=FRECHET, comparison=(GENERATED_AT_FLOOR, SHUFFLED))
     pairs = pairs[(pairs["cell_type"] != "all") & (pairs["perturbation"] != "all")]
@@ -215,8 +215,8 @@ def _condition_fidelity(rows: pd.DataFrame) -> KeyFigure:
     better, conditions = conditions_followed(rows)
     figure = KeyFigure(
         question="Does the generator follow its condition?",
-        reading="Share of conditions whose generated images are closer to their real images "
-        "than images generated for other conditions are.",
+        reading="Fraction of conditions whose generated images are closer to the real images of "
+        "the condition than images generated for other conditions.",
         unit=_PER_CENT,
         beside=_beside(("shuffled", "chance", 0.5)),
     )
@@ -229,8 +229,8 @@ def _order(rows: pd.DataFrame) -> KeyFigure:
     row = single(rows, metric="cate_rank_correlation", comparison="generated-real",
                  cell_type="all")  # fmt: skip
     figure = KeyFigure(
-        question="Are the treatment effects in the real order?",
-        reading="Rank correlation of generated with real effects: 1 is the same order, 0 none.",
+        question="Are the treatment effects in the same order as in real images?",
+        reading="Rank correlation of generated and real effects: 1 is the same order, 0 none.",
         beside=_beside(("shuffled", "no order", 0.0)),
         note="" if row is None else f"over {count(row['n_left'])} perturbations",
     )
@@ -240,7 +240,7 @@ def _order(rows: pd.DataFrame) -> KeyFigure:
 def _probe(
     rows: pd.DataFrame, figure: KeyFigure, *, made: str, floor: tuple[str, str]
 ) -> KeyFigure:
-    """How many perturbations a probe tells, by what it was trained and tested on."""
+    """Accuracy of a perturbation probe, by its training and test images."""
     tasks = select(rows, metric="accuracy", task="perturbation", variant="")
     tasks = tasks[tasks["cell_type"].isin(["all", ""])]
     row = single(tasks, regime=made)
@@ -257,10 +257,10 @@ def _retrieval(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
         return headline_row(evidence, "retrieval", "mean_average_precision", comparison, **wanted)
 
     figure = KeyFigure(
-        question="Do generated profiles find the real ones of their perturbation?",
-        reading="Mean average precision: 1 where they always come first.",
+        question="Do generated profiles retrieve real profiles of their perturbation?",
+        reading="Mean average precision: 1 if they always rank first.",
         beside=_beside(
-            ("floor", "one half of the real images asking for the other", row("real-real")),
+            ("floor", "split half of real images", row("real-real")),
             ("shuffled", "shuffled labels", row("shuffled-real", "shuffled")),
         ),
     )
@@ -269,15 +269,15 @@ def _retrieval(evidence: Evidence, where: Mapping[str, str]) -> KeyFigure:
 
 def _morphology(morphology: MorphologySection | None) -> KeyFigure:
     figure = KeyFigure(
-        "Do CellProfiler's measurements agree?",
-        "Correlation of mean profiles of generated and real fields of one condition.",
+        "Do CellProfiler profiles agree?",
+        "Correlation of mean profiles of generated and real fields of the same condition.",
     )
     if morphology is None:
         return figure
     rows = select(morphology.summary, view=morphology.recipe, metric="profile_correlation",
                   cell_type="all", perturbation="all")  # fmt: skip
     beside = _beside(
-        ("floor", "two halves of the real fields", single(rows, comparison="real-real")),
+        ("floor", "split halves of real fields", single(rows, comparison="real-real")),
         ("shuffled", "other perturbations", single(rows, comparison="shuffled-real")),
     )
     return _valued(replace(figure, beside=beside), single(rows, comparison="generated-real"))
@@ -291,18 +291,18 @@ def key_figures(
     extractor: str,
     view: str,
 ) -> list[KeyFigure]:
-    """The ten numbers, in the order of a reader's questions.
+    """Return the ten key figures, in the order of a reader's questions.
 
     Parameters
     ----------
     evidence
-        Of the experiment.
+        Evidence of the experiment.
     summary
-        Of its metrics, from `over_seeds`.
+        Its metrics, from `over_seeds`.
     morphology
-        What CellProfiler said; None where it was not asked.
+        CellProfiler results; None if not measured.
     extractor, view
-        By which all but the last are measured.
+        Encoder and view for all but the last.
     """
     rows = select(summary, extractor=extractor, view=view)
     where = {"extractor": extractor, "view": view}
@@ -313,15 +313,15 @@ def key_figures(
             "precision",
             # Not "look like real ones": blurred fields of the right intensities lie there too.
             "Do generated images lie where real ones do?",
-            "Share in the neighbourhood of real images (precision). It says little of single "
-            "cells: few images reach far. Look at the pictures.",
+            "Fraction of generated images in the neighbourhood of real ones (precision). With few "
+            "images neighbourhoods are large: also inspect the images.",
             where,
         ),
         _manifold(
             evidence,
             "recall",
-            "Do they reach everywhere that real ones are?",
-            "Share of real images that lies among generated ones (recall).",
+            "Do generated images cover the variety of real ones?",
+            "Fraction of real images within the generated distribution (recall).",
             where,
         ),
         _memorised(evidence, where),
@@ -330,21 +330,21 @@ def key_figures(
         _probe(
             rows,
             KeyFigure(
-                "Can one learn from generated images alone?",
+                "Are generated images useful as training data?",
                 "Perturbation classification accuracy on real images, trained on generated ones.",
             ),
             made="generated-real",
-            floor=("real-real", "after learning from real images"),
+            floor=("real-real", "trained on real images"),
         ),
         _probe(
             _on_other_batches(evidence, where),
             KeyFigure(
-                "Do generated images help on a batch never seen?",
+                "Do generated images help on unseen batches?",
                 "Perturbation classification accuracy on real images of other batches, trained on "
                 "real and generated ones.",
             ),
             made="real+generated-real@across-batches",
-            floor=("real-real@across-batches", "after learning from real images alone"),
+            floor=("real-real@across-batches", "trained on real images only"),
         ),
         _retrieval(evidence, where),
         _morphology(morphology),

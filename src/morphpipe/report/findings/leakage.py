@@ -1,4 +1,4 @@
-"""Whether anything that is evaluated on has been seen in training, in words."""
+"""Leakage between the sides of a split, as text and table."""
 
 from dataclasses import dataclass
 
@@ -15,31 +15,31 @@ from morphpipe.report import tables
 from morphpipe.report.evidence import Evidence
 
 _WORDS = {
-    HELD_OUT: ("field of a held-out condition stands", "fields of held-out conditions stand",
-               "on another side than test"),
-    SAME_WELL: ("pair of fields of one well stands", "pairs of fields of one well stand",
-                "on two sides"),
-    SAME_PIXELS: ("pair of identical images stands", "pairs of identical images stand",
-                  "on two sides"),
+    HELD_OUT: ("field of a held-out condition is", "fields of held-out conditions are",
+               "on a side other than test"),
+    SAME_WELL: ("pair of fields of the same well is", "pairs of fields of the same well are",
+                "on different sides"),
+    SAME_PIXELS: ("pair of identical images is", "pairs of identical images are",
+                  "on different sides"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """What the report says of leakage.
+    """Result of the leakage check.
 
     Attributes
     ----------
     holds
-        True where nothing leaks, False where something does, None where it was not computed.
+        False if there is leakage, None if it was not computed.
     verdict
-        A sentence or two.
+        The result in one or two sentences.
     checked
-        What was compared with what.
+        Description of the comparisons.
     found
-        Number of fields and pairs that leak.
+        Number of leaking fields and pairs.
     table
-        What leaks; None where nothing does.
+        Leaking fields and pairs; None if there are none.
     """
 
     holds: bool | None
@@ -53,21 +53,21 @@ def _checked(evidence: Evidence) -> str:
     keys = evidence.real.keys()
     wells = len(keys[["batch", "plate", "well"]].drop_duplicates())
     held = len(evidence.split_settings.hold_out)
-    said = [
+    checks = [
         f"the sides of {len(keys):,} fields of {wells:,} wells",
         f"{held} held-out {'condition' if held == 1 else 'conditions'}"
         if held
-        else "no held-out condition, for none is configured",
+        else "no held-out condition (none is configured)",
     ]
     if evidence.quality is None:
-        said.append("the pixels of the fields that were looked at")
+        checks.append("the pixels of the quality-checked fields")
     else:
         hashed = int(pixel_hashes(keys, evidence.quality).notna().sum())
-        said.append(
+        checks.append(
             f"the raw pixels of {'all' if hashed == len(keys) else f'{hashed:,}'} fields, "
             "by their SHA-256"
         )
-    return f"Checked: {', '.join(said[:-1])}, and {said[-1]}."
+    return f"Checked: {', '.join(checks[:-1])}, and {checks[-1]}."
 
 
 def _table(rows: pd.DataFrame) -> tables.Table:
@@ -77,29 +77,27 @@ def _table(rows: pd.DataFrame) -> tables.Table:
             ["kind", "field_id", "side", "other_field_id", "other_side", "detail"]
         ].itertuples(index=False)
     ]
-    headers = ["what leaks", "field", "its side", "other field", "its side", "condition or group"]
-    return tables.table("What stands on two sides of the split.", headers, cells)
+    headers = ["kind", "field", "side", "other field", "other side", "condition or group"]
+    return tables.table("Leakage between sides of the split.", headers, cells)
 
 
 def leakage(evidence: Evidence) -> Leakage:
-    """Say what stands on two sides of the split, or that nothing does."""
+    """Summarise leakage between the sides of the split."""
     found = evidence.leakage
     if found is None:
-        return Leakage(
-            None, "Nobody looked for leakage: no leakage table was given to this report.", ""
-        )
+        return Leakage(None, "Leakage was not checked: this report has no leakage table.", "")
     checked = _checked(evidence)
     along = found["kind"] == SAME_STRUCTURE
     if along.any():
-        checked += f" Held out along with what was named: {'; '.join(found['detail'][along])}."
+        checked += f" Also held out (same structure): {'; '.join(found['detail'][along])}."
     found = found[~along]
     if found.empty:
-        verdict = "No well, held-out condition or identical image stands on two sides."
+        verdict = "No well, held-out condition or identical image is on two sides."
         return Leakage(True, verdict, checked)
-    said = []
+    findings = []
     for kind, (one, many, where) in _WORDS.items():
         count = int((found["kind"] == kind).sum())
         if count:
-            said.append(f"{count:,} {one if count == 1 else many} {where}")
-    verdict = f"{'; '.join(said)}. Results on the test side flatter the generator."
+            findings.append(f"{count:,} {one if count == 1 else many} {where}")
+    verdict = f"{'; '.join(findings)}. Test results overestimate the generator."
     return Leakage(False, verdict, checked, len(found), _table(found))

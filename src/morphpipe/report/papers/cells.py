@@ -1,4 +1,4 @@
-"""The cells of a table: what this run has, and what the paper prints."""
+"""Cells of a table: values of this run and published values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,29 @@ from morphpipe.report.papers.items import Item
 from morphpipe.report.papers.measured import Estimate, absent, difference
 from morphpipe.report.papers.published import Published, published_table
 
-FLOOR, COPY, SHUFFLED = "floor (real against real)", "copy control", "shuffled control"
+FLOOR, COPY, SHUFFLED = "floor (real vs real)", "copy control", "shuffled control"
 AT_FLOOR = "{}, at the floor's number of images"
 SYSTEMS = {"at floor": AT_FLOOR, "floor": FLOOR, "copy": COPY, "shuffled": SHUFFLED}
 """Floor and controls, by their names in `items.yaml`."""
-NOT_COMPARABLE = "not formed: other data or other weights than the paper's"
+NOT_COMPARABLE = "no difference: data or weights differ from the paper"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a table.
+    """One cell of a table.
 
     Attributes
     ----------
     row, column, system
-        Its place.
+        Position in the table.
     estimate
-        What this run has; without a value its reason.
+        Value of this run, or the reason for a missing value.
     published
-        What the paper has; None where it has no such number.
+        Published value; None if there is none.
     encoder
-        Whose features the number is of, by its name in the configuration; empty where of none.
+        Encoder of the features, by its name in the configuration; empty without an encoder.
     comparable
-        Whether a difference to the published value is formed.
+        Whether to compute the difference to the published value.
     """
 
     row: str
@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def difference(self) -> Estimate:
-        """Produced less published, with an interval from those of both."""
+        """Value of this run minus published value, with an interval from both."""
         if self.published is None or self.published.value is None:
             return absent("")
         there, half = self.published.value, self.published.interval or 0.0
@@ -88,14 +88,14 @@ class Cell:
 
 @dataclass
 class PaperTable:
-    """A table in the making.
+    """A table that is being filled.
 
     Attributes
     ----------
     item
-        Which.
+        The item.
     comparable
-        By paper and role: whether differences to the published values are formed.
+        Whether to compute differences to published values, by paper and role.
     """
 
     item: Item
@@ -117,24 +117,24 @@ class PaperTable:
         encoder: str = "",
         paper: str = "",
     ) -> None:
-        """Add what this run has for a place; the published value joins it by the same names."""
+        """Add a value of this run; the published value of the same cell is joined."""
         key = (row, column, system)
         comparable = self.comparable.get((paper or self.item.paper, role), False)
         published = self._published.get(key)
         self.cells.append(Cell(*key, estimate, published, encoder, comparable))
 
     def add_note(self, note: str) -> None:
-        """Add a sentence, once."""
+        """Add a note, unless it exists."""
         if note and note not in self.notes:
             self.notes.append(note)
 
     def finish(self, reason: str) -> None:
-        """Add the published values for which this run has no number.
+        """Add published values without a value of this run.
 
         Parameters
         ----------
         reason
-            Why this run has none, for those of systems that it could run.
+            Reason for missing values of systems that this run supports.
         """
         there = {(cell.row, cell.column, cell.system) for cell in self.cells}
         elsewhere = any(
@@ -144,7 +144,7 @@ class PaperTable:
             if key not in there:
                 why = published.quoted if "does not run" in published.quoted else reason
                 if elsewhere and why == reason and re.search("FID|KID", " ".join(key[:2])):
-                    why = "not on Inception's features: this run's distances stand by themselves"
+                    why = "not on Inception features: distances of this run are in separate columns"
                 self.cells.append(Cell(*key, absent(why), published))
         rows = list(dict.fromkeys(row for row, _, _ in self._published))
         self.cells.sort(key=lambda cell: _place(rows, cell.row))

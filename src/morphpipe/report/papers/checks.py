@@ -1,7 +1,7 @@
-"""Whether numbers are what they have to be: floors, controls, and a simulated screen's truth.
+"""Plausibility checks of values: floors, controls, and ground truth of simulated screens.
 
-A check says what was expected, whether it holds, the numbers, and what it is `of`: the measure,
-whatever the generator is worth, or the model. `holds` is None where the numbers do not suffice.
+A check has the expectation, whether it holds, the values, and its subject `of`: the measure or the
+model. `holds` is None if it is undecided.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,12 +31,12 @@ def _shown(estimate: Estimate) -> str:
 
 
 def _below(left: Estimate, right: Estimate) -> bool:
-    """Whether the first number lies clearly below the second: their intervals do not touch."""
+    """Whether the first value is below the second, with disjoint intervals."""
     return left.high is not None and right.low is not None and left.high < right.low
 
 
 def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
-    """No generated set is nearer to real images than these are to each other; a copy is as near."""
+    """Generated images are not closer than the floor; replayed training images are at the floor."""
     places = {(cell.row, cell.column, cell.system): cell.estimate for cell in cells}
     for (row, column, system), floor in places.items():
         if system != FLOOR or floor.value is None:
@@ -53,14 +53,14 @@ def floor_checks(cells: Sequence[Cell]) -> Iterator[Check]:
             if name == COPY and estimate.value is not None:
                 apart = _below(floor, estimate) or _below(estimate, floor)
                 yield _check(
-                    f"{row}, {column}: training images replayed are at the floor",
+                    f"{row}, {column}: replayed training images are at the floor",
                     not apart,
                     f"{_shown(estimate)}, floor {_shown(floor)}",
                 )
 
 
 def effect_order(table: PaperTable, run: PaperRun) -> Iterator[Check]:
-    """The effects of a series of strengths are in the order of their true sizes."""
+    """Effects of a series of strengths are in the order of the true effects."""
     paper, facts = table.item.paper, run.experiment(table.item.main_role, table.item.paper)
     if facts is None or not facts.origin.has_true_effects:
         return
@@ -96,7 +96,7 @@ def effect_order(table: PaperTable, run: PaperRun) -> Iterator[Check]:
 
 
 def _ascending(found: Sequence[Estimate]) -> bool | None:
-    """Whether numbers ascend; None where they do not, and their intervals allow that they do."""
+    """Whether values increase; None if undecided because intervals overlap."""
     pairs = list(pairwise(found))
     if all((a.value or 0.0) < (b.value or 0.0) for a, b in pairs):
         return True
@@ -104,14 +104,14 @@ def _ascending(found: Sequence[Estimate]) -> bool | None:
 
 
 def bayes_limit(counts: dict[str, int], groups: Sequence[Sequence[str]]) -> float:
-    """Highest accuracy that is to be expected of any probe on simulated images.
+    """Return the highest expected accuracy of any probe on simulated images.
 
     Parameters
     ----------
     counts
         Test images of each class.
     groups
-        Classes that no image tells apart: guessing the largest of a group is the best there is.
+        Groups of indistinguishable classes: the best guess is the largest class of a group.
     """
     together = {name for group in groups for name in group}
     apart = sum(n for name, n in counts.items() if name not in together)
@@ -122,7 +122,7 @@ def bayes_limit(counts: dict[str, int], groups: Sequence[Sequence[str]]) -> floa
 def probe_limits(
     table: PaperTable, run: PaperRun, set_name: str, labels: Sequence[str]
 ) -> Iterator[Check]:
-    """No probe of the perturbations of a set beats what the truth allows."""
+    """No probe exceeds the Bayes limit of the ground truth."""
     item, paper = table.item, run.of(table.item.paper)
     facts = run.experiment(item.main_role, item.paper)
     if facts is None or not facts.origin.has_true_effects:
@@ -152,12 +152,12 @@ def probe_limits(
             f"Probe {regime}: not above the Bayes limit",
             lowest <= limit,
             f"accuracy {_shown(accuracy)}, at most {limit:.3f}"
-            + (f" since {' and '.join(idle)} cannot be told apart" if len(idle) > 1 else ""),
+            + (f" since {' and '.join(idle)} are indistinguishable" if len(idle) > 1 else ""),
         )
 
 
 def memorisation(table: PaperTable, run: PaperRun) -> Iterator[Check]:
-    """Training images replayed are found out as memorised, held-out real ones are not."""
+    """Replayed training images count as memorised, held-out real images do not."""
     facts = run.experiment(table.item.main_role, table.item.paper)
     if facts is None:
         return

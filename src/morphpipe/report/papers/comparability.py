@@ -1,4 +1,4 @@
-"""Whether a run's numbers can be compared with a paper's: computed from the configuration."""
+"""Comparability of a run with a paper, computed from the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Status = Literal["yes", "partly", "no", "published only"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether numbers can be compared.
+    """Whether results are comparable with the paper.
 
     Attributes
     ----------
     status
-        ``no``: other data or other weights, so that no difference is formed. ``partly``: the same
-        data and weights, but another training, sampling or choice of images. ``yes``: nothing
-        that is known differs. ``published only``: the run has no such experiment.
+        ``no``: different data or weights, so no difference is computed. ``partly``: the same data
+        and weights, but different training, sampling or selection of images. ``yes``: no known
+        differences. ``published only``: the run has no such experiment.
     sentences
-        What is the same and what differs.
+        Similarities and differences.
     """
 
     status: Status
@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def allows_differences(self) -> bool:
-        """Whether a difference to a published value means anything."""
+        """Whether differences to published values are meaningful."""
         return self.status in ("yes", "partly")
 
 
@@ -42,7 +42,7 @@ def _data(facts: ExperimentFacts, setup: Setup) -> tuple[bool, str]:
     there = SETTINGS[setup.source].title + (f" ({setup.project})" if setup.project else "")
     if (facts.source, facts.project) == (setup.source, setup.project):
         return True, f"Data: {here}, as in the paper."
-    return False, f"Data: {here}; the paper's are {there}."
+    return False, f"Data: {here}; the paper uses {there}."
 
 
 def _weights(facts: ExperimentFacts, setup: Setup, item: Item) -> tuple[bool, str]:
@@ -57,12 +57,12 @@ def _weights(facts: ExperimentFacts, setup: Setup, item: Item) -> tuple[bool, st
         return True, "Weights: " + ", ".join(f"{what} {here}" for what, here, _ in pairs) + (
             ", as in the paper."
         )
-    said = "; ".join(f"{what} {here} where the paper has {there}" for what, here, there in other)
-    return False, f"Weights: {said}."
+    text = "; ".join(f"{what} {here} (paper: {there})" for what, here, there in other)
+    return False, f"Weights: {text}."
 
 
 def _features(run: PaperRun, facts: ExperimentFacts, item: Item) -> tuple[bool, str] | None:
-    """Whether the numbers come from the paper's encoder; None where no encoder is in play."""
+    """Whether the encoder is the paper's; None without an encoder."""
     kinds = PAPERS[item.paper].encoders
     if item.numbers not in kinds:
         return None
@@ -70,39 +70,39 @@ def _features(run: PaperRun, facts: ExperimentFacts, item: Item) -> tuple[bool, 
     encoder = run.encoder(facts, item.numbers, item.paper)
     kind, weights = facts.encoders[encoder]["kind"], facts.encoders[encoder]["weights"]
     if kind != wanted:
-        return False, f"Features: of {kind} ({encoder}), {weights}; the paper's are of {wanted}."
+        return False, f"Features: {kind} ({encoder}), {weights}; the paper uses {wanted}."
     if weights == TRAINED_HERE and wanted == "resnet18":
         return True, (
-            "Features: of a ResNet-18 trained here on fields of its own; how the paper trained "
-            "its own is not said."
+            "Features: a ResNet-18 trained in this run on separate fields; the paper does not "
+            "describe its training."
         )
-    return True, f"Features: of {kind}, as in the paper."
+    return True, f"Features: {kind}, as in the paper."
 
 
 def _course(facts: ExperimentFacts, setup: Setup) -> tuple[list[str], list[str]]:
-    """What differs in training and sampling, and what is the same."""
+    """Return differences and similarities in training and sampling."""
     seeds = len(facts.training_seeds) * len(facts.sampling_seeds)
     other, same = [], []
     for what, here, there, place in (
         ("training steps", facts.steps, setup.steps, setup.steps_place),
         ("generated images per condition", facts.per_condition, setup.per_condition,
          setup.per_condition_place),
-        ("repetitions with other seeds", seeds, setup.repetitions, ""),
+        ("repetitions with different seeds", seeds, setup.repetitions, ""),
     ):  # fmt: skip
         at = f" ({place})" if place else ""
         if there is None:
-            same.append(f"{here:,} {what}, of which the paper does not tell")
+            same.append(f"{here:,} {what} (not given in the paper)")
         elif here == there:
             same.append(f"{here:,} {what}{at}")
         else:
-            other.append(f"{here:,} {what} where the paper has {there:,}{at}")
+            other.append(f"{here:,} {what} (paper: {there:,}{at})")
     return other, same
 
 
 def role_verdict(
     run: PaperRun, item: Item, paper: str, role: str, facts: ExperimentFacts
 ) -> Verdict:
-    """Hold one experiment against the paper's in its role."""
+    """Compare one experiment with the paper's in its role."""
     setup = PAPERS[paper].roles[role]
     grounds = [_data(facts, setup)]
     if item.trained or item.numbers in ("autoencoder", "images"):
@@ -117,12 +117,12 @@ def role_verdict(
         return Verdict("yes", tuple(sentences))
     other, same = _course(facts, setup)
     if same:
-        sentences.append(f"As in the paper, or not told by it: {'; '.join(same)}.")
+        sentences.append(f"As in the paper, or not given in it: {'; '.join(same)}.")
     if other:
-        sentences.append(f"Other than in the paper: {'; '.join(other)}.")
+        sentences.append(f"Different from the paper: {'; '.join(other)}.")
     test = facts.fractions.get("test")
-    share = "the wells that are held out" if test is None else f"{test:.0%} of the wells, held out"
-    sentences.append(f"Real images: {share} of training, each image once; {setup.real_images}.")
+    share = "held-out wells" if test is None else f"{test:.0%} of the wells, held out"
+    sentences.append(f"Real images: {share}, each image once; {setup.real_images}.")
     return Verdict("partly", tuple(sentences))
 
 
@@ -133,7 +133,7 @@ def _worst(found: Sequence[Status]) -> Status:
 
 
 def verdicts(run: PaperRun, item: Item) -> dict[tuple[str, str], Verdict]:
-    """Of every filled role that an item is made from, by paper and role."""
+    """Return the verdicts of all non-empty roles of an item, by paper and role."""
     return {
         (paper, role): role_verdict(run, item, paper, role, facts)
         for paper, role, facts in run.used(item)
@@ -141,7 +141,7 @@ def verdicts(run: PaperRun, item: Item) -> dict[tuple[str, str], Verdict]:
 
 
 def item_verdict(run: PaperRun, item: Item) -> Verdict:
-    """Of the item as a whole: of its roles together, those that are empty named."""
+    """Return the verdict of the whole item, over all of its roles."""
     found = verdicts(run, item)
     empty = list(
         dict.fromkeys(need.role for need in item.needs if (need.paper, need.role) not in found)
@@ -162,18 +162,18 @@ def item_verdict(run: PaperRun, item: Item) -> Verdict:
 
 
 def _stand_ins(names: PaperNames) -> list[str]:
-    """Which of the run's names replace the paper's, as sentences; empty where none does."""
-    said = []
+    """Describe names that replace the paper's; empty if there are none."""
+    sentences = []
     for what, mapping in (("cell types", names.cell_types), ("perturbations", names.perturbations)):
         other = {k: v for k, v in mapping.items() if k != v}
         if other:
             pairs = ", ".join(f"{here} for {there}" for there, here in other.items())
-            said.append(f"Stand-ins for the paper's {what}: {pairs}.")
-    return said
+            sentences.append(f"Stand-ins for the paper's {what}: {pairs}.")
+    return sentences
 
 
 def about_item(item: Item, run: PaperRun) -> dict[str, Any]:
-    """Describe an item before it is made: the head of its `item.json`."""
+    """Return the general part of the `item.json` of an item."""
     verdict = item_verdict(run, item)
     names = run.of(item.paper).names
     filled = run.used(item)

@@ -1,7 +1,7 @@
-"""Rows of a model and its baseline that metric tables do not hold: tests, settings and ranks.
+"""Rows of a model and its baseline: tests, settings and ranks.
 
-Every function gets the table, the run, the block, and the row with its query, whose `paper` is the
-one whose role it names: that of the table by default.
+Every function gets the table, the run, the block, and the row with its query. The `paper` of the
+query is that of its role; default: the paper of the table.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _systems(run: PaperRun, paper: str, role: str) -> Iterator[tuple[str, Experi
 
 
 def add_comparison(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
-    """Add what a comparison found of FID and KID; nothing where the role is empty."""
+    """Add FID and KID of a comparison; nothing if the role is empty."""
     paper, role = query.get("paper", table.item.paper), query["role"]
     facts, own = run.experiment(role, paper), paper == table.item.paper
     if facts is None:
@@ -74,7 +74,7 @@ def add_comparison(table: PaperTable, run: PaperRun, block: Block, row: str, que
 
 
 def _compared(run: PaperRun, paper: str, role: str, metric: str, encoder: str) -> pd.Series | str:
-    """The row over all perturbations, or why there is none."""
+    """Return the row over all perturbations, or the reason why it is missing."""
     name = run.of(paper).roles[role]
     table = _read(run.paths(name, COMPARISON))
     rows = select(table, metric=metric, extractor=encoder, view="rgb", cell_type="all", group="all")
@@ -85,7 +85,7 @@ def _compared(run: PaperRun, paper: str, role: str, metric: str, encoder: str) -
 
 
 def _tests(found: pd.Series, less: str) -> Iterator[tuple[str, Estimate]]:
-    """The difference between model and baseline, and what each test says of it."""
+    """Yield the difference between model and baseline, and the p-value of each test."""
     value, low, high = (_known(found[key]) for key in ("difference", "ci_low", "ci_high"))
     yield less, Estimate(value, low, high, parts=int(found["perturbations"]))
     for name, words in (("paired", "paired"), ("student", "Student's"), ("welch", "Welch's")):
@@ -94,18 +94,18 @@ def _tests(found: pd.Series, less: str) -> Iterator[tuple[str, Estimate]]:
 
 
 def _mean(found: pd.Series, column: str) -> Estimate:
-    """A mean over perturbations with the t-interval over them: the paper tests over them."""
+    """Return a mean over perturbations with its t-interval, as in the paper's test."""
     value = _known(found[f"mean_{column}"])
     parts = int(found["perturbations"])
     if value is None:
-        return Estimate(parts=parts, reason="the floor is at other numbers of images")
+        return Estimate(parts=parts, reason="the floor has a different number of images")
     values = [pair[column] for pair in found["pairs"]]
     low, high = t_interval(values)[1] if len(values) > 1 else (None, None)
     return Estimate(value, low, high, parts=parts)
 
 
 def _reason(reason: str | float | None) -> str:
-    """A reason from a table, in which there may be none."""
+    """Return a reason from a table; empty if missing."""
     return "" if pd.isna(reason) else str(reason)
 
 
@@ -114,7 +114,7 @@ def _known(value: float) -> float | None:
 
 
 def add_settings(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
-    """Add how an experiment and its baseline were set up; nothing of it is measured."""
+    """Add the settings of an experiment and its baseline."""
     for system, facts in _systems(run, query.get("paper", table.item.paper), query["role"]):
         numbers = {
             "Training steps": facts.steps,
@@ -142,13 +142,13 @@ def add_settings(table: PaperTable, run: PaperRun, block: Block, row: str, query
         table.add_note(
             f"{row}, {system} ({facts.name}): {facts.network} from "
             f"{facts.starting_weights or 'scratch'}, autoencoder {facts.autoencoder}, condition "
-            f"{facts.condition or 'learnt'}, {facts.sampler}, dataset {facts.dataset}"
+            f"{facts.condition or 'learned'}, {facts.sampler}, dataset {facts.dataset}"
             + (f" ({chosen})." if chosen else ".")
         )
 
 
 def add_ranks(table: PaperTable, run: PaperRun, block: Block, row: str, query: Query) -> None:
-    """Add ranks of own cohorts, and what chance would give."""
+    """Add ranks of the matching cohorts, and chance."""
     paper, role = query.get("paper", table.item.paper), query["role"]
     rankings = run.files.get(run.of(paper).roles.get(role, ""), {}).get(RANKING) or {}
     for system, facts in _systems(run, paper, role):

@@ -1,4 +1,4 @@
-"""Making a figure of the papers: from a run's files to `item.json`, PNG and PDF."""
+"""Making the papers' figures: `item.json`, PNG and PDF."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ FIGURES: Mapping[str, Callable[..., Figure]] = {
     "profile panels": points.profile_panels,
     "correlations": points.correlations,
 }
-"""What draws figures, by the name in `items.yaml`."""
+"""Functions that draw figures, by their names in `items.yaml`."""
 
 
 def _reason_figure(reason: str) -> Figure:
@@ -44,7 +44,7 @@ def make_figure(
 ) -> None:
     """Write `item.json`, and the figure as PNG and PDF.
 
-    What cannot be drawn in this run is a figure that says why, with the reason in its item.
+    If a figure cannot be drawn, it shows the reason, which is also in `item.json`.
     """
     item, reason = item_named(name), ""
     of = PaperFigure(item, run)
@@ -56,7 +56,7 @@ def make_figure(
         figure = _reason_figure(reason)
     for path in (png, pdf):
         with atomic_path(path) as temporary:
-            # Without the time of writing, so that the same figure is the same file.
+            # Omit the creation date, for reproducible files.
             dates = {"CreationDate": None} if Path(path).suffix == ".pdf" else None
             figure.savefig(temporary, dpi=_DPI, metadata=dates)
     about = about_item(item, run)

@@ -1,10 +1,10 @@
-"""What a run has measured, as single numbers with intervals: metric tables, read for the items.
+"""Values of a run with intervals, read from metric tables for the papers' items.
 
-There are two intervals. That of the metric tables is over wells and images within a
-pair of seeds; over seeds the papers' ± is a 95 % t-interval. Numbers that a paper averages over
-perturbations have the interval of the mean: the perturbations' own intervals recovered and added in
-squares (MOVER: Zou and Donner, Statistics in Medicine 27, 2008), which keeps skewed ones skewed.
-The real images of two perturbations are from different wells, so that their errors are independent.
+There are two intervals: that of the metric tables is over wells and images within a pair of seeds;
+the papers' ± is a 95 % t-interval over seeds. Means over perturbations have intervals computed from
+those of the perturbations by MOVER (Zou and Donner, Statistics in Medicine 27, 2008), which
+preserves skewness. Real images of two perturbations are from different wells, so errors are
+independent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,25 +22,25 @@ from morphpipe.evaluation.core.summary import IDENTITY, over_seeds
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of this run.
+    """A value of this run.
 
     Attributes
     ----------
     value
-        Mean over seeds; None where there is none.
+        Mean over seeds; None if missing.
     low, high
-        95 % interval over wells and images within seeds; None where there is none. An interval
-        without an upper end has a `low` only.
+        95 % interval over wells and images within seeds; None if missing. A one-sided interval has
+        only `low`.
     by_seed
-        The value of every pair of seeds.
+        Value of every pair of seeds.
     n_left, n_right
-        Fewest images on either side of any comparison in it.
+        Smallest number of images on each side of the comparisons.
     parts
-        How many numbers (perturbations) it is the mean of.
+        Number of averaged values (perturbations).
     reason
-        Why there is no value, or of which parts there is none.
+        Reason for missing values.
     settings
-        Of the metric table's row, the first where there are several.
+        Settings of the first row of the metric table.
     """
 
     value: float | None = None
@@ -60,14 +60,14 @@ class Estimate:
 
 
 def absent(reason: str) -> Estimate:
-    """No number, and why."""
+    """Return an estimate without a value."""
     return Estimate(reason=reason)
 
 
 def mover(
     estimates: Sequence[Estimate], weights: Sequence[float]
 ) -> tuple[float | None, float | None]:
-    """Limits of a weighted sum of independent numbers, from their own limits.
+    """Return confidence limits of a weighted sum of independent estimates.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def mover(
     Returns
     -------
     tuple
-        Low and high; None where a part lacks the limit that is needed.
+        Low and high; None if a required limit is missing.
     """
     total = sum(w * (e.value or 0.0) for e, w in zip(estimates, weights, strict=True))
     squares: list[float | None] = [0.0, 0.0]
@@ -100,7 +100,7 @@ def mover(
 
 
 def mean_of(estimates: Iterable[Estimate]) -> Estimate:
-    """The mean of several numbers, those without a value left out and counted in the reason."""
+    """Return the mean of estimates; missing ones are excluded and counted in the reason."""
     parts = list(estimates)
     known = [part for part in parts if part.value is not None]
     lacking = [part for part in parts if part.value is None]
@@ -129,7 +129,7 @@ def mean_of(estimates: Iterable[Estimate]) -> Estimate:
 
 
 def difference(left: Estimate, right: Estimate) -> Estimate:
-    """The first number less the second, which come from independent data."""
+    """Return the difference of two independent estimates."""
     if left.value is None or right.value is None:
         return absent(left.reason or right.reason)
     low, high = mover([left, right], [1.0, -1.0])
@@ -162,7 +162,7 @@ class Metrics:
             if twice.any():
                 row = frame.loc[twice, IDENTITY].iloc[0]
                 raise DataError(
-                    f"The table {table} holds more than one number for "
+                    f"The table {table} contains more than one value for "
                     f"{', '.join(f'{k} {v}' for k, v in row.items() if v)} and one pair of seeds."
                 )
             self._rows[table] = dict(frame.groupby(IDENTITY, sort=False).indices)
@@ -186,26 +186,26 @@ class Metrics:
         )
 
     def number(self, table: str, **columns: str) -> Estimate:
-        """The number that these columns name, over seeds.
+        """Return the estimate that these columns select, over seeds.
 
         Parameters
         ----------
         table
             Name of the metric table.
         **columns
-            Columns of `IDENTITY`; one that is not named has to be empty.
+            Values of columns of `IDENTITY`; others must be empty.
 
         Raises
         ------
         DataError
-            If more than one row of a pair of seeds fits.
+            If more than one row of a pair of seeds matches.
         """
         if table not in self.tables:
             return absent(f"this run does not measure {table}")
         key = tuple(columns.get(name, "") for name in IDENTITY)
         positions = self._index(table).get(key)
         if positions is None:
-            return absent(f"the table {table} has no such number")
+            return absent(f"the table {table} has no such value")
         return _estimate(self._summaries[table][key], self.tables[table].iloc[positions])
 
 

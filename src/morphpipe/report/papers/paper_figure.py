@@ -1,4 +1,4 @@
-"""A figure in the making: what it is drawn from, and what is to be known of it."""
+"""Context for drawing a figure: its item, its run, and notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Labels = Sequence[str]
 
 @dataclass
 class PaperFigure:
-    """What a figure is drawn from, with the `notes` that are added on the way."""
+    """Item and run of a figure, with `notes` that are added while drawing."""
 
     item: Item
     run: PaperRun
@@ -21,7 +21,7 @@ class PaperFigure:
 
     @property
     def facts(self) -> ExperimentFacts:
-        """The experiment that the figure is about; DataError where its role is empty."""
+        """The experiment of the figure; raises DataError if its role is empty."""
         item = self.item
         facts = self.run.experiment(item.main_role, item.paper)
         if facts is None:
@@ -34,11 +34,11 @@ class PaperFigure:
         return self.run.control(self.item.paper)
 
     def cell_types(self, labels: Labels) -> list[str]:
-        """The run's names of cell types; those that it has none for go into the notes."""
+        """Return the run's names of cell types; missing ones are added to the notes."""
         return self._known("cell type", labels)
 
     def perturbations(self, labels: Labels) -> list[str]:
-        """Likewise of perturbations."""
+        """Return the run's names of perturbations; missing ones are added to the notes."""
         return self._known("perturbation", labels)
 
     def _known(self, kind: str, labels: Labels) -> list[str]:
@@ -52,7 +52,7 @@ class PaperFigure:
         return known
 
     def conditions(self, pairs: Sequence[Labels]) -> list[tuple[str, str]]:
-        """The run's cell types and perturbations for the paper's, likewise; there may be none."""
+        """Return the run's conditions for the paper's; missing ones are added to the notes."""
         names, found = self.run.of(self.item.paper).names, []
         for cell_type, perturbation in pairs:
             here = names.cell_type(cell_type), names.perturbation(perturbation)

@@ -1,9 +1,9 @@
-"""The values that the papers print, each with its place: `<paper>/published.csv`, read.
+"""Published values of the papers, from `<paper>/published.csv`.
 
-A row is a number: table, row, column, system; the value as printed, the ± behind it and the stars
-of a test. An empty value is one that the paper does not give (a dash); its note says why. `quoted`
-says where a number of a system comes from that is not the paper's own. Distances are as the paper
-prints them: MorphoDiff's FID in hundreds, see `scales` in `setup.yaml`.
+Each row is a value: table, row, column, system; the value as printed, its ± and the stars of a
+test. A value that the paper does not give (a dash) is empty, with a note. `quoted` is the source of
+values that the paper quotes. Distances are as printed: MorphoDiff's FID in hundreds, see `scales`
+in `setup.yaml`.
 """
 
 import csv
@@ -20,17 +20,17 @@ class Published:
     Attributes
     ----------
     paper, table, row, column, system
-        Its place.
+        Position in the paper.
     printed
-        As in the paper; empty where it gives none.
+        Value as printed; empty if missing.
     printed_interval
-        The number behind ±: half a 95 % interval over seeds (MorphGen).
+        The ± as printed: half a 95 % interval over seeds (MorphGen).
     significance
-        Stars of the paper's test, and what they mean is in its caption.
+        Stars of the paper's test, explained in its caption.
     quoted
-        Where the number comes from, if it is not the paper's own.
+        Source of the value, if the paper quotes it.
     note
-        What is to be known of it.
+        Remark.
     """
 
     paper: str
@@ -50,7 +50,7 @@ class Published:
 
     @property
     def value(self) -> float | None:
-        """The number in plain units; None where the paper gives none."""
+        """Value in plain units; None if missing."""
         # Multiplied and rounded: 0.78 in hundreds is 78 and not 78.00000000000001.
         return round(float(self.printed) * self._scale, 9) if self.printed else None
 
@@ -62,7 +62,7 @@ class Published:
 
 @cache
 def published_values() -> tuple[Published, ...]:
-    """All values, in the order of the papers."""
+    """Return all values, in the order of the papers."""
     found = []
     for paper in PAPERS:
         rows = csv.reader(paper_text(paper, "published.csv").splitlines())
@@ -72,7 +72,7 @@ def published_values() -> tuple[Published, ...]:
 
 
 def published_table(paper: str, table: str) -> dict[tuple[str, str, str], Published]:
-    """The values of a table by row, column and system, in its order; empty if there are none."""
+    """Return the values of a table by row, column and system; empty if there are none."""
     return {
         (value.row, value.column, value.system): value
         for value in published_values()

@@ -1,4 +1,4 @@
-"""A run as the papers' items see it: roles, facts of its experiments, and their files."""
+"""A run for the papers' items: roles, facts about its experiments, and their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ _NO_METRICS = (IMAGES, FEATURES, MORPHOLOGY, COMPARISON, RANKING, AUTOENCODER, S
 
 
 def no_counterpart(what: str) -> str:
-    """Why there is no number for a label of a paper, such as `cell type HUVEC`."""
-    return f"this run has nothing that stands for the {what}"
+    """Reason for missing values of a label of a paper, such as `cell type HUVEC`."""
+    return f"this run has no counterpart of the {what}"
 
 
 @dataclass
 class PaperRun:
-    """What an item is made from.
+    """Sources of an item.
 
     Attributes
     ----------

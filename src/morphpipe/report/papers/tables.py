@@ -1,4 +1,4 @@
-"""Making a table of the papers: from a run's files to `item.json` and `table.csv`."""
+"""Making the papers' tables: `item.json` and `table.csv`."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ FILLERS: Mapping[str, Callable[[PaperTable, PaperRun, Block, str, Query], None]]
     "settings": add_settings,
     "ranks": add_ranks,
 }
-"""What fills a row of a block, by its `fill`."""
+"""Functions that fill a row of a block, by its `fill`."""
 
 
 def build_table(name: str, run: PaperRun) -> tuple[PaperTable, dict[str, Any]]:
@@ -40,7 +40,7 @@ def build_table(name: str, run: PaperRun) -> tuple[PaperTable, dict[str, Any]]:
         for row, query in rows_of(block):
             FILLERS[block.fill](table, run, block, row, query)
     checks = item_checks(table, run)
-    table.finish("this run has not measured it")
+    table.finish("not measured in this run")
     about = about_item(item, run)
     sizes = [(c.estimate.n_left, c.estimate.n_right) for c in table.cells]
     about["statement"] += _sizes(sizes)
@@ -54,13 +54,13 @@ def build_table(name: str, run: PaperRun) -> tuple[PaperTable, dict[str, Any]]:
 
 
 def _sizes(sizes: list[tuple[int | None, int | None]]) -> list[str]:
-    """The numbers of images that a table's numbers rest on, as a sentence."""
+    """Describe the numbers of images behind a table's values."""
     known = [(a, b) for a, b in sizes if a is not None and b is not None]
     if not known:
         return []
     sides = [(min(side), max(side)) for side in zip(*known, strict=True)]
     texts = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in sides]
-    return [f"The numbers rest on {texts[0]} images on one side and {texts[1]} on the other."]
+    return [f"Numbers of images: {texts[0]} vs {texts[1]}."]
 
 
 def make_table(name: str, run: PaperRun, item_path: str | Path, table_path: str | Path) -> None:
