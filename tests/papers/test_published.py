@@ -129,12 +129,9 @@ def test_averages_ratios_and_differences_follow_from_their_parts():
         assert generated[row] - real[row] == pytest.approx(told, abs=1e-9)
 
 
-def test_systems_that_are_not_run_are_marked_as_quoted():
+def test_numbers_of_another_paper_are_marked_as_quoted():
     quoted = {(v.paper, v.system) for v in published_values() if v.quoted}
-    assert quoted == {
-        ("morphgen", "CellFlux"), ("morphgen", "MorphoDiff"), ("morphgen", "Stable Diffusion"),
-        ("morphodiff", "IMPA"),
-    }  # fmt: skip
+    assert quoted == {("morphgen", "MorphoDiff"), ("morphgen", "Stable Diffusion")}
 
 
 @pytest.mark.skipif(not TEXTS.is_dir(), reason=f"the papers' texts are not at {TEXTS}")

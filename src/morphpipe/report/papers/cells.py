@@ -134,7 +134,7 @@ class PaperTable:
         Parameters
         ----------
         reason
-            Reason for missing values of systems that this run supports.
+            Reason for missing values.
         """
         there = {(cell.row, cell.column, cell.system) for cell in self.cells}
         elsewhere = any(
@@ -142,8 +142,8 @@ class PaperTable:
         )
         for key, published in self._published.items():
             if key not in there:
-                why = published.quoted if "does not run" in published.quoted else reason
-                if elsewhere and why == reason and re.search("FID|KID", " ".join(key[:2])):
+                why = reason
+                if elsewhere and re.search("FID|KID", " ".join(key[:2])):
                     why = "not on Inception features: distances of this run are in separate columns"
                 self.cells.append(Cell(*key, absent(why), published))
         rows = list(dict.fromkeys(row for row, _, _ in self._published))
