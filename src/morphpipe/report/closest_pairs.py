@@ -1,4 +1,4 @@
-"""The images that are closest to a training image, beside it: generated ones and held-out ones."""
+"""Generated and held-out images that are closest to a training image."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,11 +21,13 @@ class ClosePair:
     Attributes
     ----------
     image, training
-        The two, and below them what condition each is of.
+        The two images.
+    condition, training_condition
+        Their conditions.
     nearness
-        Distance to it, as a share of that to the next training images.
+        Distance relative to that of the next training images.
     near
-        Whether the image counts as memorised; None where that is not known.
+        Whether the image counts as memorised; None if unknown.
     """
 
     image: Tile
@@ -37,7 +39,7 @@ class ClosePair:
 
 
 def _chosen(pairs: pd.DataFrame, comparison: str, extractor: str, view: str) -> pd.DataFrame:
-    """The pairs of a comparison that stand out most, each image once, by one encoder and view."""
+    """Return the closest pairs of a comparison for one encoder and view, each image once."""
     of = pairs[pairs["comparison"] == comparison]
     wanted = of[(of["extractor"] == extractor) & (of["view"] == view)]
     of = wanted if len(wanted) else of
@@ -50,16 +52,16 @@ def _chosen(pairs: pd.DataFrame, comparison: str, extractor: str, view: str) -> 
 def close_pairs(
     evidence: Evidence, windows: dict[str, float], extractor: str, view: str
 ) -> dict[str, list[ClosePair]]:
-    """The pairs that stand out most as pictures: `generated`, and for comparison `real`.
+    """Return the closest pairs as images: `generated`, and for comparison `real`.
 
     Parameters
     ----------
     evidence
-        With its pairs; without them both lists are empty.
+        Evidence with pairs; without pairs both lists are empty.
     windows
         Grey value shown as white, by channel of the real images.
     extractor, view
-        Those that are shown, if they are there.
+        Preferred encoder and view.
     """
     pairs = evidence.pairs
     if pairs is None:

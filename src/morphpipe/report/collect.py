@@ -1,4 +1,4 @@
-"""Gathering a report's inputs from the paths that the workflow hands over."""
+"""Collecting the inputs of a report from paths of the workflow."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -39,12 +39,12 @@ def collect(
     benchmarks: str | None = None,
     logs: str | None = None,
 ) -> ReportInputs:
-    """Make a report's inputs.
+    """Collect the inputs of a report.
 
     Parameters
     ----------
     configuration
-        Of the run, plain values.
+        Configuration of the run, plain values.
     experiments
         By name: paths by the attributes of `ExperimentFiles`; `quality`, `leakage` and `pairs` may
         be missing; `features` and `generated_features` are folders, of which the view `all` is
@@ -64,7 +64,7 @@ def collect(
     for name, paths in experiments.items():
         features = [Path(folder) for folder in paths["features"]]
         generated = [Path(folder) for folder in paths["generated_features"]]
-        # Real images may have views that another experiment on the same dataset asked for.
+        # Real images may have additional views for other experiments.
         view = "all" if (generated[0] / "all.parquet").exists() else "rgb"
         files.append(
             ExperimentFiles(
@@ -131,7 +131,7 @@ def _optional(path: str | Path | None) -> Path | None:
 
 
 def _recorded(lock: Path) -> dict[str, str]:
-    """Checksums of downloads by address; a damaged file stops downloads, not the report."""
+    """Checksums of downloads by address; empty if the lock file is damaged."""
     try:
         return dict(read_json(lock))
     except (OSError, ValueError, TypeError):

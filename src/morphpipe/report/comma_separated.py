@@ -1,4 +1,4 @@
-"""A table as a CSV file: what stands on the page, with numbers unrounded where they are known."""
+"""Tables as CSV files, with unrounded numbers."""
 
 import csv
 import io
@@ -7,12 +7,12 @@ import re
 from morphpipe.report.tables import Cell, Table
 
 _DIGITS = re.compile(r"[+−-]?[\d,]*\.?\d+(e[+-]?\d+)?")
-# A spreadsheet takes text that begins so for a formula, and would run it.
+# Spreadsheets run text with these prefixes as formulas.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _plain(text: str) -> str:
-    """Text as a spreadsheet can read it: numbers without separators, nothing that it would run."""
+    """Return numbers without separators, and text escaped against formulas."""
     if _DIGITS.fullmatch(text):
         return text.replace(",", "").replace("−", "-")
     return f"'{text}" if text.startswith(_FORMULA) else text
@@ -25,15 +25,14 @@ def _main(cell: Cell) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """A table as CSV (RFC 4180).
+    """Return a table as CSV (RFC 4180).
 
-    A column whose cells have intervals is followed by their ends, one whose cells have notes by
-    these.
+    Columns with intervals or notes are followed by columns of interval limits or notes.
 
     Parameters
     ----------
     table
-        With all its rows, also those that a page leaves out.
+        Table with all rows, including those that are not shown on the page.
     """
     columns = []
     for index, head in enumerate(table.headers):

@@ -1,4 +1,4 @@
-"""All that a report says, gathered once for its pages and for the one file."""
+"""Content of a report, for pages and single file."""
 
 from dataclasses import dataclass
 
@@ -18,28 +18,28 @@ from morphpipe.report.side_by_side import SideBySide, side_by_side
 
 @dataclass(frozen=True)
 class Content:
-    """What the pages are filled with.
+    """Content of the pages.
 
     Attributes
     ----------
     inputs
-        What the report is made of.
+        Inputs of the report.
     sections
-        Of the experiments; the first is the one that the overview is about.
+        Sections of the experiments; the overview shows the first.
     together
-        Experiments on the same data beside each other.
+        Experiments on the same data, side by side.
     comparisons
-        Of pairs of experiments.
+        Comparisons of pairs of experiments.
     papers
         Tables and figures by paper.
     gallery
-        Pictures of every experiment.
+        Images of every experiment.
     stages
-        What Snakemake measured of its jobs.
+        Benchmarks of the workflow.
     stage_plots
-        Drawn.
+        Figures of the benchmarks.
     per_condition
-        Fields a side of each condition that are shown.
+        Number of real and of generated fields to show per condition.
     """
 
     inputs: ReportInputs
@@ -54,12 +54,12 @@ class Content:
 
     @property
     def configuration(self) -> Configuration:
-        """Of the run."""
+        """Configuration of the run."""
         return self.inputs.configuration
 
     @property
     def drawings(self) -> int:
-        """How many figures the pages have."""
+        """Number of figures on all pages."""
         plots = [*self.stage_plots, *(plot for c in self.comparisons for plot in c.plots)]
         for section in self.sections:
             plots += [plot for found in section.plots.values() for plot in found]
@@ -69,12 +69,12 @@ class Content:
 
 
 def gather(inputs: ReportInputs) -> Content:
-    """Read everything, and put together what is said and shown.
+    """Read all inputs, and collect the content of the report.
 
     Parameters
     ----------
     inputs
-        The files of the experiments and what the workflow knows.
+        Inputs of the report.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def gather(inputs: ReportInputs) -> Content:
     """
     if not inputs.experiments:
         raise DataError(
-            "The report needs an experiment at least: declare one under `experiments` in the "
+            "The report needs at least one experiment: declare one under `experiments` in the "
             "configuration."
         )
     number = len(inputs.experiments)

@@ -1,7 +1,7 @@
-"""The gallery: real and generated fields of every condition, in colour and channel by channel.
+"""The gallery: real and generated fields of every condition, in colour and by channel.
 
-Nothing is picked by hand: of every condition the first site of the first held-out wells, and the
-first samples of the first seeds, as far as the gallery's size allows.
+Nothing is hand-picked: it shows the first site of the first held-out wells, and the first samples
+of the first seeds, up to the maximum size of the gallery.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from morphpipe.report.figures.thumbnails import jpeg, shrunk
 from morphpipe.tables.field_reader import FieldReader
 from morphpipe.tables.fields import FieldTable
 
-# Bytes of all pictures of the gallery. A report should pass through a mail server, which takes
-# some 30 MB; on a dozen experiments, figures, tables and pages need up to two thirds of that.
+# Bytes of all images of the gallery. Mail servers accept about 30 MB; with a dozen experiments,
+# figures, tables and pages need up to two thirds of that.
 GALLERY_BYTES = 8_000_000
-# One file holds its pictures as text, a third larger, and holds all the rest as well.
+# A single file embeds images as text, which is a third larger.
 GALLERY_BYTES_IN_ONE_FILE = 3_000_000
 PER_CONDITION = 3
 COLOUR = "colour"
@@ -58,32 +58,32 @@ class GalleryCondition:
 
     @property
     def channels(self) -> list[str]:
-        """Channels of which there is a picture."""
+        """Channels with an image."""
         fields = (*self.real.values(), *self.generated.values())
         return list(dict.fromkeys(channel for pictures in fields for channel in pictures))
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """All that the gallery shows, and how many conditions did not fit into it."""
+    """Conditions of the gallery, and the number of omitted ones."""
 
     conditions: list[GalleryCondition]
     left_out: int
 
     def choices(self, attribute: str) -> list[str]:
-        """What can be filtered by, in the order of the conditions."""
+        """Values of a filter, in the order of the conditions."""
         return list(dict.fromkeys(getattr(c, attribute) for c in self.conditions))
 
     @property
     def channels(self) -> list[str]:
-        """Channels that can be filtered by, colour first."""
+        """Values of the channel filter, colour first."""
         found = dict.fromkeys(c for condition in self.conditions for c in condition.channels)
         return [COLOUR, *(name for name in found if name != COLOUR)]
 
 
 @dataclass(frozen=True)
 class GalleryPart:
-    """What one experiment has for the gallery, in the order in which it is taken."""
+    """Images of one experiment, in order of priority."""
 
     experiment: str
     conditions: list[tuple[str, str]]
@@ -91,7 +91,7 @@ class GalleryPart:
 
 
 def gallery_conditions(evidence: Evidence) -> list[tuple[str, str]]:
-    """Generated conditions by perturbation, cell types in turn, so that each has its share."""
+    """Generated conditions by perturbation, alternating between cell types."""
     keys = evidence.generated_keys
     made = set(zip(keys["cell_type"], keys["perturbation"], strict=True))
     pairs = [(c, p) for p in evidence.perturbations for c in evidence.cell_types]
@@ -100,7 +100,7 @@ def gallery_conditions(evidence: Evidence) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Step:
-    """A field to be shown: in colour or channel by channel, as the condition's which."""
+    """A field to show in colour or by channel, with its number within the condition."""
 
     in_colour: bool
     number: int
@@ -111,15 +111,15 @@ class _Step:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the colour picture that every condition has."""
+        """Whether this is the first colour image of a condition."""
         return self.in_colour and self.number == 0
 
 
 def _steps(evidence: Evidence) -> list[_Step]:
-    """Colour of every condition, then its channels, then further fields likewise."""
+    """Colour images of all conditions, then their channels, then further fields."""
     test, made = evidence.test_fields, evidence.generated_keys
     keys = test.keys()
-    # One window has to fit both sides: channels are shown where both have the same.
+    # Single channels need the same window, so the same channels, on both sides.
     names = evidence.real.manifest.names
     with_channels = all(part.manifest.names == names for part in evidence.generated)
     found = []
@@ -153,9 +153,9 @@ def _pictures(
 
 
 def fill_gallery(evidence: Evidence, share: int) -> GalleryPart:
-    """Take an experiment's pictures until its share of the gallery's size is used up.
+    """Collect images of an experiment up to its share of the gallery's size.
 
-    The first colour pictures get half of it at most, so that some is left for looking closer.
+    The first colour images get at most half of it.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def fill_gallery(evidence: Evidence, share: int) -> GalleryPart:
             made = _pictures(step, reader, evidence, windows)
             picture = Taken(step.condition, step.side, field_ids[step.row], made)
             if used + picture.size > (share // 2 if step.is_first else share):
-                # What comes later may be smaller, and would be in for its size.
+                # Stop here: later images must not be selected by their size.
                 if not step.is_first:
                     break
                 first_full = True
@@ -193,7 +193,7 @@ def fill_gallery(evidence: Evidence, share: int) -> GalleryPart:
 
 
 def gallery(parts: Sequence[GalleryPart], most: int) -> Gallery:
-    """Put the gallery together, each experiment with as much as fits into its share.
+    """Make the gallery, with an equal share for each experiment.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What pages are made with: templates, style and script."""
+"""Templates, style and script of pages."""
 
 from importlib.resources import files
 
@@ -6,12 +6,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def resource(name: str) -> str:
-    """Text of a file of the package."""
+    """Return the text of a file of the package."""
     return files("morphpipe.report").joinpath(name).read_text("utf-8")
 
 
 def template_environment() -> Environment:
-    """The templates, which escape all that they are filled with."""
+    """Return the template environment, with autoescaping."""
     return Environment(
         loader=PackageLoader("morphpipe.report"),
         autoescape=True,

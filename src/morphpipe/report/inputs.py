@@ -1,4 +1,4 @@
-"""What a report is made of: the files of every experiment, and what the workflow knows."""
+"""Inputs of a report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from morphpipe.config import Configuration
 
 @dataclass(frozen=True)
 class MorphologyFiles:
-    """What CellProfiler measured of an experiment, and what came of it.
+    """CellProfiler measurements of an experiment, and derived tables.
 
     Attributes
     ----------
@@ -51,19 +51,19 @@ class ExperimentFiles:
     checkpoints
         The folder of the last slice of every training, one per training seed.
     metrics
-        Metric tables (Parquet); those named as `morphpipe.report.evidence.MEASURES` have parts of
+        Metric tables (Parquet); those in `morphpipe.report.evidence.MEASURES` have sections of
         their own.
     quality
-        Table of the quality of all fields that were looked at; None where it was not computed.
+        Table of quality control; None if not computed.
     leakage
-        Table of what stands on two sides of the split; None where it was not computed.
+        Table of leakage between sides of the split; None if not computed.
     features, generated_features
         Feature tables of real and of generated images, of one encoder and view, for the
         principal components; empty tuples leave the figure out.
     morphology
-        None where CellProfiler measured nothing.
+        None without CellProfiler measurements.
     pairs
-        The closest pairs of generated and training images; None where they were not computed.
+        The closest pairs of generated and training images; None if not computed.
     """
 
     name: str
@@ -92,8 +92,7 @@ class ComparisonFiles:
     tests
         Table of `morphpipe.evaluation.distances.comparison`.
     rankings
-        Table of `morphpipe.evaluation.distances.ranking` by experiment; empty where none was asked
-        for.
+        Table of `morphpipe.evaluation.distances.ranking` by experiment; empty without rankings.
     """
 
     name: str
@@ -103,30 +102,29 @@ class ComparisonFiles:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """All that a report is made of.
+    """Inputs of a report.
 
     Attributes
     ----------
     configuration
-        Of the run.
+        Configuration of the run.
     experiments
-        Their files, in the order of the page.
+        Files of the experiments, in the order of the report.
     comparisons
-        Files of the comparisons, which stand behind the experiments.
+        Files of the comparisons.
     weights
         By name: `source`, `revision`, `licence`, `sha256` (checksum by file) and `note` of the
         pretrained weights that were used.
     autoencoders, encoders
-        By name: folders of what the workflow trained itself, each with a `history.csv`.
+        Folders of networks that the workflow trained, by name, each with a `history.csv`.
     versions
         Software by name.
     checksums
-        SHA-256 of downloaded files by address, as the lock file holds them.
+        SHA-256 of downloaded files by address, from the lock file.
     papers
         Folders of the papers' tables and figures, in the papers' order.
     benchmarks, logs
-        Folders in which Snakemake measures its jobs, and in which each leaves a log; None where
-        there was no workflow.
+        Folders of Snakemake's benchmarks and logs; None without a workflow.
     """
 
     configuration: Configuration

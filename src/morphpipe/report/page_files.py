@@ -1,4 +1,4 @@
-"""Where pages find what is no text: pictures, tables and drawings, beside them or in them."""
+"""Images, tables and figures of pages, as separate files or embedded."""
 
 import base64
 import io
@@ -20,8 +20,8 @@ from morphpipe.report.paper_items import PaperItem
 from morphpipe.report.section import Section
 from morphpipe.report.tables import Table
 
-# Bytes of all drawings (PNG). With pictures, gallery and pages a report has to stay small enough
-# to send; drawings of many experiments are therefore coarser.
+# Bytes of all figures (PNG), so that the report is small enough to send. With many experiments
+# figures have a lower resolution.
 FIGURES_BYTES = 8_000_000
 # A figure of a paper may be a page of images.
 _PAPER_FIGURE_BYTES = 400_000
@@ -30,7 +30,7 @@ Downloads = list[tuple[str, str]]
 
 
 class PageFiles(Protocol):
-    """How a page refers to what is no text."""
+    """Addresses of the images, tables and figures of a page."""
 
     def picture(self, picture: NDArray[np.uint8] | bytes) -> str:
         """Address of a picture: pixels, or a JPEG file's content."""
@@ -42,7 +42,7 @@ class PageFiles(Protocol):
         """Formats and addresses of a figure."""
 
     def sheets(self, section: Section) -> Downloads:
-        """Formats and addresses of an experiment's pictures side by side."""
+        """Formats and addresses of an experiment's contact sheet."""
 
     def paper_figure(self, item: PaperItem) -> str:
         """Address of a paper's figure."""
@@ -52,7 +52,7 @@ class PageFiles(Protocol):
 
 
 class EmbeddedFiles:
-    """Everything in the page itself; drawings are there already."""
+    """Files that are embedded in the page."""
 
     def picture(self, picture: NDArray[np.uint8] | bytes) -> str:
         """Address of a picture: the picture itself."""
@@ -81,14 +81,14 @@ class EmbeddedFiles:
 
 
 class SiteFiles:
-    """Files in folders beside the pages, written when a page refers to them first.
+    """Files in subfolders of the site, written on first use.
 
     Parameters
     ----------
     site
         Folder of the pages.
     figures
-        How many drawings there will be, which share `FIGURES_BYTES`.
+        Number of figures, which share `FIGURES_BYTES`.
     """
 
     def __init__(self, site: Path, figures: int) -> None:
@@ -105,7 +105,7 @@ class SiteFiles:
     def table(self, table: Table) -> str:
         """Address of a table as CSV."""
         address = f"tables/{table.name}.csv"
-        # Spreadsheets take CSV for Latin-1 unless it begins with a byte-order mark.
+        # Spreadsheets read CSV as Latin-1 without a byte-order mark.
         (self._site / address).write_text(comma_separated(table), "utf-8-sig", newline="")
         return address
 
@@ -114,7 +114,7 @@ class SiteFiles:
         return self._save(plot.figure, f"{owner}-{plot.name}")
 
     def sheets(self, section: Section) -> Downloads:
-        """The pictures of the experiment side by side, as PNG and PDF."""
+        """The contact sheet of the experiment as PNG and PDF."""
         if not section.samples:
             return []
         name = f"{section.evidence.name}-samples"
@@ -167,7 +167,7 @@ def _rendered(figure: Figure, resolution: int) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    """PNG with at most 256 colours, which drawings do not exceed to the eye."""
+    """Encode a figure as PNG with at most 256 colours."""
     buffer = io.BytesIO()
     image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
         buffer, "PNG", optimize=True
@@ -176,7 +176,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _paper_figure(item: PaperItem) -> bytes:
-    """A paper's figure as the workflow drew it, or smaller where that is too much for a page."""
+    """Return a paper's figure, reduced in size if it is too large for a page."""
     assert item.figure is not None
     content = item.figure.read_bytes()
     if len(content) <= _PAPER_FIGURE_BYTES:
@@ -186,11 +186,11 @@ def _paper_figure(item: PaperItem) -> bytes:
 
 
 def _smaller(image: Image.Image, most: int) -> bytes:
-    """PNG of at most so many bytes: with fewer colours, then smaller, where it has to be."""
+    """Encode as PNG with a maximum size, by reducing colours and then dimensions."""
     small = image.convert("RGB")
     content = _png(small)
     while len(content) > most and max(small.size) > 200:
-        # Bytes follow the area, roughly: a little below what fits, so that two tries are enough.
+        # File size is roughly proportional to area; aim slightly lower to need few iterations.
         scale = min(0.9, 0.95 * math.sqrt(most / len(content)))
         small = small.resize((round(small.width * scale), round(small.height * scale)))
         content = _png(small)
@@ -198,7 +198,7 @@ def _smaller(image: Image.Image, most: int) -> bytes:
 
 
 def _save_pdf(image: Image.Image, place: Path) -> None:
-    """A picture as a page of its own, its pixels as JPEG; the same at every run."""
+    """Save an image as PDF with JPEG compression, reproducibly."""
     image.convert("RGB").save(
         place, "PDF", resolution=100.0, quality=85, subsampling=0, creationDate=None, modDate=None
     )

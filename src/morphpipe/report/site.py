@@ -1,4 +1,4 @@
-"""Writing the report: a folder of pages, and the same as one file that needs nothing else."""
+"""Writing the report, as a folder of pages and as a self-contained file."""
 
 import gzip
 import io
@@ -21,23 +21,23 @@ from morphpipe.report.page_files import EmbeddedFiles, PageFiles, SiteFiles
 from morphpipe.report.pages import Page, make_pages
 
 _LOG = logging.getLogger(__name__)
-# What mail servers take: a larger report is written all the same, and the log says so.
+# Limit of mail servers; the log warns about larger reports.
 _SENDABLE_BYTES = 30_000_000
 
 
 class _Writer:
-    """Fills templates, for pages beside each other or for one file.
+    """Renders templates, for separate pages or a single file.
 
     Parameters
     ----------
     content
-        Of the report.
+        Content of the report.
     inline
-        Whether all pages go into one file.
+        Whether to write a single file.
     drawn
-        Figures that are drawn already, by owner and name; the other writer has the same.
+        Cache of drawn figures, by owner and name.
     page_files
-        Where pictures, tables and drawings lie.
+        Provides images, tables and figures.
     all_metrics
         Experiments and addresses of their metric tables.
     """
@@ -80,12 +80,12 @@ class _Writer:
         return self._address(page)
 
     def body(self, page: Page) -> Markup:
-        """A page without what is around it."""
+        """Render the body of a page."""
         template = self._environment.get_template(f"{page.kind}.html.j2")
         return Markup(template.render(page.context))
 
     def around(self, heading: str, bodies: list[Markup], current: Page | None) -> str:
-        """A whole HTML document."""
+        """Render an HTML document."""
         layout = self._environment.get_template("layout.html.j2")
         return layout.render(
             heading=heading,
@@ -111,14 +111,14 @@ class _Writer:
 
 
 def one_file(content: Content, drawn: dict[str, str] | None = None) -> str:
-    """The whole report as one HTML document that loads nothing from anywhere.
+    """Return the whole report as one self-contained HTML document.
 
     Parameters
     ----------
     content
-        Of the report.
+        Content of the report.
     drawn
-        Figures that are drawn already; those that are not are added.
+        Cache of drawn figures.
     """
     writer = _Writer(content, EmbeddedFiles(), inline=True, drawn={} if drawn is None else drawn)
     bodies = [writer.body(page) for page in writer.pages]
@@ -126,7 +126,7 @@ def one_file(content: Content, drawn: dict[str, str] | None = None) -> str:
 
 
 def _write_all_metrics(content: Content, folder: Path) -> list[tuple[str, str]]:
-    """Metric tables as they are, as compressed CSV; the same bytes at every run."""
+    """Write complete metric tables as compressed CSV, reproducibly."""
     written = []
     for one in content.inputs.experiments:
         address = f"tables/{one.name}-all-metrics.csv.gz"
@@ -142,14 +142,14 @@ def _write_all_metrics(content: Content, folder: Path) -> list[tuple[str, str]]:
 
 
 def write_site(content: Content, folder: Path, drawn: dict[str, str]) -> None:
-    """Write the pages, and beside them their pictures, tables and figures.
+    """Write the pages with their images, tables and figures.
 
     Parameters
     ----------
     content
-        Of the report.
+        Content of the report.
     folder
-        An empty one; `index.html` is where to begin.
+        An empty folder, for `index.html` and other pages.
     drawn
         See `one_file`.
     """
@@ -168,16 +168,16 @@ def write_report(
 ) -> None:
     """Write the report as a folder of pages, as one file, or both; each atomically.
 
-    What stood in the folder before is gone: no page of an earlier run is left.
+    Earlier contents of the folder are removed.
 
     Parameters
     ----------
     inputs
-        The files of the experiments and what the workflow knows.
+        Inputs of the report.
     page
-        The one file (`.html`); None: not written.
+        Single file (`.html`); None: not written.
     folder
-        Of the pages, with `index.html`; None: not written.
+        Folder of the pages; None: not written.
 
     Raises
     ------

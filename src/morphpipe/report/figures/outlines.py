@@ -1,4 +1,4 @@
-"""Where CellProfiler saw nuclei and cells: its outlines over real and generated fields."""
+"""Outlines of CellProfiler's segmentation over real and generated fields."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def read_labels(path: Path) -> dict[str, dict[str, NDArray[np.int32]]]:
                 field_id, _, compartment = key.rpartition("/")
                 found.setdefault(field_id, {})[compartment] = file[key]
     except (KeyError, *ZIP_ERRORS) as error:
-        raise DataError(f"{path} holds no label images ({error}): rerun the workflow.") from None
+        raise DataError(f"{path} contains no label images ({error}): rerun the workflow.") from None
     return found
 
 

@@ -1,7 +1,7 @@
-"""Which fields are shown, and how their pixels become pictures.
+"""Selection of the fields to show, and their rendering.
 
-Nothing is picked by hand: of every condition the first site of the first held-out wells, and the
-first samples of the first seeds.
+Nothing is hand-picked: it shows the first site of the first held-out wells, and the first samples
+of the first seeds.
 """
 
 from collections.abc import Mapping
@@ -135,7 +135,7 @@ def to_colour(
 
 
 def colour_note(evidence: Evidence) -> str:
-    """How the pictures got their colours, as a sentence."""
+    """Describe the colours of the images."""
     manifest = evidence.real.manifest
     if manifest.names == RGB_CHANNELS:
         return "The images are RGB, and shown as they are."

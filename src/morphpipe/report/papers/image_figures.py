@@ -1,4 +1,4 @@
-"""Figures of images. Nothing is picked by hand: the first held-out fields and the first samples."""
+"""Figures of images, with the first held-out fields and the first samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ class ImageSource:
 
     @property
     def colours(self) -> str:
-        """How the pictures got their colours, as a sentence."""
+        """Describe the colours of the images."""
         if self.real.manifest.names == RXRX1_CHANNELS and self._by_table:
             return "Colours follow Recursion's table for RxRx1's six stains."
         shown = ", ".join(composite_channels(self.real.manifest))

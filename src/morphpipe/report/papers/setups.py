@@ -1,4 +1,4 @@
-"""What the papers say of their own runs: `<paper>/setup.yaml`, read."""
+"""Settings of the papers' runs, from `<paper>/setup.yaml`."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -13,7 +13,7 @@ _FOLDER = resources.files("morphpipe.report.papers")
 
 
 class Setup(Model):
-    """The published run behind some numbers; None where the paper does not say.
+    """Settings of a published run; None if the paper does not give them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Setup(Model):
 
 
 class Quoted(Model):
-    """How the report's caveats quote a paper.
+    """Facts about a paper for the limitations in the report.
 
     Attributes
     ----------
