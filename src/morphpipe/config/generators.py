@@ -17,7 +17,7 @@ Label = Literal["perturbation", "cell_type", "batch"]
 class Alignment(Model):
     """Representation alignment (REPA; MorphGen, section 3)."""
 
-    encoder: Name = Field(description="One of `encoders`: whose tokens to align with.")
+    encoder: Name = Field(description="One of `encoders`, whose tokens are the alignment targets.")
     weight: float = Field(0.5, ge=0, description="lambda (MorphGen, section 3).")
     projector_width: PositiveInt = Field(2048, description="REPA's projector.")
 
@@ -30,7 +30,9 @@ class Alignment(Model):
 class BlockAlignment(Alignment):
     """Representation alignment of a transformer's tokens."""
 
-    block: PositiveInt = Field(8, description="k: after which block (MorphGen, section 3).")
+    block: PositiveInt = Field(
+        8, description="Block k whose tokens are aligned (MorphGen, section 3)."
+    )
 
     @property
     def place(self) -> str:
@@ -99,8 +101,8 @@ class _Flow(_Generator):
 
     coupling: Literal["noise", "control"] = Field(
         "noise",
-        description="What a flow leads to the data from: noise, or an image of a negative control "
-        "of the same batch and cell type (CellFlux).",
+        description="Source distribution of the flow: noise, or images of negative controls of the "
+        "same batch and cell type (CellFlux).",
     )
     source_noise: float = Field(
         0.5,
@@ -111,8 +113,8 @@ class _Flow(_Generator):
     )
     prediction: Literal["velocity", "data"] = Field(
         "velocity",
-        description="What the network gives: the velocity, or the image, from which the velocity "
-        "follows. On raw pixels velocities leave grain (Li and He 2025, arXiv:2511.13720).",
+        description="Output of the network: the velocity, or the image, from which the velocity is "
+        "computed. Velocities leave noise on raw pixels (Li and He 2025, arXiv:2511.13720).",
     )
 
     normalise_labels: bool = Field(
@@ -170,7 +172,7 @@ class FlowUNet(_Flow):
         0.1, ge=0, le=1, description="Share of labels replaced by the null class."
     )
     alignment: Alignment | None = Field(
-        None, description="Of the places of its coarsest grid, after the middle blocks."
+        None, description="Alignment of the coarsest feature map, after the middle blocks."
     )
 
 
@@ -216,11 +218,11 @@ class UNet(_Generator):
     )
     tokens: PositiveInt = Field(
         1,
-        description="How often the condition's token is repeated: 77 in MorphoDiff, which gives "
-        "the same outputs as 1.",
+        description="Number of repetitions of the condition token: 77 in MorphoDiff, which is "
+        "equivalent to 1.",
     )
     padding: float = Field(
-        1.0, description="What an embedding is padded with to the token's width (MorphoDiff)."
+        1.0, description="Padding value of embeddings up to the token width (MorphoDiff)."
     )
     labels: tuple[Label, ...] = Field(
         ("perturbation",),

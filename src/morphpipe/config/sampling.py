@@ -72,8 +72,8 @@ class Guidance(Model):
     """Guidance inside an interval of time: v = v_guide + scale (v - v_guide)."""
 
     scale: float = Field(1.0, ge=0, description="1 is off.")
-    low: float = Field(0.0, ge=0, le=1, description="Of a flow: guided from this time (0: data).")
-    high: float = Field(1.0, ge=0, le=1, description="Of a flow: guided to this time (1: noise).")
+    low: float = Field(0.0, ge=0, le=1, description="Flows: guide from this time on (0: data).")
+    high: float = Field(1.0, ge=0, le=1, description="Flows: guide up to this time (1: noise).")
     guide: int | None = Field(
         None,
         ge=0,
@@ -105,10 +105,10 @@ class Sampling(Model):
     seeds: list[Seed] = Field(default_factory=lambda: [0, 1, 2], min_length=1)
     sampler: Literal[FlowSampler, DiffusionSampler, OnePassSampler] | None = Field(
         None,
-        description="Of a flow: euler-maruyama (stochastic; MorphGen, section 3), or of the ODE "
-        "euler, heun, adams2, adams3, adams4, dpm++, unipc. Of a diffusion (U-Net): ddpm "
-        f"(MorphoDiff), ddim, dpm++, euler, pndm. Null: {FLOW_DEFAULT} and ddpm. Of an adversarial "
-        "generator: one-pass. See docs/sampling.md.",
+        description="Flows: euler-maruyama (stochastic; MorphGen, section 3), or for the ODE "
+        "euler, heun, adams2, adams3, adams4, dpm++, unipc. Diffusion (U-Net): ddpm (MorphoDiff), "
+        f"ddim, dpm++, euler, pndm. Adversarial: one-pass. Null: {FLOW_DEFAULT}, ddpm and "
+        "one-pass. See docs/sampling.md.",
     )
     steps: PositiveInt | None = Field(
         None,
@@ -123,12 +123,12 @@ class Sampling(Model):
     shift: float | None = Field(
         None,
         gt=0,
-        description="Of the grid shifted: above 1 more steps near the noise, below 1 near the "
+        description="Shift of the grid `shifted`: above 1 more steps near noise, below 1 near the "
         f"data. Null: {SHIFT:g} (Stable Diffusion 3).",
     )
     last_correction: bool = Field(
         False,
-        description="Of the sampler heun: correct the last step as well, for one more evaluation. "
+        description="Sampler heun: also correct the last step, with one more evaluation. "
         "REPA's sampler and EDM's algorithm 1 do not.",
     )
     guidance: Guidance = Field(default_factory=Guidance)
@@ -137,7 +137,7 @@ class Sampling(Model):
         False,
         description="One set of images of a cell type for all perturbations, as MorphoDiff's "
         "released code has it for the baseline, instead of a set for each: a thousand times "
-        "less work for a thousand perturbations. Of a condition of kind `constant` only.",
+        "less work for a thousand perturbations. Only for conditions of kind `constant`.",
     )
     batch: str | None = Field(
         "real",
@@ -150,7 +150,7 @@ class Sampling(Model):
     random_perturbations: int | None = Field(
         None, ge=0, description="Beside those named, so many drawn at random from the split."
     )
-    shards: PositiveInt = Field(1, description="Jobs, and archives, per seed.")
+    shards: PositiveInt = Field(1, description="Number of jobs, and archives, per seed.")
     batch_size: PositiveInt = 32
     threads: PositiveInt = Field(
         8,

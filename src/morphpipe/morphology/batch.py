@@ -249,7 +249,7 @@ class _Run:
             except Exception as error:
                 raise ModuleError(_describe(module, error)) from error
             if workspace.disposition in (DISPOSITION_SKIP, DISPOSITION_CANCEL):
-                raise ModuleError(f"{_name(module)} set this field aside.")
+                raise ModuleError(f"{_name(module)} excluded this field.")
         return objects
 
     def finish(self) -> None:

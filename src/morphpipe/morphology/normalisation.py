@@ -121,8 +121,8 @@ def fit_normaliser(
     """
     if len(rows) < 2:
         raise DataError(
-            f"features cannot be normalised on {len(rows)} fields: two at least are needed, and "
-            "some twenty for a robust scale"
+            f"features cannot be normalised on {len(rows)} fields: at least two are needed, and "
+            "about twenty for a robust scale"
         )
     centre, scale = _fitted(rows[features], method)
     fitted = []

@@ -121,7 +121,7 @@ def check(found: FieldMeasurements) -> None:
     )
     areas = sorted(nuclei["AreaShape_Area"].tolist())
     if areas != drawn:
-        raise DataError(f"the self-test drew areas of {drawn} pixels, and {areas} were found")
+        raise DataError(f"the self-test drew areas of {drawn} pixels, but {areas} were found")
     bright = nuclei["Intensity_MeanIntensity_DNA"]
     if not np.allclose(bright, FOREGROUND / 255, rtol=1e-6):
         raise DataError(

@@ -241,7 +241,7 @@ def common_source(paths: Sequence[str | Path]) -> MeasurementSource:
             if other[key] != value:
                 raise DataError(
                     f"{paths[0]} and {path} were measured differently: {key} is {value!r} in the "
-                    f"first and {other[key]!r} in the second. Measure them alike."
+                    f"first and {other[key]!r} in the second. Use the same settings."
                 )
     return first
 

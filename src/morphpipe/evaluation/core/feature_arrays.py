@@ -44,7 +44,7 @@ def check_features(features: npt.ArrayLike, name: str, *, minimum: int = 1) -> N
         rows = np.flatnonzero(~finite)
         raise DataError(
             f"the {name} features hold NaN or infinity in {len(rows)} of {len(array)} rows, "
-            f"first in row {rows[0]}; find out which image broke the encoder"
+            f"first in row {rows[0]}; check the image in this row"
         )
 
 

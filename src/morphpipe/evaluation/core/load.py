@@ -119,7 +119,7 @@ def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
         if parts and table.extraction != parts[0].extraction:
             raise DataError(
                 f"{path} was made by {table.extraction}, other feature tables by "
-                f"{parts[0].extraction}: delete the older ones and make them again."
+                f"{parts[0].extraction}: delete the older ones and recompute them."
             )
         chosen = np.array([i in wanted for i in table.field_ids], dtype=bool)
         ids = tuple(i for i, keep in zip(table.field_ids, chosen, strict=True) if keep)
@@ -130,7 +130,7 @@ def _read_wanted(paths: Sequence[str | Path], wanted: Set[str]) -> FeatureTable:
     if lacking or not parts:
         named = f", among them {min(lacking)!r}" if lacking else ""
         raise DataError(
-            f"{len(lacking)} images have no features{named}: make their feature tables first."
+            f"{len(lacking)} images have no features{named}: compute their features first."
         )
     return FeatureTable(
         tuple(i for part in parts for i in part.field_ids),

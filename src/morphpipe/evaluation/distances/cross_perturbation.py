@@ -94,7 +94,7 @@ def between_perturbations(
         If images are generated.
     """
     if real.is_generated:
-        raise DataError("generated images were given where real ones belong")
+        raise DataError("expected real images, got generated ones")
     names = list(dict.fromkeys(perturbations))
     measures: list[DistanceMeasure] = [
         Frechet(real.extractor),
@@ -147,7 +147,7 @@ def _pairs(
     measure: DistanceMeasure,
     halved: Mapping[str, _Halved],
     columns: Mapping[str, Any],
-    told: Mapping[str, int],
+    sizes: Mapping[str, int],
 ) -> Rows:
     """Measure all pairs of one cell type at the same number of images."""
     rows: Rows = []
@@ -158,7 +158,7 @@ def _pairs(
             left, right = halved[name], halved[other]
             result, notes = _measure(measure, left, right, size, same=name == other)
             interval: dict[str, float] = {}
-            notes |= told
+            notes |= sizes
             if from_several_wells(left.images, right.images):
                 low, high = interval_between_wells(
                     result, None if name == other else left.images, right.images

@@ -124,7 +124,9 @@ class Scoring:
             if np.isfinite(high):
                 interval["ci_high"] = high
             else:
-                settings["interval"] += "; without an upper end: the floor is not told from 0"
+                settings["interval"] += (
+                    "; no upper limit, as the floor is not distinguishable from 0"
+                )
         else:
             settings["interval"] = "none: a set is from a single well"
         if self.scope.group is not None:

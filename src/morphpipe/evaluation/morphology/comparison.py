@@ -191,7 +191,7 @@ def _check(real: Profiles, generated: Profiles, training: Profiles | None) -> No
         if profiles.source != real.source:
             raise DataError(
                 "real and generated fields were measured differently (pipeline, channels or "
-                "version of CellProfiler): measure them alike"
+                "version of CellProfiler): use the same settings"
             )
         strange = profiles.table[profiles.table["Metadata_origin"] != origin]
         if len(strange):

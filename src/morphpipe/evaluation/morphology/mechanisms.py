@@ -132,7 +132,7 @@ def nearest_mechanism(queries: Treatments, references: Treatments) -> NearestMec
     possible = (allowed & same).any(axis=1)
     if not possible.any():
         raise DataError(
-            "no mechanism has two compounds, and none can be told from another compound"
+            "no mechanism has two compounds, so mechanisms cannot be predicted from other compounds"
         )
     distance = np.where(allowed, cosine_distances(x, y), np.inf)[possible]
     nearest = distance.argmin(axis=1)

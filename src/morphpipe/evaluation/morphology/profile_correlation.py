@@ -127,7 +127,7 @@ def _row(
     interval: dict[str, float] = {}
     if not known:
         notes["reason"] = (
-            "there is no other perturbation to hold it against"
+            "there is no other perturbation to compare with"
             if comparison == "shuffled-real"
             else "real fields come from fewer than two wells, which cannot be halved, or a mean "
             "profile is flat"

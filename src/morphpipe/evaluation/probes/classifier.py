@@ -43,7 +43,7 @@ class ProbeResult:
         Whether the fit converged.
     correct
         bool [n_test], for intervals over wells.
-    told
+    predicted
         str [n_test], the predicted classes.
     """
 
@@ -54,7 +54,7 @@ class ProbeResult:
     chance: float
     converged: bool
     correct: npt.NDArray[np.bool_] = field(repr=False)
-    told: npt.NDArray[np.str_] = field(repr=False)
+    predicted: npt.NDArray[np.str_] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def probe(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(train, known)
-    told = model.predict(test)
-    correct = told == wanted
+    predicted = model.predict(test)
+    correct = predicted == wanted
     present, counts = np.unique(wanted, return_counts=True)
     return ProbeResult(
         accuracy=float(correct.mean()),
@@ -126,7 +126,7 @@ def probe(
         chance=max(1 / len(classes), float(counts.max() / counts.sum())),
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         correct=correct,
-        told=told,
+        predicted=predicted,
     )
 
 
@@ -224,7 +224,9 @@ def split_by_group(
     for name in np.unique(labels):
         wells = np.unique(index[labels == name])
         if len(wells) < 2:
-            raise DataError(f"class {name} has a single well and cannot be trained on and tested")
+            raise DataError(
+                f"class {name} has a single well and cannot be used for both training and test"
+            )
         if seen[wells].any():
             raise DataError(f"a well of class {name} also holds images of another class")
         seen[wells] = True

@@ -34,7 +34,7 @@ class MacroF1(NamedTuple):
 
 def macro_f1(
     labels: npt.ArrayLike,
-    told: npt.ArrayLike,
+    predicted: npt.ArrayLike,
     groups: npt.ArrayLike | None,
     *,
     level: float = LEVEL,
@@ -49,12 +49,12 @@ def macro_f1(
     ----------
     labels
         The class of each image, [n] of n > 0.
-    told
+    predicted
         The predicted class of each.
     groups
         The well of each image; None for independent images.
     """
-    of_image, taken = np.asarray(labels).astype(str), np.asarray(told).astype(str)
+    of_image, taken = np.asarray(labels).astype(str), np.asarray(predicted).astype(str)
     classes = np.unique(of_image)
     is_label = of_image[:, None] == classes
     is_told = taken[:, None] == classes
@@ -76,11 +76,11 @@ def macro_f1_row(
     columns: Mapping[str, Any],
     notes: Mapping[str, Any],
     labels: npt.ArrayLike,
-    told: npt.ArrayLike,
+    predicted: npt.ArrayLike,
     groups: npt.ArrayLike | None,
 ) -> dict[str, Any]:
     """One row of the metric table, with the `columns` and `notes` of the classification."""
-    value, interval = macro_f1(labels, told, groups)
+    value, interval = macro_f1(labels, predicted, groups)
     how = "none: a single well, or nothing varies"
     limits = {}
     if interval is not None:

@@ -122,7 +122,7 @@ def _probe_rows(
         ci_high=high,
         settings=notes | wilson,
     )
-    yield macro_f1_row(columns, notes, test.labels, result.told, groups)
+    yield macro_f1_row(columns, notes, test.labels, result.predicted, groups)
     for name, accuracy in result.per_class.items():
         of_class = test.labels == name
         low, high = wilson_interval(

@@ -102,9 +102,9 @@ def retrieval_rows(
     rows: Rows = []
     for task in RETRIEVAL_TASKS:
         columns = {**common, "task": task, "metric": "mean_average_precision"}
-        told = notes | {"fields_per_profile": per_well}
+        settings = notes | {"fields_per_profile": per_well}
         found = _among_wells(wells, sides, task)
-        rows += _rows(found, {**columns, "comparison": "real-real"}, told)
+        rows += _rows(found, {**columns, "comparison": "real-real"}, settings)
         for training_seed, sampling_seed, of_seed in generated.by_seed():
             treated, _ = normalised(of_seed)
             queries = generated_profiles(
@@ -114,7 +114,7 @@ def retrieval_rows(
             shuffled = _shuffled(queries, seed)
             for comparison, of in (("generated-real", queries), ("shuffled-real", shuffled)):
                 found = _against_halves(of, wells, sides, task)
-                rows += _rows(found, {**columns, **seeds, "comparison": comparison}, told)
+                rows += _rows(found, {**columns, **seeds, "comparison": comparison}, settings)
     return rows
 
 
@@ -217,16 +217,15 @@ def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -
         conditions = _conditions(queries.select(mask))
         value, contributions = _mean_of_means(values, conditions)
         interval: dict[str, float] = {}
-        told = {**notes, "profiles": len(values)}
-        told["chance"] = _mean_of_means(chance, conditions)[0]
+        settings = {**notes, "profiles": len(values)}
+        settings["chance"] = _mean_of_means(chance, conditions)[0]
         if len(values) >= 2:
             low, high = influence_interval(
                 value, [InfluenceValues(contributions, None, conditions)]
             )
             interval = {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
-            told |= {
-                "interval": "linearised, profiles of the queries as units; the candidates are "
-                "taken as they are",
+            settings |= {
+                "interval": "influence values, with query profiles as units; candidates are fixed",
                 "level": LEVEL,
             }
         rows.append(
@@ -235,7 +234,7 @@ def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -
                 **interval,
                 value=value,
                 n_left=len(values),
-                settings=told,
+                settings=settings,
             )
         )
     return rows

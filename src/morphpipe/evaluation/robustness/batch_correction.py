@@ -56,7 +56,7 @@ def centre_and_scale(
         chosen = rows & control
         if chosen.sum() < 2:
             raise DataError(
-                f"batch {batch} has {int(chosen.sum())} negative controls; two at least are "
+                f"batch {batch} has {int(chosen.sum())} negative controls; at least two are "
                 "needed to correct it"
             )
         deviation = np.maximum(values[chosen].std(axis=0), least)
@@ -103,7 +103,9 @@ def typical_variation_normalise(
     control, labels = np.asarray(is_control, bool), np.asarray(batches)
     typical = control if reference is None else control & np.asarray(reference, bool)
     if typical.sum() < 2:
-        raise DataError(f"{int(typical.sum())} negative controls cannot tell what varies typically")
+        raise DataError(
+            f"{int(typical.sum())} negative controls are too few to estimate typical variation"
+        )
     centred = values - values[typical].mean(axis=0)
     _, singular, axes = np.linalg.svd(centred[typical], full_matrices=False)
     kept = min(components, int((singular > singular[0] * 1e-6).sum()))

@@ -45,7 +45,7 @@ class FoldedSets:
 @dataclass
 class _Tests:
     labels: list[npt.NDArray[Any]] = field(default_factory=list)
-    told: list[npt.NDArray[Any]] = field(default_factory=list)
+    predicted: list[npt.NDArray[Any]] = field(default_factory=list)
     wells: list[npt.NDArray[Any]] = field(default_factory=list)
     trained_on: int = 0
 
@@ -120,7 +120,7 @@ class BatchProbes:
         for name in (cell_type, "all"):
             tests = self.tests.setdefault((regime, name, training_seed, sampling_seed), _Tests())
             tests.labels.append(test.labels.astype(str))
-            tests.told.append(result.told)
+            tests.predicted.append(result.predicted)
             tests.wells.append(np.char.add(f"{cell_type}\x1f", test.wells.astype(str)))
             tests.trained_on += len(train.labels)
 
@@ -139,10 +139,10 @@ class BatchProbes:
             for cell_type, reason in self.lacking.items()
         ]
         for (regime, cell_type, training_seed, sampling_seed), tests in self.tests.items():
-            labels, told, wells = (
-                np.concatenate(part) for part in (tests.labels, tests.told, tests.wells)
+            labels, predicted, wells = (
+                np.concatenate(part) for part in (tests.labels, tests.predicted, tests.wells)
             )
-            correct = labels == told
+            correct = labels == predicted
             _, counts = np.unique(labels, return_counts=True)
             low, high = wilson_interval(correct, wells)
             columns = {
@@ -173,7 +173,7 @@ class BatchProbes:
                     settings=notes | {"interval": "Wilson, wells as units", "level": LEVEL},
                 )
             )
-            rows.append(macro_f1_row(columns, notes, labels, told, wells))
+            rows.append(macro_f1_row(columns, notes, labels, predicted, wells))
         return rows
 
 

@@ -116,7 +116,7 @@ def batch_rows(
             )
         )
     for correction in corrections:
-        told = BatchProbes(common, {"correction": correction, "seed": seed}, seed=seed)
+        probes = BatchProbes(common, {"correction": correction, "seed": seed}, seed=seed)
         for cell_type in cell_types:
             parts = [images.select(images.column("cell_type") == cell_type) for images in chosen]
             try:
@@ -137,7 +137,7 @@ def batch_rows(
                     )
                 ]
                 continue
-            told.add(sets, cell_type)
+            probes.add(sets, cell_type)
             rows += batch_effect_rows(
                 sets.test,
                 sets.test_batches,
@@ -146,7 +146,7 @@ def batch_rows(
                 notes={"correction": correction, "batches_are": level},
                 seed=seed,
             )
-        rows += told.rows()
+        rows += probes.rows()
     return rows
 
 
