@@ -9,7 +9,12 @@ import pandas as pd
 
 from morphpipe.evaluation.core.summary import over_seeds
 from morphpipe.report.evidence import Evidence
-from morphpipe.report.figures.pictures import Tile
+from morphpipe.report.figures.pictures import (
+    Tile,
+    display_windows,
+    sample_rows,
+    shown_as_trained,
+)
 from morphpipe.report.measures import headline_row
 from morphpipe.report.results import (
     COPY,
@@ -26,6 +31,8 @@ from morphpipe.report.tables import Cell, Table, count, number, table, value_cel
 from morphpipe.transport.times import evaluations
 
 UNTREATED = "untreated-real"
+PICTURES = 8
+"""Images of each generator and condition."""
 _MADE = (GENERATED_AT_FLOOR, GENERATED, "generated-training")
 # What every generator is held against: head of the column, and the comparisons that it has.
 _BESIDE = (
@@ -121,19 +128,22 @@ def _together(
         split=split,
         encoder=encoder,
         names=[evidence.name for evidence in every],
-        statements=[*_statements(conditions, every), *_wells(every[0])],
-        pictures=_pictures(sections),
+        statements=[*_statements(conditions, every, where), *_wells(every[0])],
+        pictures=_pictures(every),
         tables=[replace(t, name=f"side-by-side-{split}-{i}") for i, t in enumerate(tables, 1)],
     )
 
 
-def _pictures(sections: Sequence[Section]) -> dict[tuple[str, str], list[PictureRow]]:
+def _pictures(every: Sequence[Evidence]) -> dict[tuple[str, str], list[PictureRow]]:
+    """The same number of images from each, in the colours of one of them."""
+    lead = next((e for e in every if not shown_as_trained(e)), every[0])
+    windows = display_windows(lead)
     found: dict[tuple[str, str], list[PictureRow]] = {}
-    for section in sections:
-        for row in section.samples:
+    for evidence in every:
+        for row in sample_rows(evidence, windows, PICTURES, like=lead):
             condition = row.cell_type, row.perturbation
             rows = found.setdefault(condition, [PictureRow("real, held out", row.real)])
-            rows.append(PictureRow(section.evidence.name, row.generated))
+            rows.append(PictureRow(evidence.name, row.generated))
     return found
 
 
@@ -257,34 +267,57 @@ def _costs_table(every: Sequence[Evidence], benchmarks: Path | None) -> Table:
             ]
         )
     caption = (
-        "What each took on this machine, beside whatever else ran: times are of whole jobs, with "
-        "loading and decoding. Parameters are of all networks that are trained, whether or not "
-        "they are needed to generate."
+        "What each took on this machine, beside whatever else ran. Times are of whole jobs, with "
+        "loading and decoding, without what an interrupted job did before. Parameters are of all "
+        "networks that are trained, whether or not they are needed to generate."
     )
     heads = ["", "network", "parameters", "images seen in training", "time to train",
              "evaluations an image", "images a second"]  # fmt: skip
     return table(caption, heads, rows, 5)
 
 
-def _statements(conditions: pd.DataFrame, every: Sequence[Evidence]) -> list[str]:
-    """How many treatments each generator draws better than untreated cells would."""
-    if UNTREATED not in conditions:
-        return []
-    treated = conditions[conditions[UNTREATED].notna()]
+def _statements(
+    conditions: pd.DataFrame, every: Sequence[Evidence], where: dict[str, str]
+) -> list[str]:
+    """Which generator is best by realism, which by its condition, and which beat no treatment."""
+    names = [evidence.name for evidence in every]
     said = []
-    for evidence in every:
-        if evidence.name not in treated:
-            continue
-        both = treated[treated[evidence.name].notna()]
-        closer = list(both.index[both[evidence.name] < both[UNTREATED]].get_level_values(1))
-        head = f"{evidence.name}: closer to the treated cells than untreated ones are"
-        if len(closer) == len(both):
-            said.append(f"{head} for all {len(both)} treatments.")
-        elif closer:
-            said.append(f"{head} for {len(closer)} of {len(both)} ({', '.join(closer[:5])}).")
-        else:
-            said.append(f"{head} for none of {len(both)} treatments.")
+    distances = {e.name: _value(_row(e, "", FRECHET, _MADE, where)) for e in every}
+    fidelity = {
+        e.name: _value(_row(e, "condition_fidelity", ("energy_distance",), (GENERATED,), where))
+        for e in every
+    }
+    for found, what in (
+        (distances, "Fréchet distance, which does not see whether the condition was followed"),
+        (fidelity, "energy distance to the own condition"),
+    ):
+        known = {name: value for name, value in found.items() if np.isfinite(value)}
+        if known:
+            best = min(known, key=lambda name: known[name])
+            order = ", ".join(f"{n} {number(v)}" for n, v in sorted(known.items(), key=_second))
+            said.append(f"By the {what}, {best} is best: {order}.")
+    if UNTREATED not in conditions:
+        return said
+    treated = conditions[conditions[UNTREATED].notna()]
+    by_number: dict[str, list[str]] = {}
+    for name in [name for name in names if name in treated]:
+        both = treated[treated[name].notna()]
+        closer = int((both[name] < both[UNTREATED]).sum())
+        by_number.setdefault(f"{closer} of {len(both)}", []).append(name)
+    said += [
+        f"Closer to the treated cells than untreated cells are, for {share} treatments: "
+        f"{', '.join(found)}."
+        for share, found in by_number.items()
+    ]
     return said
+
+
+def _value(row: pd.Series | None) -> float:
+    return float("nan") if row is None else float(row["value"])
+
+
+def _second(pair: tuple[str, float]) -> float:
+    return pair[1]
 
 
 def _wells(evidence: Evidence) -> list[str]:

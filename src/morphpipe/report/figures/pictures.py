@@ -193,14 +193,23 @@ def shown_conditions(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def sample_rows(
-    evidence: Evidence, windows: dict[str, float], per_condition: int = PER_CONDITION
+    evidence: Evidence,
+    windows: dict[str, float],
+    per_condition: int = PER_CONDITION,
+    *,
+    like: Evidence | None = None,
 ) -> list[SampleRow]:
-    """Real and generated fields of every condition that is shown, in colour."""
+    """Real and generated fields of every condition that is shown, in colour.
+
+    With `like`, the colours are those of another experiment, as far as the channels are the same.
+    """
     fields = evidence.test_fields
     keys = fields.keys()
 
     def tile(source: FieldTable, reader: FieldReader, row: int) -> Tile:
-        colour = to_colour(reader.read(row), source.manifest, windows, evidence)
+        same = like is not None and source.manifest.names == like.real.manifest.names
+        rule = like if like is not None and same else evidence
+        colour = to_colour(reader.read(row), source.manifest, windows, rule)
         return Tile(source.field_ids[row], shrunk(colour))
 
     rows = []
