@@ -241,7 +241,7 @@ def test_halves_do_not_depend_on_generated_images(sets):
 
 def test_mixed_up_sets_are_refused(sets, make_features):
     generated, real, _ = sets
-    with pytest.raises(DataError, match="expected real images"):
+    with pytest.raises(DataError, match="instead of real ones"):
         measure(generated, generated)
     with pytest.raises(DataError, match="no generated images"):
         measure(real, real)

@@ -120,7 +120,7 @@ def test_wells_on_both_sides_are_refused_or_noted(sets):
 
 def test_mixed_up_sets_and_tasks_are_refused(sets):
     generated, real, training = sets
-    with pytest.raises(DataError, match="expected real images"):
+    with pytest.raises(DataError, match="instead of real ones"):
         measure(generated, real, generated)
     with pytest.raises(DataError, match="no generated images"):
         measure(real, real, training)

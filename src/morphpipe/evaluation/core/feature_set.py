@@ -193,11 +193,11 @@ def check_sides(
 ) -> None:
     """Raise DataError unless each set has the right origin and all share encoder and view."""
     if not generated.is_generated:
-        raise DataError("expected generated images, got none")
+        raise DataError("there are no generated images")
     for images in [real] if training is None else [real, training]:
         check_comparable(generated, images)
         if images.is_generated:
-            raise DataError("expected real images, got generated ones")
+            raise DataError("generated images were given instead of real ones")
 
 
 def joined(left: FeatureSet, right: FeatureSet) -> FeatureSet:

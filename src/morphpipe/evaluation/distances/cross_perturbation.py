@@ -94,7 +94,7 @@ def between_perturbations(
         If images are generated.
     """
     if real.is_generated:
-        raise DataError("expected real images, got generated ones")
+        raise DataError("generated images were given instead of real ones")
     names = list(dict.fromkeys(perturbations))
     measures: list[DistanceMeasure] = [
         Frechet(real.extractor),

@@ -52,7 +52,7 @@ def _labels(values: npt.ArrayLike, number: int) -> tuple[npt.NDArray[np.str_], i
         raise DataError(f"{number} profiles have {labels.size} labels")
     kinds = len(np.unique(labels))
     if kinds < 2:
-        raise DataError("clustering needs profiles with at least two labels")
+        raise DataError("profiles with a single label cannot be clustered")
     if kinds >= number:
         raise DataError(f"{number} profiles have {kinds} labels: none repeats")
     return labels, kinds

@@ -225,7 +225,7 @@ def _rows(found: _Found, columns: Mapping[str, Any], notes: Mapping[str, Any]) -
             )
             interval = {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
             settings |= {
-                "interval": "influence values, with query profiles as units; candidates are fixed",
+                "interval": "linearised, with query profiles as units; candidates are fixed",
                 "level": LEVEL,
             }
         rows.append(
