@@ -78,5 +78,5 @@ def test_crowded_fields_of_rxrx1_do_not_turn_white(evidence, tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "labels.npz"
     path.write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"labels\.npz holds no label images"):
+    with pytest.raises(DataError, match=r"labels\.npz contains no label images"):
         read_labels(path)

@@ -157,7 +157,7 @@ def test_unknown_experiment_is_named(inputs):
     other = replace(inputs, experiments=(replace(inputs.experiments[0], name="other"),))
     with pytest.raises(ConfigError, match="'other'"):
         gather(other)
-    with pytest.raises(DataError, match="needs an experiment"):
+    with pytest.raises(DataError, match="needs at least one experiment"):
         gather(replace(inputs, experiments=()))
 
 

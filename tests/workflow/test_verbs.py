@@ -79,8 +79,8 @@ def test_an_autoencoder_is_exported_in_half_precision(call, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("evaluate", "distances", "other"), "has not made"),
-        (("report",), "has not made"),
+        (("evaluate", "distances", "other"), "has no "),
+        (("report",), "has no "),
         (("report", "none"), "no 'none' in `experiments`"),
     ],
 )

@@ -8,7 +8,6 @@ import pandas as pd
 
 from morphpipe.config.datasets import ArchivesDataset
 from morphpipe.core.errors import DataError
-from morphpipe.datasets.preparation.quality import QUARANTINE_COLUMNS
 from morphpipe.datasets.sources.source import InPlaceSource, Work
 from morphpipe.tables.archive import read_fields
 from morphpipe.tables.fields import FieldTable, concatenate
@@ -81,4 +80,4 @@ class ArchivesSource(InPlaceSource[ArchivesDataset]):
                 f"The archives have images of {plates} plates, and the dataset has "
                 f"{settings.shards} shards: set `shards: {plates}`."
             )
-        return replace(joined, table=table), pd.DataFrame(columns=QUARANTINE_COLUMNS)
+        return replace(joined, table=table), pd.DataFrame(columns=["field_id", "reason"])
