@@ -36,6 +36,23 @@ class Condition:
     embedding: Tensor | None = None
     batch: Tensor | None = None
 
+    def perturbation_input(self, *, embedded: bool) -> Tensor:
+        """What a network gets of the perturbation: its embedding [N, d], or its index [N].
+
+        Raises
+        ------
+        ConfigError
+            If the network needs an embedding and there is none.
+        """
+        if not embedded:
+            return self.perturbation
+        if self.embedding is None:
+            raise ConfigError(
+                "This generator is conditioned on perturbation embeddings, but the batch has none: "
+                "pass the table of conditions that it was trained with."
+            )
+        return self.embedding
+
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
         return type(self)(

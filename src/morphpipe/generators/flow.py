@@ -296,14 +296,8 @@ class FlowGenerator(Generator):
 
     def _perturbation(self, condition: Condition) -> Tensor:
         """The labels, or embeddings if the network uses them."""
-        if not isinstance(self.network.perturbation, EmbeddingProjection):
-            return condition.perturbation
-        if condition.embedding is None:
-            raise ConfigError(
-                "This generator is conditioned on perturbation embeddings, but the batch has none: "
-                "pass the table of conditions that it was trained with."
-            )
-        return condition.embedding
+        embedded = isinstance(self.network.perturbation, EmbeddingProjection)
+        return condition.perturbation_input(embedded=embedded)
 
 
 def build_flow(

@@ -202,7 +202,9 @@ class IMPA(Generator):
         if batch is None and self.batch is not None:
             batch = torch.full_like(condition.cell_type, self.batch.num_embeddings - 1)
         tables = (self.perturbation, self.cell_type, self.batch)
-        values = (self._perturbation(condition), condition.cell_type, batch)
+        embedded = isinstance(self.perturbation, GivenEmbedding)
+        perturbation = condition.perturbation_input(embedded=embedded)
+        values = (perturbation, condition.cell_type, batch)
         parts = [
             table(value, None if drop is None else drop[:, column])
             for column, (table, value) in enumerate(zip(tables, values, strict=True))
@@ -239,17 +241,6 @@ class IMPA(Generator):
         """Logits [N] that images are real ones of their perturbation."""
         outputs: Tensor = self.discriminator(images)
         return outputs.gather(1, batch.condition.perturbation[:, None])[:, 0]
-
-    def _perturbation(self, condition: Condition) -> Tensor:
-        """The labels, or embeddings if the mapping network gets them."""
-        if not isinstance(self.perturbation, GivenEmbedding):
-            return condition.perturbation
-        if condition.embedding is None:
-            raise ConfigError(
-                "This generator is conditioned on perturbation embeddings, but the batch has none: "
-                "pass the table of conditions that it was trained with."
-            )
-        return condition.embedding
 
 
 def _cross_entropy(logits: Tensor, real: float) -> Tensor:
