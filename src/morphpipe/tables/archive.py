@@ -139,7 +139,8 @@ def table_inside(path: Path) -> pa.Table | None:
         return None
     except ZIP_ERRORS as error:
         raise DataError(
-            f"{path} cannot be read as an image archive ({error}): delete it and create it again."
+            f"{path} cannot be read as an image archive ({error}): restore it from where it came "
+            "from, or, if the workflow made it, delete it and rerun the workflow."
         ) from None
 
 
